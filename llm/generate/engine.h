@@ -1,0 +1,162 @@
+// Batched text generation with one base model and any number of LoRA adapters.
+//
+// Torch-free: services include this header. Thread-safe. One thread of the engine computes; every callback runs on it and
+// must return at once (hand the delta to another thread, never wait).
+//
+// Requests join and leave the running batch at token boundaries (continuous batching); rows of different adapters share a
+// batch. Keys and values of prompt prefixes are kept and reused, keyed by (adapter registration, cache_salt, tokens): a reloaded
+// adapter never meets stale entries.
+//
+// Reproducible: a request's random numbers depend on its seed and the token's position only, whatever else is in the batch.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "llm/model/base_model.h"
+
+namespace crossover::llm {
+
+struct Sampling {
+  double temperature = 1.0;  // 0: greedy (the most likely token, lowest id on a tie).
+  double top_p = 1.0;        // Keep the smallest set of tokens with at least this probability.
+  int top_k = 0;             // Over 0: keep that many.
+  uint64_t seed = 0;
+  int64_t max_tokens = 256;
+  std::vector<int32_t> stop_ids;   // Ends the answer; the token itself is not part of it. Usually the model's end tokens.
+  std::vector<std::string> stop;   // Ends the answer before the first occurrence in its text.
+  struct Bias {
+    int32_t id = 0;
+    float bias = 0;
+  };
+  std::vector<Bias> logit_bias;
+  int top_logprobs = -1;  // -1: none; 0: of the chosen token; n: of the n most likely as well (at most 20).
+};
+
+struct GenerateRequest {
+  std::string adapter;  // Key given to LoadAdapter; "" is the base model.
+  std::vector<int32_t> prompt;
+  Sampling sampling;
+  std::string cache_salt;  // Requests with different salts share no cached prefix.
+};
+
+struct TokenLogprob {
+  int32_t id = 0;
+  float logprob = 0;  // Natural log, of the model's distribution before temperature and filters.
+};
+
+struct GeneratedToken {
+  int32_t id = 0;
+  float logprob = 0;               // 0 unless top_logprobs >= 0.
+  std::vector<TokenLogprob> top;   // Most likely first.
+};
+
+// What is new since the last delta. `text` holds whole UTF-8 characters only and nothing of a stop string, so it may lag behind
+// `tokens`.
+struct GenerateDelta {
+  std::vector<GeneratedToken> tokens;
+  std::string text;
+};
+
+enum class FinishReason { kStop, kLength, kCancelled };
+
+struct GenerateResult {
+  std::vector<GeneratedToken> tokens;  // Without the stop id.
+  std::string text;
+  FinishReason finish = FinishReason::kStop;
+  int64_t prompt_tokens = 0;
+  int64_t cached_prompt_tokens = 0;  // Of these, taken from the prefix cache.
+  double queue_seconds = 0;          // Submit to first computation.
+  double first_token_seconds = 0;    // Submit to first token.
+  double total_seconds = 0;
+};
+
+// Log-probabilities of given continuations of one prompt.
+struct ScoreRequest {
+  std::string adapter;
+  std::vector<int32_t> prompt;  // May not be empty: the first token has no distribution.
+  std::vector<std::vector<int32_t>> continuations;
+  std::string cache_salt;
+};
+
+struct ScoreResult {
+  std::vector<std::vector<float>> logprobs;  // As the continuations.
+  int64_t prompt_tokens = 0;
+  int64_t cached_prompt_tokens = 0;
+};
+
+struct EngineOptions {
+  int max_batch_rows = 32;           // Sequences computed together.
+  int64_t max_queue = 1024;          // Waiting requests; one more is refused.
+  int64_t max_step_tokens = 512;     // Prompt tokens computed in one step (chunked prefill), so that running answers keep moving.
+  int64_t kv_budget_bytes = 1 << 30; // Keys and values of running rows and cached prefixes together.
+  // Bytes of one token, for text and stop strings (tokenizer). Special tokens give "". Called on the engine's thread.
+  std::function<std::string(int32_t)> token_bytes;
+};
+
+struct EngineStats {
+  int64_t queued = 0;
+  int64_t running = 0;
+  int64_t kv_bytes_running = 0;
+  int64_t kv_bytes_cached = 0;
+  int64_t prompt_tokens_total = 0;
+  int64_t cached_prompt_tokens_total = 0;
+  int64_t generated_tokens_total = 0;
+  int64_t steps_total = 0;
+};
+
+struct AdapterInfo {
+  std::string key;
+  int rank = 0;
+  int64_t bytes = 0;
+  int64_t in_flight = 0;
+};
+
+using RequestId = uint64_t;
+
+class Engine {
+ public:
+  using OnDelta = std::function<void(const GenerateDelta&)>;
+  using OnDone = std::function<void(absl::StatusOr<GenerateResult>)>;
+  using OnScore = std::function<void(absl::StatusOr<ScoreResult>)>;
+
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(std::shared_ptr<const BaseModel> base,
+                                                        EngineOptions options);
+  // Cancels what is queued and running (each OnDone is called with Cancelled) and joins the thread.
+  ~Engine();
+
+  // Loads a PEFT folder under `key`, while requests run. A key that is loaded already is replaced for later requests; running ones
+  // finish with the weights they began with.
+  absl::Status LoadAdapter(const std::string& key, const std::string& peft_folder);
+  // NotFound if there is none. Running requests finish.
+  absl::Status UnloadAdapter(const std::string& key);
+  std::vector<AdapterInfo> Adapters() const;
+
+  // Queues a request. `on_delta` may be null; `on_done` is called exactly once if the result is OK.
+  // NotFound("ADAPTER_NOT_LOADED"), InvalidArgument("CONTEXT_TOO_LONG", "EMPTY_PROMPT", "TOKEN_OUT_OF_RANGE", "BAD_SAMPLING"),
+  // ResourceExhausted("QUEUE_FULL" or "KV_BUDGET": the request could never fit).
+  absl::StatusOr<RequestId> Submit(GenerateRequest request, OnDelta on_delta, OnDone on_done);
+  absl::StatusOr<RequestId> Submit(ScoreRequest request, OnScore on_done);
+
+  // Ends a request at the next token boundary; its OnDone gets the tokens so far with FinishReason::kCancelled. Unknown or
+  // finished ids are ignored.
+  void Cancel(RequestId id);
+
+  // Submit and wait, for tools and tests. Not from a callback.
+  absl::StatusOr<GenerateResult> Generate(GenerateRequest request);
+  absl::StatusOr<ScoreResult> Score(ScoreRequest request);
+
+  EngineStats Stats() const;
+
+ private:
+  class Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace crossover::llm

@@ -1,0 +1,160 @@
+// Trains a LoRA adapter of a frozen base model on rows of token ids.
+//
+// Torch-free: services include this header. One Trainer is used by one thread at a time; Run() computes on the calling
+// thread and on OpenMP's workers below it, and its callback runs on the calling thread between two steps.
+//
+// What is trained: for each of the seven linear layers of a decoder block (or those in `targets`) y = W x + s B A x, with W
+// frozen, A [r, in], B [out, r] in fp32, s = alpha / r (alpha / sqrt(r) with rsLoRA).
+// What is minimised: over one optimizer step (a window of `batch_rows` × `accumulation` rows)
+//     sum_i w_i * -log p(ids[i] | ids[0..i-1])  /  sum_i w_i
+// where w_i = row.weight * row.token_weights[i]. The division is by the whole window's sum, however the rows were packed.
+//
+// Deterministic: equal base model, config, rows and thread count give equal bytes, also across Checkpoint() and Resume().
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "llm/model/base_model.h"
+
+namespace crossover::llm {
+
+// One training example after the chat template and the tokenizer.
+struct TrainRow {
+  std::string id;                    // Named in errors ("loss of row … is not a number").
+  std::vector<int32_t> ids;          // At least 2 tokens; at most TrainConfig::max_row_tokens.
+  std::vector<float> token_weights;  // As many as ids: weight of predicting ids[i]; 0: context only. [0] is never trained.
+  float weight = 1;                  // Multiplies token_weights.
+};
+
+enum class Schedule { kConstant, kLinear, kCosine };
+
+// The linear layers that get an adapter.
+enum class Target { kQ, kK, kV, kO, kGate, kUp, kDown };
+
+struct TrainConfig {
+  // Adapter
+  int rank = 16;
+  double alpha = 32;
+  bool rslora = false;
+  std::vector<Target> targets = {Target::kQ,    Target::kK,  Target::kV,   Target::kO,
+                                 Target::kGate, Target::kUp, Target::kDown};
+  // Schedule. rate(t) = learning_rate * min(1, (t+1)/warmup_steps) * decay(t/steps), t = 0, 1, … steps-1;
+  // decay(x) = 1, 1-x, (1+cos(pi x))/2.
+  double learning_rate = 2e-4;
+  Schedule schedule = Schedule::kCosine;
+  int64_t warmup_steps = 5;
+  double epochs = 1;
+  int64_t max_steps = 0;  // Over 0: replaces epochs.
+  int batch_rows = 8;
+  int accumulation = 1;  // Windows of batch_rows rows in one optimizer step.
+  bool shuffle = true;   // Every epoch in an own order drawn from seed; false: the order given.
+  uint64_t seed = 0;
+  // AdamW (decoupled weight decay), clipping of the global L2 norm (0: none)
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;
+  double max_gradient_norm = 1.0;
+  // Execution
+  int64_t max_row_tokens = 8192;  // A longer row is an error, never cut in silence.
+  // Activations live for one pack at a time; a window with more tokens than this is computed in several packs (same result up
+  // to rounding). A row longer than this is a pack of its own.
+  int64_t max_pack_tokens = 2048;
+  // Compute a prefix that all rows of a pack share once (same result up to rounding). Shorter prefixes are not worth it.
+  bool share_prefix = true;
+  int64_t min_shared_prefix = 16;
+};
+
+// After one optimizer step.
+struct StepReport {
+  int64_t step = 0;   // 1 … steps.
+  int64_t steps = 0;
+  double epoch = 0;   // Epochs completed, fractional.
+  double loss = 0;    // Weighted mean over the window, nats per token.
+  double learning_rate = 0;
+  double gradient_norm = 0;  // Before clipping.
+  int64_t tokens = 0;          // Tokens of all rows of this step (a shared prefix counts once per row).
+  int64_t computed_tokens = 0; // Tokens that went through the model.
+  int64_t trained_tokens = 0;  // Tokens with a weight.
+  int64_t tokens_seen = 0;     // Sum of `tokens` since step 1, also over a resume.
+  double seconds = 0;          // Wall time of this step.
+  double tokens_per_second = 0;  // tokens / seconds.
+};
+
+enum class StepDecision { kContinue, kStop };
+
+// May call SaveCheckpoint(), Evaluate() and ExportAdapter() of the same trainer.
+using StepCallback = std::function<StepDecision(const StepReport&)>;
+
+struct TrainOutcome {
+  int64_t step = 0;
+  int64_t steps = 0;
+  bool finished = false;  // False: the callback said stop.
+  double last_loss = 0;
+  int64_t tokens_seen = 0;
+};
+
+struct EvaluationLoss {
+  double loss = 0;            // Weighted mean, nats per token.
+  double token_accuracy = 0;  // Share of trained tokens whose most likely token is right.
+  int64_t trained_tokens = 0;
+};
+
+// What a run will cost, from shapes alone.
+struct TrainEstimate {
+  int64_t steps = 0;
+  int64_t tokens = 0;           // Of all rows of all epochs.
+  int64_t computed_tokens = 0;  // After shared prefixes.
+  int64_t trainable_parameters = 0;
+  int64_t activation_bytes = 0;  // Of the largest pack.
+  double flops = 0;
+};
+
+class Trainer {
+ public:
+  // Rows are checked here: InvalidArgument names the row ("ROW_TOO_LONG", "ROW_WITHOUT_TRAINED_TOKEN", "TOKEN_OUT_OF_RANGE",
+  // "NO_ROWS", "BAD_TRAIN_CONFIG"). `validation` may be empty.
+  static absl::StatusOr<std::unique_ptr<Trainer>> Create(std::shared_ptr<const BaseModel> base, TrainConfig config,
+                                                         std::vector<TrainRow> train,
+                                                         std::vector<TrainRow> validation);
+  ~Trainer();
+
+  // Replaces the initial adapter by a PEFT folder's. Rank and targets must be the config's. Before the first step only.
+  absl::Status LoadAdapter(const std::string& folder);
+
+  // Continues from a checkpoint folder. FailedPrecondition("CHECKPOINT_MISMATCH") if it was written with another config, base
+  // model or rows; DataLoss("CHECKPOINT_DAMAGED") if a file is incomplete.
+  absl::Status Resume(const std::string& folder);
+
+  // Trains until the last step, or until the callback says stop. May be called again to continue.
+  // Aborted("LOSS_NOT_FINITE") names the step and the rows of the window; the adapter then is as before that step.
+  absl::StatusOr<TrainOutcome> Run(const StepCallback& callback);
+
+  // Loss on the validation rows with the adapter as it is. FailedPrecondition without validation rows.
+  absl::StatusOr<EvaluationLoss> Evaluate();
+
+  // Writes a folder atomically (temporary name beside it, fsync, rename). An existing folder of that name is an error.
+  // ResourceExhausted("DISK_FULL") names file, bytes needed and bytes free.
+  absl::Status SaveCheckpoint(const std::string& folder) const;
+
+  // Writes a PEFT folder (adapter_config.json, adapter_model.safetensors) that loads in `peft`; equal weights give equal bytes.
+  absl::Status ExportAdapter(const std::string& folder, const std::string& base_model_name) const;
+
+  TrainEstimate Estimate() const;
+  int64_t step() const;  // Optimizer steps done.
+  int64_t steps() const;
+
+ private:
+  class Impl;
+  explicit Trainer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace crossover::llm
