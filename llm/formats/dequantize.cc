@@ -205,7 +205,7 @@ absl::Status CheckSizes(TensorType type, size_t bytes, size_t values) {
   if (whole && bytes == static_cast<size_t>(BytesOf(type, static_cast<int64_t>(values)))) {
     return absl::OkStatus();
   }
-  return Error(absl::StatusCode::kInvalidArgument, "TENSOR_SIZE_MISMATCH",
+  return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(values, " values of type ", ToAbsl(NameOf(type)), " do not fit ", bytes,
                             " bytes (", block.values, " values take ", block.bytes, " bytes)"));
 }
@@ -287,7 +287,7 @@ absl::Status Quantize(TensorType type, std::span<const float> values, std::span<
       }
       return absl::OkStatus();
     default:
-      return Error(absl::StatusCode::kUnimplemented, "TENSOR_TYPE_NOT_WRITTEN",
+      return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
                    absl::StrCat("tensors are written as F32, F16, BF16 or Q8_0, not as ",
                                 ToAbsl(NameOf(type))));
   }

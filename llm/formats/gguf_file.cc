@@ -99,7 +99,7 @@ const GgufMetadata* GgufFile::FindMetadata(std::string_view key) const {
 absl::StatusOr<const GgufTensor*> GgufFile::Tensor(std::string_view name) const {
   const GgufTensor* tensor = FindTensor(name);
   if (tensor == nullptr) {
-    return Error(absl::StatusCode::kInvalidArgument, "MODEL_FILE_INVALID",
+    return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                  absl::StrCat(path_, ": tensor '", ToAbsl(name), "' is missing"));
   }
   return tensor;
@@ -108,7 +108,7 @@ absl::StatusOr<const GgufTensor*> GgufFile::Tensor(std::string_view name) const 
 absl::StatusOr<const GgufMetadata*> GgufFile::Require(std::string_view key) const {
   const GgufMetadata* entry = FindMetadata(key);
   if (entry == nullptr) {
-    return Error(absl::StatusCode::kInvalidArgument, "MODEL_FILE_INVALID",
+    return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                  absl::StrCat(path_, ": metadata key '", ToAbsl(key), "' is missing"));
   }
   return entry;
@@ -116,7 +116,7 @@ absl::StatusOr<const GgufMetadata*> GgufFile::Require(std::string_view key) cons
 
 absl::Status GgufFile::WrongKind(const GgufMetadata& entry, std::string_view wanted) const {
   return Error(
-      absl::StatusCode::kInvalidArgument, "MODEL_FILE_INVALID",
+      absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
       absl::StrCat(path_, ": metadata key '", ToAbsl(entry.key), "' has value type ",
                    static_cast<uint32_t>(entry.type), " where ", ToAbsl(wanted), " is expected"));
 }

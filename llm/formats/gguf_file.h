@@ -64,8 +64,8 @@ struct GgufTensor {
 // can be read without further checks.
 //
 // Errors name the file and, where they apply, the byte offset and the key or tensor:
-//   NotFound MODEL_FILE_MISSING, InvalidArgument MODEL_FILE_INVALID (not GGUF, truncated,
-//   inconsistent), Unimplemented MODEL_FILE_UNSUPPORTED (version 1, big-endian, split files, a
+//   NotFound FILE_MISSING, InvalidArgument FORMAT_INVALID (not GGUF, truncated,
+//   inconsistent), Unimplemented MODEL_UNSUPPORTED (version 1, big-endian, split files, a
 //   tensor type outside TensorType).
 class GgufFile {
  public:
@@ -88,10 +88,10 @@ class GgufFile {
   const GgufMetadata* FindMetadata(std::string_view key) const;
   bool Has(std::string_view key) const { return FindMetadata(key) != nullptr; }
 
-  // InvalidArgument MODEL_FILE_INVALID, naming the tensor, if it is missing.
+  // InvalidArgument FORMAT_INVALID, naming the tensor, if it is missing.
   absl::StatusOr<const GgufTensor*> Tensor(std::string_view name) const;
 
-  // Typed access. A missing key or a value of another kind is InvalidArgument MODEL_FILE_INVALID
+  // Typed access. A missing key or a value of another kind is InvalidArgument FORMAT_INVALID
   // and names the key. Integers are accepted in every width, because writers differ; a negative one
   // is refused by GetUint.
   absl::StatusOr<uint64_t> GetUint(std::string_view key) const;

@@ -37,11 +37,11 @@ std::string ErrorOf(const GgufBytes& bytes, absl::StatusCode code, std::string_v
 }
 
 std::string InvalidOf(const GgufBytes& bytes) {
-  return ErrorOf(bytes, absl::StatusCode::kInvalidArgument, "MODEL_FILE_INVALID");
+  return ErrorOf(bytes, absl::StatusCode::kInvalidArgument, "FORMAT_INVALID");
 }
 
 std::string UnsupportedOf(const GgufBytes& bytes) {
-  return ErrorOf(bytes, absl::StatusCode::kUnimplemented, "MODEL_FILE_UNSUPPORTED");
+  return ErrorOf(bytes, absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED");
 }
 
 std::filesystem::path TestModel() {
@@ -118,7 +118,7 @@ TEST(GgufFileTest, ReadsEveryValueTypeAndEveryIntegerWidth) {
 TEST(GgufFileTest, MissingFileSaysSo) {
   const auto file = GgufFile::Open("/nonexistent/model.gguf");
   EXPECT_EQ(file.status().code(), absl::StatusCode::kNotFound);
-  EXPECT_TRUE(HasReason(file.status(), "MODEL_FILE_MISSING"));
+  EXPECT_TRUE(HasReason(file.status(), "FILE_MISSING"));
   EXPECT_THAT(std::string(file.status().message()), HasSubstr("/nonexistent/model.gguf"));
 }
 

@@ -76,12 +76,12 @@ absl::StatusOr<std::shared_ptr<GgufFile>> GgufParser::Run() {
 }
 
 absl::Status GgufParser::Invalid(std::string_view message) const {
-  return Error(absl::StatusCode::kInvalidArgument, "MODEL_FILE_INVALID",
+  return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(file_->path_, ": offset ", offset_, ": ", ToAbsl(message)));
 }
 
 absl::Status GgufParser::Unsupported(std::string_view message) const {
-  return Error(absl::StatusCode::kUnimplemented, "MODEL_FILE_UNSUPPORTED",
+  return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
                absl::StrCat(file_->path_, ": offset ", offset_, ": ", ToAbsl(message)));
 }
 

@@ -15,12 +15,12 @@ namespace {
 using Json = nlohmann::json;
 
 absl::Status Invalid(std::string_view path, std::string_view message) {
-  return Error(absl::StatusCode::kInvalidArgument, "MODEL_FILE_INVALID",
+  return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(ToAbsl(path), ": ", ToAbsl(message)));
 }
 
 absl::Status Unsupported(std::string_view path, std::string_view message) {
-  return Error(absl::StatusCode::kUnimplemented, "MODEL_FILE_UNSUPPORTED",
+  return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
                absl::StrCat(ToAbsl(path), ": ", ToAbsl(message)));
 }
 

@@ -13,7 +13,7 @@ namespace crossover::llm {
 // files by rename, so a mapped file is never truncated under its reader.
 class MappedFile {
  public:
-  // NotFound MODEL_FILE_MISSING if there is no such file, FailedPrecondition MODEL_FILE_UNREADABLE
+  // NotFound FILE_MISSING if there is no such file, FailedPrecondition FILE_UNREADABLE
   // if it cannot be opened or is not a regular file.
   static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::filesystem::path& path);
 

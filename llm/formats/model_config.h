@@ -42,7 +42,7 @@ struct ModelConfig {
   bool qkv_bias = false;
 
   // Checks the metadata, and every tensor's presence and shape against it, so that a loader need
-  // not. InvalidArgument MODEL_FILE_INVALID or Unimplemented MODEL_FILE_UNSUPPORTED (architecture,
+  // not. InvalidArgument FORMAT_INVALID or Unimplemented MODEL_UNSUPPORTED (architecture,
   // YaRN), naming file and key or tensor.
   static absl::StatusOr<ModelConfig> FromGguf(const GgufFile& file);
 

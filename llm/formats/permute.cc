@@ -12,7 +12,7 @@ absl::Status CheckRows(size_t in, size_t out, int64_t heads, int64_t head_dim) {
   const bool sound = heads > 0 && head_dim > 0 && head_dim % 2 == 0 && in == out &&
                      in % static_cast<size_t>(heads * head_dim) == 0;
   if (sound) return absl::OkStatus();
-  return Error(absl::StatusCode::kInvalidArgument, "TENSOR_SIZE_MISMATCH",
+  return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat("cannot reorder ", in, " bytes into ", out, " as ", heads, " heads of ",
                             head_dim, " rows (an even number)"));
 }

@@ -1,0 +1,97 @@
+#include "llm/formats/gguf_export.h"
+
+#include <map>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/absl_view.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "llm/formats/dequantize.h"
+#include "llm/formats/gguf_writer.h"
+#include "llm/formats/permute.h"
+
+namespace crossover::llm {
+namespace {
+
+// Keys that describe how the base was stored and are written anew, or no longer hold.
+bool IsAboutStorage(std::string_view key) {
+  return key == "general.file_type" || key == "general.quantization_version" ||
+         key == "general.alignment" || key.starts_with("split.") || key.starts_with("quantize.");
+}
+
+TensorType StoredType(const WeightSpec& weight, TensorType wanted) {
+  if (weight.shape.size() == 1) return TensorType::kF32;
+  if (weight.shape.back() % BlockSizeOf(wanted).values != 0) return TensorType::kF16;
+  return wanted;
+}
+
+absl::Status AddMetadata(const GgufFile& base, const GgufExportOptions& options,
+                         GgufWriter& writer) {
+  for (const GgufMetadata& entry : base.metadata()) {
+    if (!IsAboutStorage(entry.key)) RETURN_IF_ERROR(writer.AddEncoded(entry));
+  }
+  RETURN_IF_ERROR(writer.AddUint32("general.file_type", FileTypeOf(options.type)));
+  RETURN_IF_ERROR(writer.AddUint32("general.quantization_version", 2));
+  for (const auto& [key, value] : options.lineage) RETURN_IF_ERROR(writer.AddString(key, value));
+  return absl::OkStatus();
+}
+
+absl::Status WriteWeight(const WeightSpec& weight, const ModelConfig& config,
+                         const WeightReader& read, TensorType type, GgufWriter& writer) {
+  int64_t values = 1;
+  for (const int64_t size : weight.shape) values *= size;
+  std::vector<float> merged(values);
+  RETURN_IF_ERROR(read(weight, merged));
+  if (weight.permuted_heads > 0) {
+    std::vector<float> reordered(values);
+    RETURN_IF_ERROR(PermuteHfToGguf(std::as_bytes(std::span(merged)),
+                                    std::as_writable_bytes(std::span(reordered)),
+                                    weight.permuted_heads, config.head_dim));
+    merged.swap(reordered);
+  }
+  std::vector<std::byte> encoded(BytesOf(type, values));
+  RETURN_IF_ERROR(Quantize(type, merged, encoded));
+  return writer.AppendData(encoded);
+}
+
+}  // namespace
+
+absl::Status ExportGguf(const GgufFile& base, const WeightReader& read,
+                        const GgufExportOptions& options, const std::filesystem::path& path) {
+  switch (options.type) {
+    case TensorType::kF32:
+    case TensorType::kF16:
+    case TensorType::kBf16:
+    case TensorType::kQ8_0:
+      break;
+    default:
+      return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
+                   absl::StrCat("GGUF files are written as F32, F16, BF16 or Q8_0, not as ",
+                                ToAbsl(NameOf(options.type))));
+  }
+  ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::FromGguf(base));
+  std::map<std::string, WeightSpec, std::less<>> weights;
+  for (WeightSpec& weight : WeightsOf(config)) weights.emplace(weight.gguf_name, std::move(weight));
+  ASSIGN_OR_RETURN(const std::unique_ptr<GgufWriter> writer, GgufWriter::Create(path));
+  RETURN_IF_ERROR(AddMetadata(base, options, *writer));
+  // The base's order and its tensors that are no weights (rope_freqs) are kept.
+  for (const GgufTensor& tensor : base.tensors()) {
+    const auto weight = weights.find(tensor.name);
+    const TensorType type =
+        weight == weights.end() ? tensor.type : StoredType(weight->second, options.type);
+    RETURN_IF_ERROR(writer->AddTensor(tensor.name, type, tensor.shape));
+  }
+  for (const GgufTensor& tensor : base.tensors()) {
+    const auto weight = weights.find(tensor.name);
+    if (weight == weights.end()) {
+      RETURN_IF_ERROR(writer->AppendData(tensor.data));
+      continue;
+    }
+    RETURN_IF_ERROR(WriteWeight(weight->second, config, read,
+                                StoredType(weight->second, options.type), *writer));
+  }
+  return writer->Finish();
+}
+
+}  // namespace crossover::llm

@@ -1,0 +1,37 @@
+// Writes a model with merged weights as one GGUF file that llama.cpp and Ollama load.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "llm/formats/gguf_file.h"
+#include "llm/formats/names.h"
+
+namespace crossover::llm {
+
+// Fills `out` with the weight's merged values in fp32, row-major, in Hugging Face's row order (the
+// export reorders q and k). Called once for each of WeightsOf(config), one at a time.
+using WeightReader = std::function<absl::Status(const WeightSpec& weight, std::span<float> out)>;
+
+struct GgufExportOptions {
+  // Of all matrices: kF32, kF16, kBf16 or kQ8_0. Vectors stay F32, as llama.cpp wants them; a
+  // matrix whose rows are no multiple of 32 falls back from Q8_0 to F16.
+  TensorType type = TensorType::kF16;
+  // Lineage as extra string keys, for example {"crossover.adapter", "sha256:…"}. Nothing that
+  // differs between equal exports.
+  std::vector<std::pair<std::string, std::string>> lineage;
+};
+
+// Copies hyper-parameters, tokenizer, chat template and rope_freqs from `base`, sets
+// general.file_type and general.quantization_version, and takes all weights from `read`. Equal
+// input gives equal bytes. Needs memory for one matrix. Errors of `read`, GgufWriter and
+// AtomicFile; Unimplemented MODEL_UNSUPPORTED for another type.
+absl::Status ExportGguf(const GgufFile& base, const WeightReader& read,
+                        const GgufExportOptions& options, const std::filesystem::path& path);
+
+}  // namespace crossover::llm

