@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -17,7 +18,7 @@ class AtomicFileTest : public ::testing::Test {
  protected:
   AtomicFileTest()
       : folder_(fs::path(::testing::TempDir()) /
-                ("atomic_" +
+                ("atomic_" + std::to_string(getpid()) +
                  std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()))) {
     fs::remove_all(folder_);
     fs::create_directories(folder_);

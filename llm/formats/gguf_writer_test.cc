@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -18,7 +19,11 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-fs::path TempFile(const std::string& name) { return fs::path(::testing::TempDir()) / name; }
+fs::path TempFile(const std::string& name) {
+  const fs::path path = fs::path(::testing::TempDir()) / (std::to_string(getpid()) + name);
+  fs::remove(path);
+  return path;
+}
 
 TEST(GgufWriterTest, WhatIsWrittenIsRead) {
   const fs::path path = TempFile("writer.gguf");
@@ -49,6 +54,7 @@ TEST(GgufWriterTest, WhatIsWrittenIsRead) {
   std::vector<float> values(6);
   ASSERT_TRUE(Dequantize(tensor->type, tensor->data, values).ok());
   EXPECT_EQ(values, a);
+  fs::remove(path);
 }
 
 TEST(GgufWriterTest, RefusesMistakesAndLeavesNoFile) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <numeric>
@@ -102,7 +103,9 @@ TEST(PeftConfigTest, EqualConfigsGiveEqualSortedText) {
 class PeftFolderTest : public ::testing::Test {
  protected:
   PeftFolderTest()
-      : folder_(fs::path(::testing::TempDir()) / "peft_adapter"), a_(2 * 4), b_(3 * 2) {
+      : folder_(fs::path(::testing::TempDir()) / (std::to_string(getpid()) + "peft_adapter")),
+        a_(2 * 4),
+        b_(3 * 2) {
     fs::remove_all(folder_);
     std::iota(a_.begin(), a_.end(), 1.0f);
     std::iota(b_.begin(), b_.end(), 10.0f);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -41,7 +42,8 @@ TEST(SafetensorsTest, WritesTheReferenceWritersBytes) {
   const std::array<float, 2> b = {1, 2};
   const std::array<uint16_t, 1> a = {0x3c00};
   const std::array<float, 1> c = {3};
-  const auto path = std::filesystem::path(::testing::TempDir()) / "reference.safetensors";
+  const auto path = std::filesystem::path(::testing::TempDir()) /
+                    (std::to_string(getpid()) + "reference.safetensors");
   ASSERT_TRUE(WriteSafetensors(path,
                                {{"b", Dtype::kF32, {2}, std::as_bytes(std::span(b))},
                                 {"a", Dtype::kF16, {1}, std::as_bytes(std::span(a))},
@@ -108,7 +110,8 @@ TEST(SafetensorsTest, RefusesHeadersThatDoNotFit) {
 TEST(SafetensorsTest, WriterRefusesDuplicatesAndWrongSizes) {
   const std::array<float, 2> data = {1, 2};
   const auto bytes = std::as_bytes(std::span(data));
-  const auto path = std::filesystem::path(::testing::TempDir()) / "bad.safetensors";
+  const auto path =
+      std::filesystem::path(::testing::TempDir()) / (std::to_string(getpid()) + "bad.safetensors");
   EXPECT_FALSE(WriteSafetensors(path, {{"a", Dtype::kF32, {3}, bytes}}, {}).ok());
   EXPECT_FALSE(
       WriteSafetensors(path, {{"a", Dtype::kF32, {2}, bytes}, {"a", Dtype::kF32, {2}, bytes}}, {})
