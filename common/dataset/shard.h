@@ -77,12 +77,12 @@ class ShardReader {
     std::string split;  // "" = all splits
   };
 
-  // NotFound DATASET_NOT_FOUND if the folder has no dataset.json.
+  // NotFound BLOB_NOT_FOUND if the folder has no dataset.json.
   static absl::StatusOr<std::unique_ptr<ShardReader>> Open(std::filesystem::path folder,
                                                            Options options);
   ~ShardReader();
 
-  // The next row; nullopt at the end. DataLoss SHARD_CORRUPT names shard and line.
+  // The next row; nullopt at the end. DataLoss DIGEST_MISMATCH names shard and line.
   absl::StatusOr<std::optional<Row>> Next();
 
   // The next leaf's bytes, of every split, for verification; valid until the next call.
@@ -100,7 +100,7 @@ class ShardReader {
 absl::StatusOr<std::vector<Row>> ReadRows(const std::filesystem::path& folder,
                                           const std::string& split);
 
-// Reads every leaf and compares the Merkle root with dataset.json's. DataLoss SHARD_CORRUPT if it
+// Reads every leaf and compares the Merkle root with dataset.json's. DataLoss DIGEST_MISMATCH if it
 // differs.
 absl::Status VerifyShards(const std::filesystem::path& folder);
 

@@ -27,7 +27,7 @@ absl::StatusOr<ShardIndex> ShardIndexFromJson(std::string_view json) {
   try {
     const nlohmann::json value = nlohmann::json::parse(json);
     if (value.at("format") != kFormat) {
-      return Error(absl::StatusCode::kFailedPrecondition, "DATASET_FORMAT",
+      return Error(absl::StatusCode::kFailedPrecondition, "FORMAT_INVALID",
                    absl::StrCat("dataset.json has format ", value.at("format").dump(), ": ",
                                 kFormat, " is read"));
     }
@@ -41,7 +41,7 @@ absl::StatusOr<ShardIndex> ShardIndexFromJson(std::string_view json) {
     }
     return index;
   } catch (const nlohmann::json::exception& e) {
-    return Error(absl::StatusCode::kDataLoss, "SHARD_CORRUPT",
+    return Error(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
                  absl::StrCat("dataset.json: ", e.what()));
   }
 }

@@ -55,7 +55,7 @@ class ShardReader::Impl {
 
  private:
   absl::Status Corrupt(const std::string& what) const {
-    return Error(absl::StatusCode::kDataLoss, "SHARD_CORRUPT",
+    return Error(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
                  absl::StrCat((folder_ / index_.shards[shard_].path).string(), " ", what));
   }
 
@@ -74,7 +74,7 @@ ShardReader::~ShardReader() = default;
 absl::StatusOr<ShardIndex> ReadShardIndex(const std::filesystem::path& folder) {
   std::ifstream file(folder / internal::kIndexFile, std::ios::binary);
   if (!file) {
-    return Error(absl::StatusCode::kNotFound, "DATASET_NOT_FOUND",
+    return Error(absl::StatusCode::kNotFound, "BLOB_NOT_FOUND",
                  absl::StrCat(folder.string(), " holds no dataset.json: not a sealed data set"));
   }
   std::ostringstream text;
@@ -116,7 +116,7 @@ absl::Status VerifyShards(const std::filesystem::path& folder) {
     merkle.Add(*leaf);
   }
   if (merkle.RootDigest() == reader->index().merkle_root) return absl::OkStatus();
-  return Error(absl::StatusCode::kDataLoss, "SHARD_CORRUPT",
+  return Error(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
                absl::StrCat(folder.string(), ": rows have Merkle root ", merkle.RootDigest(),
                             ", dataset.json says ", reader->index().merkle_root));
 }

@@ -92,7 +92,7 @@ TEST_F(ShardTest, NamesTheShardThatWasCut) {
   const fs::path shard = folder_ / "rows-00000.jsonl.zst";
   fs::resize_file(shard, fs::file_size(shard) / 2);
   const auto rows = ReadRows(folder_, "");
-  EXPECT_TRUE(HasReason(rows.status(), "SHARD_CORRUPT"));
+  EXPECT_TRUE(HasReason(rows.status(), "DIGEST_MISMATCH"));
   EXPECT_THAT(std::string(rows.status().message()), HasSubstr("rows-00000.jsonl.zst"));
 }
 
@@ -110,7 +110,7 @@ TEST_F(ShardTest, NoticesAFlippedByte) {
 
 TEST_F(ShardTest, AFolderWithoutIndexIsNotADataSet) {
   fs::create_directories(folder_);
-  EXPECT_TRUE(HasReason(ShardReader::Open(folder_, {}).status(), "DATASET_NOT_FOUND"));
+  EXPECT_TRUE(HasReason(ShardReader::Open(folder_, {}).status(), "BLOB_NOT_FOUND"));
 }
 
 TEST_F(ShardTest, AnEmptyVersionHasTheEmptyRoot) {

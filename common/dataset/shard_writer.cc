@@ -81,7 +81,7 @@ absl::StatusOr<std::unique_ptr<ShardWriter>> ShardWriter::Create(std::filesystem
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) {
-    return Error(absl::StatusCode::kUnavailable, "FILE_WRITE",
+    return Error(absl::StatusCode::kUnavailable, "FILE_WRITE_FAILED",
                  absl::StrCat("cannot create ", folder.string(), ": ", error.message()));
   }
   const bool empty = std::filesystem::is_empty(folder, error);

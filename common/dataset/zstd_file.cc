@@ -31,11 +31,11 @@ absl::Status WriteError(const std::filesystem::path& path, int error) {
         absl::StatusCode::kResourceExhausted, "DISK_FULL",
         absl::StrCat(message, ". Free some space and run this again; nothing was published"));
   }
-  return Error(absl::StatusCode::kUnavailable, "FILE_WRITE", message);
+  return Error(absl::StatusCode::kUnavailable, "FILE_WRITE_FAILED", message);
 }
 
 absl::Status Corrupt(const std::filesystem::path& path, std::string_view what) {
-  return Error(absl::StatusCode::kDataLoss, "SHARD_CORRUPT",
+  return Error(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
                absl::StrCat(path.string(), ": ", std::string(what)));
 }
 

@@ -39,7 +39,7 @@ class ZstdLineReader {
   static absl::StatusOr<std::unique_ptr<ZstdLineReader>> Open(std::filesystem::path path);
   ~ZstdLineReader();
 
-  // The next line without its newline into `line`; false at the end. DataLoss SHARD_CORRUPT for a
+  // The next line without its newline into `line`; false at the end. DataLoss DIGEST_MISMATCH for a
   // damaged or cut file.
   absl::StatusOr<bool> Next(std::string& line);
 

@@ -79,14 +79,14 @@ TEST(PromptTest, AChatRequestGivesItsLastUserMessageAndItsHistory) {
 
 TEST(PromptTest, AChatRequestWithoutUserMessageIsRefused) {
   EXPECT_TRUE(HasReason(RenderChat(Classifier(), {{.role = "system", .content = "x"}}, {}).status(),
-                        "NO_USER_MESSAGE"));
+                        "FIELD_REQUIRED"));
 }
 
 TEST(PromptTest, AnUnknownVariableIsNamedWithItsPlace) {
   PromptSpec spec = Classifier();
   spec.messages[1].content = "line one\n  {{inptu}} {{input}}";
   const absl::Status status = Validate(spec);
-  EXPECT_TRUE(HasReason(status, "UNKNOWN_VARIABLE"));
+  EXPECT_TRUE(HasReason(status, "PROMPT_INVALID"));
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("messages[1].content: line 2 column 3: unknown variable `inptu`; the "
                         "prompt declares: input, locale"));
@@ -95,7 +95,7 @@ TEST(PromptTest, AnUnknownVariableIsNamedWithItsPlace) {
 TEST(PromptTest, BracesThatHoldNoNameAreAnErrorUnlessEscaped) {
   PromptSpec spec = Classifier();
   spec.messages[1].content = "{{input}} {{ 1 + 1 }}";
-  EXPECT_TRUE(HasReason(Validate(spec), "TEMPLATE_INVALID"));
+  EXPECT_TRUE(HasReason(Validate(spec), "PROMPT_INVALID"));
   spec.messages[1].content = "{{input}} \\{{ 1 + 1 }}";
   const auto messages = Render(spec, {{"input", "x"}, {"locale", "en"}});
   ASSERT_TRUE(messages.ok()) << messages.status();
@@ -106,7 +106,7 @@ TEST(PromptTest, ValuesThatAreMissingOrNotDeclaredAreErrors) {
   EXPECT_TRUE(HasReason(Render(Classifier(), {{"input", "x"}}).status(), "VARIABLE_MISSING"));
   EXPECT_TRUE(
       HasReason(Render(Classifier(), {{"input", "x"}, {"locale", "en"}, {"o", ""}}).status(),
-                "UNKNOWN_VARIABLE"));
+                "PROMPT_INVALID"));
 }
 
 TEST(PromptTest, APromptThatNeverUsesTheInputIsRefused) {
@@ -119,7 +119,7 @@ TEST(PromptTest, StrategiesThatCannotBeRenderedSaySo) {
   PromptSpec spec = Classifier();
   spec.strategy = Strategy::kDecomposed;
   EXPECT_TRUE(
-      HasReason(Render(spec, {{"input", "x"}, {"locale", "en"}}).status(), "STRATEGY_UNSUPPORTED"));
+      HasReason(Render(spec, {{"input", "x"}, {"locale", "en"}}).status(), "NOT_IMPLEMENTED"));
 }
 
 TEST(PromptTest, SurvivesTheWayThroughJson) {

@@ -76,7 +76,7 @@ absl::Status CheckSupported(const PromptSpec& spec) {
   if (!spec.dynamic_few_shot.empty()) what = "dynamic few-shot examples";
   if (!spec.retrieval.empty()) what = "retrieval";
   if (what == nullptr) return absl::OkStatus();
-  return Error(absl::StatusCode::kUnimplemented, "STRATEGY_UNSUPPORTED",
+  return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
                absl::StrCat("this prompt asks for ", what,
                             ", which cannot be rendered yet; use SINGLE with static examples"));
 }
@@ -85,7 +85,7 @@ absl::Status CheckVariables(const PromptSpec& spec, const Variables& variables) 
   const std::set<std::string> known = VariableNames(spec);
   for (const auto& [name, value] : variables) {
     if (known.contains(name)) continue;
-    return Error(absl::StatusCode::kInvalidArgument, "UNKNOWN_VARIABLE",
+    return Error(absl::StatusCode::kInvalidArgument, "PROMPT_INVALID",
                  absl::StrCat("variable `", name,
                               "` was given a value, but the prompt does not declare it"));
   }
@@ -121,7 +121,7 @@ absl::StatusOr<std::vector<Message>> RenderChat(const PromptSpec& spec,
     return message.role == "user";
   });
   if (last_user == request.rend()) {
-    return Error(absl::StatusCode::kInvalidArgument, "NO_USER_MESSAGE",
+    return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
                  "messages holds no user message: it is the input of the route's prompt");
   }
   std::vector<Message> history;

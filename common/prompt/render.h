@@ -16,7 +16,7 @@ namespace crossover::prompt {
 // An example with one user turn is put through the template's own user message, so that it looks
 // like the input it prepares for; one with several turns is used as it is. System messages of
 // examples are left out. `variables` must hold `input` and nothing that the spec does not declare
-// (InvalidArgument UNKNOWN_VARIABLE). Unimplemented STRATEGY_UNSUPPORTED for strategies other than
+// (InvalidArgument PROMPT_INVALID). Unimplemented NOT_IMPLEMENTED for strategies other than
 // SINGLE, and for dynamic few-shot and retrieval.
 absl::StatusOr<std::vector<dataset::Message>> Render(const PromptSpec& spec,
                                                      const Variables& variables);
@@ -24,7 +24,7 @@ absl::StatusOr<std::vector<dataset::Message>> Render(const PromptSpec& spec,
 // The same for a chat request that comes to a route: `{{input}}` is its last user message, its
 // earlier user, assistant and tool turns stand between the examples and the input, and its own
 // system messages are left out: the route's prompt replaces them. `variables` are those beside
-// `input`. InvalidArgument NO_USER_MESSAGE if the request has none.
+// `input`. InvalidArgument FIELD_REQUIRED if the request has none.
 absl::StatusOr<std::vector<dataset::Message>> RenderChat(
     const PromptSpec& spec, const std::vector<dataset::Message>& request, Variables variables);
 

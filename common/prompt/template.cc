@@ -66,7 +66,7 @@ absl::StatusOr<Template> Template::Parse(std::string_view text) {
                                       ? std::string_view()
                                       : Trim(text.substr(open + 2, close - open - 2));
     if (!IsName(name)) {
-      return Error(absl::StatusCode::kInvalidArgument, "TEMPLATE_INVALID",
+      return Error(absl::StatusCode::kInvalidArgument, "PROMPT_INVALID",
                    absl::StrCat("line ", position.line, " column ", position.column,
                                 ": `{{` is not followed by a variable's name and `}}`; write "
                                 "`\\{{` for the braces themselves"));
@@ -94,7 +94,7 @@ std::set<std::string> Template::Names() const {
 absl::Status Template::CheckNames(const std::set<std::string>& known) const {
   for (const Piece& piece : pieces_) {
     if (!piece.is_name || known.contains(piece.text)) continue;
-    return Error(absl::StatusCode::kInvalidArgument, "UNKNOWN_VARIABLE",
+    return Error(absl::StatusCode::kInvalidArgument, "PROMPT_INVALID",
                  absl::StrCat(Where(piece), ": unknown variable `", piece.text,
                               "`; the prompt declares: ", absl::StrJoin(known, ", ")));
   }

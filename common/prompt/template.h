@@ -20,13 +20,13 @@ using Variables = std::map<std::string, std::string>;
 // Immutable and thread-safe once parsed.
 class Template {
  public:
-  // InvalidArgument TEMPLATE_INVALID with line and column of braces that hold no name.
+  // InvalidArgument PROMPT_INVALID with line and column of braces that hold no name.
   static absl::StatusOr<Template> Parse(std::string_view text);
 
   // Every name the text uses.
   std::set<std::string> Names() const;
 
-  // InvalidArgument UNKNOWN_VARIABLE for the first name that `known` lacks, with its line and
+  // InvalidArgument PROMPT_INVALID for the first name that `known` lacks, with its line and
   // column and the known names.
   absl::Status CheckNames(const std::set<std::string>& known) const;
 
