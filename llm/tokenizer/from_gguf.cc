@@ -1,0 +1,116 @@
+// Tokenizer::FromGguf. Keys: llama.cpp, gguf-py/gguf/constants.py; meaning of the pre-tokenizer
+// names: llama-vocab.cpp.
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "llm/tokenizer/pretokenizer.h"
+#include "llm/tokenizer/tokenizer.h"
+
+namespace crossover::llm {
+namespace {
+
+// llama_token_type
+constexpr int64_t kControl = 3;
+constexpr int64_t kUserDefined = 4;
+
+absl::Status Invalid(const GgufFile& file, std::string_view message) {
+  return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
+               file.path() + ": " + std::string(message));
+}
+
+// Sets patterns, normalisation, ignore_merges and the default of adds_bos.
+absl::Status ApplyPreTokenizer(const GgufFile& file, const std::string& name,
+                               Tokenizer::Parts& parts) {
+  if (name == "smollm") {
+    parts.patterns = {patterns::kEachDigit, patterns::kGpt2};
+  } else if (name == "gpt-2") {
+    parts.patterns = {patterns::kGpt2};
+  } else if (name == "llama-bpe" || name == "llama3" || name == "llama-v3") {
+    parts.patterns = {patterns::kLlama3};
+    parts.ignore_merges = true;
+    parts.adds_bos = true;
+  } else if (name == "qwen2") {
+    parts.patterns = {patterns::kQwen2};
+    parts.nfc = true;  // As tokenizer.json has it; llama.cpp leaves it out.
+  } else if (name == "default") {
+    // llama.cpp's own, for files from before the key existed.
+    parts.patterns = {
+        R"([\p{P}\$\+<=>\^~\|]+)",
+        R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))",
+        R"(\p{N}+)",
+        R"([0-9][0-9][0-9])",
+    };
+  } else {
+    return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
+                 absl::StrCat(file.path(), ": tokenizer.ggml.pre is '", name,
+                              "'; smollm, gpt-2, llama-bpe, qwen2 and default are supported"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadTokens(const GgufFile& file, Tokenizer::Parts& parts) {
+  ASSIGN_OR_RETURN(const auto tokens, file.GetStrings("tokenizer.ggml.tokens"));
+  std::vector<int64_t> types;
+  if (file.Has("tokenizer.ggml.token_type")) {
+    ASSIGN_OR_RETURN(types, file.GetInts("tokenizer.ggml.token_type"));
+    if (types.size() != tokens.size()) {
+      return Invalid(file, absl::StrCat("tokenizer.ggml.token_type has ", types.size(),
+                                        " entries for ", tokens.size(), " tokens"));
+    }
+  }
+  types.resize(tokens.size(), 1);
+  for (size_t id = 0; id < tokens.size(); ++id) {
+    parts.tokens.emplace_back(tokens[id]);
+    if (types[id] != kControl && types[id] != kUserDefined) continue;
+    parts.added.push_back({.text = std::string(tokens[id]),
+                           .id = static_cast<int32_t>(id),
+                           .special = types[id] == kControl});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadMerges(const GgufFile& file, Tokenizer::Parts& parts) {
+  ASSIGN_OR_RETURN(const auto merges, file.GetStrings("tokenizer.ggml.merges"));
+  for (size_t rank = 0; rank < merges.size(); ++rank) {
+    const size_t space = merges[rank].find(' ', 1);
+    if (space == std::string_view::npos || space + 1 == merges[rank].size()) {
+      return Invalid(file, absl::StrCat("tokenizer.ggml.merges[", rank, "] is not two parts"));
+    }
+    parts.merges.emplace_back(merges[rank].substr(0, space), merges[rank].substr(space + 1));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<int32_t>> ReadId(const GgufFile& file, const std::string& key) {
+  if (!file.Has(key)) return std::optional<int32_t>();
+  ASSIGN_OR_RETURN(const uint64_t id, file.GetUint(key));
+  if (id > INT32_MAX) return Invalid(file, absl::StrCat(key, " is ", id));
+  return std::optional<int32_t>(static_cast<int32_t>(id));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromGguf(const GgufFile& file) {
+  ASSIGN_OR_RETURN(const std::string model, file.GetString("tokenizer.ggml.model"));
+  if (model != "gpt2") {
+    return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
+                 absl::StrCat(file.path(), ": tokenizer.ggml.model is '", model,
+                              "'; 'gpt2' (byte-level BPE) is supported"));
+  }
+  Parts parts;
+  ASSIGN_OR_RETURN(const std::string pre, file.GetStringOr("tokenizer.ggml.pre", "default"));
+  RETURN_IF_ERROR(ApplyPreTokenizer(file, pre, parts));
+  RETURN_IF_ERROR(ReadTokens(file, parts));
+  RETURN_IF_ERROR(ReadMerges(file, parts));
+  ASSIGN_OR_RETURN(parts.bos_id, ReadId(file, "tokenizer.ggml.bos_token_id"));
+  ASSIGN_OR_RETURN(parts.eos_id, ReadId(file, "tokenizer.ggml.eos_token_id"));
+  ASSIGN_OR_RETURN(parts.adds_bos, file.GetBoolOr("tokenizer.ggml.add_bos_token", parts.adds_bos));
+  auto tokenizer = Create(std::move(parts));
+  if (!tokenizer.ok()) return WithContext(tokenizer.status(), file.path());
+  return tokenizer;
+}
+
+}  // namespace crossover::llm
