@@ -1,13 +1,14 @@
 // Batched text generation with one base model and any number of LoRA adapters.
 //
-// Torch-free: services include this header. Thread-safe. One thread of the engine computes; every callback runs on it and
-// must return at once (hand the delta to another thread, never wait).
+// Torch-free: services include this header. Thread-safe. One thread of the engine computes; every
+// callback runs on it and must return at once (hand the delta to another thread, never wait).
 //
-// Requests join and leave the running batch at token boundaries (continuous batching); rows of different adapters share a
-// batch. Keys and values of prompt prefixes are kept and reused, keyed by (adapter registration, cache_salt, tokens): a reloaded
-// adapter never meets stale entries.
+// Requests join and leave the running batch at token boundaries (continuous batching); rows of
+// different adapters share a batch. Keys and values of prompt prefixes are kept and reused, keyed
+// by (adapter registration, cache_salt, tokens): a reloaded adapter never meets stale entries.
 //
-// Reproducible: a request's random numbers depend on its seed and the token's position only, whatever else is in the batch.
+// Reproducible: a request's random numbers depend on its seed and the token's position only,
+// whatever else is in the batch.
 #pragma once
 
 #include <cstdint>
@@ -28,14 +29,16 @@ struct Sampling {
   int top_k = 0;             // Over 0: keep that many.
   uint64_t seed = 0;
   int64_t max_tokens = 256;
-  std::vector<int32_t> stop_ids;   // Ends the answer; the token itself is not part of it. Usually the model's end tokens.
-  std::vector<std::string> stop;   // Ends the answer before the first occurrence in its text.
+  std::vector<int32_t> stop_ids;  // Ends the answer; the token itself is not part of it. Usually
+                                  // the model's end tokens.
+  std::vector<std::string> stop;  // Ends the answer before the first occurrence in its text.
   struct Bias {
     int32_t id = 0;
     float bias = 0;
   };
   std::vector<Bias> logit_bias;
-  int top_logprobs = -1;  // -1: none; 0: of the chosen token; n: of the n most likely as well (at most 20).
+  int top_logprobs =
+      -1;  // -1: none; 0: of the chosen token; n: of the n most likely as well (at most 20).
 };
 
 struct GenerateRequest {
@@ -52,12 +55,12 @@ struct TokenLogprob {
 
 struct GeneratedToken {
   int32_t id = 0;
-  float logprob = 0;               // 0 unless top_logprobs >= 0.
-  std::vector<TokenLogprob> top;   // Most likely first.
+  float logprob = 0;              // 0 unless top_logprobs >= 0.
+  std::vector<TokenLogprob> top;  // Most likely first.
 };
 
-// What is new since the last delta. `text` holds whole UTF-8 characters only and nothing of a stop string, so it may lag behind
-// `tokens`.
+// What is new since the last delta. `text` holds whole UTF-8 characters only and nothing of a stop
+// string, so it may lag behind `tokens`.
 struct GenerateDelta {
   std::vector<GeneratedToken> tokens;
   std::string text;
@@ -91,11 +94,14 @@ struct ScoreResult {
 };
 
 struct EngineOptions {
-  int max_batch_rows = 32;           // Sequences computed together.
-  int64_t max_queue = 1024;          // Waiting requests; one more is refused.
-  int64_t max_step_tokens = 512;     // Prompt tokens computed in one step (chunked prefill), so that running answers keep moving.
-  int64_t kv_budget_bytes = 1 << 30; // Keys and values of running rows and cached prefixes together.
-  // Bytes of one token, for text and stop strings (tokenizer). Special tokens give "". Called on the engine's thread.
+  int max_batch_rows = 32;        // Sequences computed together.
+  int64_t max_queue = 1024;       // Waiting requests; one more is refused.
+  int64_t max_step_tokens = 512;  // Prompt tokens computed in one step (chunked prefill), so that
+                                  // running answers keep moving.
+  int64_t kv_budget_bytes =
+      1 << 30;  // Keys and values of running rows and cached prefixes together.
+  // Bytes of one token, for text and stop strings (tokenizer). Special tokens give "". Called on
+  // the engine's thread.
   std::function<std::string(int32_t)> token_bytes;
 };
 
@@ -130,21 +136,22 @@ class Engine {
   // Cancels what is queued and running (each OnDone is called with Cancelled) and joins the thread.
   ~Engine();
 
-  // Loads a PEFT folder under `key`, while requests run. A key that is loaded already is replaced for later requests; running ones
-  // finish with the weights they began with.
+  // Loads a PEFT folder under `key`, while requests run. A key that is loaded already is replaced
+  // for later requests; running ones finish with the weights they began with.
   absl::Status LoadAdapter(const std::string& key, const std::string& peft_folder);
   // NotFound if there is none. Running requests finish.
   absl::Status UnloadAdapter(const std::string& key);
   std::vector<AdapterInfo> Adapters() const;
 
   // Queues a request. `on_delta` may be null; `on_done` is called exactly once if the result is OK.
-  // NotFound("ADAPTER_NOT_LOADED"), InvalidArgument("CONTEXT_TOO_LONG", "EMPTY_PROMPT", "TOKEN_OUT_OF_RANGE", "BAD_SAMPLING"),
-  // ResourceExhausted("QUEUE_FULL" or "KV_BUDGET": the request could never fit).
+  // NotFound("ADAPTER_NOT_LOADED"), InvalidArgument("CONTEXT_TOO_LONG", "EMPTY_PROMPT",
+  // "TOKEN_OUT_OF_RANGE", "BAD_SAMPLING"), ResourceExhausted("QUEUE_FULL" or "KV_BUDGET": the
+  // request could never fit).
   absl::StatusOr<RequestId> Submit(GenerateRequest request, OnDelta on_delta, OnDone on_done);
   absl::StatusOr<RequestId> Submit(ScoreRequest request, OnScore on_done);
 
-  // Ends a request at the next token boundary; its OnDone gets the tokens so far with FinishReason::kCancelled. Unknown or
-  // finished ids are ignored.
+  // Ends a request at the next token boundary; its OnDone gets the tokens so far with
+  // FinishReason::kCancelled. Unknown or finished ids are ignored.
   void Cancel(RequestId id);
 
   // Submit and wait, for tools and tests. Not from a callback.

@@ -1,6 +1,7 @@
 // A frozen decoder (architecture llama or qwen2) in memory, shared by training and generation.
 //
-// Torch-free on the outside. Immutable after Load(), so any number of threads, engines and trainers may share one.
+// Torch-free on the outside. Immutable after Load(), so any number of threads, engines and trainers
+// may share one.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +18,14 @@ struct ModelWeights;  // llm/model/weights.h, for the rooms that see torch.
 
 class BaseModel {
  public:
-  // Reads a GGUF file, dequantises it and lays the weights out for this processor. Takes about a second per 100 M parameters.
-  // NotFound, InvalidArgument or DataLoss name the file and tensor.
+  // Reads a GGUF file, dequantises it and lays the weights out for this processor. Takes about a
+  // second per 100 M parameters. NotFound, InvalidArgument or DataLoss name the file and tensor.
   static absl::StatusOr<std::shared_ptr<const BaseModel>> Load(const std::string& gguf_path,
                                                                const ExecutionOptions& options);
 
   // For tests: small random weights drawn from `seed`.
-  static std::shared_ptr<const BaseModel> Random(const ModelConfig& config, const ExecutionOptions& options,
-                                                 uint64_t seed);
+  static std::shared_ptr<const BaseModel> Random(const ModelConfig& config,
+                                                 const ExecutionOptions& options, uint64_t seed);
 
   ~BaseModel();
 
@@ -37,7 +38,8 @@ class BaseModel {
   const ModelWeights& weights() const { return *weights_; }
 
  private:
-  BaseModel(ModelConfig config, Execution execution, std::string path, std::unique_ptr<ModelWeights> weights);
+  BaseModel(ModelConfig config, Execution execution, std::string path,
+            std::unique_ptr<ModelWeights> weights);
 
   ModelConfig config_;
   Execution execution_;

@@ -6,7 +6,8 @@
 namespace crossover::llm {
 
 enum class ComputeType {
-  kAuto,  // bf16 where the processor multiplies bf16 in hardware (AMX or AVX-512-BF16), fp32 elsewhere.
+  kAuto,  // bf16 where the processor multiplies bf16 in hardware (AMX or AVX-512-BF16), fp32
+          // elsewhere.
   kBf16,
   kFp32,
 };
@@ -31,8 +32,8 @@ Execution Resolve(const ExecutionOptions& options);
 // "bf16, 2 threads, avx512-bf16", for logs and benchmarks.
 std::string ToString(const Execution& execution);
 
-// Makes LibTorch use `execution.threads` threads in work started by the calling thread. OpenMP keeps this setting per
-// thread, so every std::thread that computes calls it once.
+// Makes LibTorch use `execution.threads` threads in work started by the calling thread. OpenMP
+// keeps this setting per thread, so every std::thread that computes calls it once.
 void BindThread(const Execution& execution);
 
 }  // namespace crossover::llm

@@ -1,15 +1,19 @@
 // Trains a LoRA adapter of a frozen base model on rows of token ids.
 //
-// Torch-free: services include this header. One Trainer is used by one thread at a time; Run() computes on the calling
-// thread and on OpenMP's workers below it, and its callback runs on the calling thread between two steps.
+// Torch-free: services include this header. One Trainer is used by one thread at a time; Run()
+// computes on the calling thread and on OpenMP's workers below it, and its callback runs on the
+// calling thread between two steps.
 //
-// What is trained: for each of the seven linear layers of a decoder block (or those in `targets`) y = W x + s B A x, with W
-// frozen, A [r, in], B [out, r] in fp32, s = alpha / r (alpha / sqrt(r) with rsLoRA).
-// What is minimised: over one optimizer step (a window of `batch_rows` × `accumulation` rows)
+// What is trained: for each of the seven linear layers of a decoder block (or those in `targets`) y
+// = W x + s B A x, with W frozen, A [r, in], B [out, r] in fp32, s = alpha / r (alpha / sqrt(r)
+// with rsLoRA). What is minimised: over one optimizer step (a window of `batch_rows` ×
+// `accumulation` rows)
 //     sum_i w_i * -log p(ids[i] | ids[0..i-1])  /  sum_i w_i
-// where w_i = row.weight * row.token_weights[i]. The division is by the whole window's sum, however the rows were packed.
+// where w_i = row.weight * row.token_weights[i]. The division is by the whole window's sum, however
+// the rows were packed.
 //
-// Deterministic: equal base model, config, rows and thread count give equal bytes, also across Checkpoint() and Resume().
+// Deterministic: equal base model, config, rows and thread count give equal bytes, also across
+// Checkpoint() and Resume().
 #pragma once
 
 #include <cstdint>
@@ -29,7 +33,8 @@ namespace crossover::llm {
 struct TrainRow {
   std::string id;                    // Named in errors ("loss of row … is not a number").
   std::vector<int32_t> ids;          // At least 2 tokens; at most TrainConfig::max_row_tokens.
-  std::vector<float> token_weights;  // As many as ids: weight of predicting ids[i]; 0: context only. [0] is never trained.
+  std::vector<float> token_weights;  // As many as ids: weight of predicting ids[i]; 0: context
+                                     // only. [0] is never trained.
   float weight = 1;                  // Multiplies token_weights.
 };
 
@@ -45,8 +50,8 @@ struct TrainConfig {
   bool rslora = false;
   std::vector<Target> targets = {Target::kQ,    Target::kK,  Target::kV,   Target::kO,
                                  Target::kGate, Target::kUp, Target::kDown};
-  // Schedule. rate(t) = learning_rate * min(1, (t+1)/warmup_steps) * decay(t/steps), t = 0, 1, … steps-1;
-  // decay(x) = 1, 1-x, (1+cos(pi x))/2.
+  // Schedule. rate(t) = learning_rate * min(1, (t+1)/warmup_steps) * decay(t/steps), t = 0, 1, …
+  // steps-1; decay(x) = 1, 1-x, (1+cos(pi x))/2.
   double learning_rate = 2e-4;
   Schedule schedule = Schedule::kCosine;
   int64_t warmup_steps = 5;
@@ -64,27 +69,28 @@ struct TrainConfig {
   double max_gradient_norm = 1.0;
   // Execution
   int64_t max_row_tokens = 8192;  // A longer row is an error, never cut in silence.
-  // Activations live for one pack at a time; a window with more tokens than this is computed in several packs (same result up
-  // to rounding). A row longer than this is a pack of its own.
+  // Activations live for one pack at a time; a window with more tokens than this is computed in
+  // several packs (same result up to rounding). A row longer than this is a pack of its own.
   int64_t max_pack_tokens = 2048;
-  // Compute a prefix that all rows of a pack share once (same result up to rounding). Shorter prefixes are not worth it.
+  // Compute a prefix that all rows of a pack share once (same result up to rounding). Shorter
+  // prefixes are not worth it.
   bool share_prefix = true;
   int64_t min_shared_prefix = 16;
 };
 
 // After one optimizer step.
 struct StepReport {
-  int64_t step = 0;   // 1 … steps.
+  int64_t step = 0;  // 1 … steps.
   int64_t steps = 0;
-  double epoch = 0;   // Epochs completed, fractional.
-  double loss = 0;    // Weighted mean over the window, nats per token.
+  double epoch = 0;  // Epochs completed, fractional.
+  double loss = 0;   // Weighted mean over the window, nats per token.
   double learning_rate = 0;
   double gradient_norm = 0;  // Before clipping.
-  int64_t tokens = 0;          // Tokens of all rows of this step (a shared prefix counts once per row).
-  int64_t computed_tokens = 0; // Tokens that went through the model.
-  int64_t trained_tokens = 0;  // Tokens with a weight.
-  int64_t tokens_seen = 0;     // Sum of `tokens` since step 1, also over a resume.
-  double seconds = 0;          // Wall time of this step.
+  int64_t tokens = 0;  // Tokens of all rows of this step (a shared prefix counts once per row).
+  int64_t computed_tokens = 0;   // Tokens that went through the model.
+  int64_t trained_tokens = 0;    // Tokens with a weight.
+  int64_t tokens_seen = 0;       // Sum of `tokens` since step 1, also over a resume.
+  double seconds = 0;            // Wall time of this step.
   double tokens_per_second = 0;  // tokens / seconds.
 };
 
@@ -119,32 +125,39 @@ struct TrainEstimate {
 
 class Trainer {
  public:
-  // Rows are checked here: InvalidArgument names the row ("ROW_TOO_LONG", "ROW_WITHOUT_TRAINED_TOKEN", "TOKEN_OUT_OF_RANGE",
-  // "NO_ROWS", "BAD_TRAIN_CONFIG"). `validation` may be empty.
-  static absl::StatusOr<std::unique_ptr<Trainer>> Create(std::shared_ptr<const BaseModel> base, TrainConfig config,
+  // Rows are checked here: InvalidArgument names the row ("ROW_TOO_LONG",
+  // "ROW_WITHOUT_TRAINED_TOKEN", "TOKEN_OUT_OF_RANGE", "NO_ROWS", "BAD_TRAIN_CONFIG"). `validation`
+  // may be empty.
+  static absl::StatusOr<std::unique_ptr<Trainer>> Create(std::shared_ptr<const BaseModel> base,
+                                                         TrainConfig config,
                                                          std::vector<TrainRow> train,
                                                          std::vector<TrainRow> validation);
   ~Trainer();
 
-  // Replaces the initial adapter by a PEFT folder's. Rank and targets must be the config's. Before the first step only.
+  // Replaces the initial adapter by a PEFT folder's. Rank and targets must be the config's. Before
+  // the first step only.
   absl::Status LoadAdapter(const std::string& folder);
 
-  // Continues from a checkpoint folder. FailedPrecondition("CHECKPOINT_MISMATCH") if it was written with another config, base
-  // model or rows; DataLoss("CHECKPOINT_DAMAGED") if a file is incomplete.
+  // Continues from a checkpoint folder. FailedPrecondition("CHECKPOINT_MISMATCH") if it was written
+  // with another config, base model or rows; DataLoss("CHECKPOINT_DAMAGED") if a file is
+  // incomplete.
   absl::Status Resume(const std::string& folder);
 
   // Trains until the last step, or until the callback says stop. May be called again to continue.
-  // Aborted("LOSS_NOT_FINITE") names the step and the rows of the window; the adapter then is as before that step.
+  // Aborted("LOSS_NOT_FINITE") names the step and the rows of the window; the adapter then is as
+  // before that step.
   absl::StatusOr<TrainOutcome> Run(const StepCallback& callback);
 
-  // Loss on the validation rows with the adapter as it is. FailedPrecondition without validation rows.
+  // Loss on the validation rows with the adapter as it is. FailedPrecondition without validation
+  // rows.
   absl::StatusOr<EvaluationLoss> Evaluate();
 
-  // Writes a folder atomically (temporary name beside it, fsync, rename). An existing folder of that name is an error.
-  // ResourceExhausted("DISK_FULL") names file, bytes needed and bytes free.
+  // Writes a folder atomically (temporary name beside it, fsync, rename). An existing folder of
+  // that name is an error. ResourceExhausted("DISK_FULL") names file, bytes needed and bytes free.
   absl::Status SaveCheckpoint(const std::string& folder) const;
 
-  // Writes a PEFT folder (adapter_config.json, adapter_model.safetensors) that loads in `peft`; equal weights give equal bytes.
+  // Writes a PEFT folder (adapter_config.json, adapter_model.safetensors) that loads in `peft`;
+  // equal weights give equal bytes.
   absl::Status ExportAdapter(const std::string& folder, const std::string& base_model_name) const;
 
   TrainEstimate Estimate() const;

@@ -1,0 +1,26 @@
+#include "llm/model/kernels.h"
+
+namespace crossover::llm {
+
+namespace {
+
+const KernelSet& Choose() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("fma")) {
+    return KernelsAvx512();
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return KernelsAvx2();
+#endif
+  return KernelsGeneric();
+}
+
+}  // namespace
+
+const KernelSet& Kernels() {
+  static const KernelSet& set = Choose();
+  return set;
+}
+
+}  // namespace crossover::llm
