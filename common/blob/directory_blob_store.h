@@ -1,7 +1,7 @@
 // A BlobStore in a directory of a local or shared file system.
 //
 //   <root>/sha256/ab/cdef…   the blobs (mode 0444)       <root>/tmp/…   blobs being written; emptied of old ones by Create
-//   <root>/pins/<hex>/<holder, percent-encoded>          one empty file a pin
+//   <root>/pins/<hex>/<holder in URL-safe base64>          one empty file a pin
 #pragma once
 
 #include <filesystem>

@@ -10,9 +10,18 @@
 
 namespace crossover::rpc {
 
-// VIEWER < DEVELOPER < OPERATOR < ADMIN; WORKER and SERVICE stand apart (ADMIN may do what they may). Same numbers as
-// crossover.type.v1.Role.
-enum class Role { kUnspecified = 0, kViewer = 1, kDeveloper = 2, kOperator = 3, kAdmin = 4, kWorker = 5, kService = 6 };
+// The roles of crossover/type/v1/access.proto, with its numbers. VIEWER < DEVELOPER < OPERATOR < ADMIN; WORKER and SERVICE stand
+// apart.
+enum class Role {
+  kUnspecified = 0,
+  kAnyone = 1,
+  kViewer = 2,
+  kDeveloper = 3,
+  kOperator = 4,
+  kAdmin = 5,
+  kWorker = 6,
+  kService = 7,
+};
 
 struct Principal {
   std::string name;     // "apiKeys/06b…", "loopback", "service/scheduler"
@@ -36,11 +45,17 @@ class LoopbackAuthenticator final : public Authenticator {
   absl::StatusOr<Principal> Authenticate(std::string_view authorization, std::string_view peer) override;
 };
 
-// True if a principal with `have` may call a method that needs `need`.
-bool RoleAllows(Role have, Role need);
+// Who may call a method: `role` and those above it, and each of `also`.
+struct MethodAccess {
+  Role role = Role::kUnspecified;
+  std::vector<Role> also;
+};
 
-// The role that option (crossover.type.v1.access).role of "/package.Service/Method" asks for, read from the linked-in
-// descriptors; kUnspecified if the method or the option is unknown.
-Role RequiredRole(std::string_view full_method);
+// ADMIN may call everything; a method without an access option (health, reflection, tests) is open to every principal.
+bool Allows(const MethodAccess& access, Role have);
+
+// Option (crossover.type.v1.access) of "package.Service/Method", read from the linked-in descriptors; empty if the method or the
+// option is unknown.
+MethodAccess AccessOf(std::string_view full_method);
 
 }  // namespace crossover::rpc
