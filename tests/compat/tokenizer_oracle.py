@@ -1,0 +1,82 @@
+"""Compares token ids with huggingface/tokenizers and, when it is installed, llama.cpp.
+
+Usage: tokenizer_oracle.py MODEL.gguf LINES.jsonl    (lines: {"text", "ids", "decoded"})
+Prints {"lines", "hf_differences", "llama_cpp_differences" (null: not installed), "examples"}.
+"""
+import json
+import sys
+import unicodedata
+
+from gguf import GGUFReader
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+
+
+def split(pattern):
+    return pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(pattern), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])
+
+
+def build(reader):
+    """The tokenizer that the model's tokenizer.json describes; None where only llama.cpp defines it."""
+    field = lambda key: reader.fields[key].contents()
+    pre = field("tokenizer.ggml.pre")
+    if pre == "default":
+        return None
+    tokens, types = field("tokenizer.ggml.tokens"), field("tokenizer.ggml.token_type")
+    merges = [tuple(merge.split(" ")) for merge in field("tokenizer.ggml.merges")]
+    vocab = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=pre == "llama-bpe"))
+    gpt2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.pre_tokenizer = {
+        "gpt-2": lambda: gpt2,
+        "smollm": lambda: pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), gpt2]),
+        "llama-bpe": lambda: split(LLAMA3),
+        "qwen2": lambda: split(QWEN2),
+    }[pre]()
+    if pre == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token, kind in zip(tokens, types) if kind == 3])
+    return tokenizer
+
+
+def llama_cpp(path):
+    try:
+        from llama_cpp import Llama
+    except ImportError:
+        return None
+    return Llama(path, vocab_only=True, verbose=False)
+
+
+def main(model, lines):
+    reader = GGUFReader(model)
+    hf, llama = build(reader), llama_cpp(model)
+    normalizes = reader.fields["tokenizer.ggml.pre"].contents() == "qwen2"
+    counts = {"lines": 0, "hf_differences": 0, "llama_cpp_differences": 0 if llama else None, "examples": []}
+    for line in open(lines, encoding="utf-8"):
+        row = json.loads(line)
+        counts["lines"] += 1
+        if hf:
+            ids = hf.encode(row["text"], add_special_tokens=False).ids
+            if ids != row["ids"] or hf.decode(ids, skip_special_tokens=True) != row["decoded"]:
+                counts["hf_differences"] += 1
+                if len(counts["examples"]) < 5:
+                    counts["examples"].append({"text": row["text"], "hf": ids, "ours": row["ids"]})
+        # llama.cpp has no normalizers.
+        if llama and not (normalizes and not unicodedata.is_normalized("NFC", row["text"])):
+            ids = llama.tokenize(row["text"].encode(), add_bos=False, special=True)
+            if ids != row["ids"]:
+                counts["llama_cpp_differences"] += 1
+                if len(counts["examples"]) < 5:
+                    counts["examples"].append({"text": row["text"], "llama_cpp": ids, "ours": row["ids"]})
+    print(json.dumps(counts))
+
+
+main(*sys.argv[1:])
