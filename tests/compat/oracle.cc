@@ -35,14 +35,16 @@ std::optional<fs::path> FindPython() {
   const std::string chosen = Variable("CROSSOVER_COMPAT_PYTHON");
   if (!chosen.empty()) return fs::path(chosen);
   fs::path cache = Variable("CROSSOVER_CACHE");
-  if (cache.empty() && !Variable("XDG_CACHE_HOME").empty()) cache = fs::path(Variable("XDG_CACHE_HOME")) / "crossover";
+  if (cache.empty() && !Variable("XDG_CACHE_HOME").empty())
+    cache = fs::path(Variable("XDG_CACHE_HOME")) / "crossover";
   if (cache.empty()) cache = fs::path(Variable("HOME")) / ".cache" / "crossover";
   // The stamp is written last, so a half-installed environment does not count.
   if (!fs::exists(cache / "compat-venv" / ".stamp")) return std::nullopt;
   return cache / "compat-venv" / "bin" / "python";
 }
 
-absl::StatusOr<nlohmann::json> Ask(const std::string& script, const std::vector<std::string>& arguments) {
+absl::StatusOr<nlohmann::json> Ask(const std::string& script,
+                                   const std::vector<std::string>& arguments) {
   const std::optional<fs::path> python = FindPython();
   if (!python) return absl::FailedPreconditionError(kHowToInstall);
   const TemporaryFolder folder;
@@ -54,12 +56,14 @@ absl::StatusOr<nlohmann::json> Ask(const std::string& script, const std::vector<
   if (pipe == nullptr) return absl::InternalError("popen failed");
   std::string output;
   char buffer[65536];
-  while (const size_t read = std::fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, read);
+  while (const size_t read = std::fread(buffer, 1, sizeof(buffer), pipe))
+    output.append(buffer, read);
   const int code = pclose(pipe);
   nlohmann::json answer = nlohmann::json::parse(output, nullptr, false);
   if (code != 0 || answer.is_discarded()) {
     std::system(("tail -n 20 " + Quoted(errors) + " >&2").c_str());
-    return absl::InternalError(absl::StrCat(script, " ended with ", code, " and wrote: ", output.substr(0, 2000)));
+    return absl::InternalError(
+        absl::StrCat(script, " ended with ", code, " and wrote: ", output.substr(0, 2000)));
   }
   return answer;
 }

@@ -12,15 +12,18 @@
 
 namespace crossover::compat {
 
-// CROSSOVER_COMPAT_PYTHON, else the venv that scripts/setup_compat.sh makes; nullopt if neither is there.
+// CROSSOVER_COMPAT_PYTHON, else the venv that scripts/setup_compat.sh makes; nullopt if neither is
+// there.
 std::optional<std::filesystem::path> FindPython();
 
 // What to tell a person when FindPython() finds none.
 inline constexpr char kHowToInstall[] =
     "no Python with the oracles: run scripts/setup_compat.sh, or set CROSSOVER_COMPAT_PYTHON";
 
-// Runs `script` (a file of this folder) with these arguments; its standard output must be one JSON value.
-absl::StatusOr<nlohmann::json> Ask(const std::string& script, const std::vector<std::string>& arguments);
+// Runs `script` (a file of this folder) with these arguments; its standard output must be one JSON
+// value.
+absl::StatusOr<nlohmann::json> Ask(const std::string& script,
+                                   const std::vector<std::string>& arguments);
 
 // A folder of its own, removed at the end.
 class TemporaryFolder {

@@ -1,4 +1,5 @@
-// Lines that tokenizers disagree on: many scripts, code, emoji, white space, digits, control tokens.
+// Lines that tokenizers disagree on: many scripts, code, emoji, white space, digits, control
+// tokens.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,8 @@
 
 namespace crossover::compat {
 
-// The same lines for the same arguments, on every machine. Characters are from Unicode 15 or before: engines differ on later ones.
+// The same lines for the same arguments, on every machine. Characters are from Unicode 15 or
+// before: engines differ on later ones.
 std::vector<std::string> TextCorpus(size_t lines, uint64_t seed);
 
 }  // namespace crossover::compat
