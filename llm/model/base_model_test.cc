@@ -12,6 +12,7 @@
 #include "common/status/error.h"
 #include "llm/model/decoder.h"
 #include "llm/model/linear.h"
+#include "llm/model/testing.h"
 #include "llm/model/weights.h"
 
 namespace crossover::llm {
@@ -61,24 +62,8 @@ TEST(BaseModelTest, TestModelKnowsTheCapitalOfFrance) {
   EXPECT_EQ(logits[4].argmax().item().toInt(), 7042);
 }
 
-ModelConfig TinyConfig() {
-  ModelConfig config;
-  config.architecture = Architecture::kQwen2;
-  config.hidden_size = 64;
-  config.intermediate_size = 96;
-  config.layers = 3;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 16;
-  config.vocab_size = 128;
-  config.context_length = 256;
-  config.qkv_bias = true;
-  return config;
-}
-
 TEST(BaseModelTest, SharedPrefixGivesTheLogitsOfSeparateRows) {
-  const auto base =
-      BaseModel::Random(TinyConfig(), {.threads = 2, .compute_type = ComputeType::kFp32}, 1);
+  const auto base = TinyModel(ComputeType::kFp32, Architecture::kQwen2);
   Pack pack;
   pack.ids = {1, 2, 3, 4, 5, 6, 7, 8};
   pack.positions = {0, 1, 2, 3, 4, 3, 4, 5};

@@ -25,6 +25,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "llm/lora/target.h"
 #include "llm/model/base_model.h"
 
 namespace crossover::llm {
@@ -40,16 +41,12 @@ struct TrainRow {
 
 enum class Schedule { kConstant, kLinear, kCosine };
 
-// The linear layers that get an adapter.
-enum class Target { kQ, kK, kV, kO, kGate, kUp, kDown };
-
 struct TrainConfig {
   // Adapter
   int rank = 16;
   double alpha = 32;
   bool rslora = false;
-  std::vector<Target> targets = {Target::kQ,    Target::kK,  Target::kV,   Target::kO,
-                                 Target::kGate, Target::kUp, Target::kDown};
+  std::vector<Target> targets{kAllTargets.begin(), kAllTargets.end()};
   // Schedule. rate(t) = learning_rate * min(1, (t+1)/warmup_steps) * decay(t/steps), t = 0, 1, …
   // steps-1; decay(x) = 1, 1-x, (1+cos(pi x))/2.
   double learning_rate = 2e-4;

@@ -1,0 +1,62 @@
+#include "llm/lora/merge.h"
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/status_macros.h"
+#include "llm/formats/dequantize.h"
+#include "llm/formats/gguf_file.h"
+#include "llm/formats/permute.h"
+
+namespace crossover::llm {
+
+namespace {
+
+// w [out, in] += scale * b [out, rank] a [rank, in]
+void AddProduct(const LoraMatrix& matrix, std::span<const float> values, std::span<float> w) {
+  const float* a = values.data() + matrix.a_offset;
+  const float* b = values.data() + matrix.b_offset;
+  for (int64_t o = 0; o < matrix.out; ++o) {
+    float* row = w.data() + o * matrix.in;
+    for (int64_t r = 0; r < matrix.rank; ++r) {
+      const float factor = static_cast<float>(matrix.scale) * b[o * matrix.rank + r];
+      const float* ar = a + r * matrix.in;
+      for (int64_t i = 0; i < matrix.in; ++i) row[i] += factor * ar[i];
+    }
+  }
+}
+
+absl::Status ReadBase(const GgufFile& base, const ModelConfig& config, const WeightSpec& weight,
+                      std::span<float> out) {
+  ASSIGN_OR_RETURN(const GgufTensor* tensor, base.Tensor(weight.gguf_name));
+  if (weight.permuted_heads == 0) return Dequantize(tensor->type, tensor->data, out);
+  std::vector<float> stored(out.size());
+  RETURN_IF_ERROR(Dequantize(tensor->type, tensor->data, stored));
+  return PermuteGgufToHf(std::as_bytes(std::span<const float>(stored)), std::as_writable_bytes(out),
+                         weight.permuted_heads, config.head_dim);
+}
+
+}  // namespace
+
+absl::Status MergeToGguf(const std::filesystem::path& base_gguf,
+                         const std::filesystem::path& adapter_folder,
+                         const GgufExportOptions& options, const std::filesystem::path& out) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> base, GgufFile::Open(base_gguf));
+  ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::FromGguf(*base));
+  ASSIGN_OR_RETURN(const LoraAdapter adapter, ReadAdapter(adapter_folder, config));
+  std::map<std::string, const LoraMatrix*> adapted;
+  for (const LoraMatrix& matrix : adapter.layout.matrices())
+    adapted[absl::StrCat(ModuleName(matrix), ".weight")] = &matrix;
+
+  const WeightReader read = [&](const WeightSpec& weight, std::span<float> values) -> absl::Status {
+    RETURN_IF_ERROR(ReadBase(*base, config, weight, values));
+    const auto found = adapted.find(weight.hf_name);
+    if (found != adapted.end()) AddProduct(*found->second, adapter.values, values);
+    return absl::OkStatus();
+  };
+  return ExportGguf(*base, read, options, out);
+}
+
+}  // namespace crossover::llm

@@ -1,0 +1,57 @@
+// Gradient of the adapter through a frozen decoder, written by hand: no autograd graph, no gradient
+// of frozen weights. Sees torch.
+//
+// Per group of linear layers, y = x W^T + t B^T with t = x A^T (B holds the scale):
+//   dt = dy B, dA = dt^T x, dB = dy^T t, dx = dy W + dt A
+// (the arrangement of Unsloth's fast_lora and Axolotl). The first block needs no dx.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <span>
+
+#include "llm/lora/layout.h"
+#include "llm/lora/operands.h"
+#include "llm/model/base_model.h"
+#include "llm/model/decoder.h"
+#include "llm/model/pack.h"
+
+namespace crossover::llm {
+
+class DecoderBackward {
+ public:
+  // Borrows both.
+  DecoderBackward(const BaseModel& base, const LoraLayout& layout);
+
+  // Adds the gradient of layout.size() numbers to `gradients`. `activations` is what DecoderForward
+  // left; gate_up is overwritten. d_hidden is the gradient of h_final; overwritten.
+  void Run(const Pack& pack, const LoraOperands& operands, Activations& activations,
+           at::Tensor& d_hidden, std::span<float> gradients);
+
+ private:
+  struct Buffers {
+    at::Tensor dx, d_h;             // [tokens, hidden]
+    at::Tensor d_act, act;          // [tokens, intermediate]
+    at::Tensor d_attention, d_qkv;  // [tokens, …]
+  };
+
+  void Resize(int64_t tokens);
+  // dt_ = dy B, and d_input = dy W + dt A unless it is null.
+  void InputGradient(const FrozenLinear& linear, const LowRank& low_rank, const at::Tensor& dy,
+                     at::Tensor* d_input);
+  // Adds dA and dB of one group, after InputGradient of the same dy.
+  void AdapterGradients(int64_t layer, Group group, const LowRank& low_rank,
+                        const at::Tensor& input, const at::Tensor& t, const at::Tensor& dy,
+                        std::span<float> gradients);
+  void AddGradient(const at::Tensor& gradient, int64_t ld, float scale, int64_t rows,
+                   int64_t columns, int64_t first, float* to);
+
+  const BaseModel& base_;
+  const LoraLayout& layout_;
+  int64_t first_layer_;  // The lowest adapted layer: below it no gradient is needed.
+  int64_t capacity_ = 0;
+  Buffers memory_, view_;
+  at::Tensor dt_, dt_memory_, da_memory_, db_memory_;
+};
+
+}  // namespace crossover::llm
