@@ -51,7 +51,7 @@ absl::StatusOr<Principal> LoopbackAuthenticator::Authenticate(std::string_view, 
 }
 
 bool Allows(const MethodAccess& access, Role have) {
-  if (have == Role::kAdmin || access.role == Role::kUnspecified || access.role == Role::kAnyone) return true;
+  if (have == Role::kAdmin || access.role == Role::kUnspecified) return true;
   if (std::find(access.also.begin(), access.also.end(), have) != access.also.end()) return true;
   const bool apart = have >= Role::kWorker || access.role >= Role::kWorker;
   return apart ? have == access.role : have >= access.role;

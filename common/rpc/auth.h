@@ -14,13 +14,12 @@ namespace crossover::rpc {
 // apart.
 enum class Role {
   kUnspecified = 0,
-  kAnyone = 1,
-  kViewer = 2,
-  kDeveloper = 3,
-  kOperator = 4,
-  kAdmin = 5,
-  kWorker = 6,
-  kService = 7,
+  kViewer = 1,
+  kDeveloper = 2,
+  kOperator = 3,
+  kAdmin = 4,
+  kWorker = 5,
+  kService = 6,
 };
 
 struct Principal {

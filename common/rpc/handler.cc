@@ -96,7 +96,7 @@ absl::StatusOr<Call> HandlerCore::Admit(grpc::CallbackServerContext* context, co
   const std::string full_method = absl::StrCat(options_.service, "/", method);
   const MethodAccess access = AccessOf(full_method);
   Principal principal{.name = "trusted", .role = Role::kAdmin};
-  if (options_.authenticator != nullptr && access.role != Role::kAnyone) {
+  if (options_.authenticator != nullptr) {
     ASSIGN_OR_RETURN(principal,
                      options_.authenticator->Authenticate(MetadataOf(*context, "authorization"), context->peer()));
   }
