@@ -35,4 +35,7 @@ absl::StatusOr<int> Migrate(const std::string& dsn, const SchemaMigrations& sche
 // For services: OK iff every migration has been applied unchanged. FAILED_PRECONDITION `SCHEMA_OUTDATED` says what to run.
 absl::Status VerifyMigrations(const std::string& dsn, const SchemaMigrations& schema);
 
+// Makes a database unless it exists. `dsn` names another database of the server, usually `postgres`.
+absl::Status EnsureDatabase(const std::string& dsn, const std::string& name);
+
 }  // namespace crossover::pg

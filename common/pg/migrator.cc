@@ -135,4 +135,17 @@ absl::Status VerifyMigrations(const std::string& dsn, const SchemaMigrations& sc
   return absl::OkStatus();
 }
 
+absl::Status EnsureDatabase(const std::string& dsn, const std::string& name) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Connection> connection,
+                   Connect({.dsn = dsn, .application_name = "crossover-migrate"}));
+  try {
+    pqxx::nontransaction txn(connection->get());
+    if (!txn.exec_params("SELECT 1 FROM pg_database WHERE datname = $1", name).empty()) return absl::OkStatus();
+    txn.exec("CREATE DATABASE " + connection->get().quote_name(name));
+    return absl::OkStatus();
+  } catch (...) {
+    return StatusFromCurrentException("making database " + name);
+  }
+}
+
 }  // namespace crossover::pg

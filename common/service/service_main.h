@@ -1,0 +1,109 @@
+// The main() of a service: parse → build → run.
+//
+//   int main(int argc, char** argv) {
+//     crossover::service::ServiceMain main("crossover-training-scheduler", "Runs the job queue.");
+//     crossover::scheduler::Options options;
+//     main.config().Add("lease-ttl", "how long a lease lasts without a heartbeat", &options.lease_ttl);
+//     return main.Run(argc, argv, [&](crossover::service::Runtime& runtime) -> absl::StatusOr<std::unique_ptr<rpc::Module>> {
+//       ASSIGN_OR_RETURN(crossover::pg::Pool* pool, runtime.OpenPool(crossover::scheduler::Migrations()));
+//       return crossover::scheduler::Module::Create(options, {.pool = *pool, .clock = runtime.clock, …});
+//     });
+//   }
+//
+// Settings that every service has: --grpc-address, --metrics-address, --database-url, --database-password-file, --blob-dir,
+// --log-level, --drain-timeout, and CROSSOVER_… for each.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/blob/blob_store.h"
+#include "common/config/config.h"
+#include "common/id/random.h"
+#include "common/log/logger.h"
+#include "common/metrics/registry.h"
+#include "common/pg/migration.h"
+#include "common/pg/pool.h"
+#include "common/rpc/module.h"
+#include "common/time/clock.h"
+
+namespace crossover::service {
+
+struct CommonOptions {
+  std::string grpc_address = "127.0.0.1:7070";  // several, separated by commas; "unix:/path" too
+  std::string metrics_address = "127.0.0.1:9464";
+  std::string database_url = "postgresql:///crossover";
+  std::string database_password;
+  std::filesystem::path blob_dir;               // default: <data folder>/blobs
+  std::string log_level = "info";
+  absl::Duration drain_timeout = absl::Seconds(30);
+};
+
+// What a process gives its module. All references live until the process ends.
+class Runtime {
+ public:
+  Runtime(const CommonOptions& options, Clock& clock, RandomSource& random, Logger& logger, metrics::Registry& registry);
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  const CommonOptions& options;
+  Clock& clock;
+  RandomSource& random;
+  Logger& logger;
+  metrics::Registry& registry;
+
+  // A pool whose search_path is the schema, after checking that its migrations have been applied. Owned by the runtime.
+  absl::StatusOr<pg::Pool*> OpenPool(const pg::SchemaMigrations& schema, int max_connections = 10);
+  // For pg::Listener: database_url with the password.
+  std::string Dsn() const;
+  // The blob store of --blob-dir. Owned by the runtime.
+  absl::StatusOr<BlobStore*> OpenBlobStore();
+  // A channel to another service ("host:port"). Never fails; connects at the first call.
+  std::shared_ptr<grpc::Channel> Connect(const std::string& target);
+
+ private:
+  std::vector<std::unique_ptr<pg::Pool>> pools_;
+  std::unique_ptr<BlobStore> blobs_;
+};
+
+using BuildModule = std::function<absl::StatusOr<std::unique_ptr<rpc::Module>>(Runtime&)>;
+
+// Used once, by main.
+class ServiceMain {
+ public:
+  // `program` as in "crossover-training-scheduler".
+  ServiceMain(std::string program, std::string about);
+  ~ServiceMain();
+
+  config::Config& config() { return config_; }
+  CommonOptions& options() { return options_; }
+
+  // Parses, prints the effective configuration, builds the module, serves gRPC (health, reflection), /metrics, /healthz and
+  // /readyz until SIGTERM or SIGINT, drains. Returns the exit code: 0, or 1 after an error on stderr that says what to do.
+  int Run(int argc, char** argv, const BuildModule& build);
+
+ private:
+  std::string program_;
+  CommonOptions options_;
+  config::Config config_;
+};
+
+// main() of a program that applies migrations to --database-url (with --database-password-file) and ends. Returns the exit code.
+int RunMigrate(const std::string& program, int argc, char** argv,
+               const std::function<absl::Status(const std::string& dsn, Logger& logger)>& migrate);
+
+// host:port apart, for HTTP listeners. INVALID_ARGUMENT `CONFIG_INVALID`.
+struct HostPort {
+  std::string host;
+  int port = 0;
+};
+absl::StatusOr<HostPort> ParseHostPort(const std::string& text);
+
+}  // namespace crossover::service
