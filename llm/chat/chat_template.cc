@@ -135,14 +135,22 @@ absl::StatusOr<std::string> ChatTemplate::Render(const std::vector<ChatMessage>&
   return text;
 }
 
+absl::StatusOr<std::vector<int32_t>> ChatTemplate::Tokens(const std::vector<ChatMessage>& messages,
+                                                          const std::vector<ChatTool>& tools,
+                                                          bool for_answer,
+                                                          std::vector<bool>* assistant) const {
+  ASSIGN_OR_RETURN(const std::vector<Piece> pieces, CheckedPieces(messages, tools, for_answer));
+  std::vector<int32_t> all;
+  EncodeStretches(pieces, [&](int answer_of, std::vector<int32_t> ids) {
+    all.insert(all.end(), ids.begin(), ids.end());
+    if (assistant != nullptr) assistant->resize(all.size(), answer_of >= 0);
+  });
+  return all;
+}
+
 absl::StatusOr<std::vector<int32_t>> ChatTemplate::Prompt(
     const std::vector<ChatMessage>& messages, const std::vector<ChatTool>& tools) const {
-  ASSIGN_OR_RETURN(const std::vector<Piece> pieces, CheckedPieces(messages, tools, true));
-  std::vector<int32_t> prompt;
-  EncodeStretches(pieces, [&](int, std::vector<int32_t> ids) {
-    prompt.insert(prompt.end(), ids.begin(), ids.end());
-  });
-  return prompt;
+  return Tokens(messages, tools, true);
 }
 
 std::vector<int32_t> ChatTemplate::Answer(std::string_view content) const {

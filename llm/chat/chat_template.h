@@ -71,6 +71,12 @@ class ChatTemplate {
   absl::StatusOr<std::vector<int32_t>> Prompt(const std::vector<ChatMessage>& messages,
                                               const std::vector<ChatTool>& tools = {}) const;
 
+  // The ids of Render(); `assistant`, unless null, tells for each whether it belongs to an
+  // assistant's content or end of turn.
+  absl::StatusOr<std::vector<int32_t>> Tokens(const std::vector<ChatMessage>& messages,
+                                              const std::vector<ChatTool>& tools, bool for_answer,
+                                              std::vector<bool>* assistant = nullptr) const;
+
   // The ids of an answer and its end-of-turn token, as they follow Prompt().
   std::vector<int32_t> Answer(std::string_view content) const;
 

@@ -1,0 +1,66 @@
+// A request to the model server, whichever way it came.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "llm/chat/message.h"
+#include "llm/generate/engine.h"
+
+namespace crossover::inference {
+
+struct ChatPrompt {
+  std::vector<llm::ChatMessage> messages;
+  std::vector<llm::ChatTool> tools;
+  // ISO 8601 date that Llama 3.1 templates print; "" = the template's own. Frozen, so that equal
+  // requests render equally.
+  std::string date;
+};
+
+// Messages, token ids as they are, or text without a template.
+using Prompt = std::variant<ChatPrompt, std::vector<int32_t>, std::string>;
+
+struct Sampling {
+  std::optional<double> temperature;     // 0 to 2, default 1.
+  std::optional<double> top_p;           // (0, 1], default 1.
+  std::optional<int64_t> top_k;          // >= 0, default 0 = off.
+  std::optional<int64_t> seed;           // Absent: a random one.
+  std::optional<int64_t> n;              // 1 to 128, default 1.
+  std::optional<int64_t> max_tokens;     // Absent: what the context has room for.
+  std::vector<std::string> stop;         // At most 16, none empty.
+  std::map<int32_t, double> logit_bias;  // -100 to 100.
+  std::optional<int64_t> logprobs;       // Alternatives a position, 0 to 20; absent = none.
+};
+
+struct GenerateCommand {
+  std::string model;
+  Prompt prompt;
+  Sampling sampling;
+  std::string cache_salt;
+  bool no_cache = false;
+};
+
+struct ScoreItem {
+  Prompt prompt;
+  std::vector<std::string> continuations;
+};
+
+struct ScoreCommand {
+  std::string model;
+  std::vector<ScoreItem> items;
+};
+
+// INVALID_ARGUMENT `FIELD_INVALID` with a violation for each value out of range; `prefix` goes
+// before the field names.
+absl::Status Validate(const Sampling& sampling, const std::string& prefix);
+
+// The engine's sampling for answer `index` of n. `room` is what the context leaves for the answer.
+llm::Sampling ToEngine(const Sampling& sampling, uint64_t seed, int64_t index, int64_t room,
+                       const std::vector<int32_t>& stop_ids);
+
+}  // namespace crossover::inference

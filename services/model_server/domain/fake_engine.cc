@@ -1,0 +1,226 @@
+#include "services/model_server/domain/fake_engine.h"
+
+#include <chrono>
+#include <utility>
+
+#include "common/status/error.h"
+#include "llm/tokenizer/byte_level.h"
+#include "llm/tokenizer/pretokenizer.h"
+
+namespace crossover::inference {
+
+std::shared_ptr<const llm::Tokenizer> ByteTokenizer() {
+  llm::Tokenizer::Parts parts;
+  for (int byte = 0; byte < 256; ++byte)
+    parts.tokens.emplace_back(llm::CharOfByte(static_cast<uint8_t>(byte)));
+  for (const char* name : {"<|im_start|>", "<|im_end|>"}) {
+    parts.added.push_back(
+        {.text = name, .id = static_cast<int32_t>(parts.tokens.size()), .special = true});
+    parts.tokens.emplace_back(name);
+  }
+  parts.patterns = {llm::patterns::kGpt2};
+  return llm::Tokenizer::Create(std::move(parts)).value();
+}
+
+FakeEngine::FakeEngine() : thread_([this] { Run(); }) {}
+
+FakeEngine::~FakeEngine() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    held_ = false;
+    changed_.notify_all();
+  }
+  thread_.join();
+}
+
+absl::Status FakeEngine::LoadAdapter(const std::string& key, const std::filesystem::path& folder) {
+  if (!std::filesystem::exists(folder / "adapter_config.json"))
+    return absl::NotFoundError("no adapter in the folder");
+  std::lock_guard lock(mutex_);
+  adapters_.insert(key);
+  return absl::OkStatus();
+}
+
+absl::Status FakeEngine::UnloadAdapter(const std::string& key) {
+  std::lock_guard lock(mutex_);
+  return adapters_.erase(key) > 0 ? absl::OkStatus() : absl::NotFoundError(key);
+}
+
+absl::StatusOr<RequestId> FakeEngine::Generate(llm::GenerateRequest request, OnDelta on_delta,
+                                               OnDone on_done) {
+  std::lock_guard lock(mutex_);
+  if (!request.adapter.empty() && !adapters_.contains(request.adapter))
+    return absl::NotFoundError("ADAPTER_NOT_LOADED");
+  if (under_way_ >= capacity_)
+    return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "the queue is full");
+  ++under_way_;
+  requests_.push_back(request);
+  jobs_.push_back(
+      {next_id_, std::move(request), std::move(on_delta), std::move(on_done), {}, nullptr});
+  changed_.notify_all();
+  return next_id_++;
+}
+
+absl::StatusOr<RequestId> FakeEngine::Score(llm::ScoreRequest request, OnScore on_done) {
+  std::lock_guard lock(mutex_);
+  ++under_way_;
+  jobs_.push_back({next_id_, {}, nullptr, nullptr, std::move(request), std::move(on_done)});
+  changed_.notify_all();
+  return next_id_++;
+}
+
+void FakeEngine::Cancel(RequestId id) {
+  std::lock_guard lock(mutex_);
+  cancel_.insert(id);
+  changed_.notify_all();
+}
+
+llm::EngineStats FakeEngine::Stats() const {
+  std::lock_guard lock(mutex_);
+  llm::EngineStats stats;
+  stats.running = static_cast<int64_t>(under_way_);
+  return stats;
+}
+
+void FakeEngine::SetAnswer(Answer answer) {
+  std::lock_guard lock(mutex_);
+  answer_ = std::move(answer);
+}
+
+void FakeEngine::Hold() {
+  std::lock_guard lock(mutex_);
+  held_ = true;
+}
+
+void FakeEngine::Release() {
+  std::lock_guard lock(mutex_);
+  held_ = false;
+  changed_.notify_all();
+}
+
+void FakeEngine::SetCapacity(size_t capacity) {
+  std::lock_guard lock(mutex_);
+  capacity_ = capacity;
+}
+
+std::vector<llm::GenerateRequest> FakeEngine::Requests() const {
+  std::lock_guard lock(mutex_);
+  return requests_;
+}
+
+std::set<std::string> FakeEngine::Adapters() const {
+  std::lock_guard lock(mutex_);
+  return adapters_;
+}
+
+int FakeEngine::Cancelled() const {
+  std::lock_guard lock(mutex_);
+  return cancelled_;
+}
+
+bool FakeEngine::WaitForCancelled(int count) const {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return cancelled_ >= count; });
+}
+
+bool FakeEngine::WaitForRequests(size_t count) const {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::seconds(10),
+                           [&] { return requests_.size() >= count; });
+}
+
+void FakeEngine::Run() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return stopping_ || !jobs_.empty(); });
+    if (jobs_.empty()) return;
+    const Job job = std::move(jobs_.front());
+    jobs_.pop_front();
+    lock.unlock();
+    Answer1(job);
+  }
+}
+
+bool FakeEngine::MayGoOn(RequestId id, size_t token) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return !held_ || token == 0 || cancel_.contains(id); });
+  return !cancel_.contains(id);
+}
+
+void FakeEngine::Answer1(const Job& job) {
+  if (job.on_score) {
+    llm::ScoreResult result;
+    for (const auto& ids : job.score.continuations) result.logprobs.emplace_back(ids.size(), -0.5f);
+    result.prompt_tokens = static_cast<int64_t>(job.score.prompt.size());
+    {
+      std::lock_guard lock(mutex_);
+      --under_way_;
+    }
+    job.on_score(std::move(result));
+    return;
+  }
+  Answer answer;
+  {
+    std::lock_guard lock(mutex_);
+    answer = answer_;
+  }
+  const std::string text = answer(job.request);
+  llm::GenerateResult result;
+  result.prompt_tokens = static_cast<int64_t>(job.request.prompt.size());
+  result.finish = llm::FinishReason::kStop;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (!MayGoOn(job.id, i)) {
+      result.finish = llm::FinishReason::kCancelled;
+      break;
+    }
+    if (static_cast<int64_t>(i) == job.request.sampling.max_tokens) {
+      result.finish = llm::FinishReason::kLength;
+      break;
+    }
+    const llm::GeneratedToken token{
+        static_cast<uint8_t>(text[i]), -0.25f, {{static_cast<uint8_t>(text[i]), -0.25f}}};
+    result.tokens.push_back(token);
+    result.text.push_back(text[i]);
+    if (job.on_delta) job.on_delta({{token}, std::string(1, text[i])});
+  }
+  {
+    std::lock_guard lock(mutex_);
+    --under_way_;
+    cancelled_ += result.finish == llm::FinishReason::kCancelled;
+    changed_.notify_all();
+  }
+  job.on_done(std::move(result));
+}
+
+absl::StatusOr<std::unique_ptr<LoadedBase>> FakeBaseLoader::Load(const std::string& digest,
+                                                                 const std::filesystem::path&) {
+  std::lock_guard lock(mutex_);
+  ++loads_;
+  if (!failure_.ok()) return failure_;
+  auto engine = std::make_unique<FakeEngine>();
+  engines_[digest] = engine.get();
+  auto base = std::make_unique<LoadedBase>();
+  base->digest = digest;
+  base->tokenizer = ByteTokenizer();
+  base->template_text = kFakeTemplate;
+  base->chat = llm::ChatTemplate::FromText(kFakeTemplate, base->tokenizer).value();
+  base->architecture = "llama";
+  base->context_length = 512;
+  base->bytes = 1000;
+  base->engine = std::move(engine);
+  return base;
+}
+
+FakeEngine* FakeBaseLoader::engine(const std::string& digest) {
+  std::lock_guard lock(mutex_);
+  const auto found = engines_.find(digest);
+  return found == engines_.end() ? nullptr : found->second;
+}
+
+int FakeBaseLoader::loads() const {
+  std::lock_guard lock(mutex_);
+  return loads_;
+}
+
+}  // namespace crossover::inference

@@ -1,0 +1,102 @@
+// Doubles of the domain's ports: an engine that answers what it is told, and a loader that makes
+// such engines.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "services/model_server/domain/engine.h"
+
+namespace crossover::inference {
+
+// A tokenizer of all bytes with ChatML's control tokens, and its template. Ids 0 to 255 are bytes.
+std::shared_ptr<const llm::Tokenizer> ByteTokenizer();
+inline constexpr char kFakeTemplate[] = "<|im_start|>{{ role }}";
+
+// Thread-safe. Calls back from a thread of its own, a token (one byte) at a time.
+class FakeEngine final : public GenerationEngine {
+ public:
+  using Answer = std::function<std::string(const llm::GenerateRequest&)>;
+
+  FakeEngine();
+  ~FakeEngine() override;
+
+  absl::Status LoadAdapter(const std::string& key, const std::filesystem::path& folder) override;
+  absl::Status UnloadAdapter(const std::string& key) override;
+  absl::StatusOr<RequestId> Generate(llm::GenerateRequest request, OnDelta on_delta,
+                                     OnDone on_done) override;
+  absl::StatusOr<RequestId> Score(llm::ScoreRequest request, OnScore on_done) override;
+  void Cancel(RequestId id) override;
+  llm::EngineStats Stats() const override;
+
+  // What requests are answered with; "hello" at first.
+  void SetAnswer(Answer answer);
+  // While held, requests stop before their second token.
+  void Hold();
+  void Release();
+  // Requests that may be under way; one more is QUEUE_FULL.
+  void SetCapacity(size_t capacity);
+
+  std::vector<llm::GenerateRequest> Requests() const;
+  std::set<std::string> Adapters() const;
+  int Cancelled() const;
+  // Blocks until so many requests were cancelled, at most 10 s; false if they weren't.
+  bool WaitForCancelled(int count) const;
+  bool WaitForRequests(size_t count) const;
+
+ private:
+  struct Job {
+    RequestId id = 0;
+    llm::GenerateRequest request;
+    OnDelta on_delta;
+    OnDone on_done;
+    llm::ScoreRequest score;
+    OnScore on_score;
+  };
+
+  void Run();
+  void Answer1(const Job& job);
+  // False if the request is cancelled.
+  bool MayGoOn(RequestId id, size_t token);
+
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  Answer answer_ = [](const llm::GenerateRequest&) { return "hello"; };
+  bool held_ = false;
+  bool stopping_ = false;
+  size_t capacity_ = 100;
+  RequestId next_id_ = 1;
+  std::deque<Job> jobs_;
+  size_t under_way_ = 0;
+  std::set<RequestId> cancel_;
+  int cancelled_ = 0;
+  std::vector<llm::GenerateRequest> requests_;
+  std::set<std::string> adapters_;
+  std::thread thread_;
+};
+
+class FakeBaseLoader final : public BaseLoader {
+ public:
+  absl::StatusOr<std::unique_ptr<LoadedBase>> Load(const std::string& digest,
+                                                   const std::filesystem::path& gguf) override;
+
+  // Engine of the base with this digest; nullptr if it was not loaded.
+  FakeEngine* engine(const std::string& digest);
+  int loads() const;
+  void Fail(absl::Status status) { failure_ = std::move(status); }
+
+ private:
+  mutable std::mutex mutex_;
+  absl::Status failure_;
+  std::map<std::string, FakeEngine*> engines_;
+  int loads_ = 0;
+};
+
+}  // namespace crossover::inference

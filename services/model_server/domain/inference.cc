@@ -1,0 +1,365 @@
+#include "services/model_server/domain/inference.h"
+
+#include <algorithm>
+#include <array>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+
+namespace crossover::inference {
+namespace {
+
+absl::Status FieldError(const std::string& field, const std::string& rule) {
+  return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, " ", rule),
+               {.reason = "FIELD_INVALID", .violations = {{field, rule}}});
+}
+
+absl::Status TooLong(int64_t tokens, int64_t limit) {
+  return Error(absl::StatusCode::kInvalidArgument,
+               absl::StrCat("the prompt has ", tokens,
+                            " tokens and leaves no room for an answer: the model's context is ",
+                            limit, " tokens"),
+               {.reason = "CONTEXT_LENGTH_EXCEEDED",
+                .metadata = {{"tokens", absl::StrCat(tokens)}, {"limit", absl::StrCat(limit)}},
+                .violations = {{"messages", "must fit the model's context"}}});
+}
+
+std::string NameOf(llm::FinishReason reason) {
+  return reason == llm::FinishReason::kLength ? "length" : "stop";
+}
+
+// The n answers of one request. Keeps itself alive through the engine's callbacks.
+class RunningGeneration final : public Generation,
+                                public std::enable_shared_from_this<RunningGeneration> {
+ public:
+  RunningGeneration(ModelLease lease, std::shared_ptr<AnswerSink> sink, InferenceObserver& observer,
+                    Clock& clock, int64_t n)
+      : start_{lease.digest(), lease.base().tokenizer},
+        engine_(lease.engine()),
+        sink_(std::move(sink)),
+        observer_(observer),
+        clock_(clock),
+        started_(clock.SteadyNow()),
+        lease_(std::move(lease)),
+        waiting_for_(n) {}
+
+  const AnswerStart& start() const override { return start_; }
+
+  absl::Status Submit(const llm::GenerateRequest& request, int64_t index) {
+    const auto self = shared_from_this();
+    const absl::StatusOr<RequestId> id = engine_.Generate(
+        request, [self, index](const llm::GenerateDelta& delta) { self->Delta(index, delta); },
+        [self, index](absl::StatusOr<llm::GenerateResult> result) {
+          self->Done(index, std::move(result));
+        });
+    if (!id.ok()) return id.status();
+    std::unique_lock lock(mutex_);
+    ids_.push_back(*id);
+    const bool cancel = cancelled_;
+    lock.unlock();
+    if (cancel) engine_.Cancel(*id);
+    return absl::OkStatus();
+  }
+
+  void Cancel() override {
+    std::unique_lock lock(mutex_);
+    if (cancelled_ || waiting_for_ == 0) return;
+    cancelled_ = true;
+    const std::vector<RequestId> ids = ids_;
+    lock.unlock();
+    for (const RequestId id : ids) engine_.Cancel(id);
+  }
+
+  // Some answers could not be queued: the others are stopped and nobody hears of them.
+  void Abandon(int64_t not_submitted) {
+    Cancel();
+    std::lock_guard lock(mutex_);
+    silent_ = true;
+    waiting_for_ -= not_submitted;
+    if (waiting_for_ == 0) lease_ = {};
+  }
+
+ private:
+  // The engine calls from one thread at a time, so what only callbacks touch needs no lock; and
+  // none is held while the sink is called, which may cancel.
+  void Delta(int64_t index, const llm::GenerateDelta& delta) {
+    if (!Heard() || (delta.text.empty() && delta.tokens.empty())) return;
+    pieces_[index].text += delta.text.size();
+    pieces_[index].tokens += delta.tokens.size();
+    sink_->OnPiece({index, delta.text, delta.tokens, ""});
+  }
+
+  void Done(int64_t index, absl::StatusOr<llm::GenerateResult> result) {
+    if (!result.ok()) {
+      if (failure_.ok()) failure_ = result.status();
+    } else if (result->finish != llm::FinishReason::kCancelled) {
+      Add(*result);
+      if (Heard()) LastPiece(index, *result);
+    }
+    std::unique_lock lock(mutex_);
+    if (--waiting_for_ > 0) return;
+    if (failure_.ok() && cancelled_) {
+      failure_ = Error(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the request was cancelled");
+    }
+    const bool silent = silent_;
+    ModelLease lease = std::move(lease_);
+    lock.unlock();
+    lease = {};
+    summary_.timing.total = clock_.SteadyNow() - started_;
+    observer_.OnRequest(failure_, summary_);
+    if (silent) return;
+    if (failure_.ok()) {
+      sink_->OnDone(summary_);
+    } else {
+      sink_->OnDone(failure_);
+    }
+  }
+
+  bool Heard() {
+    std::lock_guard lock(mutex_);
+    return !silent_ && !cancelled_;
+  }
+
+  void Add(const llm::GenerateResult& result) {
+    summary_.usage.input = result.prompt_tokens;
+    summary_.usage.cached_input =
+        std::max(summary_.usage.cached_input, result.cached_prompt_tokens);
+    summary_.usage.output += static_cast<int64_t>(result.tokens.size());
+    const absl::Duration first = absl::Seconds(result.first_token_seconds);
+    if (!has_timing_ || first < summary_.timing.first_token) summary_.timing.first_token = first;
+    if (!has_timing_) summary_.timing.queue = absl::Seconds(result.queue_seconds);
+    has_timing_ = true;
+  }
+
+  // What the deltas have not brought yet, and the reason of the end.
+  void LastPiece(int64_t index, const llm::GenerateResult& result) {
+    const Progress& sent = pieces_[index];
+    AnswerPiece piece{index, "", {}, NameOf(result.finish)};
+    if (sent.text < result.text.size()) piece.text = result.text.substr(sent.text);
+    if (sent.tokens < result.tokens.size()) {
+      piece.tokens.assign(result.tokens.begin() + static_cast<int64_t>(sent.tokens),
+                          result.tokens.end());
+    }
+    sink_->OnPiece(std::move(piece));
+  }
+
+  struct Progress {
+    size_t text = 0;
+    size_t tokens = 0;
+  };
+
+  const AnswerStart start_;
+  GenerationEngine& engine_;
+  const std::shared_ptr<AnswerSink> sink_;
+  InferenceObserver& observer_;
+  Clock& clock_;
+  const absl::Duration started_;
+
+  std::mutex mutex_;
+  ModelLease lease_;
+  int64_t waiting_for_;
+  std::vector<RequestId> ids_;
+  bool cancelled_ = false;
+  bool silent_ = false;
+
+  // Of the engine's callbacks alone.
+  std::map<int64_t, Progress> pieces_;
+  bool has_timing_ = false;
+  absl::Status failure_;
+  AnswerSummary summary_;
+};
+
+// The items of one Score call.
+struct RunningScore {
+  ModelLease lease;
+  ScoreAnswer answer;
+  std::function<void(absl::StatusOr<ScoreAnswer>)> done;
+  std::mutex mutex;
+  size_t waiting_for = 0;
+  absl::Status failure;
+};
+
+void FinishItem(const std::shared_ptr<RunningScore>& score, size_t item,
+                absl::StatusOr<llm::ScoreResult> result) {
+  std::unique_lock lock(score->mutex);
+  if (result.ok()) {
+    score->answer.usage.input += result->prompt_tokens;
+    score->answer.usage.cached_input += result->cached_prompt_tokens;
+    for (size_t i = 0; i < result->logprobs.size(); ++i) {
+      ContinuationScore& continuation = score->answer.items[item][i];
+      continuation.logprobs = result->logprobs[i];
+      for (const float logprob : continuation.logprobs) continuation.logprob += logprob;
+      score->answer.usage.input += static_cast<int64_t>(continuation.ids.size());
+    }
+  } else if (score->failure.ok()) {
+    score->failure = result.status();
+  }
+  if (--score->waiting_for > 0) return;
+  lock.unlock();
+  score->lease = {};
+  if (score->failure.ok()) {
+    score->done(std::move(score->answer));
+  } else {
+    score->done(score->failure);
+  }
+}
+
+}  // namespace
+
+Inference::Inference(LoadedModels& models, Clock& clock, RandomSource& random,
+                     InferenceObserver& observer)
+    : models_(models), clock_(clock), random_(random), observer_(observer) {}
+
+uint64_t Inference::RandomSeed() {
+  std::array<uint8_t, 8> bytes;
+  random_.Fill(bytes);
+  uint64_t seed = 0;
+  for (const uint8_t byte : bytes) seed = seed << 8 | byte;
+  return seed;
+}
+
+absl::StatusOr<std::shared_ptr<const llm::ChatTemplate>> Inference::TemplateFor(
+    const LoadedBase& base, const std::string& date) const {
+  if (date.empty()) return base.chat;
+  absl::CivilDay day;
+  if (!absl::ParseCivilTime(date, &day))
+    return FieldError("chat.template_date", "must be a date such as 2026-07-26");
+  const std::string text =
+      absl::FormatTime("%d %b %Y", absl::FromCivil(day, absl::UTCTimeZone()), absl::UTCTimeZone());
+  return llm::ChatTemplate::FromText(base.template_text, base.tokenizer, {.date = text});
+}
+
+absl::StatusOr<std::vector<int32_t>> Inference::PromptIds(const LoadedBase& base,
+                                                          const Prompt& prompt) const {
+  std::vector<int32_t> ids;
+  if (const auto* chat = std::get_if<ChatPrompt>(&prompt)) {
+    ASSIGN_OR_RETURN(const auto chat_template, TemplateFor(base, chat->date));
+    ASSIGN_OR_RETURN(ids, chat_template->Prompt(chat->messages, chat->tools));
+  } else if (const auto* text = std::get_if<std::string>(&prompt)) {
+    if (base.tokenizer->adds_bos() && base.tokenizer->bos_id())
+      ids.push_back(*base.tokenizer->bos_id());
+    const std::vector<int32_t> body = base.tokenizer->Encode(*text);
+    ids.insert(ids.end(), body.begin(), body.end());
+  } else {
+    ids = std::get<std::vector<int32_t>>(prompt);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] < 0 || ids[i] >= base.tokenizer->vocab_size()) {
+        return FieldError(absl::StrCat("tokens.ids[", i, "]"),
+                          absl::StrCat("must be from 0 to ", base.tokenizer->vocab_size() - 1));
+      }
+    }
+  }
+  if (ids.empty()) return FieldError("prompt", "must hold at least one token");
+  if (static_cast<int64_t>(ids.size()) >= base.context_length) {
+    return TooLong(static_cast<int64_t>(ids.size()), base.context_length);
+  }
+  return ids;
+}
+
+absl::StatusOr<std::shared_ptr<Generation>> Inference::Generate(const GenerateCommand& command,
+                                                                std::shared_ptr<AnswerSink> sink) {
+  auto generation = Start(command, std::move(sink));
+  if (!generation.ok()) observer_.OnRequest(generation.status(), {});
+  return generation;
+}
+
+absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateCommand& command,
+                                                             std::shared_ptr<AnswerSink> sink) {
+  RETURN_IF_ERROR(Validate(command.sampling, ""));
+  if (command.model.empty()) return FieldError("model", "is required");
+  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model));
+  const LoadedBase& base = lease.base();
+  llm::GenerateRequest request;
+  ASSIGN_OR_RETURN(request.prompt, PromptIds(base, command.prompt));
+  request.adapter = lease.adapter();
+  request.cache_salt =
+      command.no_cache ? absl::StrCat("uncached/", ++uncached_) : command.cache_salt;
+  const int64_t room = base.context_length - static_cast<int64_t>(request.prompt.size());
+  if (command.sampling.max_tokens.value_or(1) > room) {
+    return TooLong(static_cast<int64_t>(request.prompt.size()) + *command.sampling.max_tokens,
+                   base.context_length);
+  }
+  const int64_t n = command.sampling.n.value_or(1);
+  const uint64_t seed =
+      command.sampling.seed ? static_cast<uint64_t>(*command.sampling.seed) : RandomSeed();
+  const std::vector<int32_t> stop_ids = base.chat->stop_ids();
+  const auto generation =
+      std::make_shared<RunningGeneration>(std::move(lease), std::move(sink), observer_, clock_, n);
+  for (int64_t i = 0; i < n; ++i) {
+    request.sampling = ToEngine(command.sampling, seed, i, room, stop_ids);
+    const absl::Status submitted = generation->Submit(request, i);
+    if (submitted.ok()) continue;
+    generation->Abandon(n - i);
+    return submitted;
+  }
+  return generation;
+}
+
+absl::Status Inference::Score(const ScoreCommand& command,
+                              std::function<void(absl::StatusOr<ScoreAnswer>)> done) {
+  if (command.items.empty()) return FieldError("items", "must hold at least one item");
+  const auto score = std::make_shared<RunningScore>();
+  ASSIGN_OR_RETURN(score->lease, models_.Acquire(command.model));
+  const LoadedBase& base = score->lease.base();
+  std::vector<llm::ScoreRequest> requests(command.items.size());
+  score->answer.start = {score->lease.digest(), base.tokenizer};
+  score->answer.items.resize(command.items.size());
+  for (size_t i = 0; i < command.items.size(); ++i) {
+    ASSIGN_OR_RETURN(requests[i].prompt, PromptIds(base, command.items[i].prompt));
+    requests[i].adapter = score->lease.adapter();
+    if (command.items[i].continuations.empty()) {
+      return FieldError(absl::StrCat("items[", i, "].continuations"),
+                        "must hold at least one text");
+    }
+    for (const std::string& text : command.items[i].continuations) {
+      const llm::TextSpan span{text, false};
+      std::vector<int32_t> ids = base.tokenizer->Encode(std::span(&span, 1));
+      if (ids.empty())
+        return FieldError(absl::StrCat("items[", i, "].continuations"),
+                          "may not hold an empty text");
+      requests[i].continuations.push_back(ids);
+      score->answer.items[i].push_back({0, std::move(ids), {}});
+    }
+  }
+  score->done = std::move(done);
+  // One more than there are items, so that nothing ends before all are queued.
+  score->waiting_for = requests.size() + 1;
+  GenerationEngine& engine = score->lease.engine();
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto id =
+        engine.Score(std::move(requests[i]), [score, i](absl::StatusOr<llm::ScoreResult> result) {
+          FinishItem(score, i, std::move(result));
+        });
+    if (!id.ok()) FinishItem(score, i, id.status());
+  }
+  FinishItem(score, 0, llm::ScoreResult{});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::vector<int32_t>>> Inference::Tokenize(
+    const std::string& model, const std::vector<std::string>& texts, bool parse_special) {
+  ASSIGN_OR_RETURN(const ModelLease lease, models_.Acquire(model));
+  std::vector<std::vector<int32_t>> out;
+  for (const std::string& text : texts) {
+    const llm::TextSpan span{text, parse_special};
+    out.push_back(lease.base().tokenizer->Encode(std::span(&span, 1)));
+  }
+  return out;
+}
+
+absl::StatusOr<RenderedChat> Inference::Render(const std::string& model, const ChatPrompt& chat,
+                                               bool for_answer) {
+  ASSIGN_OR_RETURN(const ModelLease lease, models_.Acquire(model));
+  ASSIGN_OR_RETURN(const auto chat_template, TemplateFor(lease.base(), chat.date));
+  RenderedChat rendered;
+  ASSIGN_OR_RETURN(rendered.text, chat_template->Render(chat.messages, chat.tools, for_answer));
+  ASSIGN_OR_RETURN(rendered.ids, chat_template->Tokens(chat.messages, chat.tools, for_answer,
+                                                       &rendered.assistant));
+  return rendered;
+}
+
+}  // namespace crossover::inference

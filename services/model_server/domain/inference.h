@@ -1,0 +1,142 @@
+// Turns requests into answers: finds the model, renders and tokenises the prompt, runs the engine,
+// counts.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/id/random.h"
+#include "common/time/clock.h"
+#include "llm/generate/engine.h"
+#include "services/model_server/domain/command.h"
+#include "services/model_server/domain/loaded_models.h"
+
+namespace crossover::inference {
+
+struct TokenUsage {
+  int64_t input = 0;  // Prompt tokens, cached ones included; once, also for n > 1.
+  int64_t cached_input = 0;
+  int64_t output = 0;
+};
+
+struct RequestTiming {
+  absl::Duration queue;        // Of the first answer.
+  absl::Duration first_token;  // Earliest of the answers.
+  absl::Duration total;
+};
+
+// New tokens of one answer.
+struct AnswerPiece {
+  int64_t index = 0;
+  std::string text;  // Whole characters.
+  std::vector<llm::GeneratedToken> tokens;
+  std::string finish_reason;  // "stop" or "length" on the answer's last piece, else "".
+};
+
+struct AnswerSummary {
+  TokenUsage usage;
+  RequestTiming timing;
+};
+
+// Where an answer goes. Called from the engine's thread (or the caller's, for errors), one call at
+// a time; must not block.
+class AnswerSink {
+ public:
+  virtual ~AnswerSink() = default;
+  virtual void OnPiece(AnswerPiece piece) = 0;
+  // The last call. CANCELLED if it was cancelled.
+  virtual void OnDone(absl::StatusOr<AnswerSummary> summary) = 0;
+};
+
+// Text and shape of a model's tokens, for those who write answers out.
+struct AnswerStart {
+  std::string fingerprint;  // The digest that answers.
+  std::shared_ptr<const llm::Tokenizer> tokenizer;
+};
+
+// One request in progress. Thread-safe.
+class Generation {
+ public:
+  virtual ~Generation() = default;
+  virtual const AnswerStart& start() const = 0;
+  // Frees the slots at the next token. OnDone still comes, with CANCELLED.
+  virtual void Cancel() = 0;
+};
+
+struct WholeAnswer {
+  std::string text;
+  std::vector<llm::GeneratedToken> tokens;
+  std::string finish_reason;
+};
+
+struct ContinuationScore {
+  double logprob = 0;
+  std::vector<int32_t> ids;
+  std::vector<float> logprobs;  // As ids.
+};
+
+struct ScoreAnswer {
+  std::vector<std::vector<ContinuationScore>> items;
+  TokenUsage usage;
+  AnswerStart start;
+};
+
+struct RenderedChat {
+  std::string text;
+  std::vector<int32_t> ids;
+  std::vector<bool> assistant;  // As ids: counted in training.
+};
+
+// What happened, for metrics. Thread-safe implementations.
+class InferenceObserver {
+ public:
+  virtual ~InferenceObserver() = default;
+  virtual void OnRequest(const absl::Status& outcome, const AnswerSummary& summary) = 0;
+};
+
+// Thread-safe. Borrows everything. Generate and Score may block while an adapter is loaded.
+class Inference {
+ public:
+  Inference(LoadedModels& models, Clock& clock, RandomSource& random, InferenceObserver& observer);
+
+  // An error means that `sink` is never called. INVALID_ARGUMENT `FIELD_INVALID`,
+  // `CONTEXT_LENGTH_EXCEEDED`; NOT_FOUND `MODEL_NOT_FOUND`; RESOURCE_EXHAUSTED `QUEUE_FULL`; errors
+  // of LoadedModels::LoadAdapter.
+  absl::StatusOr<std::shared_ptr<Generation>> Generate(const GenerateCommand& command,
+                                                       std::shared_ptr<AnswerSink> sink);
+
+  // `done` is called once, from the engine's thread, if the result is OK.
+  absl::Status Score(const ScoreCommand& command,
+                     std::function<void(absl::StatusOr<ScoreAnswer>)> done);
+
+  absl::StatusOr<std::vector<std::vector<int32_t>>> Tokenize(const std::string& model,
+                                                             const std::vector<std::string>& texts,
+                                                             bool parse_special);
+  absl::StatusOr<RenderedChat> Render(const std::string& model, const ChatPrompt& chat,
+                                      bool for_answer);
+
+  LoadedModels& models() { return models_; }
+
+ private:
+  absl::StatusOr<std::vector<int32_t>> PromptIds(const LoadedBase& base,
+                                                 const Prompt& prompt) const;
+  absl::StatusOr<std::shared_ptr<const llm::ChatTemplate>> TemplateFor(
+      const LoadedBase& base, const std::string& date) const;
+  absl::StatusOr<std::shared_ptr<Generation>> Start(const GenerateCommand& command,
+                                                    std::shared_ptr<AnswerSink> sink);
+  uint64_t RandomSeed();
+
+  LoadedModels& models_;
+  Clock& clock_;
+  RandomSource& random_;
+  InferenceObserver& observer_;
+  std::atomic<uint64_t> uncached_{0};
+};
+
+}  // namespace crossover::inference

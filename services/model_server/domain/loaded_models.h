@@ -1,0 +1,144 @@
+// The bases and adapters in memory, by digest and by name.
+#pragma once
+
+#include <condition_variable>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/blob/blob_store.h"
+#include "common/time/clock.h"
+#include "services/model_server/domain/engine.h"
+
+namespace crossover::inference {
+
+enum class ModelKind { kBase, kAdapter };
+enum class ModelState { kLoading, kReady, kUnloading };
+
+struct ModelInfo {
+  std::string digest;
+  ModelKind kind = ModelKind::kBase;
+  std::vector<std::string> aliases;  // Sorted.
+  int64_t bytes = 0;
+  ModelState state = ModelState::kLoading;
+  bool pinned = false;
+  int64_t in_flight = 0;
+  absl::Time last_used = absl::InfinitePast();
+  std::string base_digest;  // Of an adapter.
+  std::string architecture;
+  int64_t context_length = 0;
+  int32_t rank = 0;
+};
+
+class LoadedModels;
+
+// The right to use a model; it stays in memory until the lease ends. Movable; usable from any
+// thread.
+class ModelLease {
+ public:
+  ModelLease() = default;
+  ModelLease(ModelLease&& other) noexcept;
+  ModelLease& operator=(ModelLease&& other) noexcept;
+  ~ModelLease();
+
+  const LoadedBase& base() const { return *base_; }
+  GenerationEngine& engine() const { return *base_->engine; }
+  // The adapter's key in the engine; "" for the base itself.
+  const std::string& adapter() const { return adapter_; }
+  // What answers: the adapter's digest, or the base's.
+  const std::string& digest() const { return digest_; }
+
+ private:
+  friend class LoadedModels;
+  void End();
+
+  LoadedModels* owner_ = nullptr;
+  std::shared_ptr<LoadedBase> base_;
+  std::string adapter_;
+  std::string digest_;
+};
+
+struct LoadedModelsOptions {
+  // Adapters kept at once; another one takes the place of the one unused for longest.
+  int max_adapters = 64;
+  // Adapters are laid out here while they are read.
+  std::filesystem::path scratch;
+};
+
+// Thread-safe. Borrows everything; its destructor waits for the leases to end. Two requests for a
+// model that is not there load it once.
+class LoadedModels {
+ public:
+  LoadedModels(LoadedModelsOptions options, BaseLoader& loader, BlobStore& blobs, Clock& clock);
+  ~LoadedModels();
+
+  // A model by base name, alias, `ft:…` name, resource name or `sha256:…`; an adapter that is not
+  // in memory is loaded by digest. NOT_FOUND `MODEL_NOT_FOUND` names what is known; errors of
+  // LoadAdapter.
+  absl::StatusOr<ModelLease> Acquire(std::string_view model);
+
+  // Blocks until the model is READY; loading what is there already only adds the aliases. A name
+  // moves from its former model.
+  absl::StatusOr<ModelInfo> LoadBase(const std::string& digest,
+                                     const std::vector<std::string>& aliases);
+  // `base_digest` "": the base the adapter names in its configuration, or the only one loaded.
+  // NOT_FOUND `BLOB_NOT_FOUND`; FAILED_PRECONDITION `ADAPTER_BASE_MISMATCH`; INVALID_ARGUMENT
+  // `FORMAT_INVALID`; RESOURCE_EXHAUSTED `ADAPTER_IN_USE` when every place is pinned or busy.
+  absl::StatusOr<ModelInfo> LoadAdapter(const std::string& digest,
+                                        const std::vector<std::string>& aliases, bool pinned,
+                                        const std::string& base_digest);
+  // No new requests; gone when the last in flight has ended. FAILED_PRECONDITION `ADAPTER_IN_USE`
+  // if it is pinned, INVALID_ARGUMENT `FIELD_INVALID` for a base.
+  absl::StatusOr<ModelInfo> UnloadAdapter(std::string_view model);
+  absl::StatusOr<ModelInfo> PinAdapter(std::string_view model, bool pinned);
+
+  // Bases first, then adapters, last used first.
+  std::vector<ModelInfo> List() const;
+  // Sum over the engines.
+  llm::EngineStats Stats() const;
+
+ private:
+  friend class ModelLease;
+  struct Entry {
+    ModelInfo info;
+    std::shared_ptr<LoadedBase> base;  // Null while a base loads.
+  };
+  // What an adapter's configuration says.
+  struct AdapterFacts {
+    int32_t rank = 0;
+    std::string base;  // A digest, or "" if it says no digest.
+  };
+
+  void Release(const std::string& digest);
+  Entry* Find(std::string_view model);
+  absl::Status NotFound(std::string_view model) const;
+  void SetAliases(Entry& entry, const std::vector<std::string>& aliases);
+  Entry* WaitUntilLoaded(std::unique_lock<std::mutex>& lock, const std::string& digest);
+  absl::Status MakeRoom(std::vector<std::string>& evicted);
+  absl::StatusOr<std::shared_ptr<LoadedBase>> BaseFor(const AdapterFacts& facts,
+                                                      const std::string& wanted) const;
+  absl::StatusOr<Entry> ReadAdapter(const std::string& digest, const std::string& base_digest);
+  void PutAwayUnused();
+  void Remove(const std::string& digest, bool forget_names);
+  ModelLease Take(Entry& entry);
+
+  const LoadedModelsOptions options_;
+  BaseLoader& loader_;
+  BlobStore& blobs_;
+  Clock& clock_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<std::string, Entry, std::less<>> entries_;         // By digest.
+  std::map<std::string, std::string, std::less<>> by_alias_;  // To digest.
+  std::vector<std::string> unused_;  // Unloading, and the last lease has ended.
+  int64_t scratch_count_ = 0;
+};
+
+}  // namespace crossover::inference
