@@ -1,0 +1,394 @@
+// The mirror, its books, the journal and the flusher.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "absl/synchronization/notification.h"
+#include "common/log/fake_logger.h"
+#include "common/testing/matchers.h"
+#include "common/testing/temp_dir.h"
+#include "common/time/fake_clock.h"
+#include "services/shadow_router/domain/fake_store.h"
+#include "services/shadow_router/domain/flusher.h"
+#include "services/shadow_router/domain/mirror.h"
+
+namespace crossover::router {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::Pair;
+
+constexpr char kExperiment[] = "projects/default/experiments/e1";
+
+Answer Ok(std::string content) {
+  Answer answer{.status = CallStatus::kOk,
+                .http_status = 200,
+                .content = std::move(content),
+                .finish_reason = "stop"};
+  answer.usage = {.input = 10, .cached_input = 0, .output = 5};
+  answer.latency = absl::Milliseconds(20);
+  return answer;
+}
+
+class FakeModel final : public Upstream {
+ public:
+  Answer Call(const UpstreamCall& call) override {
+    absl::MutexLock lock(&mutex_);
+    calls_.push_back(call);
+    const auto go = [this]()
+                        ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !stalled_ || shut_down_; };
+    mutex_.Await(absl::Condition(&go));
+    if (shut_down_) return Answer{.status = CallStatus::kCancelled};
+    return answer_;
+  }
+  void Shutdown() override {
+    absl::MutexLock lock(&mutex_);
+    shut_down_ = true;
+  }
+  void Stall(bool stalled) {
+    absl::MutexLock lock(&mutex_);
+    stalled_ = stalled;
+  }
+  void Say(Answer answer) {
+    absl::MutexLock lock(&mutex_);
+    answer_ = std::move(answer);
+  }
+  std::vector<UpstreamCall> calls() {
+    absl::MutexLock lock(&mutex_);
+    return calls_;
+  }
+  void WaitForCalls(size_t count) {
+    absl::MutexLock lock(&mutex_);
+    const auto enough = [this, count]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return calls_.size() >= count;
+    };
+    mutex_.Await(absl::Condition(&enough));
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::vector<UpstreamCall> calls_ ABSL_GUARDED_BY(mutex_);
+  Answer answer_ ABSL_GUARDED_BY(mutex_) = Ok("b");
+  bool stalled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+class MirrorTest : public ::testing::Test {
+ protected:
+  MirrorTest() {
+    route_->route.name = "projects/default/routes/r";
+    for (const char* name : {"old", "new"}) {
+      ResolvedVariant variant{.name = name,
+                              .system = {.model = {.model = std::string("m-") + name}}};
+      variant.target = {.name = name, .base_url = "http://x/v1", .api_key = "secret"};
+      variant.digest = SystemDigest(variant.system);
+      route_->variants[name] = variant;
+    }
+    route_->comparators = {{.kind = ComparatorSpec::Kind::kText}};
+    route_->plan = {.experiment = kExperiment,
+                    .comparison = 1,
+                    .reference = "old",
+                    .candidate = "new",
+                    .shadow_share = 10'000};
+    route_->experiment = Experiment{.name = kExperiment};
+    route_->task.record = RecordPolicy::kFull;
+  }
+
+  void Start(MirrorOptions options = {}) {
+    mirror_ = std::make_unique<Mirror>(
+        options, Mirror::Deps{model_, books_, breakers_, budget_, **redactor_, clock_});
+    mirror_->Start();
+  }
+
+  MirrorJob Job(std::string served = "a", const std::string& extra = "") {
+    MirrorJob job{.key = books_.Sampled(kExperiment, 1), .route = route_};
+    job.request = *ParseChatRequest(R"({"model":"r","messages":[{"role":"user","content":"q"}])" +
+                                    extra + "}");
+    job.served = Ok(std::move(served));
+    job.served_variant = "old";
+    job.request_id = "req" + std::to_string(++count_);
+    job.time = clock_.Now();
+    return job;
+  }
+  LedgerCounts Held() { return books_.Held(kExperiment, 1); }
+
+  FakeClock clock_;
+  FakeModel model_;
+  Books books_{"i", "1", clock_};
+  Breakers breakers_{{}, clock_};
+  BudgetMeter budget_{clock_};
+  absl::StatusOr<std::unique_ptr<Redactor>> redactor_ = Redactor::Create();
+  std::shared_ptr<ResolvedRoute> route_ = std::make_shared<ResolvedRoute>();
+  std::unique_ptr<Mirror> mirror_;
+  int count_ = 0;
+};
+
+TEST_F(MirrorTest, MakesAPairWithBothAnswersAndTheLabelsGrade) {
+  Start();
+  mirror_->Offer(Job("A", R"(,"metadata":{"crossover_label":"b"})"));
+  mirror_->WaitUntilIdle();
+  const Batch batch = books_.Take();
+  ASSERT_EQ(batch.pairs.size(), 1);
+  const router::Pair& pair = batch.pairs[0];
+  EXPECT_EQ(pair.Find(LegRole::kPrimary)->output, "A");
+  EXPECT_EQ(pair.Find(LegRole::kCandidate)->output, "b");
+  EXPECT_TRUE(pair.Find(LegRole::kPrimary)->served);
+  ASSERT_EQ(pair.grades.size(), 1);
+  EXPECT_EQ(pair.grades[0].primary_loss, 1);
+  EXPECT_EQ(pair.grades[0].candidate_loss, 0);
+  EXPECT_EQ(pair.validity, Validity::kValid);
+  ASSERT_EQ(batch.ledger.size(), 1);
+  EXPECT_EQ(batch.ledger[0].second.paired, 1);
+  EXPECT_TRUE(batch.ledger[0].second.AddsUp());
+}
+
+TEST_F(MirrorTest, NeverStoresAndNeverStreams) {
+  Start();
+  mirror_->Offer(
+      Job("a", R"(,"stream":true,"store":true,"stream_options":{"include_usage":true})"));
+  mirror_->WaitUntilIdle();
+  const std::string body = model_.calls().at(0).body;
+  EXPECT_THAT(body, ::testing::HasSubstr(R"("store":false)"));
+  EXPECT_THAT(body, ::testing::HasSubstr(R"("stream":false)"));
+  EXPECT_THAT(body, ::testing::Not(::testing::HasSubstr("stream_options")));
+  EXPECT_THAT(body, ::testing::HasSubstr(R"("model":"m-new")"));
+}
+
+TEST_F(MirrorTest, TheQueueIsBoundedInBytesWhileTheShadowStalls) {
+  model_.Stall(true);
+  const size_t item = Job().Bytes();
+  (void)books_.Take();
+  Start({.max_queue_bytes = 3 * item, .workers = 1});
+  for (int i = 0; i < 10; ++i) mirror_->Offer(Job());
+  EXPECT_LE(mirror_->queued_bytes(), 3 * item);
+  EXPECT_THAT(Held().dropped, ElementsAre(Pair("queue_full", 7)));
+  model_.Stall(false);
+  mirror_->WaitUntilIdle();
+  EXPECT_EQ(Held().paired, 3);
+  EXPECT_TRUE(Held().AddsUp());
+}
+
+TEST_F(MirrorTest, EveryRequestEndsInOneBookingWhateverTheShadowDoes) {
+  Start({.max_item_bytes = 100'000});
+  for (CallStatus status : {CallStatus::kConnectFailed, CallStatus::kTimeout, CallStatus::kBroken,
+                            CallStatus::kTooLarge}) {
+    model_.Say({.status = status});
+    mirror_->Offer(Job());
+    mirror_->WaitUntilIdle();
+  }
+  model_.Say({.status = CallStatus::kHttpError, .http_status = 400});
+  mirror_->Offer(Job());
+  mirror_->Offer(Job("a", R"(,"metadata":{"crossover_mirror":"off"})"));
+  mirror_->Offer(Job(std::string(200'000, 'x')));
+  MirrorJob cancelled = Job();
+  cancelled.served.status = CallStatus::kCancelled;
+  mirror_->Offer(std::move(cancelled));
+  MirrorJob failed = Job();
+  failed.served.status = CallStatus::kTimeout;
+  mirror_->Offer(std::move(failed));
+  mirror_->WaitUntilIdle();
+  EXPECT_THAT(Held().failed,
+              ElementsAre(Pair("broken", 1), Pair("connect_failed", 1), Pair("http_error", 1),
+                          Pair("primary_failed", 1), Pair("timeout", 1)));
+  EXPECT_THAT(Held().dropped,
+              ElementsAre(Pair("cancelled", 1), Pair("no_consent", 1), Pair("too_large", 2)));
+  EXPECT_TRUE(Held().AddsUp());
+  EXPECT_EQ(Held().in_flight, 0);
+}
+
+TEST_F(MirrorTest, AFailingShadowOpensItsBreakerAndIsTriedAgainLater) {
+  Start({.workers = 1});
+  model_.Say({.status = CallStatus::kConnectFailed});
+  for (int i = 0; i < 8; ++i) mirror_->Offer(Job());
+  mirror_->WaitUntilIdle();
+  EXPECT_EQ(Held().failed["connect_failed"], 5);
+  EXPECT_EQ(Held().dropped["breaker_open"], 3);
+  model_.Say(Ok("b"));
+  clock_.Advance(absl::Seconds(11));
+  mirror_->Offer(Job());
+  mirror_->WaitUntilIdle();
+  EXPECT_EQ(Held().paired, 1);
+}
+
+TEST_F(MirrorTest, TheDaysTokenBudgetIsKeptAndTheNextDayBeginsAnew) {
+  route_->experiment->budgets.tokens_per_day = 40;
+  Start({.workers = 1});
+  for (int i = 0; i < 4; ++i) mirror_->Offer(Job());
+  mirror_->WaitUntilIdle();
+  EXPECT_EQ(Held().dropped["budget"] + Held().paired, 4);
+  EXPECT_GT(Held().dropped["budget"], 0);
+  EXPECT_LE(budget_.SpentToday(kExperiment).tokens, 40);
+  const int64_t before = Held().paired;
+  clock_.Advance(absl::Hours(24));
+  mirror_->Offer(Job());
+  mirror_->WaitUntilIdle();
+  EXPECT_EQ(Held().paired, before + 1);
+}
+
+TEST_F(MirrorTest, ARequestMayLeaveTheHouseOnlyWithTheTasksConsent) {
+  route_->variants["new"].target.leaves_house = true;
+  route_->variants["new"].system.model.upstream = "projects/default/upstreams/u";
+  Start();
+  mirror_->Offer(Job());
+  mirror_->WaitUntilIdle();
+  EXPECT_EQ(Held().dropped["no_consent"], 1);
+  EXPECT_TRUE(model_.calls().empty());
+  route_->task.mirror_to = {"projects/default/upstreams/u"};
+  mirror_->Offer(Job());
+  mirror_->WaitUntilIdle();
+  EXPECT_EQ(Held().paired, 1);
+}
+
+TEST_F(MirrorTest, StoppingBooksWhatWasQueuedAndUnderWayAsCancelled) {
+  model_.Stall(true);
+  Start({.workers = 1});
+  for (int i = 0; i < 3; ++i) mirror_->Offer(Job());
+  model_.WaitForCalls(1);
+  mirror_->Stop();
+  mirror_->Offer(Job());
+  EXPECT_THAT(Held().dropped, ElementsAre(Pair("cancelled", 4)));
+  EXPECT_TRUE(Held().AddsUp());
+}
+
+TEST_F(MirrorTest, CalibrationComparesThePrimaryWithItself) {
+  route_->plan.self_compare = true;
+  model_.Say(Ok("other"));
+  Start();
+  mirror_->Offer(Job("a", R"(,"metadata":{"crossover_label":"a"})"));
+  mirror_->WaitUntilIdle();
+  const Batch batch = books_.Take();
+  ASSERT_EQ(batch.pairs.size(), 1);
+  EXPECT_TRUE(batch.pairs[0].self_compare);
+  EXPECT_EQ(batch.pairs[0].secondary_differs, true);
+  EXPECT_EQ(batch.pairs[0].Find(LegRole::kCandidate), nullptr);
+  EXPECT_EQ(model_.calls().at(0).target.name, "old");
+}
+
+TEST_F(MirrorTest, TextIsKeptOnlyAsFarAsTheTasksPolicyAllows) {
+  Start();
+  for (const auto& [policy, text] :
+       {std::pair(RecordPolicy::kMetadata, ""), std::pair(RecordPolicy::kRedacted, "to [EMAIL]"),
+        std::pair(RecordPolicy::kFull, "to a@b.org")}) {
+    route_->task.record = policy;
+    mirror_->Offer(Job("to a@b.org"));
+    mirror_->WaitUntilIdle();
+    const Batch batch = books_.Take();
+    EXPECT_EQ(batch.pairs.at(0).Find(LegRole::kPrimary)->output, text);
+  }
+}
+
+class FlusherTest : public MirrorTest {
+ protected:
+  FlusherTest() {
+    EXPECT_OK(store_.CreateRoute({.name = "projects/default/routes/r"}, "", clock_.Now()));
+    Experiment experiment{.name = kExperiment, .route = "projects/default/routes/r"};
+    EXPECT_OK(store_.CreateExperiment(experiment, "", clock_.Now()));
+    OpenJournal();
+  }
+  void OpenJournal(int64_t max_bytes = 1 << 20) {
+    flusher_.reset();
+    journal_.reset();
+    auto journal = Journal::Open((folder_ / "journal").string(), max_bytes);
+    ASSERT_OK(journal);
+    journal_ = *std::move(journal);
+    flusher_ = std::make_unique<Flusher>(books_, store_, *journal_, logger_);
+  }
+
+  testing::TempDir folder_;
+  FakeRouterStore store_;
+  FakeLogger logger_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<Flusher> flusher_;
+};
+
+TEST_F(FlusherTest, WhatTheDatabaseCannotTakeWaitsInTheJournalAndComesOnceItIsBack) {
+  Start();
+  mirror_->Offer(Job());
+  mirror_->WaitUntilIdle();
+  store_.Fail(absl::UnavailableError("down"));
+  EXPECT_THAT(flusher_->FlushOnce(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_OK(
+      flusher_->Record({.id = "f1", .inference_id = "req1", .name = "label", .value = "\"a\""}));
+  EXPECT_GT(journal_->bytes(), 0);
+  OpenJournal();  // The process died and came back.
+  store_.Fail(absl::OkStatus());
+  EXPECT_OK(flusher_->FlushOnce());
+  EXPECT_EQ(journal_->bytes(), 0);
+  ASSERT_OK_AND_ASSIGN(const LedgerCounts sum, store_.SumLedger(kExperiment, 1));
+  EXPECT_EQ(sum.paired, 1);
+  ASSERT_OK_AND_ASSIGN(const auto pairs, store_.ListPairs({.experiment = kExperiment}, {}));
+  EXPECT_EQ(pairs.items.size(), 1);
+  ASSERT_OK_AND_ASSIGN(const auto feedback, store_.ListFeedback("req1", {}));
+  EXPECT_EQ(feedback.items.size(), 1);
+}
+
+TEST_F(FlusherTest, ATornLastRecordIsDroppedAndTheOnesBeforeItCount) {
+  store_.Fail(absl::UnavailableError("down"));
+  EXPECT_OK(flusher_->Record({.id = "f1", .inference_id = "x", .name = "n", .value = "1"}));
+  EXPECT_OK(flusher_->Record({.id = "f2", .inference_id = "x", .name = "n", .value = "2"}));
+  const std::string path = (folder_ / "journal").string();
+  flusher_.reset();
+  journal_.reset();
+  std::string bytes = testing::ReadFile(path);
+  bytes.resize(bytes.size() - 5);
+  testing::WriteFile(path, bytes);
+  OpenJournal();
+  store_.Fail(absl::OkStatus());
+  EXPECT_OK(flusher_->FlushOnce());
+  ASSERT_OK_AND_ASSIGN(const auto feedback, store_.ListFeedback("x", {}));
+  ASSERT_EQ(feedback.items.size(), 1);
+  EXPECT_EQ(feedback.items[0].id, "f1");
+}
+
+TEST_F(FlusherTest, AFullJournalKeepsTheBatchInMemoryAndBlocksTheMirror) {
+  OpenJournal(/*max_bytes=*/10);
+  store_.Fail(absl::UnavailableError("down"));
+  Start();
+  mirror_->Offer(Job());
+  mirror_->WaitUntilIdle();
+  EXPECT_FALSE(flusher_->FlushOnce().ok());
+  EXPECT_TRUE(flusher_->blocked());
+  mirror_->SetBlocked(true);
+  mirror_->Offer(Job());
+  EXPECT_EQ(Held().dropped["breaker_open"], 1);
+  store_.Fail(absl::OkStatus());
+  EXPECT_OK(flusher_->FlushOnce());
+  EXPECT_FALSE(flusher_->blocked());
+  ASSERT_OK_AND_ASSIGN(const LedgerCounts sum, store_.SumLedger(kExperiment, 1));
+  EXPECT_EQ(sum.paired, 1);
+  EXPECT_TRUE(sum.AddsUp());
+}
+
+TEST_F(FlusherTest, WhatACrashLeftInFlightIsBookedAsCrashed) {
+  (void)books_.Sampled(kExperiment, 1);
+  (void)books_.Sampled(kExperiment, 1);
+  EXPECT_OK(flusher_->FlushOnce());
+  Books next("i", "2", clock_);  // kill -9, and a new start.
+  Flusher flusher(next, store_, *journal_, logger_);
+  EXPECT_OK(flusher.FlushOnce());
+  ASSERT_OK_AND_ASSIGN(const LedgerCounts sum, store_.SumLedger(kExperiment, 1));
+  EXPECT_EQ(sum.dropped.at("crashed"), 2);
+  EXPECT_EQ(sum.in_flight, 0);
+  EXPECT_TRUE(sum.AddsUp());
+}
+
+TEST_F(FlusherTest, SnapshotsAddUpAtEveryMomentUnderLoad) {
+  Start({.max_queue_bytes = 20'000, .workers = 3});
+  absl::Notification done;
+  std::thread offers([&] {
+    for (int i = 0; i < 2'000; ++i) mirror_->Offer(Job());
+    done.Notify();
+  });
+  while (!done.HasBeenNotified()) {
+    const Batch batch = books_.Take();
+    for (const auto& [key, counts] : batch.ledger) EXPECT_TRUE(counts.AddsUp());
+  }
+  offers.join();
+  mirror_->WaitUntilIdle();
+  EXPECT_TRUE(Held().AddsUp());
+  EXPECT_EQ(Held().in_flight, 0);
+}
+
+}  // namespace
+}  // namespace crossover::router
