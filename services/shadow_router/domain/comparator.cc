@@ -73,7 +73,7 @@ std::vector<FieldResult> CompareAllLeaves(const Json& a, const Json& b) {
 
 ComparisonResult CompareJson(const ComparatorSpec& spec, std::string_view answer,
                              std::string_view reference) {
-  ComparisonResult result{.comparator = "json"};
+  ComparisonResult result{.comparator = "json_fields"};
   const Json a = Json::parse(answer, nullptr, false);
   const Json b = Json::parse(reference, nullptr, false);
   if (a.is_discarded() || b.is_discarded()) {
@@ -125,13 +125,13 @@ std::string_view ToString(ComparatorSpec::Kind kind) {
     case ComparatorSpec::Kind::kExact:
       return "exact";
     case ComparatorSpec::Kind::kText:
-      return "text";
+      return "normalised";
     case ComparatorSpec::Kind::kJson:
-      return "json";
+      return "json_fields";
     case ComparatorSpec::Kind::kNumeric:
       return "numeric";
     case ComparatorSpec::Kind::kToolCalls:
-      return "tool_calls";
+      return "tool_call";
   }
   return "unknown";
 }

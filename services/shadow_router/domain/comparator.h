@@ -36,7 +36,7 @@ struct FieldResult {
 };
 
 struct ComparisonResult {
-  std::string comparator;  // `exact`, `text`, `json`, `numeric`, `tool_calls`.
+  std::string comparator;  // `exact`, `normalised`, `json_fields`, `numeric`, `tool_call`.
   bool equal = false;
   double score = 0;                 // Share of fields that are equal; 0 or 1 for the others.
   std::vector<FieldResult> fields;  // kJson only, sorted by path.

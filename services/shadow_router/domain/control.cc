@@ -189,7 +189,9 @@ absl::StatusOr<Experiment> ExperimentControl::Transit(const Experiment& experime
     // The state is stored; the table follows with the next reload.
     deps_.logger.Warning("router_reload_failed", {{"error", status}});
   }
-  return deps_.store.GetExperiment(experiment.name);
+  ASSIGN_OR_RETURN(Experiment moved, deps_.store.GetExperiment(experiment.name));
+  if (observer_) observer_({.experiment = moved, .verdict = verdict, .words = move.words});
+  return moved;
 }
 
 absl::Status ExperimentControl::CheckFingerprints(const Experiment& experiment, const Fold& fold) {

@@ -470,6 +470,9 @@ absl::StatusOr<std::vector<FeedbackForPair>> FakeRouterStore::UngradedFeedback(
     if (!RightOutput(feedback) || result.size() >= static_cast<size_t>(limit)) continue;
     const Pair* pair = PairOf(feedback.inference_id, experiment);
     if (pair == nullptr) continue;
+    const bool whole = std::all_of(pair->legs.begin(), pair->legs.end(),
+                                   [](const Leg& leg) { return leg.output_is_complete; });
+    if (!whole) continue;
     const bool graded = std::any_of(grades_.begin(), grades_.end(), [&](const StoredGrade& grade) {
       return grade.pair == pair->id && grade.grade.source == GradeSource::kLabel;
     });

@@ -1,0 +1,1 @@
+UPDATE routing_version SET version = version + 1;

@@ -1,0 +1,2 @@
+-- $1 name
+DELETE FROM route WHERE name = $1;

@@ -1,0 +1,2 @@
+-- $1 id
+SELECT sequence, body FROM pair WHERE id = $1;

@@ -1,0 +1,2 @@
+-- $1 name
+SELECT experiment FROM route WHERE name = $1 FOR UPDATE;
