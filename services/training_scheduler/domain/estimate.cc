@@ -1,0 +1,50 @@
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "services/training_scheduler/domain/planner.h"
+
+namespace crossover::scheduler {
+namespace {
+
+// When nothing was measured. A frozen base needs 4 × parameters operations a token; two modern cores give some 200 GFLOP/s of
+// that (SmolLM2-135M: about 470 tokens/s). A token is about 3.5 bytes of English text or JSON.
+constexpr double kOperationsPerSecond = 2.5e11;
+constexpr double kBytesPerToken = 3.5;
+constexpr double kTokensPerRow = 200;
+constexpr double kUnknownFactor = 3;  // the true value may be so many times less or more
+
+double TokensPerRow(const DatasetFacts& data, const MeasuredRate& rate) {
+  if (data.content_bytes > 0 && data.train_rows > 0) {
+    return static_cast<double>(data.content_bytes) / kBytesPerToken /
+           static_cast<double>(data.train_rows);
+  }
+  return rate.tokens_per_row > 0 ? rate.tokens_per_row : kTokensPerRow;
+}
+
+}  // namespace
+
+Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
+                             const DatasetFacts& data, const MeasuredRate& rate) {
+  Consumption estimate;
+  const double rows = static_cast<double>(std::min(
+      spec.steps * spec.batch_size, static_cast<int64_t>(spec.epochs * static_cast<double>(spec.train_rows)) + 1));
+  const double tokens = rows * TokensPerRow(data, rate);
+  estimate.tokens = static_cast<int64_t>(tokens);
+  if (rate.jobs > 0) {
+    estimate.seconds = tokens / rate.tokens_per_second;
+    estimate.seconds_lower = tokens / rate.tokens_per_second_upper;
+    estimate.seconds_upper = tokens / rate.tokens_per_second_lower;
+    estimate.basis = absl::StrFormat("measured: %d finished jobs on this base, %.0f tokens/s",
+                                     rate.jobs, rate.tokens_per_second);
+    return estimate;
+  }
+  const double parameters = base.parameters > 0 ? static_cast<double>(base.parameters) : 135e6;
+  estimate.seconds = tokens * 4 * parameters / kOperationsPerSecond;
+  estimate.seconds_lower = estimate.seconds / kUnknownFactor;
+  estimate.seconds_upper = estimate.seconds * kUnknownFactor;
+  estimate.basis = "rule of thumb (no job on this base has finished yet): 4 × parameters operations "
+                   "a token at 250 GFLOP/s; within a factor of 3";
+  return estimate;
+}
+
+}  // namespace crossover::scheduler

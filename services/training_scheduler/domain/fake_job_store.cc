@@ -1,0 +1,302 @@
+#include "services/training_scheduler/domain/fake_job_store.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/state_machine.h"
+
+namespace crossover::scheduler {
+namespace {
+
+template <typename T>
+bool EmptyOrHas(const std::vector<T>& values, const T& value) {
+  return values.empty() || std::find(values.begin(), values.end(), value) != values.end();
+}
+
+bool Passes(const Job& job, const JobFilter& filter) {
+  for (const auto& [key, value] : filter.labels) {
+    const auto found = job.labels.find(key);
+    if (found == job.labels.end() || found->second != value) return false;
+  }
+  return EmptyOrHas(filter.states, job.state) &&
+         (!filter.kind.has_value() || *filter.kind == job.kind) &&
+         (filter.task.empty() || filter.task == job.task) &&
+         (filter.base_model.empty() || filter.base_model == job.base_model) &&
+         (filter.dataset_version.empty() || filter.dataset_version == job.dataset_version) &&
+         (filter.queue.empty() || filter.queue == job.queue) &&
+         (filter.adapter.empty() || filter.adapter == job.outputs.adapter_digest);
+}
+
+bool ClaimedBefore(const Job& a, const Job& b) {
+  return std::pair(RankTime(a), a.id) < std::pair(RankTime(b), b.id);
+}
+
+}  // namespace
+
+absl::StatusOr<FakeJobStore::Record*> FakeJobStore::Find(const JobId& id) {
+  const auto found = records_.find(id);
+  if (found == records_.end()) {
+    return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND", absl::StrCat("no job ", id));
+  }
+  return &found->second;
+}
+
+absl::StatusOr<Job> FakeJobStore::Apply(Record& record, const Mutation& mutation) {
+  Job job = record.job;
+  Effects effects;
+  const absl::Time now = clock_.Now();
+  RETURN_IF_ERROR(mutation(job, now, effects));
+  for (const ModelVersion& version : effects.models) {
+    RETURN_IF_ERROR(models_.Register(version).status());
+  }
+  for (JobEvent& event : effects.events) {
+    event.sequence = ++job.last_event_sequence;
+    event.time = now;
+    record.events.push_back(std::move(event));
+  }
+  for (MetricPoint& point : effects.metrics) {
+    const auto [place, added] = record.metrics.try_emplace(point.step, point);
+    if (!added && place->second.epoch <= point.epoch) place->second = std::move(point);
+  }
+  for (Checkpoint& checkpoint : effects.checkpoints) {
+    record.checkpoints[checkpoint.step] = std::move(checkpoint);
+  }
+  if (effects.notable) job.update_time = now;
+  job.revision += 1;
+  record.job = std::move(job);
+  return record.job;
+}
+
+absl::StatusOr<Job> FakeJobStore::Insert(const Job& job, const RequestKey& key,
+                                         const Mutation& mutation) {
+  absl::MutexLock lock(&mutex_);
+  if (!key.id.empty()) {
+    const auto known = requests_.find({job.project, key.id});
+    if (known != requests_.end()) {
+      const auto& [hash, id] = known->second;
+      if (hash == key.payload_hash) return records_[id].job;
+      return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
+                   absl::StrCat("request_id ", key.id, " created job ", id,
+                                " with another payload; use a new request_id"));
+    }
+  }
+  Record record;
+  record.job = job;
+  record.job.create_time = clock_.Now();
+  JobEvent created;
+  created.type = EventType::kVerb;
+  created.message = "created";
+  created.sequence = ++record.job.last_event_sequence;
+  created.time = clock_.Now();
+  record.events.push_back(std::move(created));
+  ASSIGN_OR_RETURN(Job stored, Apply(record, mutation));
+  if (!key.id.empty()) requests_[{job.project, key.id}] = {key.payload_hash, job.id};
+  records_[job.id] = std::move(record);
+  return stored;
+}
+
+absl::StatusOr<Job> FakeJobStore::Get(const JobId& id) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(Record * record, Find(id));
+  return record->job;
+}
+
+absl::StatusOr<std::vector<Job>> FakeJobStore::List(const JobQuery& query) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<Job> jobs;
+  for (const auto& [id, record] : records_) {
+    if (record.job.project == query.project && Passes(record.job, query.filter)) {
+      jobs.push_back(record.job);
+    }
+  }
+  if (!query.oldest_first) std::reverse(jobs.begin(), jobs.end());
+  std::erase_if(jobs, [&](const Job& job) {
+    if (query.after.empty()) return false;
+    return query.oldest_first ? job.id <= query.after : job.id >= query.after;
+  });
+  if (static_cast<int64_t>(jobs.size()) > query.limit) jobs.resize(query.limit);
+  return jobs;
+}
+
+absl::StatusOr<Job> FakeJobStore::Update(const JobId& id, const Mutation& mutation) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(Record * record, Find(id));
+  return Apply(*record, mutation);
+}
+
+absl::StatusOr<std::vector<Job>> FakeJobStore::Claim(const ClaimRequest& request) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<Record*> ready;
+  for (auto& [id, record] : records_) {
+    if (record.job.state == JobState::kQueued &&
+        EmptyOrHas(request.capabilities.kinds, record.job.kind) &&
+        EmptyOrHas(request.capabilities.queues, record.job.queue)) {
+      ready.push_back(&record);
+    }
+  }
+  std::sort(ready.begin(), ready.end(),
+            [](Record* a, Record* b) { return ClaimedBefore(a->job, b->job); });
+  std::vector<Job> claimed;
+  for (size_t i = 0; i < ready.size() && i < request.token_hashes.size(); ++i) {
+    ASSIGN_OR_RETURN(Job job, Apply(*ready[i], [&](Job& mine, absl::Time now, Effects& effects) {
+                       return Grant(mine,
+                                    {request.token_hashes[i], request.worker, request.incarnation,
+                                     now, now + request.ttl, 0},
+                                    now, effects);
+                     }));
+    claimed.push_back(std::move(job));
+  }
+  return claimed;
+}
+
+absl::StatusOr<std::vector<JobId>> FakeJobStore::Due(int64_t limit) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<JobId> due;
+  for (const auto& [id, record] : records_) {
+    const Job& job = record.job;
+    const bool expired = job.lease.has_value() && job.lease->expire_time < clock_.Now();
+    const bool waits = job.state == JobState::kValidating ||
+                       (job.state == JobState::kBlocked &&
+                        (!job.start_time.has_value() || *job.start_time <= clock_.Now()));
+    if ((expired || waits) && static_cast<int64_t>(due.size()) < limit) due.push_back(id);
+  }
+  return due;
+}
+
+absl::StatusOr<std::vector<JobId>> FakeJobStore::LeasedBy(const std::string& worker,
+                                                          const std::string& incarnation) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<JobId> ids;
+  for (const auto& [id, record] : records_) {
+    if (record.job.lease.has_value() && record.job.lease->worker == worker &&
+        (incarnation.empty() || record.job.lease->incarnation == incarnation)) {
+      ids.push_back(id);
+    }
+  }
+  return ids;
+}
+
+absl::StatusOr<std::vector<JobEvent>> FakeJobStore::Events(const JobId& id, int64_t after,
+                                                           int64_t limit) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(Record * record, Find(id));
+  std::vector<JobEvent> events;
+  for (const JobEvent& event : record->events) {
+    if (event.sequence > after && static_cast<int64_t>(events.size()) < limit) {
+      events.push_back(event);
+    }
+  }
+  return events;
+}
+
+absl::StatusOr<std::vector<MetricPoint>> FakeJobStore::Metrics(const JobId& id, int64_t after,
+                                                               int64_t every_nth, int64_t limit) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(Record * record, Find(id));
+  std::vector<MetricPoint> points;
+  int64_t position = 0;
+  for (const auto& [step, point] : record->metrics) {
+    const bool wanted = position++ % std::max<int64_t>(1, every_nth) == 0;
+    if (wanted && step > after && static_cast<int64_t>(points.size()) < limit) {
+      points.push_back(point);
+    }
+  }
+  return points;
+}
+
+absl::StatusOr<std::vector<Checkpoint>> FakeJobStore::Checkpoints(const JobId& id) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(Record * record, Find(id));
+  std::vector<Checkpoint> checkpoints;
+  for (const auto& [step, checkpoint] : record->checkpoints) checkpoints.push_back(checkpoint);
+  return checkpoints;
+}
+
+absl::StatusOr<int64_t> FakeJobStore::QueuePosition(const Job& job) {
+  if (job.state != JobState::kQueued) return 0;
+  absl::MutexLock lock(&mutex_);
+  int64_t position = 1;
+  for (const auto& [id, record] : records_) {
+    if (record.job.state == JobState::kQueued && record.job.queue == job.queue &&
+        ClaimedBefore(record.job, job)) {
+      ++position;
+    }
+  }
+  return position;
+}
+
+absl::StatusOr<std::vector<QueueDepth>> FakeJobStore::Depths() {
+  absl::MutexLock lock(&mutex_);
+  std::map<std::pair<JobState, std::string>, QueueDepth> depths;
+  for (const auto& [id, record] : records_) {
+    const Job& job = record.job;
+    QueueDepth& depth = depths[{job.state, job.queue}];
+    depth.state = job.state;
+    depth.queue = job.queue;
+    depth.jobs += 1;
+    if (job.state == JobState::kQueued && job.ready_time.has_value()) {
+      depth.oldest = std::max(depth.oldest, clock_.Now() - *job.ready_time);
+    }
+  }
+  std::vector<QueueDepth> list;
+  for (auto& [key, depth] : depths) list.push_back(depth);
+  return list;
+}
+
+absl::StatusOr<MeasuredRate> FakeJobStore::Rate(const std::string& base_digest) {
+  absl::MutexLock lock(&mutex_);
+  MeasuredRate rate;
+  double seconds = 0, tokens = 0, rows = 0;
+  for (const auto& [id, record] : records_) {
+    const Job& job = record.job;
+    if (job.state != JobState::kSucceeded || job.kind == JobKind::kExport ||
+        job.inputs.base_digest != base_digest || job.actual.seconds <= 0 || job.actual.tokens <= 0) {
+      continue;
+    }
+    const double own = static_cast<double>(job.actual.tokens) / job.actual.seconds;
+    rate.tokens_per_second_lower = rate.jobs == 0 ? own : std::min(own, rate.tokens_per_second_lower);
+    rate.tokens_per_second_upper = std::max(own, rate.tokens_per_second_upper);
+    rate.jobs += 1;
+    seconds += job.actual.seconds;
+    tokens += static_cast<double>(job.actual.tokens);
+    rows += static_cast<double>(job.resolved.steps * job.resolved.batch_size);
+  }
+  if (rate.jobs > 0) {
+    rate.tokens_per_second = tokens / seconds;
+    rate.tokens_per_row = rows > 0 ? tokens / rows : 0;
+  }
+  return rate;
+}
+
+absl::StatusOr<bool> FakeJobStore::RefersTo(const std::string& project,
+                                            const std::string& digest) {
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [id, record] : records_) {
+    if (record.job.project != project) continue;
+    const Outputs& outputs = record.job.outputs;
+    if (outputs.adapter_digest == digest || outputs.artifact_digest == digest ||
+        outputs.report_digest == digest) {
+      return true;
+    }
+    for (const auto& [step, checkpoint] : record.checkpoints) {
+      if (checkpoint.digest == digest || checkpoint.adapter_digest == digest) return true;
+    }
+  }
+  return false;
+}
+
+absl::StatusOr<Checkpoint> FakeJobStore::PinCheckpoint(const JobId& id, int64_t step, bool pinned) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(Record * record, Find(id));
+  const auto found = record->checkpoints.find(step);
+  if (found == record->checkpoints.end()) {
+    return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+                 absl::StrCat("job ", id, " has no checkpoint of step ", step));
+  }
+  found->second.pinned = pinned;
+  return found->second;
+}
+
+}  // namespace crossover::scheduler

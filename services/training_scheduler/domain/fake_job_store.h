@@ -1,0 +1,63 @@
+// Jobs in memory, with the same promises as Postgres: for tests of everything above the store.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "common/time/clock.h"
+#include "services/training_scheduler/domain/job_store.h"
+#include "services/training_scheduler/domain/model_store.h"
+
+namespace crossover::scheduler {
+
+// Thread-safe. `clock` plays the database's clock; both are borrowed.
+class FakeJobStore final : public JobStore {
+ public:
+  FakeJobStore(Clock& clock, ModelStore& models) : clock_(clock), models_(models) {}
+
+  absl::StatusOr<Job> Insert(const Job& job, const RequestKey& key,
+                             const Mutation& mutation) override;
+  absl::StatusOr<Job> Get(const JobId& id) override;
+  absl::StatusOr<std::vector<Job>> List(const JobQuery& query) override;
+  absl::StatusOr<Job> Update(const JobId& id, const Mutation& mutation) override;
+  absl::StatusOr<std::vector<Job>> Claim(const ClaimRequest& request) override;
+  absl::StatusOr<std::vector<JobId>> Due(int64_t limit) override;
+  absl::StatusOr<std::vector<JobId>> LeasedBy(const std::string& worker,
+                                              const std::string& incarnation) override;
+  absl::StatusOr<std::vector<JobEvent>> Events(const JobId& id, int64_t after,
+                                               int64_t limit) override;
+  absl::StatusOr<std::vector<MetricPoint>> Metrics(const JobId& id, int64_t after,
+                                                   int64_t every_nth, int64_t limit) override;
+  absl::StatusOr<std::vector<Checkpoint>> Checkpoints(const JobId& id) override;
+  absl::StatusOr<int64_t> QueuePosition(const Job& job) override;
+  absl::StatusOr<std::vector<QueueDepth>> Depths() override;
+  absl::StatusOr<MeasuredRate> Rate(const std::string& base_digest) override;
+  absl::StatusOr<bool> RefersTo(const std::string& project, const std::string& digest) override;
+  absl::StatusOr<Checkpoint> PinCheckpoint(const JobId& id, int64_t step, bool pinned) override;
+  absl::Status AsLeader(const std::function<absl::Status()>& pass) override { return pass(); }
+
+ private:
+  struct Record {
+    Job job;
+    std::vector<JobEvent> events;
+    std::map<int64_t, MetricPoint> metrics;
+    std::map<int64_t, Checkpoint> checkpoints;
+  };
+
+  absl::StatusOr<Record*> Find(const JobId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Runs the mutation on a copy and keeps it if it is fine.
+  absl::StatusOr<Job> Apply(Record& record, const Mutation& mutation)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Clock& clock_;
+  ModelStore& models_;
+  absl::Mutex mutex_;
+  std::map<JobId, Record> records_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, std::string>, std::pair<std::string, JobId>> requests_
+      ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace crossover::scheduler

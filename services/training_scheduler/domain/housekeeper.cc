@@ -1,0 +1,42 @@
+#include "services/training_scheduler/domain/housekeeper.h"
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/state_machine.h"
+
+namespace crossover::scheduler {
+namespace {
+
+constexpr int64_t kBatch = 200;
+
+}  // namespace
+
+absl::Status Housekeeper::TendAll() {
+  ASSIGN_OR_RETURN(std::vector<JobId> due, jobs_.Due(kBatch));
+  absl::Status first;
+  for (const JobId& id : due) {
+    absl::StatusOr<Job> before = jobs_.Get(id);
+    absl::Status status = before.ok() ? scheduler_.Tend(id, leasing_.options().retry) : before.status();
+    if (!status.ok()) {
+      first.Update(WithContext(status, absl::StrCat("job ", id)));
+      continue;
+    }
+    if (!IsLeased(before->state)) continue;
+    absl::StatusOr<Job> after = jobs_.Get(id);
+    if (after.ok() && !IsLeased(after->state)) metrics_.LeaseLost("expired");
+    if (after.ok() && IsTerminal(after->state)) metrics_.Ended(*after);
+  }
+  return first;
+}
+
+absl::Status Housekeeper::Pass() {
+  absl::Status status = jobs_.AsLeader([this] { return TendAll(); });
+  ASSIGN_OR_RETURN(std::vector<QueueDepth> depths, jobs_.Depths());
+  metrics_.SetDepths(depths);
+  return status;
+}
+
+}  // namespace crossover::scheduler

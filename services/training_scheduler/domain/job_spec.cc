@@ -1,0 +1,237 @@
+#include "services/training_scheduler/domain/job_spec.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace crossover::scheduler {
+namespace {
+
+const std::vector<std::string>& AllLinears() {
+  static const std::vector<std::string>* const names = new std::vector<std::string>{
+      "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  return *names;
+}
+
+class RangeChecker {
+ public:
+  void Integer(const char* field, const std::optional<int64_t>& value, int64_t low, int64_t high) {
+    if (!value.has_value() || (*value >= low && *value <= high)) return;
+    Add(field, absl::StrFormat("is %d; must be between %d and %d, or absent for auto", *value, low,
+                               high));
+  }
+  void Number(const char* field, const std::optional<double>& value, double low, double high) {
+    if (!value.has_value() || (*value >= low && *value <= high)) return;
+    Add(field, absl::StrFormat("is %g; must be between %g and %g, or absent for auto", *value, low,
+                               high));
+  }
+  void Positive(const char* field, const std::optional<double>& value, double high) {
+    if (!value.has_value() || (*value > 0 && *value <= high)) return;
+    Add(field, absl::StrFormat("is %g; must be greater than 0 and at most %g, or absent for auto",
+                               *value, high));
+  }
+  void Add(const char* field, std::string description) {
+    violations_.push_back({absl::StrCat("spec.training.", field), std::move(description)});
+  }
+  std::vector<FieldViolation> Take() { return std::move(violations_); }
+
+ private:
+  std::vector<FieldViolation> violations_;
+};
+
+bool IsSuffix(const std::string& text) {
+  return text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+         });
+}
+
+bool IsDate(const std::string& text) {
+  if (text.size() != 10) return false;
+  for (int i = 0; i < 10; ++i) {
+    const bool dash = i == 4 || i == 7;
+    if (dash ? text[i] != '-' : (text[i] < '0' || text[i] > '9')) return false;
+  }
+  return true;
+}
+
+void CheckAdapter(const TrainingSpec& spec, RangeChecker& check) {
+  check.Integer("adapter.r", spec.rank, 1, 512);
+  check.Positive("adapter.alpha", spec.alpha, 4096);
+  for (const std::string& name : spec.targets) {
+    if (std::find(AllLinears().begin(), AllLinears().end(), name) == AllLinears().end()) {
+      check.Add("adapter.targets", absl::StrCat("has '", name,
+                                                "'; known are q_proj, k_proj, v_proj, o_proj, "
+                                                "gate_proj, up_proj and down_proj"));
+    }
+  }
+  if (spec.dropout.value_or(0) != 0) {
+    check.Add("adapter.dropout",
+              absl::StrFormat("is %g; only 0 is supported: rows are few and the loss is watched on "
+                              "validation rows instead",
+                              *spec.dropout));
+  }
+  if (!spec.layers.empty()) {
+    check.Add("adapter.layers", "is set; only all layers are supported: leave it empty");
+  }
+}
+
+void CheckOptimiser(const TrainingSpec& spec, RangeChecker& check) {
+  check.Positive("learning_rate", spec.learning_rate, 1);
+  check.Positive("learning_rate_multiplier", spec.learning_rate_multiplier, 100);
+  check.Integer("warmup_steps", spec.warmup_steps, 0, 1'000'000'000);
+  check.Number("warmup_ratio", spec.warmup_ratio, 0, 1);
+  check.Number("weight_decay", spec.weight_decay, 0, 1);
+  check.Number("adam_beta1", spec.adam_beta1, 0, 0.9999999);
+  check.Number("adam_beta2", spec.adam_beta2, 0, 0.9999999);
+  check.Positive("adam_epsilon", spec.adam_epsilon, 1);
+  check.Number("max_grad_norm", spec.max_grad_norm, 0, 1000);
+}
+
+// Fills ResolvedSpec::sources while it chooses between what was given and the rule's value.
+class Chooser {
+ public:
+  explicit Chooser(ResolvedSpec& resolved) : resolved_(resolved) {}
+  template <typename T>
+  T Choose(const char* field, const std::optional<T>& given, std::type_identity_t<T> automatic,
+           std::string rule) {
+    resolved_.sources[field] = {given.has_value(), given.has_value() ? "" : std::move(rule)};
+    return given.value_or(automatic);
+  }
+
+ private:
+  ResolvedSpec& resolved_;
+};
+
+double AutoEpochs(int64_t rows) { return rows < 500 ? 4 : rows < 2000 ? 3 : 2; }
+
+// tinker-cookbook's get_lr: 5e-5 × 10 (LoRA against full tuning) × (2000/hidden)^p, p = 0.781 for llama and 0.0775 for qwen.
+double AutoLearningRate(const BaseFacts& base) {
+  const double power = base.architecture.rfind("qwen", 0) == 0 ? 0.0775 : 0.781;
+  const double hidden = base.hidden_size > 0 ? static_cast<double>(base.hidden_size) : 2000.0;
+  return std::min(1e-3, 5e-4 * std::pow(2000.0 / hidden, power));
+}
+
+void ResolveLearningRate(const TrainingSpec& spec, const BaseFacts& base, Chooser& choose,
+                         ResolvedSpec& out) {
+  const double automatic = AutoLearningRate(base) * spec.learning_rate_multiplier.value_or(1.0);
+  std::string rule = absl::StrFormat("min(1e-3, 5e-4 × (2000/%d)^p), p by architecture %s",
+                                     base.hidden_size, base.architecture);
+  if (spec.learning_rate_multiplier.has_value()) {
+    absl::StrAppend(&rule, ", × learning_rate_multiplier ", *spec.learning_rate_multiplier);
+  }
+  out.learning_rate = choose.Choose("learning_rate", spec.learning_rate, automatic, rule);
+  out.schedule = choose.Choose("schedule", spec.schedule, Schedule::kCosine, "cosine to zero");
+}
+
+void ResolveRows(const TrainingSpec& spec, const DatasetFacts& data, Chooser& choose,
+                 ResolvedSpec& out) {
+  out.max_rows = spec.max_rows.value_or(0);
+  out.train_rows = out.max_rows > 0 ? std::min(data.train_rows, out.max_rows) : data.train_rows;
+  out.validation_rows = data.validation_rows;
+  out.validation_fraction = 0;
+  if (data.validation_rows > 0) return;
+  out.validation_fraction =
+      choose.Choose("validation_fraction", spec.validation_fraction, 0.1,
+                    "the version has no validation split: a tenth of its train rows is set aside");
+  out.validation_rows =
+      std::llround(out.validation_fraction * static_cast<double>(out.train_rows));
+  out.train_rows -= out.validation_rows;
+}
+
+// Needs epochs, batch size and rows.
+void ResolveSteps(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) {
+  const int64_t steps_an_epoch =
+      std::max<int64_t>(1, (out.train_rows + out.batch_size - 1) / out.batch_size);
+  out.max_steps = spec.max_steps.value_or(0);
+  out.steps = std::max<int64_t>(
+      1, std::llround(out.epochs * static_cast<double>(steps_an_epoch)));
+  if (out.max_steps > 0) out.steps = std::min(out.steps, out.max_steps);
+
+  const double share = choose.Choose("warmup_ratio", spec.warmup_ratio, 0.05, "5 % of the steps");
+  out.warmup_steps =
+      choose.Choose("warmup_steps", spec.warmup_steps,
+                    static_cast<int64_t>(std::ceil(share * static_cast<double>(out.steps))),
+                    "warmup_ratio of the steps");
+  out.checkpoint_every =
+      choose.Choose("checkpoint_every", spec.checkpoint_every,
+                    std::max<int64_t>(10, out.steps / 10), "a tenth of the steps, at least 10");
+  out.eval_every = choose.Choose("eval_every", spec.eval_every,
+                                 std::max<int64_t>(1, steps_an_epoch / 4), "four times an epoch");
+  out.early_stop_patience = choose.Choose(
+      "early_stop_patience", spec.early_stop_patience, out.validation_rows > 0 ? 3 : 0,
+      "stop after 3 evaluations without a better validation loss; never without validation rows");
+}
+
+}  // namespace
+
+std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec) {
+  constexpr int64_t kMany = 1'000'000'000;
+  RangeChecker check;
+  CheckAdapter(spec, check);
+  CheckOptimiser(spec, check);
+  check.Integer("batch_size", spec.batch_size, 1, 256);
+  check.Positive("epochs", spec.epochs, 50);
+  check.Integer("max_steps", spec.max_steps, 0, kMany);
+  check.Integer("max_length", spec.max_length, 16, 1 << 20);
+  check.Integer("seed", spec.seed, 0, 2147483647);
+  check.Integer("checkpoint_every", spec.checkpoint_every, 1, kMany);
+  check.Integer("eval_every", spec.eval_every, 1, kMany);
+  check.Integer("early_stop_patience", spec.early_stop_patience, 0, 1000);
+  check.Number("validation_fraction", spec.validation_fraction, 0, 0.5);
+  check.Integer("tokens_per_sequence", spec.tokens_per_sequence, 64, 1 << 20);
+  if (spec.max_rows.value_or(0) != 0) check.Integer("max_rows", spec.max_rows, kMinTrainRows, kMany);
+  if (!IsSuffix(spec.suffix)) {
+    check.Add("suffix", absl::StrCat("is '", spec.suffix,
+                                     "'; must be 1 to 64 lower-case letters, digits and dashes"));
+  }
+  if (!spec.template_date.empty() && !IsDate(spec.template_date)) {
+    check.Add("template_date", absl::StrCat("is '", spec.template_date, "'; must be YYYY-MM-DD"));
+  }
+  return check.Take();
+}
+
+ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const DatasetFacts& data,
+                     const std::string& today) {
+  ResolvedSpec out;
+  Chooser choose(out);
+  out.suffix = spec.suffix;
+  out.initial_adapter = spec.initial_adapter;
+  out.tokenizer_digest = base.tokenizer_digest;
+  out.template_digest = base.template_digest;
+  out.template_date = spec.template_date.empty() ? today : spec.template_date;
+  out.sources["template_date"] = {!spec.template_date.empty(), "the day of validation"};
+  ResolveRows(spec, data, choose, out);
+  out.epochs = choose.Choose("epochs", spec.epochs, AutoEpochs(out.train_rows),
+                             "4 below 500 rows, 3 below 2,000, else 2");
+  out.batch_size = choose.Choose("batch_size", spec.batch_size, 8, "8 rows a step");
+  ResolveLearningRate(spec, base, choose, out);
+  out.rank = choose.Choose("adapter.r", spec.rank, 16,
+                           "start with 16; raise it only when training underfits");
+  out.alpha = choose.Choose("adapter.alpha", spec.alpha, 2.0 * static_cast<double>(out.rank),
+                            "twice the rank");
+  out.targets = spec.targets.empty() ? AllLinears() : spec.targets;
+  out.sources["adapter.targets"] = {!spec.targets.empty(), "all seven linears"};
+  out.rank_stabilised =
+      choose.Choose("adapter.rank_stabilised", spec.rank_stabilised, false, "alpha / r");
+  const int64_t context = base.context_length > 0 ? base.context_length : 2048;
+  out.max_length = choose.Choose("max_length", spec.max_length, context, "the model's context");
+  out.tokens_per_sequence =
+      choose.Choose("tokens_per_sequence", spec.tokens_per_sequence, 2048, "2,048 tokens a pack");
+  out.packing = choose.Choose("packing", spec.packing, Packing::kSharedPrefix,
+                              "packed, a common prefix computed once where it pays");
+  out.loss_on = spec.loss_on;
+  out.compute_type =
+      choose.Choose("compute_type", spec.compute_type, ComputeType::kBfloat16, "bfloat16");
+  out.weight_decay = choose.Choose("weight_decay", spec.weight_decay, 0.01, "0.01");
+  out.adam_beta1 = choose.Choose("adam_beta1", spec.adam_beta1, 0.9, "0.9");
+  out.adam_beta2 = choose.Choose("adam_beta2", spec.adam_beta2, 0.999, "0.999");
+  out.adam_epsilon = choose.Choose("adam_epsilon", spec.adam_epsilon, 1e-8, "1e-8");
+  out.max_grad_norm = choose.Choose("max_grad_norm", spec.max_grad_norm, 1.0, "clip at 1");
+  out.seed = choose.Choose("seed", spec.seed, 42, "the same for every job: equal specs, equal adapters");
+  ResolveSteps(spec, choose, out);
+  return out;
+}
+
+}  // namespace crossover::scheduler

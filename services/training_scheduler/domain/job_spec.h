@@ -1,0 +1,145 @@
+// What a person asks for (JobSpec, absent = "auto"), and what will be done (ResolvedSpec: every number frozen).
+//
+// Resolution is a pure function of the spec and of facts about base model and data set. Every resolved number carries where it
+// came from, so that `crossover tune` can print "learning rate 8.0e-04 (given), rank 16 (auto: start with 16 …)".
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/status/error.h"
+
+namespace crossover::scheduler {
+
+enum class ExportFormat { kPeft, kGgufF16, kGgufQ8_0, kSafetensors, kGgufAdapter };
+enum class Schedule { kConstant, kLinear, kCosine };
+enum class Packing { kNone, kRows, kSharedPrefix };
+enum class LossOn { kLastAssistant, kAllAssistants, kAllTokens };
+enum class ComputeType { kBfloat16, kFloat32 };
+
+// Absent fields are "auto". Paths in violations are those of the proto: spec.training.adapter.r and so on.
+struct TrainingSpec {
+  std::optional<int64_t> rank;                // adapter.r, 1..512
+  std::optional<double> alpha;                // adapter.alpha, > 0, at most 4096
+  std::vector<std::string> targets;           // empty = all seven linears
+  std::optional<double> dropout;              // only 0
+  std::optional<bool> rank_stabilised;
+  std::vector<int32_t> layers;                // only empty
+  std::optional<double> learning_rate;        // > 0, at most 1
+  std::optional<double> learning_rate_multiplier;  // > 0, at most 100; ignored with learning_rate
+  std::optional<Schedule> schedule;
+  std::optional<int64_t> warmup_steps;        // >= 0
+  std::optional<double> warmup_ratio;         // 0..1; ignored with warmup_steps
+  std::optional<int64_t> batch_size;          // rows a step, 1..256
+  std::optional<double> epochs;               // > 0, at most 50
+  std::optional<int64_t> max_steps;           // >= 0; 0 = as epochs say
+  std::optional<int64_t> max_length;          // longest row in tokens, 16..context length
+  std::optional<int64_t> seed;                // 0..2147483647
+  std::optional<Packing> packing;
+  std::optional<int64_t> checkpoint_every;    // steps, >= 1
+  std::optional<int64_t> eval_every;          // steps, >= 1
+  std::string suffix;                         // 1..64 of [a-z0-9-]
+  std::string template_date;                  // YYYY-MM-DD
+  std::optional<LossOn> loss_on;
+  std::optional<ComputeType> compute_type;
+  std::optional<double> weight_decay;         // 0..1
+  std::optional<double> adam_beta1;           // 0..1
+  std::optional<double> adam_beta2;           // 0..1
+  std::optional<double> adam_epsilon;         // > 0, at most 1
+  std::optional<double> max_grad_norm;        // 0..1000; 0 = off
+  std::optional<int64_t> early_stop_patience;  // validations without gain, 0 = never
+  std::optional<double> validation_fraction;  // 0..0.5
+  std::optional<int64_t> max_rows;            // 0 = all, else >= 10
+  std::optional<int64_t> tokens_per_sequence;  // 64..1048576
+  std::string initial_adapter;                // digest
+};
+
+struct ExportSpec {
+  std::string adapter;  // digest, alias or resource name
+  std::optional<ExportFormat> format;
+};
+
+struct JobSpec {
+  TrainingSpec training;  // SFT
+  ExportSpec model_export;  // EXPORT
+};
+
+// Where a resolved number came from.
+struct Source {
+  bool given = false;
+  std::string rule;  // for auto: the rule in words
+};
+
+struct ResolvedSpec {
+  int64_t rank = 0;
+  double alpha = 0;
+  std::vector<std::string> targets;
+  bool rank_stabilised = false;
+  double learning_rate = 0;
+  Schedule schedule = Schedule::kCosine;
+  int64_t warmup_steps = 0;
+  int64_t batch_size = 0;
+  double epochs = 0;
+  int64_t max_steps = 0;  // 0 = as epochs say
+  int64_t max_length = 0;
+  int64_t seed = 0;
+  Packing packing = Packing::kSharedPrefix;
+  int64_t checkpoint_every = 0;
+  int64_t eval_every = 0;
+  std::string suffix;
+  std::string template_date;  // for chat templates that print today's date
+  std::optional<LossOn> loss_on;  // absent: by the rows (last assistant for single-turn rows, else all)
+  ComputeType compute_type = ComputeType::kBfloat16;
+  double weight_decay = 0;
+  double adam_beta1 = 0;
+  double adam_beta2 = 0;
+  double adam_epsilon = 0;
+  double max_grad_norm = 0;
+  int64_t early_stop_patience = 0;
+  double validation_fraction = 0;
+  int64_t max_rows = 0;  // 0 = all
+  int64_t tokens_per_sequence = 0;
+  std::string initial_adapter;
+  int64_t steps = 0;
+  int64_t train_rows = 0;
+  int64_t validation_rows = 0;
+  std::string tokenizer_digest;
+  std::string template_digest;
+  ExportFormat export_format = ExportFormat::kPeft;
+  std::map<std::string, Source> sources;  // by field name, as in the proto
+};
+
+// What resolution must know about the base model.
+struct BaseFacts {
+  std::string digest;        // sha256:… of the GGUF file
+  std::string architecture;  // llama, qwen2 …
+  int64_t hidden_size = 0;
+  int64_t context_length = 0;
+  int64_t parameters = 0;
+  std::string tokenizer_digest;
+  std::string template_digest;
+};
+
+// What resolution must know about a sealed data set version.
+struct DatasetFacts {
+  std::string artifact_digest;
+  int64_t train_rows = 0;
+  int64_t validation_rows = 0;
+  int64_t test_rows = 0;
+  int64_t content_bytes = 0;  // of the train split's text; 0 = unknown
+};
+
+// The fewest rows a training job takes.
+inline constexpr int64_t kMinTrainRows = 10;
+
+// Every field of `spec` that is out of its range, named by its path in the proto, with what would be right.
+std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec);
+
+// Requires CheckRanges(spec).empty() and data.train_rows >= kMinTrainRows. `today` is YYYY-MM-DD.
+ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const DatasetFacts& data,
+                     const std::string& today);
+
+}  // namespace crossover::scheduler

@@ -1,0 +1,65 @@
+// The decisions behind LeaseService: who gets a job, and what its holder may write.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/id/random.h"
+#include "common/time/clock.h"
+#include "services/training_scheduler/domain/job_store.h"
+#include "services/training_scheduler/domain/lease.h"
+#include "services/training_scheduler/domain/retry_policy.h"
+#include "services/training_scheduler/domain/scheduler_metrics.h"
+
+namespace crossover::scheduler {
+
+struct LeaseOptions {
+  absl::Duration ttl = absl::Seconds(30);
+  absl::Duration heartbeat_interval = absl::Seconds(10);
+  RetryPolicy retry;
+};
+
+struct LeaseRequest {
+  std::string worker;
+  std::string incarnation;
+  Capabilities capabilities;
+};
+
+struct GrantedLease {
+  Job job;
+  LeaseToken token;
+  std::optional<Checkpoint> resume;  // the last one, if there is one
+};
+
+// Thread-safe. Borrows everything. Calls that carry a token are ABORTED LEASE_LOST if it is not of the present lease.
+class Leasing {
+ public:
+  Leasing(JobStore& jobs, RandomSource& random, Clock& clock, SchedulerMetrics& metrics,
+          LeaseOptions options)
+      : jobs_(jobs), random_(random), clock_(clock), metrics_(metrics), options_(options) {}
+
+  // One attempt; nullopt if there is nothing to do for this worker.
+  absl::StatusOr<std::optional<GrantedLease>> TryLease(const LeaseRequest& request);
+
+  absl::StatusOr<HeartbeatReply> Heartbeat(const LeaseToken& token,
+                                           const crossover::scheduler::Heartbeat& beat);
+  absl::StatusOr<Job> RecordCheckpoint(const LeaseToken& token, const Checkpoint& checkpoint);
+  absl::StatusOr<Job> Complete(const LeaseToken& token, const Outcome& outcome);
+  absl::StatusOr<Job> Release(const LeaseToken& token, ReleaseReason reason);
+
+  // Ends the leases of a process that its parent has reaped. nullopt if it held none. `incarnation` may be empty: any.
+  absl::StatusOr<std::optional<Job>> Crashed(const std::string& worker,
+                                             const std::string& incarnation);
+
+  const LeaseOptions& options() const { return options_; }
+
+ private:
+  JobStore& jobs_;
+  RandomSource& random_;
+  Clock& clock_;
+  SchedulerMetrics& metrics_;
+  const LeaseOptions options_;
+};
+
+}  // namespace crossover::scheduler

@@ -1,0 +1,365 @@
+#include "services/training_scheduler/domain/leasing.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/id/uuid7.h"
+#include "common/testing/matchers.h"
+#include "common/time/fake_clock.h"
+#include "services/training_scheduler/domain/fake_job_store.h"
+#include "services/training_scheduler/domain/fake_model_store.h"
+#include "services/training_scheduler/domain/lease_queue.h"
+
+namespace crossover::scheduler {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class LeasingTest : public ::testing::Test {
+ protected:
+  JobId Add() {
+    Job job;
+    job.id = ids_.NextId();
+    job.project = "default";
+    job.base_model = "base";
+    absl::StatusOr<Job> added = jobs_.Insert(job, {}, [](Job& mine, absl::Time now, Effects& effects) {
+      Validated validated;
+      validated.base_model = "base";
+      validated.resolved.steps = 100;
+      validated.inputs.base_digest = "sha256:base";
+      return Accept(mine, validated, Dependencies::kMet, now, effects);
+    });
+    EXPECT_OK(added);
+    return added->id;
+  }
+
+  GrantedLease Lease(const std::string& worker) {
+    absl::StatusOr<std::optional<GrantedLease>> granted =
+        leasing_.TryLease({worker, worker + "-1", {}});
+    EXPECT_OK(granted);
+    EXPECT_TRUE(granted->has_value());
+    return granted->value();
+  }
+
+  void LetExpire(const JobId& id) {
+    clock_.Advance(options_.ttl + absl::Seconds(1));
+    EXPECT_OK(jobs_.Update(id, [&](Job& job, absl::Time now, Effects& effects) {
+      return Expire(job, options_.retry, now, effects);
+    }));
+  }
+
+  Job Get(const JobId& id) { return *jobs_.Get(id); }
+
+  Outcome Success() {
+    Outcome outcome;
+    outcome.outputs.adapter_digest = "sha256:adapter";
+    return outcome;
+  }
+
+  Outcome Failure(ErrorClass error_class) {
+    Outcome outcome;
+    outcome.error = JobError{error_class, "SOME_REASON", "something broke", "", ""};
+    return outcome;
+  }
+
+  LeaseOptions options_;
+  FakeClock clock_;
+  FakeRandom random_;
+  UuidGenerator ids_{clock_, random_};
+  FakeModelStore models_{clock_};
+  FakeJobStore jobs_{clock_, models_};
+  metrics::Registry registry_{"scheduler"};
+  SchedulerMetrics metrics_{registry_};
+  Leasing leasing_{jobs_, random_, clock_, metrics_, options_};
+};
+
+TEST_F(LeasingTest, AWorkerThatComesBackAfterItsLeaseExpiredPublishesNothing) {
+  const JobId id = Add();
+  const GrantedLease first = Lease("worker-a");
+  LetExpire(id);
+  const GrantedLease second = Lease("worker-b");
+
+  EXPECT_THAT(leasing_.Complete(first.token, Success()), HasReasonThat("LEASE_LOST"));
+  EXPECT_THAT(leasing_.RecordCheckpoint(first.token, {.step = 5, .digest = "sha256:x"}),
+              HasReasonThat("LEASE_LOST"));
+  EXPECT_THAT(leasing_.Heartbeat(first.token, {}), HasReasonThat("LEASE_LOST"));
+  EXPECT_THAT(leasing_.Release(first.token, ReleaseReason::kDrain), HasReasonThat("LEASE_LOST"));
+  EXPECT_OK(leasing_.Complete(second.token, Success()));
+  EXPECT_EQ(Get(id).lease_epoch, 2);
+}
+
+TEST_F(LeasingTest, AnExpiredLeaseThatNobodyHasTakenMayBeRenewed) {
+  const JobId id = Add();
+  const GrantedLease lease = Lease("worker-a");
+  clock_.Advance(options_.ttl + absl::Seconds(1));
+  EXPECT_OK(leasing_.Heartbeat(lease.token, {.worker_seq = 1}));
+  EXPECT_EQ(Get(id).lease->expire_time, clock_.Now() + options_.ttl);
+}
+
+TEST_F(LeasingTest, AForgedSecretIsALostLease) {
+  Add();
+  LeaseToken token = Lease("worker-a").token;
+  token.secret = std::string(32, '0');
+  EXPECT_THAT(leasing_.Heartbeat(token, {}), HasReasonThat("LEASE_LOST"));
+  token.job = ids_.NextId();
+  EXPECT_THAT(leasing_.Heartbeat(token, {}), HasReasonThat("LEASE_LOST"));
+}
+
+TEST_F(LeasingTest, ARepeatedHeartbeatAddsNothing) {
+  const JobId id = Add();
+  const GrantedLease lease = Lease("worker-a");
+  Heartbeat beat;
+  JobEvent event;
+  event.type = EventType::kMessage;
+  event.message = "loaded";
+  event.worker_seq = 1;
+  beat.events = {event};
+  beat.worker_seq = 2;
+  MetricPoint point;
+  point.step = 1;
+  point.values = {{"train_loss", 2.5}};
+  beat.metrics = {point};
+  const size_t before = jobs_.Events(id, 0, 100)->size();
+  ASSERT_OK_AND_ASSIGN(HeartbeatReply reply, leasing_.Heartbeat(lease.token, beat));
+  EXPECT_EQ(reply.accepted_seq, 2);
+  ASSERT_OK(leasing_.Heartbeat(lease.token, beat));
+  EXPECT_THAT(*jobs_.Events(id, 0, 100), SizeIs(before + 1));
+  EXPECT_THAT(*jobs_.Metrics(id, 0, 1, 100), SizeIs(1));
+}
+
+TEST_F(LeasingTest, ABeatWhoseEventsArrivedInAnEarlierBeatAddsOnlyTheNewOnes) {
+  const JobId id = Add();
+  const GrantedLease lease = Lease("worker-a");
+  const size_t before = jobs_.Events(id, 0, 100)->size();
+  Heartbeat beat;
+  JobEvent event;
+  event.worker_seq = 1;
+  beat.events = {event};
+  beat.worker_seq = 2;
+  ASSERT_OK(leasing_.Heartbeat(lease.token, beat));  // the answer was lost on the way
+  event.worker_seq = 3;
+  beat.events.push_back(event);
+  beat.worker_seq = 4;
+  ASSERT_OK(leasing_.Heartbeat(lease.token, beat));
+  EXPECT_THAT(*jobs_.Events(id, 0, 100), SizeIs(before + 2));
+}
+
+TEST_F(LeasingTest, EventSequencesHaveNoGaps) {
+  const JobId id = Add();
+  for (int i = 0; i < 3; ++i) {
+    Lease("worker-a");
+    LetExpire(id);
+  }
+  int64_t expected = 0;
+  const auto listed = *jobs_.Events(id, 0, 1000);
+  for (const JobEvent& event : listed) EXPECT_EQ(event.sequence, ++expected);
+  EXPECT_EQ(Get(id).last_event_sequence, expected);
+}
+
+TEST_F(LeasingTest, FiveLostLeasesInARowFailTheJob) {
+  const JobId id = Add();
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(Get(id).state, JobState::kQueued);
+    Lease("worker-a");
+    LetExpire(id);
+  }
+  EXPECT_EQ(Get(id).state, JobState::kFailed);
+  EXPECT_EQ(Get(id).error->reason, "LEASES_EXHAUSTED");
+  EXPECT_EQ(Get(id).error->error_class, ErrorClass::kInfrastructure);
+}
+
+TEST_F(LeasingTest, TenKillsWithProgressBetweenThemDoNotFailTheJob) {
+  const JobId id = Add();
+  for (int i = 1; i <= 10; ++i) {
+    const GrantedLease lease = Lease("worker-a");
+    EXPECT_EQ(lease.resume.has_value() ? lease.resume->step : 0, (i - 1) * 10);
+    ASSERT_OK(leasing_.RecordCheckpoint(lease.token, {.step = i * 10, .digest = "sha256:c"}));
+    EXPECT_EQ(Get(id).lease_loss_count, 0);
+    LetExpire(id);
+  }
+  EXPECT_EQ(Get(id).state, JobState::kQueued);
+  EXPECT_OK(leasing_.Complete(Lease("worker-a").token, Success()));
+}
+
+TEST_F(LeasingTest, ACheckpointThatIsNoFurtherThanTheLastLossDoesNotResetTheCount) {
+  const JobId id = Add();
+  ASSERT_OK(leasing_.RecordCheckpoint(Lease("a").token, {.step = 10, .digest = "sha256:c"}));
+  LetExpire(id);
+  ASSERT_OK(leasing_.RecordCheckpoint(Lease("a").token, {.step = 10, .digest = "sha256:c"}));
+  EXPECT_EQ(Get(id).lease_loss_count, 1);
+}
+
+TEST_F(LeasingTest, ADrainCostsNothing) {
+  const JobId id = Add();
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_OK(leasing_.Release(Lease("worker-a").token, ReleaseReason::kDrain));
+  }
+  EXPECT_EQ(Get(id).state, JobState::kQueued);
+  EXPECT_EQ(Get(id).lease_loss_count, 0);
+}
+
+TEST_F(LeasingTest, AUserErrorFailsAtOnceAndOthersAreTriedAgainAfterAPause) {
+  const JobId user = Add();
+  ASSERT_OK(leasing_.Complete(Lease("a").token, Failure(ErrorClass::kUser)));
+  EXPECT_EQ(Get(user).state, JobState::kFailed);
+
+  const JobId broken = Add();
+  for (int failure = 1; failure <= 3; ++failure) {
+    ASSERT_OK(leasing_.Complete(Lease("a").token, Failure(ErrorClass::kInfrastructure)));
+    if (failure == 3) break;
+    EXPECT_EQ(Get(broken).state, JobState::kBlocked);
+    EXPECT_EQ(*Get(broken).start_time, clock_.Now() + absl::Seconds(failure == 1 ? 10 : 20));
+    clock_.Advance(absl::Seconds(21));
+    ASSERT_OK(jobs_.Update(broken, [](Job& job, absl::Time now, Effects& effects) {
+      return Unblock(job, Dependencies::kMet, now, effects);
+    }));
+  }
+  EXPECT_EQ(Get(broken).state, JobState::kFailed);
+  EXPECT_EQ(Get(broken).failure_count, 3);
+  EXPECT_EQ(Get(broken).error->message, "something broke");
+}
+
+TEST_F(LeasingTest, PauseAndCancelReachTheWorkerAsDirectivesAndEndWithItsRelease) {
+  const JobId id = Add();
+  GrantedLease lease = Lease("worker-a");
+  ASSERT_OK(jobs_.Update(id, [](Job& job, absl::Time now, Effects& effects) {
+    return Pause(job, now, effects);
+  }));
+  EXPECT_EQ(leasing_.Heartbeat(lease.token, {.worker_seq = 1})->directive, Directive::kPause);
+  EXPECT_OK(leasing_.Release(lease.token, ReleaseReason::kPaused));
+  EXPECT_EQ(Get(id).state, JobState::kPaused);
+
+  ASSERT_OK(jobs_.Update(id, [](Job& job, absl::Time now, Effects& effects) {
+    return Resume(job, Dependencies::kMet, now, effects);
+  }));
+  lease = Lease("worker-a");
+  ASSERT_OK(jobs_.Update(id, [](Job& job, absl::Time now, Effects& effects) {
+    return Cancel(job, now, effects);
+  }));
+  EXPECT_EQ(leasing_.Heartbeat(lease.token, {.worker_seq = 1})->directive, Directive::kCancel);
+  EXPECT_OK(leasing_.Release(lease.token, ReleaseReason::kCancelled));
+  EXPECT_EQ(Get(id).state, JobState::kCancelled);
+}
+
+TEST_F(LeasingTest, AJobThatFinishesWhileItIsCancelledIsCancelledAndKeepsItsArtifacts) {
+  const JobId id = Add();
+  const GrantedLease lease = Lease("worker-a");
+  ASSERT_OK(jobs_.Update(id, [](Job& job, absl::Time now, Effects& effects) {
+    return Cancel(job, now, effects);
+  }));
+  ASSERT_OK(leasing_.Complete(lease.token, Success()));
+  EXPECT_EQ(Get(id).state, JobState::kCancelled);
+  EXPECT_EQ(Get(id).outputs.adapter_digest, "sha256:adapter");
+  EXPECT_THAT(*models_.ListVersions({.project = "default"}), SizeIs(0));
+}
+
+TEST_F(LeasingTest, AFinishedJobIsRegisteredAsAModelVersionWithItsLineage) {
+  const JobId id = Add();
+  ASSERT_OK(leasing_.Complete(Lease("worker-a").token, Success()));
+  ASSERT_OK_AND_ASSIGN(ModelVersion version, models_.GetVersion("default", "-", "sha256:adapter"));
+  EXPECT_EQ(version.source_job, id);
+  EXPECT_EQ(version.base_digest, "sha256:base");
+  EXPECT_EQ(version.model, "base-ft");
+  EXPECT_THAT(version.alias, HasSubstr("ft:base:default::"));
+  EXPECT_EQ(Get(id).outputs.model_alias, version.alias);
+}
+
+TEST_F(LeasingTest, AParentThatReapedItsChildEndsTheChildsLeaseAtOnce) {
+  const JobId id = Add();
+  Lease("worker-a");
+  ASSERT_OK_AND_ASSIGN(std::optional<Job> none, leasing_.Crashed("worker-a", "another life"));
+  EXPECT_FALSE(none.has_value());
+  ASSERT_OK_AND_ASSIGN(std::optional<Job> job, leasing_.Crashed("worker-a", "worker-a-1"));
+  EXPECT_EQ(job->id, id);
+  EXPECT_EQ(job->state, JobState::kQueued);
+  EXPECT_EQ(job->lease_loss_count, 1);
+}
+
+TEST_F(LeasingTest, HigherPriorityGoesFirstUntilTheOtherHasWaitedLongEnough) {
+  const JobId old = Add();
+  clock_.Advance(absl::Minutes(5));
+  const JobId urgent = Add();
+  ASSERT_OK(jobs_.Update(urgent, [](Job& job, absl::Time, Effects&) {
+    job.priority = 1;
+    return absl::OkStatus();
+  }));
+  EXPECT_EQ(Lease("a").job.id, urgent);  // one point outweighs five minutes
+  EXPECT_EQ(Lease("a").job.id, old);
+}
+
+class KeepingCaller final : public LeaseCaller {
+ public:
+  KeepingCaller(std::vector<Result>& results, bool& there) : results_(results), there_(there) {}
+  bool Gone() override { return gone; }
+  bool Take(Result result) override {
+    results_.push_back(std::move(result));
+    return there_;
+  }
+  bool gone = false;
+
+ private:
+  std::vector<Result>& results_;
+  bool& there_;
+};
+
+class LeaseQueueTest : public LeasingTest {
+ protected:
+  std::shared_ptr<KeepingCaller> Keep() { return std::make_shared<KeepingCaller>(results_, there_); }
+
+  LeaseQueue queue_{leasing_, clock_};
+  std::vector<LeaseQueue::Result> results_;
+  bool there_ = true;
+};
+
+TEST_F(LeaseQueueTest, NothingIsClaimedForACallerWhoIsKnownToHaveLeft) {
+  auto caller = Keep();
+  queue_.Lease({"w", "i", {}}, absl::Seconds(20), caller);
+  caller->gone = true;
+  const JobId id = Add();
+  queue_.Pump();
+  EXPECT_EQ(Get(id).lease_epoch, 0);
+  EXPECT_EQ(queue_.waiting(), 0u);
+}
+
+TEST_F(LeaseQueueTest, AWaitingWorkerGetsTheJobThatComes) {
+  queue_.Lease({"w", "i", {}}, absl::Seconds(60), Keep());
+  EXPECT_EQ(queue_.Pump(), absl::Seconds(60));
+  EXPECT_TRUE(results_.empty());
+  const JobId id = Add();
+  queue_.Pump();
+  ASSERT_THAT(results_, SizeIs(1));
+  EXPECT_EQ((*results_[0])->job.id, id);
+}
+
+TEST_F(LeaseQueueTest, AWaitEndsEmptyWhenItsTimeIsOver) {
+  queue_.Lease({"w", "i", {}}, absl::Seconds(20), Keep());
+  clock_.Advance(absl::Seconds(20));
+  queue_.Pump();
+  ASSERT_THAT(results_, SizeIs(1));
+  EXPECT_FALSE(results_[0]->has_value());
+}
+
+TEST_F(LeaseQueueTest, AJobGrantedToACallerWhoHasLeftGoesBackAtNoCost) {
+  there_ = false;
+  queue_.Lease({"w", "i", {}}, absl::Seconds(20), Keep());
+  const JobId id = Add();
+  queue_.Pump();
+  EXPECT_EQ(Get(id).state, JobState::kQueued);
+  EXPECT_EQ(Get(id).lease_loss_count, 0);
+}
+
+TEST_F(LeaseQueueTest, ClosingEndsAllWaits) {
+  queue_.Lease({"w", "i", {}}, absl::Seconds(20), Keep());
+  queue_.Close();
+  queue_.Lease({"w", "i", {}}, absl::Seconds(20), Keep());
+  EXPECT_THAT(results_, SizeIs(2));
+}
+
+TEST_F(LeaseQueueTest, WorkersWithoutANameAreRefused) {
+  queue_.Lease({"", "i", {}}, absl::ZeroDuration(), Keep());
+  EXPECT_THAT(results_.at(0), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+}  // namespace
+}  // namespace crossover::scheduler

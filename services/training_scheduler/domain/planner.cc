@@ -1,0 +1,188 @@
+#include "services/training_scheduler/domain/planner.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "common/status/absl_view.h"
+#include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/names.h"
+
+namespace crossover::scheduler {
+namespace {
+
+void Violate(Plan& plan, std::string field, std::string description,
+             const std::string& reason = "FIELD_INVALID") {
+  if (plan.violations.empty()) plan.reason = reason;
+  plan.violations.push_back({std::move(field), std::move(description)});
+}
+
+bool IsAbsent(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kNotFound ||
+         status.code() == absl::StatusCode::kInvalidArgument;
+}
+
+void CheckCommon(const Job& job, Plan& plan) {
+  if (job.priority < -100 || job.priority > 100) {
+    Violate(plan, "priority", absl::StrCat("is ", job.priority, "; must be between -100 and 100"));
+  }
+  if (job.max_failures < 1 || job.max_failures > 100) {
+    Violate(plan, "max_failures",
+            absl::StrCat("is ", job.max_failures, "; must be between 1 and 100, or 0 for 3"));
+  }
+  if (!IsSlug(job.queue)) {
+    Violate(plan, "queue", absl::StrCat("is '", job.queue, "'; must be a lower-case name"));
+  }
+  if (job.labels.size() > 16) {
+    Violate(plan, "labels", absl::StrCat("has ", job.labels.size(), " entries; at most 16"));
+  }
+  for (const auto& [key, value] : job.labels) {
+    if (key.empty() || key.size() > 64 || value.size() > 512) {
+      Violate(plan, "labels",
+              absl::StrCat("'", key, "': keys have 1 to 64 characters, values at most 512"));
+    }
+  }
+}
+
+BaseFacts FactsOf(const ModelVersion& base) {
+  return {.digest = base.digest,
+          .architecture = base.architecture,
+          .hidden_size = base.hidden_size,
+          .context_length = base.context_length,
+          .parameters = base.parameters,
+          .tokenizer_digest = base.tokenizer_digest,
+          .template_digest = base.template_digest};
+}
+
+void CheckRows(const DatasetFacts& data, Plan& plan) {
+  if (data.train_rows == 0) {
+    Violate(plan, "dataset_version",
+            "has no rows in its train split; import rows and seal a new version", "TOO_FEW_ROWS");
+  } else if (data.train_rows < kMinTrainRows) {
+    Violate(plan, "dataset_version",
+            absl::StrCat("has ", data.train_rows, " rows in its train split; training takes at least ",
+                         kMinTrainRows, ", and 200 or more are advised"),
+            "TOO_FEW_ROWS");
+  } else if (data.train_rows < 50) {
+    plan.warnings.push_back(absl::StrCat("only ", data.train_rows, " train rows: under 50 no training is advised"));
+  } else if (data.train_rows < 200) {
+    plan.warnings.push_back(absl::StrCat("only ", data.train_rows, " train rows: wait for 200 or more"));
+  }
+}
+
+}  // namespace
+
+absl::Status ViolationsError(const Plan& plan) {
+  if (plan.violations.empty()) return absl::OkStatus();
+  std::string message =
+      absl::StrCat(plan.violations[0].field, " ", plan.violations[0].description);
+  if (plan.violations.size() > 1) {
+    absl::StrAppend(&message, " (and ", plan.violations.size() - 1, " more fields)");
+  }
+  return Error(absl::StatusCode::kInvalidArgument, message,
+               {.reason = plan.reason, .metadata = {}, .violations = plan.violations});
+}
+
+absl::StatusOr<ModelVersion> Planner::FindVersion(const std::string& project,
+                                                  const std::string& text) {
+  if (text.find('/') == std::string::npos) {
+    // A digest or an alias; else a model's slug.
+    absl::StatusOr<ModelVersion> version = models_.GetVersion(project, "", text);
+    if (!absl::IsNotFound(version.status())) return version;
+    ASSIGN_OR_RETURN(Model model, models_.GetModel(project, text));
+    return models_.GetVersion(project, text, model.current_digest);
+  }
+  ASSIGN_OR_RETURN(ModelName name, ParseModelName("base_model", text));
+  if (!name.version.empty()) return models_.GetVersion(project, name.model, name.version);
+  ASSIGN_OR_RETURN(Model model, models_.GetModel(project, name.model));
+  return models_.GetVersion(project, name.model, model.current_digest);
+}
+
+absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
+  for (FieldViolation& violation : CheckRanges(job.spec.training)) {
+    Violate(plan, std::move(violation.field), std::move(violation.description));
+  }
+  absl::StatusOr<ModelVersion> base = FindVersion(job.project, job.base_model);
+  if (!base.ok() && !IsAbsent(base.status())) return base.status();
+  if (!base.ok() || base->kind != ModelKind::kBase) {
+    ASSIGN_OR_RETURN(std::vector<Model> known, models_.ListModels(job.project, "", 100));
+    std::erase_if(known, [](const Model& model) { return model.kind != ModelKind::kBase; });
+    Violate(plan, "base_model",
+            absl::StrCat("is '", job.base_model, "', which is not a base model here; known are: ",
+                         absl::StrJoin(known, ", ",
+                                       [](std::string* out, const Model& model) {
+                                         out->append(model.model);
+                                       }),
+                         " (import others with ImportModel)"),
+            "BASE_MODEL_UNKNOWN");
+  }
+  absl::StatusOr<DatasetFacts> data = datasets_.Find(job.dataset_version);
+  if (!data.ok() && !IsAbsent(data.status())) return data.status();
+  if (!data.ok()) {
+    Violate(plan, "dataset_version",
+            absl::StrCat("is '", job.dataset_version, "': ", data.status().message(),
+                         "; seal a version and give its name"),
+            "DATASET_VERSION_UNKNOWN");
+  } else {
+    CheckRows(*data, plan);
+  }
+  if (!plan.violations.empty()) return absl::OkStatus();
+
+  const BaseFacts facts = FactsOf(*base);
+  if (facts.context_length > 0 && job.spec.training.max_length.value_or(0) > facts.context_length) {
+    Violate(plan, "spec.training.max_length",
+            absl::StrCat("is ", *job.spec.training.max_length, "; the model's context is ",
+                         facts.context_length, " tokens"));
+    return absl::OkStatus();
+  }
+  const std::string today = absl::FormatTime("%Y-%m-%d", clock_.Now(), absl::UTCTimeZone());
+  ASSIGN_OR_RETURN(MeasuredRate rate, jobs_.Rate(facts.digest));
+  plan.validated.resolved = Resolve(job.spec.training, facts, *data, today);
+  plan.validated.inputs = {facts.digest, data->artifact_digest, job.spec.training.initial_adapter};
+  plan.validated.base_model = base->model;
+  plan.validated.estimate = EstimateTraining(plan.validated.resolved, facts, *data, rate);
+  return absl::OkStatus();
+}
+
+absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
+  const ExportSpec& spec = job.spec.model_export;
+  if (!spec.format.has_value()) {
+    Violate(plan, "spec.model_export.format", "is absent; PEFT, GGUF_F16 or GGUF_Q8_0");
+  } else if (*spec.format == ExportFormat::kSafetensors ||
+             *spec.format == ExportFormat::kGgufAdapter) {
+    Violate(plan, "spec.model_export.format",
+            absl::StrCat("is ", ToAbsl(Name(*spec.format)),
+                         ", which is not served yet; PEFT, GGUF_F16 and GGUF_Q8_0 are"));
+  }
+  absl::StatusOr<ModelVersion> adapter = FindVersion(job.project, spec.adapter);
+  if (!adapter.ok() && !IsAbsent(adapter.status())) return adapter.status();
+  if (!adapter.ok() || adapter->kind != ModelKind::kAdapter) {
+    Violate(plan, "spec.model_export.adapter",
+            absl::StrCat("is '", spec.adapter, "', which is not an adapter of this project; give a ",
+                         "digest or the name of a ModelVersion of kind ADAPTER"),
+            "MODEL_NOT_FOUND");
+  }
+  if (!plan.violations.empty()) return absl::OkStatus();
+  plan.validated.resolved.export_format = *spec.format;
+  plan.validated.resolved.steps = 1;
+  plan.validated.inputs = {adapter->base_digest, "", adapter->digest};
+  plan.validated.base_model = adapter->model;
+  plan.validated.estimate.basis = "one pass over the model's weights";
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Plan> Planner::Check(const Job& job) {
+  Plan plan;
+  CheckCommon(job, plan);
+  if (job.kind == JobKind::kSft) {
+    RETURN_IF_ERROR(CheckTraining(job, plan));
+  } else if (job.kind == JobKind::kExport) {
+    RETURN_IF_ERROR(CheckExport(job, plan));
+  } else {
+    return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+                 absl::StrCat("jobs of kind ", ToAbsl(Name(job.kind)),
+                              " are not served yet; SFT and EXPORT are"));
+  }
+  return plan;
+}
+
+}  // namespace crossover::scheduler

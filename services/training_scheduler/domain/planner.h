@@ -1,0 +1,53 @@
+// Checks a job and freezes its numbers: field ranges, base model, data set, resolved spec, inputs by digest, estimate.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/status/error.h"
+#include "common/time/clock.h"
+#include "services/training_scheduler/domain/dataset_catalog.h"
+#include "services/training_scheduler/domain/job_machine.h"
+#include "services/training_scheduler/domain/job_store.h"
+#include "services/training_scheduler/domain/model_store.h"
+
+namespace crossover::scheduler {
+
+struct Plan {
+  Validated validated;  // meaningful without violations
+  std::vector<FieldViolation> violations;
+  std::string reason = "FIELD_INVALID";  // of the first violation
+  std::vector<std::string> warnings;     // hints that stop nothing
+};
+
+// The violations as one INVALID_ARGUMENT whose message names the first and counts the others.
+absl::Status ViolationsError(const Plan& plan);
+
+// Thread-safe. Borrows everything.
+class Planner {
+ public:
+  Planner(JobStore& jobs, ModelStore& models, DatasetCatalog& datasets, Clock& clock)
+      : jobs_(jobs), models_(models), datasets_(datasets), clock_(clock) {}
+
+  // Fields that are wrong are in the plan; a status is an error only when it cannot be said now whether the job is valid
+  // (UNAVAILABLE) or its kind is not served (UNIMPLEMENTED).
+  absl::StatusOr<Plan> Check(const Job& job);
+
+ private:
+  absl::Status CheckTraining(const Job& job, Plan& plan);
+  absl::Status CheckExport(const Job& job, Plan& plan);
+  absl::StatusOr<ModelVersion> FindVersion(const std::string& project, const std::string& text);
+
+  JobStore& jobs_;
+  ModelStore& models_;
+  DatasetCatalog& datasets_;
+  Clock& clock_;
+};
+
+// Seconds and tokens of a training job. Rests on jobs that ran on the same base if there are any; else on a rule of thumb, and
+// `basis` says so.
+Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
+                             const DatasetFacts& data, const MeasuredRate& rate);
+
+}  // namespace crossover::scheduler

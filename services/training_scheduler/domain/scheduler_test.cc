@@ -1,0 +1,226 @@
+#include "services/training_scheduler/domain/scheduler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/testing/matchers.h"
+#include "common/time/fake_clock.h"
+#include "services/training_scheduler/domain/fake_job_store.h"
+#include "services/training_scheduler/domain/fake_model_store.h"
+
+namespace crossover::scheduler {
+namespace {
+
+using ::testing::HasSubstr;
+
+const char kData[] = "projects/default/datasets/clauses/versions/sha256:1";
+
+class SchedulerTest : public ::testing::Test {
+ protected:
+  SchedulerTest() {
+    ModelVersion base;
+    base.project = "default";
+    base.model = "smollm2-135m-instruct";
+    base.alias = base.model;
+    base.digest = "sha256:base";
+    base.architecture = "llama";
+    base.hidden_size = 576;
+    base.context_length = 8192;
+    base.parameters = 134'515'008;
+    EXPECT_OK(models_.Register(base));
+    datasets_.datasets[kData] = {.artifact_digest = "sha256:data",
+                                 .train_rows = 2000,
+                                 .validation_rows = 250,
+                                 .test_rows = 250,
+                                 .content_bytes = 1'400'000};
+  }
+
+  Job Draft() {
+    Job job;
+    job.project = "default";
+    job.base_model = "smollm2-135m-instruct";
+    job.dataset_version = kData;
+    return job;
+  }
+
+  FakeClock clock_;
+  FakeRandom random_;
+  FakeModelStore models_{clock_};
+  FakeJobStore jobs_{clock_, models_};
+  FakeDatasetCatalog datasets_;
+  Planner planner_{jobs_, models_, datasets_, clock_};
+  UuidGenerator ids_{clock_, random_};
+  Scheduler scheduler_{jobs_, planner_, ids_};
+};
+
+TEST_F(SchedulerTest, AGoodJobIsQueuedWithItsNumbersFrozen) {
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
+  EXPECT_EQ(job.state, JobState::kQueued);
+  EXPECT_EQ(job.resolved.steps, 500);
+  EXPECT_EQ(job.inputs.base_digest, "sha256:base");
+  EXPECT_EQ(job.inputs.dataset_digest, "sha256:data");
+  EXPECT_GT(job.estimate.seconds, 0);
+  EXPECT_THAT(job.estimate.basis, HasSubstr("rule of thumb"));
+  EXPECT_EQ(job.id.size(), 26u);
+}
+
+TEST_F(SchedulerTest, AnUnknownBaseModelIsNamedWithThoseThatExist) {
+  Job draft = Draft();
+  draft.base_model = "gpt-5";
+  const absl::Status status = scheduler_.Create(draft, {}, false).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument,
+                               HasSubstr("smollm2-135m-instruct")));
+  EXPECT_THAT(status, HasReasonThat("BASE_MODEL_UNKNOWN"));
+  EXPECT_EQ(DetailOf(status).violations.at(0).field, "base_model");
+}
+
+TEST_F(SchedulerTest, EmptyAndTooSmallDataSetsAreRefusedWithTheirNumbers) {
+  datasets_.datasets[kData].train_rows = 9;
+  const absl::Status nine = scheduler_.Create(Draft(), {}, false).status();
+  EXPECT_THAT(nine, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has 9 rows")));
+  EXPECT_THAT(nine, HasReasonThat("TOO_FEW_ROWS"));
+  datasets_.datasets[kData].train_rows = 0;
+  EXPECT_THAT(scheduler_.Create(Draft(), {}, false),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no rows")));
+  datasets_.datasets.clear();
+  EXPECT_THAT(scheduler_.Create(Draft(), {}, false), HasReasonThat("DATASET_VERSION_UNKNOWN"));
+}
+
+TEST_F(SchedulerTest, AllWrongFieldsAreToldAtOnceAndNothingIsStored) {
+  Job draft = Draft();
+  draft.base_model = "gpt-5";
+  draft.spec.training.epochs = 99;
+  draft.priority = 1000;
+  const absl::Status status = scheduler_.Create(draft, {}, false).status();
+  EXPECT_EQ(DetailOf(status).violations.size(), 3u);
+  EXPECT_TRUE(jobs_.List({.project = "default", .filter = {}, .after = ""})->empty());
+}
+
+TEST_F(SchedulerTest, ValidateOnlyAnswersWithTheResolvedSpecAndStoresNothing) {
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, true));
+  EXPECT_EQ(job.resolved.rank, 16);
+  EXPECT_TRUE(jobs_.List({.project = "default", .filter = {}, .after = ""})->empty());
+}
+
+TEST_F(SchedulerTest, TheSameRequestIdGivesTheSameJobAndAnotherPayloadIsRefused) {
+  ASSERT_OK_AND_ASSIGN(Job first, scheduler_.Create(Draft(), {"r-1", "hash-a"}, false));
+  ASSERT_OK_AND_ASSIGN(Job again, scheduler_.Create(Draft(), {"r-1", "hash-a"}, false));
+  EXPECT_EQ(first.id, again.id);
+  EXPECT_THAT(scheduler_.Create(Draft(), {"r-1", "hash-b"}, false),
+              HasReasonThat("REQUEST_ID_REUSED"));
+}
+
+TEST_F(SchedulerTest, WhenTheCatalogueIsAwayTheJobWaitsInValidatingAndIsTendedLater) {
+  datasets_.unavailable = true;
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
+  EXPECT_EQ(job.state, JobState::kValidating);
+  EXPECT_OK(scheduler_.Tend(job.id, {}));
+  EXPECT_EQ(jobs_.Get(job.id)->state, JobState::kValidating);
+  datasets_.unavailable = false;
+  EXPECT_OK(scheduler_.Tend(job.id, {}));
+  EXPECT_EQ(jobs_.Get(job.id)->state, JobState::kQueued);
+}
+
+TEST_F(SchedulerTest, AJobThatProvesInvalidLaterFailsWithTheFieldNamed) {
+  datasets_.unavailable = true;
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
+  datasets_.unavailable = false;
+  datasets_.datasets.clear();
+  EXPECT_OK(scheduler_.Tend(job.id, {}));
+  ASSERT_OK_AND_ASSIGN(Job failed, jobs_.Get(job.id));
+  EXPECT_EQ(failed.state, JobState::kFailed);
+  EXPECT_EQ(failed.error->error_class, ErrorClass::kUser);
+  EXPECT_THAT(failed.error->message, HasSubstr("dataset_version"));
+  EXPECT_TRUE(failed.finish_time.has_value());
+}
+
+TEST_F(SchedulerTest, AJobWaitsForItsDependencyAndItsStartTime) {
+  ASSERT_OK_AND_ASSIGN(Job first, scheduler_.Create(Draft(), {}, false));
+  Job draft = Draft();
+  draft.depends_on = {first.id};
+  ASSERT_OK_AND_ASSIGN(Job second, scheduler_.Create(draft, {}, false));
+  EXPECT_EQ(second.state, JobState::kBlocked);
+  EXPECT_OK(scheduler_.Tend(second.id, {}));
+  EXPECT_EQ(jobs_.Get(second.id)->state, JobState::kBlocked);
+  EXPECT_OK(scheduler_.CancelJob("default", first.id, "changed my mind"));
+  EXPECT_OK(scheduler_.Tend(second.id, {}));
+  EXPECT_EQ(jobs_.Get(second.id)->state, JobState::kFailed);
+  EXPECT_EQ(jobs_.Get(second.id)->error->reason, "DEPENDENCY_FAILED");
+
+  draft.depends_on.clear();
+  draft.start_time = clock_.Now() + absl::Minutes(5);
+  ASSERT_OK_AND_ASSIGN(Job third, scheduler_.Create(draft, {}, false));
+  EXPECT_EQ(third.state, JobState::kBlocked);
+  clock_.Advance(absl::Minutes(6));
+  EXPECT_OK(scheduler_.Tend(third.id, {}));
+  EXPECT_EQ(jobs_.Get(third.id)->state, JobState::kQueued);
+}
+
+TEST_F(SchedulerTest, VerbsAreRepeatableAndRefuseWrongStatesByName) {
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
+  EXPECT_OK(scheduler_.PauseJob("default", job.id, ""));
+  EXPECT_OK(scheduler_.PauseJob("default", job.id, ""));
+  EXPECT_EQ(jobs_.Get(job.id)->state, JobState::kPaused);
+  EXPECT_OK(scheduler_.ResumeJob("default", job.id));
+  EXPECT_OK(scheduler_.CancelJob("default", job.id, ""));
+  EXPECT_OK(scheduler_.CancelJob("default", job.id, ""));
+  const absl::Status late = scheduler_.PauseJob("default", job.id, "").status();
+  EXPECT_THAT(late, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("is CANCELLED")));
+  EXPECT_THAT(late, HasReasonThat("STATE_INVALID"));
+  EXPECT_OK(scheduler_.RetryJob("default", job.id));
+  EXPECT_EQ(jobs_.Get(job.id)->state, JobState::kQueued);
+}
+
+TEST_F(SchedulerTest, AJobOfAnotherProjectIsNotFound) {
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
+  EXPECT_THAT(scheduler_.Get("other", job.id), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(scheduler_.CancelJob("other", job.id, ""), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(SchedulerTest, OnlyAdaptersCanBeExported) {
+  Job draft = Draft();
+  draft.kind = JobKind::kExport;
+  draft.spec.model_export = {"smollm2-135m-instruct", ExportFormat::kGgufF16};
+  EXPECT_THAT(scheduler_.Create(draft, {}, false), HasReasonThat("MODEL_NOT_FOUND"));
+
+  ModelVersion adapter;
+  adapter.project = "default";
+  adapter.model = "smollm2-135m-instruct-ft";
+  adapter.digest = "sha256:adapter";
+  adapter.kind = ModelKind::kAdapter;
+  adapter.base_digest = "sha256:base";
+  ASSERT_OK(models_.Register(adapter));
+  draft.spec.model_export.adapter = "sha256:adapter";
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(draft, {}, false));
+  EXPECT_EQ(job.inputs.base_digest, "sha256:base");
+  EXPECT_EQ(job.inputs.adapter_digest, "sha256:adapter");
+}
+
+TEST_F(SchedulerTest, KindsThatAreNotServedYetSaySo) {
+  Job draft = Draft();
+  draft.kind = JobKind::kSweep;
+  EXPECT_THAT(scheduler_.Create(draft, {}, false), StatusIs(absl::StatusCode::kUnimplemented));
+}
+
+TEST_F(SchedulerTest, FinishedJobsMakeTheNextEstimateAMeasuredOne) {
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
+  ASSERT_OK(jobs_.Claim({.worker = "w",
+                         .incarnation = "i",
+                         .capabilities = {},
+                         .ttl = absl::Seconds(30),
+                         .token_hashes = {"h"}}));
+  ASSERT_OK(jobs_.Update(job.id, [](Job& mine, absl::Time now, Effects&) {
+    mine.state = JobState::kSucceeded;
+    mine.lease.reset();
+    mine.finish_time = now;
+    mine.actual.seconds = 1000;
+    mine.actual.tokens = 500'000;
+    return absl::OkStatus();
+  }));
+  ASSERT_OK_AND_ASSIGN(Plan plan, scheduler_.Estimate(Draft()));
+  EXPECT_THAT(plan.validated.estimate.basis, HasSubstr("500 tokens/s"));
+  EXPECT_NEAR(plan.validated.estimate.seconds, 4000 * 200 / 500.0, 10);
+}
+
+}  // namespace
+}  // namespace crossover::scheduler

@@ -1,0 +1,56 @@
+#include "services/training_scheduler/domain/state_machine.h"
+
+#include <algorithm>
+#include <array>
+
+namespace crossover::scheduler {
+namespace {
+
+using enum JobState;
+
+constexpr std::array kMoves = {
+    Move{kValidating, kBlocked, "scheduler: a dependency or start_time is not reached"},
+    Move{kValidating, kQueued, "scheduler: valid and ready"},
+    Move{kValidating, kFailed, "scheduler: fields are wrong, and named"},
+    Move{kBlocked, kQueued, "scheduler: ready"},
+    Move{kBlocked, kFailed, "scheduler: a dependency failed"},
+    Move{kBlocked, kPaused, "Pause"},
+    Move{kBlocked, kCancelled, "Cancel"},
+    Move{kQueued, kRunning, "LeaseJob"},
+    Move{kQueued, kPaused, "Pause"},
+    Move{kQueued, kCancelled, "Cancel"},
+    Move{kRunning, kSucceeded, "CompleteJob"},
+    Move{kRunning, kFailed, "CompleteJob, or too many lost leases"},
+    Move{kRunning, kQueued, "ReleaseLease (costs nothing), or the lease expired (one lease loss)"},
+    Move{kRunning, kBlocked, "CompleteJob with an error worth retrying (one failure), after a pause"},
+    Move{kRunning, kPausing, "Pause"},
+    Move{kRunning, kCancelling, "Cancel"},
+    Move{kPausing, kPaused, "ReleaseLease, or the lease expired"},
+    Move{kPausing, kCancelling, "Cancel"},
+    Move{kPausing, kSucceeded, "CompleteJob"},
+    Move{kPaused, kQueued, "Resume"},
+    Move{kPaused, kBlocked, "Resume, when a dependency or start_time is not reached"},
+    Move{kPaused, kCancelled, "Cancel"},
+    Move{kCancelling, kCancelled, "ReleaseLease, CompleteJob, or the lease expired"},
+    Move{kFailed, kQueued, "Retry"},
+    Move{kCancelled, kQueued, "Retry"},
+};
+
+}  // namespace
+
+std::span<const Move> AllMoves() { return kMoves; }
+
+bool IsLeased(JobState state) {
+  return state == kRunning || state == kPausing || state == kCancelling;
+}
+
+bool IsTerminal(JobState state) {
+  return state == kSucceeded || state == kFailed || state == kCancelled;
+}
+
+bool MayMove(JobState from, JobState to) {
+  return std::any_of(kMoves.begin(), kMoves.end(),
+                     [&](const Move& move) { return move.from == from && move.to == to; });
+}
+
+}  // namespace crossover::scheduler

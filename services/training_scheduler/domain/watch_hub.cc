@@ -1,0 +1,143 @@
+#include "services/training_scheduler/domain/watch_hub.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/state_machine.h"
+
+namespace crossover::scheduler {
+namespace {
+
+constexpr absl::Duration kTokenLife = absl::Hours(7 * 24);
+constexpr int64_t kBatch = 500;
+
+absl::Status Draining() {
+  return Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING",
+               "the server is shutting down; watch again with the last resume_token");
+}
+
+}  // namespace
+
+std::string FormatCursor(const WatchCursor& cursor) {
+  return absl::StrCat("w1-", cursor.event_sequence, "-", cursor.metric_step, "-",
+                      absl::ToUnixSeconds(cursor.issued));
+}
+
+absl::StatusOr<WatchCursor> ParseCursor(const std::string& token, absl::Time now) {
+  const std::vector<std::string> parts = absl::StrSplit(token, '-');
+  WatchCursor cursor;
+  int64_t issued = 0;
+  const bool known = parts.size() == 4 && parts[0] == "w1" &&
+                     absl::SimpleAtoi(parts[1], &cursor.event_sequence) &&
+                     absl::SimpleAtoi(parts[2], &cursor.metric_step) &&
+                     absl::SimpleAtoi(parts[3], &issued);
+  cursor.issued = absl::FromUnixSeconds(issued);
+  if (!known || now - cursor.issued > kTokenLife) {
+    return Error(absl::StatusCode::kOutOfRange, "RESUME_TOKEN_EXPIRED",
+                 "the resume_token is older than seven days or not one of ours; read the job and "
+                 "its events, and watch without a token");
+  }
+  return cursor;
+}
+
+absl::Status WatchHub::Watch(const JobId& job, const std::string& resume_token,
+                             std::shared_ptr<WatchSink> sink) {
+  Watcher watcher{.job = job, .cursor = {}, .revision = -1, .sink = std::move(sink)};
+  if (!resume_token.empty()) {
+    ASSIGN_OR_RETURN(watcher.cursor, ParseCursor(resume_token, clock_.Now()));
+  }
+  RETURN_IF_ERROR(jobs_.Get(job).status());
+  absl::MutexLock lock(&mutex_);
+  if (closed_) return Draining();
+  watchers_.push_back(std::move(watcher));
+  return absl::OkStatus();
+}
+
+WatchItem WatchHub::Item(Watcher& watcher, std::variant<Job, JobEvent, MetricPoint> content) {
+  WatchCursor cursor = watcher.cursor;
+  if (const JobEvent* event = std::get_if<JobEvent>(&content)) cursor.event_sequence = event->sequence;
+  if (const MetricPoint* point = std::get_if<MetricPoint>(&content)) cursor.metric_step = point->step;
+  cursor.issued = clock_.Now();
+  watcher.cursor = cursor;
+  return {std::move(content), FormatCursor(cursor)};
+}
+
+// True when nothing is left to send.
+absl::StatusOr<bool> WatchHub::SendNews(Watcher& watcher, const Job& job) {
+  const auto offer = [&](auto content) {
+    const WatchCursor before = watcher.cursor;
+    const bool sent = watcher.sink->Send(Item(watcher, std::move(content)));
+    if (!sent) watcher.cursor = before;
+    return sent;
+  };
+  if (watcher.revision != job.revision) {
+    if (!offer(job)) return false;
+  }
+  ASSIGN_OR_RETURN(std::vector<JobEvent> events,
+                   jobs_.Events(watcher.job, watcher.cursor.event_sequence, kBatch));
+  for (JobEvent& event : events) {
+    if (!offer(std::move(event))) return false;
+  }
+  ASSIGN_OR_RETURN(std::vector<MetricPoint> points,
+                   jobs_.Metrics(watcher.job, watcher.cursor.metric_step, 1, kBatch));
+  for (MetricPoint& point : points) {
+    if (!offer(std::move(point))) return false;
+  }
+  if (events.size() == kBatch || points.size() == kBatch) return false;
+  watcher.revision = job.revision;
+  return true;
+}
+
+bool WatchHub::Serve(Watcher& watcher) {
+  if (watcher.sink->Gone()) return false;
+  absl::StatusOr<Job> job = jobs_.Get(watcher.job);
+  if (absl::IsUnavailable(job.status())) return true;  // the database is away; the client need not know
+  if (job.ok() && job->revision == watcher.revision) return true;
+  absl::StatusOr<bool> all = job.ok() ? SendNews(watcher, *job) : job.status();
+  if (absl::IsUnavailable(all.status())) return true;
+  if (!all.ok()) {
+    watcher.sink->End(all.status());
+    return false;
+  }
+  if (*all && IsTerminal(job->state)) {
+    watcher.sink->End(absl::OkStatus());
+    return false;
+  }
+  return true;
+}
+
+bool WatchHub::Pump() {
+  std::list<Watcher> watchers;
+  {
+    absl::MutexLock lock(&mutex_);
+    watchers.swap(watchers_);
+  }
+  std::list<Watcher> stay;
+  for (Watcher& watcher : watchers) {
+    if (Serve(watcher)) stay.push_back(std::move(watcher));
+  }
+  const bool anybody = !stay.empty();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!closed_) watchers_.splice(watchers_.begin(), stay);
+  }
+  for (Watcher& watcher : stay) watcher.sink->End(Draining());  // closed meanwhile
+  return anybody;
+}
+
+void WatchHub::Close() {
+  std::list<Watcher> watchers;
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = true;
+    watchers.swap(watchers_);
+  }
+  for (Watcher& watcher : watchers) watcher.sink->End(Draining());
+}
+
+}  // namespace crossover::scheduler

@@ -1,0 +1,83 @@
+// Streams what happens to a job to whoever watches. A watcher costs an entry in a list, not a thread.
+//
+// A stream without a token begins with a snapshot, then carries every event from the first on; with a token it goes on after the
+// item the token came with, without gap or repeat, for seven days. Metrics are carried once per step (a step that a later epoch
+// repeats is not sent again).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "common/time/clock.h"
+#include "services/training_scheduler/domain/job_store.h"
+
+namespace crossover::scheduler {
+
+struct WatchItem {
+  std::variant<Job, JobEvent, MetricPoint> content;
+  std::string resume_token;
+};
+
+// Where a watcher is. Its text form is the resume token.
+struct WatchCursor {
+  int64_t event_sequence = 0;  // of the last event sent
+  int64_t metric_step = 0;     // of the last metric sent
+  absl::Time issued;
+};
+std::string FormatCursor(const WatchCursor& cursor);
+// OUT_OF_RANGE RESUME_TOKEN_EXPIRED if it is older than seven days, or not a token.
+absl::StatusOr<WatchCursor> ParseCursor(const std::string& token, absl::Time now);
+
+// The stream's end. Called by one thread at a time.
+class WatchSink {
+ public:
+  virtual ~WatchSink() = default;
+  // False: not now (the reader is slow); the same item is offered again later.
+  virtual bool Send(const WatchItem& item) = 0;
+  virtual bool Gone() = 0;
+  virtual void End(absl::Status status) = 0;  // exactly once, unless Gone
+};
+
+// Thread-safe. Borrows jobs and clock.
+class WatchHub {
+ public:
+  WatchHub(JobStore& jobs, Clock& clock) : jobs_(jobs), clock_(clock) {}
+
+  // Checks the token, and adds the watcher; the next Pump serves it. NOT_FOUND without such a job.
+  absl::Status Watch(const JobId& job, const std::string& resume_token,
+                     std::shared_ptr<WatchSink> sink);
+
+  // Sends everybody what is new. One call at a time. Returns whether anybody watches.
+  bool Pump();
+
+  // Ends all streams with UNAVAILABLE SERVER_DRAINING: clients resume elsewhere with their token.
+  void Close();
+
+ private:
+  struct Watcher {
+    JobId job;
+    WatchCursor cursor;
+    int64_t revision = -1;  // of the last snapshot sent
+    std::shared_ptr<WatchSink> sink;
+  };
+
+  // False when the stream is over.
+  bool Serve(Watcher& watcher);
+  absl::StatusOr<bool> SendNews(Watcher& watcher, const Job& job);
+  WatchItem Item(Watcher& watcher, std::variant<Job, JobEvent, MetricPoint> content);
+
+  JobStore& jobs_;
+  Clock& clock_;
+  absl::Mutex mutex_;
+  std::list<Watcher> watchers_ ABSL_GUARDED_BY(mutex_);
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace crossover::scheduler

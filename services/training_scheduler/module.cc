@@ -1,0 +1,165 @@
+#include "services/training_scheduler/module.h"
+
+#include <utility>
+
+#include "common/id/uuid7.h"
+#include "common/pg/listener.h"
+#include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/housekeeper.h"
+#include "services/training_scheduler/domain/lease_queue.h"
+#include "services/training_scheduler/domain/leasing.h"
+#include "services/training_scheduler/domain/model_registry.h"
+#include "services/training_scheduler/domain/planner.h"
+#include "services/training_scheduler/domain/scheduler.h"
+#include "services/training_scheduler/domain/scheduler_metrics.h"
+#include "services/training_scheduler/domain/ticker.h"
+#include "services/training_scheduler/domain/watch_hub.h"
+#include "services/training_scheduler/model_files/gguf_model_files.h"
+#include "services/training_scheduler/storage/embedded_sql.h"
+#include "services/training_scheduler/storage/pg_job_store.h"
+#include "services/training_scheduler/storage/pg_model_store.h"
+#include "services/training_scheduler/transport/curation_catalog.h"
+#include "services/training_scheduler/transport/job_service.h"
+#include "services/training_scheduler/transport/lease_service.h"
+#include "services/training_scheduler/transport/model_service.h"
+
+namespace crossover::scheduler {
+namespace {
+
+rpc::HandlerOptions HandlerFor(const char* service, const Options& options, const Deps& deps) {
+  return {.service = service,
+          .threads = options.rpc_threads,
+          .authenticator = deps.authenticator};
+}
+
+}  // namespace
+
+// Declared in the order of construction: what comes later borrows what came before.
+struct Module::Impl {
+  Impl(const Options& options, const Deps& deps)
+      : deps(deps),
+        catalog(deps.curation),
+        metrics(deps.registry),
+        models(deps.pool),
+        jobs(deps.pool, [this] { notifier.Wake(); }),
+        ids(deps.clock, deps.random),
+        planner(jobs, models, catalog, deps.clock),
+        scheduler(jobs, planner, ids),
+        leasing(jobs, deps.random, deps.clock, metrics,
+                {.ttl = options.lease_ttl, .heartbeat_interval = options.heartbeat_interval, .retry = {}}),
+        lease_queue(leasing, deps.clock),
+        watchers(jobs, deps.clock),
+        registry(models, deps.blobs, files, options.package_folders),
+        housekeeper(jobs, scheduler, leasing, metrics),
+        job_handler(HandlerFor("crossover.scheduler.v1.JobService", options, deps), deps.clock,
+                    deps.logger, deps.registry),
+        lease_handler(HandlerFor("crossover.scheduler.v1.LeaseService", options, deps), deps.clock,
+                      deps.logger, deps.registry),
+        model_handler(HandlerFor("crossover.scheduler.v1.ModelService", options, deps), deps.clock,
+                      deps.logger, deps.registry),
+        job_service(job_handler, scheduler, jobs, watchers, [this] { watch_ticker.Wake(); }),
+        lease_service(lease_handler, leasing, lease_queue, [this] { lease_ticker.Wake(); }),
+        model_service(model_handler, registry, models, scheduler, jobs, deps.blobs),
+        notifier([this] { return Notify(); }, PgJobStore::kNotifyGap),
+        lease_ticker([this] { return PumpLeases(); }, PgJobStore::kNotifyGap),
+        watch_ticker([this] { return PumpWatchers(); }, absl::Milliseconds(100)),
+        house_ticker([this, interval = options.housekeeping_interval] { return KeepHouse(interval); },
+                     absl::Milliseconds(200)) {}
+
+  absl::Duration Notify() {
+    Report("notify", jobs.FlushNotify());
+    return absl::Hours(1);
+  }
+
+  // NOTIFY is a hint; these waits are how long a lost one may cost, jittered so that schedulers do not poll in step.
+  absl::Duration PumpLeases() {
+    const absl::Duration next = lease_queue.Pump();
+    return std::min(next, absl::Seconds(1 + 4 * deps.random.Uniform()));
+  }
+
+  absl::Duration PumpWatchers() {
+    return watchers.Pump() ? absl::Milliseconds(500) : absl::Seconds(5);
+  }
+
+  absl::Duration KeepHouse(absl::Duration interval) {
+    Report("housekeeping", housekeeper.Pass());
+    return interval;
+  }
+
+  void Report(const char* pass, const absl::Status& status) {
+    if (status.ok()) return;
+    metrics.PassFailed();
+    deps.logger.Warning("background_pass_failed", {{"pass", pass}, {"error", status}});
+  }
+
+  Deps deps;
+  CurationCatalog catalog;
+  SchedulerMetrics metrics;
+  PgModelStore models;
+  PgJobStore jobs;
+  UuidGenerator ids;
+  Planner planner;
+  Scheduler scheduler;
+  Leasing leasing;
+  LeaseQueue lease_queue;
+  WatchHub watchers;
+  GgufModelFiles files;
+  ModelRegistry registry;
+  Housekeeper housekeeper;
+  rpc::Handler job_handler;
+  rpc::Handler lease_handler;
+  rpc::Handler model_handler;
+  JobServiceImpl job_service;
+  LeaseServiceImpl lease_service;
+  ModelServiceImpl model_service;
+  Ticker notifier;
+  Ticker lease_ticker;
+  Ticker watch_ticker;
+  Ticker house_ticker;
+  std::unique_ptr<pg::Listener> listener;
+};
+
+pg::SchemaMigrations Module::RequiredMigrations() { return Migrations(); }
+
+absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps) {
+  RETURN_IF_ERROR(pg::VerifyMigrations(deps.pool.options().dsn, Migrations()));
+  return std::unique_ptr<Module>(new Module(std::make_unique<Impl>(options, deps)));
+}
+
+Module::Module(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Module::~Module() { Drain(); }
+
+std::vector<grpc::Service*> Module::Services() {
+  return {&impl_->job_service, &impl_->lease_service, &impl_->model_service};
+}
+
+absl::Status Module::Start() {
+  Impl& impl = *impl_;
+  impl.notifier.Start();
+  impl.lease_ticker.Start();
+  impl.watch_ticker.Start();
+  impl.house_ticker.Start();
+  impl.listener = pg::Listener::Start(
+      {.dsn = impl.deps.pool.options().dsn, .channels = {"crossover_job"}},
+      [&impl](std::string_view, std::string_view) {
+        impl.lease_ticker.Wake();
+        impl.watch_ticker.Wake();
+      },
+      impl.deps.logger);
+  return absl::OkStatus();
+}
+
+void Module::Drain() {
+  Impl& impl = *impl_;
+  impl.listener.reset();
+  impl.lease_queue.Close();
+  impl.watchers.Close();
+  impl.house_ticker.Stop();
+  impl.watch_ticker.Stop();
+  impl.lease_ticker.Stop();
+  impl.notifier.Stop();
+}
+
+absl::Status Module::Ready() { return impl_->deps.pool.Ping(); }
+
+}  // namespace crossover::scheduler

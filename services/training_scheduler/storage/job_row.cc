@@ -1,0 +1,189 @@
+#include "services/training_scheduler/storage/job_row.h"
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/id/uuid7.h"
+#include "common/status/absl_view.h"
+#include "common/status/status_macros.h"
+#include "services/training_scheduler/storage/job_json.h"
+
+namespace crossover::scheduler {
+namespace {
+
+std::string Text(const pqxx::row& row, const char* column) {
+  return row[column].is_null() ? "" : row[column].as<std::string>();
+}
+int64_t Number(const pqxx::row& row, const char* column) { return row[column].as<int64_t>(0); }
+absl::Time Time(const pqxx::row& row, const char* column) {
+  return absl::FromUnixMicros(row[column].as<int64_t>());
+}
+std::optional<absl::Time> MaybeTime(const pqxx::row& row, const char* column) {
+  if (row[column].is_null()) return std::nullopt;
+  return Time(row, column);
+}
+
+// A value of an enum column; what the table's CHECK does not know cannot be there.
+template <typename Enum>
+absl::Status ReadEnum(const pqxx::row& row, const char* column,
+                      std::optional<Enum> (*parse)(std::string_view), Enum& value) {
+  const std::string text = Text(row, column);
+  const std::optional<Enum> parsed = parse(text);
+  if (!parsed.has_value()) {
+    return absl::InternalError(absl::StrCat("column ", column, " holds '", text, "'"));
+  }
+  value = *parsed;
+  return absl::OkStatus();
+}
+
+std::optional<LeaseRecord> ReadLease(const pqxx::row& row) {
+  if (row["lease_token_hash"].is_null()) return std::nullopt;
+  return LeaseRecord{.token_hash = Text(row, "lease_token_hash"),
+                     .worker = Text(row, "lease_worker"),
+                     .incarnation = Text(row, "lease_incarnation"),
+                     .grant_time = Time(row, "lease_grant_us"),
+                     .expire_time = Time(row, "lease_expire_us"),
+                     .last_worker_seq = Number(row, "lease_worker_seq")};
+}
+
+void ReadTimes(const pqxx::row& row, Job& job) {
+  job.start_time = MaybeTime(row, "start_us");
+  job.deadline = MaybeTime(row, "deadline_us");
+  job.create_time = Time(row, "create_us");
+  job.update_time = Time(row, "update_us");
+  job.run_time = MaybeTime(row, "run_us");
+  job.ready_time = MaybeTime(row, "ready_us");
+  job.finish_time = MaybeTime(row, "finish_us");
+}
+
+void ReadCounts(const pqxx::row& row, Job& job) {
+  job.priority = row["priority"].as<int32_t>();
+  job.max_failures = row["max_failures"].as<int32_t>();
+  job.lease_epoch = Number(row, "lease_epoch");
+  job.failure_count = row["failure_count"].as<int32_t>();
+  job.lease_loss_count = row["lease_loss_count"].as<int32_t>();
+  job.last_checkpoint_step = Number(row, "last_checkpoint_step");
+  job.checkpoint_step_at_loss = Number(row, "checkpoint_step_at_loss");
+  job.last_event_sequence = Number(row, "last_event_sequence");
+  job.revision = Number(row, "revision");
+}
+
+}  // namespace
+
+std::string Uuid(const JobId& id) {
+  // An id that is not one finds nothing, like one that does not exist.
+  return IdToUuid(id).value_or("00000000-0000-0000-0000-000000000000");
+}
+
+absl::StatusOr<Job> ReadJob(const pqxx::row& row) {
+  Job job;
+  ASSIGN_OR_RETURN(job.id, UuidToId(Text(row, "id")));
+  job.project = Text(row, "project");
+  job.display_name = Text(row, "display_name");
+  job.task = Text(row, "task");
+  job.base_model = Text(row, "base_model");
+  job.dataset_version = Text(row, "dataset_version");
+  job.queue = Text(row, "queue");
+  job.state_reason = Text(row, "state_reason");
+  job.last_checkpoint_digest = Text(row, "last_checkpoint_digest");
+  job.worker = Text(row, "worker");
+  RETURN_IF_ERROR(ReadEnum(row, "kind", &ParseJobKind, job.kind));
+  RETURN_IF_ERROR(ReadEnum(row, "state", &ParseJobState, job.state));
+  RETURN_IF_ERROR(StringsFromJson(Text(row, "labels"), job.labels));
+  RETURN_IF_ERROR(SpecFromJson(Text(row, "spec"), job.spec));
+  RETURN_IF_ERROR(PlanFromJson(Text(row, "plan"), job));
+  RETURN_IF_ERROR(ReportFromJson(Text(row, "report"), job));
+  const std::vector<std::string> dependencies =
+      absl::StrSplit(Text(row, "depends_on"), ',', absl::SkipEmpty());
+  for (const std::string& uuid : dependencies) {
+    ASSIGN_OR_RETURN(std::string id, UuidToId(uuid));
+    job.depends_on.push_back(std::move(id));
+  }
+  ReadCounts(row, job);
+  ReadTimes(row, job);
+  job.lease = ReadLease(row);
+  return job;
+}
+
+absl::StatusOr<JobEvent> ReadEvent(const pqxx::row& row) {
+  JobEvent event;
+  event.sequence = Number(row, "sequence");
+  event.time = Time(row, "time_us");
+  RETURN_IF_ERROR(ReadEnum(row, "level", &ParseEventLevel, event.level));
+  RETURN_IF_ERROR(ReadEnum(row, "type", &ParseEventType, event.type));
+  event.message = Text(row, "message");
+  event.data = Text(row, "data");
+  event.epoch = Number(row, "epoch");
+  event.worker_seq = Number(row, "worker_seq");
+  return event;
+}
+
+absl::StatusOr<MetricPoint> ReadMetric(const pqxx::row& row) {
+  MetricPoint point;
+  point.step = Number(row, "step");
+  point.time = Time(row, "time_us");
+  point.epoch = Number(row, "epoch");
+  RETURN_IF_ERROR(NumbersFromJson(Text(row, "metrics"), point.values));
+  return point;
+}
+
+absl::StatusOr<Checkpoint> ReadCheckpoint(const pqxx::row& row) {
+  Checkpoint checkpoint;
+  checkpoint.step = Number(row, "step");
+  checkpoint.digest = Text(row, "digest");
+  checkpoint.adapter_digest = Text(row, "adapter_digest");
+  checkpoint.pinned = row["pinned"].as<bool>();
+  checkpoint.epoch = Number(row, "epoch");
+  checkpoint.create_time = Time(row, "create_us");
+  RETURN_IF_ERROR(NumbersFromJson(Text(row, "metrics"), checkpoint.metrics));
+  return checkpoint;
+}
+
+absl::StatusOr<ModelVersion> ReadVersion(const pqxx::row& row) {
+  ModelVersion version;
+  version.project = Text(row, "project");
+  version.model = Text(row, "model");
+  version.digest = Text(row, "digest");
+  RETURN_IF_ERROR(ReadEnum(row, "kind", &ParseModelKind, version.kind));
+  version.architecture = Text(row, "architecture");
+  version.base_digest = Text(row, "base_digest");
+  version.tokenizer_digest = Text(row, "tokenizer_digest");
+  version.template_digest = Text(row, "template_digest");
+  version.parameters = Number(row, "parameters");
+  version.bytes = Number(row, "bytes");
+  version.hidden_size = Number(row, "hidden_size");
+  version.context_length = Number(row, "context_length");
+  version.source_job = Text(row, "source_job");
+  version.dataset_version = Text(row, "dataset_version");
+  version.task = Text(row, "task");
+  version.licence = Text(row, "licence");
+  version.alias = Text(row, "alias");
+  version.ordinal = Number(row, "ordinal");
+  version.create_time = Time(row, "create_us");
+  return version;
+}
+
+absl::StatusOr<Model> ReadModel(const pqxx::row& row) {
+  Model model;
+  model.project = Text(row, "project");
+  model.model = Text(row, "model");
+  model.display_name = Text(row, "display_name");
+  RETURN_IF_ERROR(StringsFromJson(Text(row, "labels"), model.labels));
+  RETURN_IF_ERROR(ReadEnum(row, "kind", &ParseModelKind, model.kind));
+  model.current_digest = Text(row, "current_digest");
+  model.create_time = Time(row, "create_us");
+  model.update_time = Time(row, "update_us");
+  return model;
+}
+
+absl::StatusOr<std::vector<JobId>> ReadIds(const pqxx::result& rows) {
+  std::vector<JobId> ids;
+  for (const pqxx::row& row : rows) {
+    ASSIGN_OR_RETURN(std::string id, UuidToId(Text(row, "id")));
+    ids.push_back(std::move(id));
+  }
+  return ids;
+}
+
+}  // namespace crossover::scheduler

@@ -1,0 +1,454 @@
+// What every JobStore promises, tried on the fake and on Postgres.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <set>
+#include <thread>
+
+#include "common/id/random.h"
+#include "common/id/uuid7.h"
+#include "common/testing/matchers.h"
+#include "common/testing/pg_fixture.h"
+#include "common/time/clock.h"
+#include "services/training_scheduler/domain/fake_job_store.h"
+#include "services/training_scheduler/domain/fake_model_store.h"
+#include "services/training_scheduler/storage/embedded_sql.h"
+#include "services/training_scheduler/storage/pg_job_store.h"
+#include "services/training_scheduler/storage/pg_model_store.h"
+
+namespace crossover::scheduler {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// Both stores run on the machine's clock here: Postgres has no other.
+struct Stores {
+  virtual ~Stores() = default;
+  virtual JobStore& jobs() = 0;
+  virtual ModelStore& models() = 0;
+};
+
+struct FakeStores final : Stores {
+  FakeModelStore model_store{SystemClock()};
+  FakeJobStore job_store{SystemClock(), model_store};
+  JobStore& jobs() override { return job_store; }
+  ModelStore& models() override { return model_store; }
+};
+
+struct PgStores final : Stores {
+  crossover::testing::PgDatabase database{{Migrations()}};
+  std::unique_ptr<pg::Pool> pool = database.NewPool("scheduler");
+  PgModelStore model_store{*pool};
+  PgJobStore job_store{*pool};
+  JobStore& jobs() override { return job_store; }
+  ModelStore& models() override { return model_store; }
+};
+
+class JobStoreConformance : public ::testing::TestWithParam<const char*> {
+ protected:
+  JobStoreConformance() {
+    if (std::string(GetParam()) == "Fake") {
+      stores_ = std::make_unique<FakeStores>();
+    } else {
+      stores_ = std::make_unique<PgStores>();
+    }
+  }
+
+  JobStore& store() { return stores_->jobs(); }
+
+  Job Draft() {
+    Job job;
+    job.id = ids_.NextId();
+    job.project = "default";
+    job.base_model = "smollm2";
+    return job;
+  }
+
+  static absl::Status Queue(Job& job, absl::Time now, Effects& effects) {
+    Validated validated;
+    validated.base_model = job.base_model;
+    validated.inputs.base_digest = "sha256:base";
+    validated.resolved.steps = 100;
+    validated.resolved.batch_size = 8;
+    return Accept(job, validated, Dependencies::kMet, now, effects);
+  }
+
+  Job Add(const Job& draft, const RequestKey& key = {}) {
+    absl::StatusOr<Job> job = store().Insert(draft, key, &Queue);
+    EXPECT_OK(job);
+    return *job;
+  }
+  Job Add() { return Add(Draft()); }
+
+  ClaimRequest Claimant(const std::string& worker, int count = 1) {
+    ClaimRequest request{.worker = worker,
+                         .incarnation = "life-1",
+                         .capabilities = {},
+                         .ttl = absl::Seconds(30),
+                         .token_hashes = {}};
+    for (int i = 0; i < count; ++i) request.token_hashes.push_back(random_.Hex(16));
+    return request;
+  }
+
+  void MakeExpired(const JobId& id) {
+    EXPECT_OK(store().Update(id, [](Job& job, absl::Time now, Effects&) {
+      job.lease->expire_time = now - absl::Seconds(1);
+      return absl::OkStatus();
+    }));
+  }
+
+  FakeRandom random_;
+  UuidGenerator ids_{SystemClock(), random_};
+  std::unique_ptr<Stores> stores_;
+};
+
+TEST_P(JobStoreConformance, AJobComesBackAsItWasStored) {
+  Job draft = Draft();
+  draft.display_name = "clauses, third try";
+  draft.labels = {{"team", "legal"}};
+  draft.kind = JobKind::kSft;
+  draft.spec.training.learning_rate = 8e-4;
+  draft.task = "projects/default/tasks/clauses";
+  draft.dataset_version = "projects/default/datasets/d/versions/sha256:1";
+  draft.priority = 7;
+  draft.queue = "slow";
+  draft.deadline = absl::FromUnixSeconds(2'000'000'000);
+  draft.max_failures = 5;
+  const Job stored = Add(draft);
+  ASSERT_OK_AND_ASSIGN(Job job, store().Get(stored.id));
+  EXPECT_EQ(job.display_name, draft.display_name);
+  EXPECT_EQ(job.labels, draft.labels);
+  EXPECT_EQ(job.spec.training.learning_rate, 8e-4);
+  EXPECT_EQ(job.resolved.steps, 100);
+  EXPECT_EQ(job.inputs.base_digest, "sha256:base");
+  EXPECT_EQ(job.task, draft.task);
+  EXPECT_EQ(job.priority, 7);
+  EXPECT_EQ(job.queue, "slow");
+  EXPECT_EQ(job.deadline, draft.deadline);
+  EXPECT_EQ(job.max_failures, 5);
+  EXPECT_EQ(job.state, JobState::kQueued);
+  EXPECT_TRUE(job.ready_time.has_value());
+  EXPECT_FALSE(job.lease.has_value());
+  EXPECT_EQ(job.last_event_sequence, 3);
+  EXPECT_GT(job.create_time, absl::UnixEpoch());
+}
+
+TEST_P(JobStoreConformance, AnUnknownJobIsNotFound) {
+  EXPECT_THAT(store().Get(ids_.NextId()), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(store().Get("no id at all"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(store().Update(ids_.NextId(), &Queue), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_P(JobStoreConformance, ARequestIdCreatesOnce) {
+  const Job first = Add(Draft(), {"r-1", "payload-a"});
+  const Job again = Add(Draft(), {"r-1", "payload-a"});
+  EXPECT_EQ(first.id, again.id);
+  EXPECT_THAT(store().Insert(Draft(), {"r-1", "payload-b"}, &Queue),
+              HasReasonThat("REQUEST_ID_REUSED"));
+  Job elsewhere = Draft();
+  elsewhere.project = "other";
+  EXPECT_NE(Add(elsewhere, {"r-1", "payload-b"}).id, first.id);
+}
+
+TEST_P(JobStoreConformance, AFailedMutationChangesNothing) {
+  const Job job = Add();
+  EXPECT_THAT(store().Update(job.id,
+                             [](Job& mine, absl::Time, Effects& effects) {
+                               mine.display_name = "changed";
+                               effects.events.emplace_back();
+                               return absl::AbortedError("no");
+                             }),
+              StatusIs(absl::StatusCode::kAborted));
+  ASSERT_OK_AND_ASSIGN(Job same, store().Get(job.id));
+  EXPECT_EQ(same.display_name, "");
+  EXPECT_EQ(same.revision, job.revision);
+  EXPECT_EQ(same.last_event_sequence, job.last_event_sequence);
+}
+
+TEST_P(JobStoreConformance, AClaimGivesALeaseAndAnEvent) {
+  const Job added = Add();
+  ASSERT_OK_AND_ASSIGN(std::vector<Job> claimed, store().Claim(Claimant("worker-a")));
+  ASSERT_THAT(claimed, SizeIs(1));
+  const Job& job = claimed[0];
+  EXPECT_EQ(job.id, added.id);
+  EXPECT_EQ(job.state, JobState::kRunning);
+  EXPECT_EQ(job.lease_epoch, 1);
+  ASSERT_TRUE(job.lease.has_value());
+  EXPECT_EQ(job.lease->worker, "worker-a");
+  EXPECT_EQ(job.lease->incarnation, "life-1");
+  EXPECT_EQ(job.lease->expire_time - job.lease->grant_time, absl::Seconds(30));
+  EXPECT_EQ(job.worker, "worker-a");
+  EXPECT_EQ(job.state_reason, "leased to worker-a");
+  EXPECT_TRUE(job.run_time.has_value());
+  EXPECT_GT(job.revision, added.revision);
+  ASSERT_OK_AND_ASSIGN(std::vector<JobEvent> events, store().Events(job.id, 3, 10));
+  ASSERT_THAT(events, SizeIs(1));
+  EXPECT_EQ(events[0].sequence, 4);
+  EXPECT_EQ(events[0].type, EventType::kLeased);
+  EXPECT_EQ(events[0].data, R"({"from":"QUEUED","to":"RUNNING"})");
+  EXPECT_THAT(*store().Claim(Claimant("worker-b")), IsEmpty());
+}
+
+TEST_P(JobStoreConformance, ClaimsFollowRankAndFitTheClaimant) {
+  Job late = Draft();
+  const Job first = Add();
+  late.priority = 5;
+  const Job urgent = Add(late);
+  Job other = Draft();
+  other.queue = "gpu";
+  const Job elsewhere = Add(other);
+  ClaimRequest request = Claimant("w", 10);
+  request.capabilities.queues = {"default"};
+  ASSERT_OK_AND_ASSIGN(std::vector<Job> claimed, store().Claim(request));
+  std::vector<JobId> ids;
+  for (const Job& job : claimed) ids.push_back(job.id);
+  EXPECT_THAT(ids, ::testing::UnorderedElementsAre(urgent.id, first.id));
+  request = Claimant("w");
+  request.capabilities.kinds = {JobKind::kExport};
+  EXPECT_THAT(*store().Claim(request), IsEmpty());
+  request.capabilities.kinds = {JobKind::kExport, JobKind::kSft};
+  EXPECT_EQ(store().Claim(request)->at(0).id, elsewhere.id);
+}
+
+TEST_P(JobStoreConformance, TheUrgentAndThenTheOlderJobIsClaimedFirst) {
+  const Job old = Add();
+  const Job young = Add();
+  Job draft = Draft();
+  draft.priority = 1;
+  const Job urgent = Add(draft);
+  EXPECT_EQ(store().QueuePosition(*store().Get(urgent.id)).value(), 1);
+  EXPECT_EQ(store().QueuePosition(*store().Get(young.id)).value(), 3);
+  for (const JobId& id : {urgent.id, old.id, young.id}) {
+    EXPECT_EQ(store().Claim(Claimant("w"))->at(0).id, id);
+  }
+  EXPECT_EQ(store().QueuePosition(*store().Get(young.id)).value(), 0);
+}
+
+TEST_P(JobStoreConformance, ManyClaimantsNeverGetTheSameJob) {
+  constexpr int kJobs = 60;
+  for (int i = 0; i < kJobs; ++i) Add();
+  std::mutex mutex;
+  std::multiset<JobId> claimed;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 6; ++t) {
+    threads.emplace_back([&, t] {
+      while (true) {
+        ClaimRequest request{.worker = "w" + std::to_string(t),
+                             .incarnation = "i",
+                             .capabilities = {},
+                             .ttl = absl::Seconds(30),
+                             .token_hashes = {"hash"}};
+        absl::StatusOr<std::vector<Job>> jobs = store().Claim(request);
+        ASSERT_OK(jobs);
+        if (jobs->empty()) return;
+        std::lock_guard lock(mutex);
+        claimed.insert(jobs->at(0).id);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(claimed, SizeIs(kJobs));
+  EXPECT_THAT(std::set<JobId>(claimed.begin(), claimed.end()), SizeIs(kJobs));
+}
+
+TEST_P(JobStoreConformance, ConcurrentWritersLeaveNoGapInTheSequence) {
+  const Job job = Add();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 10; ++i) {
+        ASSERT_OK(store().Update(job.id, [](Job&, absl::Time, Effects& effects) {
+          effects.events.emplace_back().message = "one";
+          return absl::OkStatus();
+        }));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_OK_AND_ASSIGN(std::vector<JobEvent> events, store().Events(job.id, 0, 1000));
+  ASSERT_THAT(events, SizeIs(43));
+  for (size_t i = 0; i < events.size(); ++i) EXPECT_EQ(events[i].sequence, static_cast<int64_t>(i) + 1);
+}
+
+TEST_P(JobStoreConformance, DueNamesExpiredBlockedAndUnvalidatedJobs) {
+  const Job running = Add();
+  ASSERT_OK(store().Claim(Claimant("w")));
+  Job draft = Draft();
+  ASSERT_OK_AND_ASSIGN(Job unvalidated, store().Insert(draft, {}, [](Job&, absl::Time, Effects&) {
+    return absl::OkStatus();
+  }));
+  draft = Draft();
+  draft.start_time = absl::Now() + absl::Hours(1);
+  ASSERT_OK_AND_ASSIGN(Job later, store().Insert(draft, {}, &Queue));
+  EXPECT_EQ(later.state, JobState::kBlocked);
+  Add();
+  EXPECT_THAT(*store().Due(10), ElementsAre(unvalidated.id));
+  MakeExpired(running.id);
+  EXPECT_THAT(*store().Due(10), ElementsAre(running.id, unvalidated.id));
+  EXPECT_THAT(*store().Due(1), SizeIs(1));
+}
+
+TEST_P(JobStoreConformance, LeasesOfAWorkerAreFoundByItsIncarnation) {
+  const Job job = Add();
+  ASSERT_OK(store().Claim(Claimant("w")));
+  EXPECT_THAT(*store().LeasedBy("w", "life-1"), ElementsAre(job.id));
+  EXPECT_THAT(*store().LeasedBy("w", ""), ElementsAre(job.id));
+  EXPECT_THAT(*store().LeasedBy("w", "life-2"), IsEmpty());
+  EXPECT_THAT(*store().LeasedBy("x", "life-1"), IsEmpty());
+}
+
+TEST_P(JobStoreConformance, MetricsAreOnePointAStepAndALaterEpochReplaces) {
+  const Job job = Add();
+  const auto report = [&](int64_t step, int64_t epoch, double loss) {
+    ASSERT_OK(store().Update(job.id, [&](Job&, absl::Time now, Effects& effects) {
+      MetricPoint point;
+      point.step = step;
+      point.time = now;
+      point.epoch = epoch;
+      point.values = {{"train_loss", loss}};
+      effects.metrics.push_back(point);
+      return absl::OkStatus();
+    }));
+  };
+  for (int64_t step = 1; step <= 6; ++step) report(step, 1, 9);
+  report(5, 2, 3);
+  report(6, 1, 7);
+  report(5, 1, 8);  // the fenced worker's late word would not get here; the store refuses it anyway
+  ASSERT_OK_AND_ASSIGN(std::vector<MetricPoint> points, store().Metrics(job.id, 0, 1, 100));
+  ASSERT_THAT(points, SizeIs(6));
+  EXPECT_EQ(points[4].values.at("train_loss"), 3);
+  EXPECT_EQ(points[4].epoch, 2);
+  EXPECT_EQ(points[5].values.at("train_loss"), 7);
+  ASSERT_OK_AND_ASSIGN(std::vector<MetricPoint> thin, store().Metrics(job.id, 0, 2, 100));
+  ASSERT_THAT(thin, SizeIs(3));
+  EXPECT_EQ(thin[1].step, 3);
+  ASSERT_OK_AND_ASSIGN(std::vector<MetricPoint> rest, store().Metrics(job.id, 3, 2, 1));
+  ASSERT_THAT(rest, SizeIs(1));
+  EXPECT_EQ(rest[0].step, 5);
+}
+
+TEST_P(JobStoreConformance, CheckpointsArePinnedAndListedByStep) {
+  const Job job = Add();
+  ASSERT_OK(store().Update(job.id, [&](Job&, absl::Time now, Effects& effects) {
+    for (const int64_t step : {20, 10}) {
+      Checkpoint checkpoint;
+      checkpoint.step = step;
+      checkpoint.digest = "sha256:" + std::to_string(step);
+      checkpoint.create_time = now;
+      checkpoint.metrics = {{"valid_loss", 0.5}};
+      effects.checkpoints.push_back(checkpoint);
+    }
+    return absl::OkStatus();
+  }));
+  ASSERT_OK_AND_ASSIGN(Checkpoint pinned, store().PinCheckpoint(job.id, 10, true));
+  EXPECT_TRUE(pinned.pinned);
+  EXPECT_THAT(store().PinCheckpoint(job.id, 11, true), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK_AND_ASSIGN(std::vector<Checkpoint> checkpoints, store().Checkpoints(job.id));
+  ASSERT_THAT(checkpoints, SizeIs(2));
+  EXPECT_EQ(checkpoints[0].step, 10);
+  EXPECT_TRUE(checkpoints[0].pinned);
+  EXPECT_EQ(checkpoints[1].metrics.at("valid_loss"), 0.5);
+  EXPECT_TRUE(*store().RefersTo("default", "sha256:20"));
+  EXPECT_FALSE(*store().RefersTo("default", "sha256:30"));
+  EXPECT_FALSE(*store().RefersTo("other", "sha256:20"));
+}
+
+TEST_P(JobStoreConformance, ListsAreFilteredAndPagedByCreation) {
+  std::vector<JobId> ids;
+  for (int i = 0; i < 5; ++i) {
+    Job draft = Draft();
+    draft.labels = {{"parity", i % 2 == 0 ? "even" : "odd"}};
+    ids.push_back(Add(draft).id);
+  }
+  const auto list = [&](JobQuery query) {
+    query.project = "default";
+    std::vector<JobId> found;
+    const std::vector<Job> listed = *store().List(query);
+    for (const Job& job : listed) found.push_back(job.id);
+    return found;
+  };
+  EXPECT_THAT(list({.filter = {}, .after = "", .limit = 2}), ElementsAre(ids[4], ids[3]));
+  EXPECT_THAT(list({.filter = {}, .after = ids[3], .limit = 2}), ElementsAre(ids[2], ids[1]));
+  EXPECT_THAT(list({.filter = {}, .oldest_first = true, .after = ids[2], .limit = 9}), ElementsAre(ids[3], ids[4]));
+  JobFilter even;
+  even.labels = {{"parity", "even"}};
+  EXPECT_THAT(list({.filter = even, .after = ""}), ElementsAre(ids[4], ids[2], ids[0]));
+  JobFilter running;
+  running.states = {JobState::kRunning, JobState::kPausing};
+  EXPECT_THAT(list({.filter = running, .after = ""}), IsEmpty());
+  ASSERT_OK(store().Claim(Claimant("w")));
+  EXPECT_THAT(list({.filter = running, .after = ""}), ElementsAre(ids[0]));
+  JobFilter strange;
+  strange.kind = JobKind::kExport;
+  EXPECT_THAT(list({.filter = strange, .after = ""}), IsEmpty());
+}
+
+TEST_P(JobStoreConformance, DepthsCountUnfinishedJobs) {
+  Add();
+  Add();
+  ASSERT_OK(store().Claim(Claimant("w")));
+  int64_t queued = 0, running = 0;
+  const auto listed = *store().Depths();
+  for (const QueueDepth& depth : listed) {
+    if (depth.state == JobState::kQueued) queued += depth.jobs;
+    if (depth.state == JobState::kRunning) running += depth.jobs;
+    EXPECT_EQ(depth.queue, "default");
+    EXPECT_GE(depth.oldest, absl::ZeroDuration());
+  }
+  EXPECT_EQ(queued, 1);
+  EXPECT_EQ(running, 1);
+}
+
+TEST_P(JobStoreConformance, TheWholeLifeOfAJobEndsInARegisteredModel) {
+  const Job added = Add();
+  ASSERT_OK_AND_ASSIGN(std::vector<Job> claimed, store().Claim(Claimant("w")));
+  ASSERT_OK_AND_ASSIGN(Job done, store().Update(added.id, [](Job& job, absl::Time now, Effects& effects) {
+    job.lease->token_hash = "unused";
+    Outcome outcome;
+    outcome.outputs.adapter_digest = "sha256:adapter";
+    outcome.actual.seconds = 10;
+    outcome.actual.tokens = 8000;
+    job.outputs = outcome.outputs;
+    job.actual = outcome.actual;
+    job.state = JobState::kSucceeded;
+    job.lease.reset();
+    job.finish_time = now;
+    ModelVersion version;
+    version.project = job.project;
+    version.model = "smollm2-ft";
+    version.kind = ModelKind::kAdapter;
+    version.digest = "sha256:adapter";
+    version.base_digest = "sha256:base";
+    version.source_job = job.id;
+    effects.models.push_back(version);
+    return absl::OkStatus();
+  }));
+  EXPECT_TRUE(done.finish_time.has_value());
+  EXPECT_EQ(stores_->models().GetVersion("default", "-", "sha256:adapter")->source_job, added.id);
+  EXPECT_TRUE(*store().RefersTo("default", "sha256:adapter"));
+  ASSERT_OK_AND_ASSIGN(MeasuredRate rate, store().Rate("sha256:base"));
+  EXPECT_EQ(rate.jobs, 1);
+  EXPECT_EQ(rate.tokens_per_second, 800);
+  EXPECT_EQ(rate.tokens_per_row, 10);
+  EXPECT_EQ(store().Rate("sha256:other")->jobs, 0);
+}
+
+TEST_P(JobStoreConformance, ALeaderRunsItsPassAndReturnsItsError) {
+  int runs = 0;
+  EXPECT_OK(store().AsLeader([&] {
+    ++runs;
+    return absl::OkStatus();
+  }));
+  EXPECT_EQ(runs, 1);
+  EXPECT_THAT(store().AsLeader([] { return absl::AbortedError("no"); }),
+              StatusIs(absl::StatusCode::kAborted));
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, JobStoreConformance, ::testing::Values("Fake", "Postgres"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace crossover::scheduler

@@ -1,0 +1,59 @@
+// Jobs in Postgres, schema `scheduler`.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/pg/pool.h"
+#include "services/training_scheduler/domain/job_store.h"
+
+namespace crossover::scheduler {
+
+// Thread-safe. Borrows the pool.
+//
+// Writes that others may care about send NOTIFY crossover_job in their transaction, at most once in kNotifyGap; those in between
+// are joined into one that FlushNotify sends. `notify_owed` is called (from any thread) when one is owed.
+class PgJobStore final : public JobStore {
+ public:
+  static constexpr absl::Duration kNotifyGap = absl::Milliseconds(50);
+
+  explicit PgJobStore(pg::Pool& pool, std::function<void()> notify_owed = [] {})
+      : pool_(pool), notify_owed_(std::move(notify_owed)) {}
+
+  absl::StatusOr<Job> Insert(const Job& job, const RequestKey& key,
+                             const Mutation& mutation) override;
+  absl::StatusOr<Job> Get(const JobId& id) override;
+  absl::StatusOr<std::vector<Job>> List(const JobQuery& query) override;
+  absl::StatusOr<Job> Update(const JobId& id, const Mutation& mutation) override;
+  absl::StatusOr<std::vector<Job>> Claim(const ClaimRequest& request) override;
+  absl::StatusOr<std::vector<JobId>> Due(int64_t limit) override;
+  absl::StatusOr<std::vector<JobId>> LeasedBy(const std::string& worker,
+                                              const std::string& incarnation) override;
+  absl::StatusOr<std::vector<JobEvent>> Events(const JobId& id, int64_t after,
+                                               int64_t limit) override;
+  absl::StatusOr<std::vector<MetricPoint>> Metrics(const JobId& id, int64_t after,
+                                                   int64_t every_nth, int64_t limit) override;
+  absl::StatusOr<std::vector<Checkpoint>> Checkpoints(const JobId& id) override;
+  absl::StatusOr<int64_t> QueuePosition(const Job& job) override;
+  absl::StatusOr<std::vector<QueueDepth>> Depths() override;
+  absl::StatusOr<MeasuredRate> Rate(const std::string& base_digest) override;
+  absl::StatusOr<bool> RefersTo(const std::string& project, const std::string& digest) override;
+  absl::StatusOr<Checkpoint> PinCheckpoint(const JobId& id, int64_t step, bool pinned) override;
+  absl::Status AsLeader(const std::function<absl::Status()>& pass) override;
+
+  // Sends the notification that is owed, if one is.
+  absl::Status FlushNotify();
+
+ private:
+  // True if a notification may be sent now; otherwise it is owed.
+  bool MayNotify();
+
+  pg::Pool& pool_;
+  const std::function<void()> notify_owed_;
+  std::atomic<int64_t> last_notify_us_ = 0;  // by the steady clock
+  std::atomic<bool> owed_ = false;
+};
+
+}  // namespace crossover::scheduler

@@ -1,0 +1,1 @@
+SELECT * FROM job_row WHERE key = $1::uuid;

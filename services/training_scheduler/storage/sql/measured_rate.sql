@@ -1,0 +1,11 @@
+-- $1 base digest. Speed of the last 50 trainings on this base that succeeded.
+WITH done AS (
+  SELECT (report->'actual'->>'tokens')::float8 AS tokens, (report->'actual'->>'seconds')::float8 AS seconds,
+         (plan->'resolved'->>'steps')::float8 * (plan->'resolved'->>'batch_size')::float8 AS rows
+    FROM job
+   WHERE state = 'SUCCEEDED' AND kind <> 'EXPORT' AND plan->'inputs'->>'base_digest' = $1
+     AND (report->'actual'->>'seconds')::float8 > 0 AND (report->'actual'->>'tokens')::float8 > 0
+   ORDER BY id DESC LIMIT 50)
+SELECT count(*) AS jobs, COALESCE(sum(tokens) / sum(seconds), 0) AS rate, COALESCE(min(tokens / seconds), 0) AS lower,
+       COALESCE(max(tokens / seconds), 0) AS upper, COALESCE(sum(tokens) / NULLIF(sum(rows), 0), 0) AS tokens_per_row
+  FROM done;

@@ -1,0 +1,20 @@
+// What ListJobs and CreateJob have to read from their requests.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "crossover/scheduler/v1/job_service.pb.h"
+#include "services/training_scheduler/domain/job_store.h"
+
+namespace crossover::scheduler {
+
+// INVALID_ARGUMENT: FILTER_INVALID, PAGE_TOKEN_INVALID, FIELD_INVALID.
+absl::StatusOr<JobQuery> ToQuery(const v1::ListJobsRequest& request);
+// The token of the page after `last`.
+std::string NextJobsToken(const v1::ListJobsRequest& request, const JobId& last);
+
+// The request's id and a digest of what it asks for.
+RequestKey ToRequestKey(const v1::CreateJobRequest& request);
+
+}  // namespace crossover::scheduler
