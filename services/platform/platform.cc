@@ -1,0 +1,315 @@
+#include "services/platform/platform.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/blob/directory_blob_store.h"
+#include "common/http/client.h"
+#include "common/http/server.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/server.h"
+#include "common/service/service_main.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "services/platform/base_model.h"
+#include "services/platform/child.h"
+#include "services/platform/exposition.h"
+#include "services/platform/modules.h"
+
+extern char** environ;
+
+namespace crossover::platform {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A TCP port that is free now; for children that must be told theirs.
+int FreePort() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  int port = 0;
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
+    port = ntohs(address.sin_port);
+  }
+  ::close(fd);
+  return port;
+}
+
+// Our environment without our own settings, which children would refuse or misread.
+std::map<std::string, std::string> ChildEnvironment() {
+  std::map<std::string, std::string> out;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text(*entry);
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos || text.starts_with("CROSSOVER_")) continue;
+    out[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return out;
+}
+
+fs::path OwnFolder() {
+  std::error_code code;
+  return fs::read_symlink("/proc/self/exe", code).parent_path();
+}
+
+absl::StatusOr<std::unique_ptr<http::Server>> NewHttpServer(const std::string& address, Logger& logger) {
+  ASSIGN_OR_RETURN(const service::HostPort where, service::ParseHostPort(address));
+  return std::make_unique<http::Server>(
+      http::ServerOptions{.address = where.host, .port = where.port, .worker_threads = 2}, logger);
+}
+
+}  // namespace
+
+struct Platform::Impl {
+  Impl(Options o, Clock& c, RandomSource& r, Logger& l)
+      : options(std::move(o)), clock(c), random(r), logger(l), registry("platform") {}
+
+  // Members are made in this order and, by Stop, ended in reverse.
+  Options options;
+  Clock& clock;
+  RandomSource& random;
+  Logger& logger;
+  metrics::Registry registry;
+  rpc::LoopbackAuthenticator authenticator;
+  std::unique_ptr<DataFolder> folder;
+  std::unique_ptr<http::Server> metrics_server;
+  std::unique_ptr<http::Server> admin_server;
+  http::Client scraper;
+  std::unique_ptr<Postgres> postgres;
+  std::map<std::string, std::unique_ptr<pg::Pool>, std::less<>> pools;
+  std::unique_ptr<BlobStore> blobs;
+  std::vector<std::unique_ptr<rpc::Module>> modules;
+  std::unique_ptr<rpc::Server> server;
+  std::shared_ptr<grpc::Channel> self;
+  std::vector<std::unique_ptr<Child>> children;
+  StateFile state;
+  std::atomic<bool> up = false;
+
+  std::mutex ports_mutex;
+  std::map<std::string, int> child_metrics_ports;  // by child
+  std::map<std::string, std::string> incarnations;  // by worker
+
+  absl::Status StartHttp() {
+    ASSIGN_OR_RETURN(metrics_server, NewHttpServer(options.metrics_address, logger));
+    http::AddMetricsRoute(*metrics_server, [this] { return Metrics(); });
+    ASSIGN_OR_RETURN(admin_server, NewHttpServer(options.admin_address, logger));
+    for (http::Server* http : {metrics_server.get(), admin_server.get()}) {
+      http::AddHealthRoutes(*http, [this] { return Ready(); });
+      RETURN_IF_ERROR(http->Start());
+    }
+    return absl::OkStatus();
+  }
+
+  // Our own metrics and those of the children that answer.
+  std::string Metrics() {
+    std::vector<std::string> texts = {registry.Expose()};
+    std::map<std::string, int> ports;
+    {
+      std::lock_guard lock(ports_mutex);
+      ports = child_metrics_ports;
+    }
+    for (const auto& [name, port] : ports) {
+      auto response = scraper.Send({.url = absl::StrCat("http://127.0.0.1:", port, "/metrics"), .timeout = absl::Seconds(2)});
+      if (response.ok() && response->status == 200) texts.push_back(std::move(response->body));
+    }
+    return MergeExpositions(texts);
+  }
+
+  absl::Status Ready() const {
+    if (!up) return Error(absl::StatusCode::kUnavailable, "STARTING", "the platform is starting or stopping");
+    return server->Ready();
+  }
+
+  absl::Status StartDatabase() {
+    ASSIGN_OR_RETURN(postgres, Postgres::Start(options.postgres, *folder, clock, logger, registry));
+    RETURN_IF_ERROR(MigrateAll(postgres->dsn(), logger));
+    for (const pg::SchemaMigrations& schema : AllSchemas()) {
+      const std::string name(schema.schema);
+      ASSIGN_OR_RETURN(pools[name], pg::Pool::Create({.dsn = postgres->dsn(), .schema = name,
+                                                      .application_name = "crossover-" + name, .max_connections = 12},
+                                                     clock, &registry));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status StartModules() {
+    const std::string socket = "unix:" + folder->socket("grpc").string();
+    const int model_server_port = FreePort();
+    state.model_server = absl::StrCat("http://127.0.0.1:", model_server_port);
+    self = rpc::NewChannel(socket);
+    const ModuleDeps deps{.pool = [this](std::string_view schema) -> pg::Pool& { return *pools.find(schema)->second; },
+                          .dsn = postgres->dsn(),
+                          .blobs = *blobs,
+                          .clock = clock,
+                          .random = random,
+                          .registry = registry,
+                          .logger = logger,
+                          .authenticator = authenticator,
+                          .self = self,
+                          .model_server = rpc::NewChannel("unix:" + folder->socket("model-server").string()),
+                          .model_server_url = state.model_server,
+                          .http_address = options.http_address,
+                          .data_folder = folder->root().string()};
+    ASSIGN_OR_RETURN(modules, BuildModules(deps));
+    std::vector<rpc::Module*> plain;
+    for (const auto& module : modules) plain.push_back(module.get());
+    ASSIGN_OR_RETURN(server, rpc::Server::Start({.addresses = {options.grpc_address, socket}, .drain_timeout = options.drain_timeout},
+                                                plain, logger));
+    const service::HostPort grpc = *service::ParseHostPort(options.grpc_address);
+    state.grpc = absl::StrCat(grpc.host, ":", server->port());
+    state.socket = socket;
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<fs::path> Program(const std::string& name) const {
+    const fs::path path = (options.program_folder.empty() ? OwnFolder() : options.program_folder) / name;
+    if (::access(path.c_str(), X_OK) == 0) return path;
+    return Error(absl::StatusCode::kNotFound, "PROGRAM_NOT_FOUND",
+                 absl::StrCat(path.string(), " is missing: build it (./dev build), or name the programs' folder with --program-folder"));
+  }
+
+  int NewMetricsPort(const std::string& child) {
+    std::lock_guard lock(ports_mutex);
+    return child_metrics_ports[child] = FreePort();
+  }
+
+  SpawnOptions BaseCommand(const fs::path& program, const std::string& name, int threads) {
+    SpawnOptions out{.argv = {program.string(), "--blob-dir=" + folder->blobs().string(), "--log-level=" + options.log_level,
+                              absl::StrCat("--metrics-address=127.0.0.1:", NewMetricsPort(name))},
+                     .environment = ChildEnvironment(),
+                     .output = folder->log(name)};
+    // Idle OpenMP threads must sleep: a spinning trainer beside other busy processes was measured 7–11× slower.
+    (*out.environment)["OMP_WAIT_POLICY"] = "passive";
+    if (threads > 0) (*out.environment)["OMP_NUM_THREADS"] = std::to_string(threads);
+    return out;
+  }
+
+  absl::Status StartModelServer() {
+    ASSIGN_OR_RETURN(const fs::path program, Program("crossover-model-server"));
+    ChildOptions child{.name = "model-server", .command = [this, program]() -> absl::StatusOr<SpawnOptions> {
+                         SpawnOptions command = BaseCommand(program, "model-server", options.model_server_threads);
+                         command.argv.push_back("--grpc-address=unix:" + folder->socket("model-server").string());
+                         command.argv.push_back("--http-address=" + state.model_server.substr(7));
+                         command.argv.push_back("--scheduler=" + state.socket);
+                         return command;
+                       }};
+    ASSIGN_OR_RETURN(auto started, Child::Start(std::move(child), clock, logger, registry));
+    children.push_back(std::move(started));
+    return absl::OkStatus();
+  }
+
+  absl::Status StartTrainer(int number) {
+    ASSIGN_OR_RETURN(const fs::path program, Program("crossover-trainer-worker"));
+    const std::string name = absl::StrCat("trainer-worker-", number);
+    const std::string worker = absl::StrCat("workers/local-", number);
+    ChildOptions child{
+        .name = name,
+        .command = [this, program, name, worker]() -> absl::StatusOr<SpawnOptions> {
+          const std::string incarnation = random.Hex(8);
+          {
+            std::lock_guard lock(ports_mutex);
+            incarnations[worker] = incarnation;
+          }
+          SpawnOptions command = BaseCommand(program, name, options.trainer_threads);
+          command.nice = 10;
+          command.argv.push_back("--grpc-address=unix:" + folder->socket(name).string());
+          command.argv.push_back("--scheduler=" + state.socket);
+          command.argv.push_back("--worker=" + worker);
+          command.argv.push_back("--incarnation=" + incarnation);
+          return command;
+        },
+        .stop_timeout = absl::Seconds(60),  // it writes a checkpoint first
+        .on_exit = [this, worker](int wait_status) { ReportCrash(worker, wait_status); }};
+    ASSIGN_OR_RETURN(auto started, Child::Start(std::move(child), clock, logger, registry));
+    children.push_back(std::move(started));
+    return absl::OkStatus();
+  }
+
+  void ReportCrash(const std::string& worker, int wait_status) {
+    std::string incarnation;
+    {
+      std::lock_guard lock(ports_mutex);
+      incarnation = incarnations[worker];
+    }
+    const absl::Status status = ReportWorkerCrash(self, worker, incarnation, DescribeExit(wait_status));
+    if (!status.ok()) logger.Warning("worker_crash_not_reported", {{"worker", worker}, {"status", status}});
+  }
+
+  absl::Status ImportModel() {
+    if (!options.import_base_model) return absl::OkStatus();
+    const fs::path file = options.base_model.empty() ? BundledModelFile() : options.base_model;
+    if (file.empty()) {
+      logger.Warning("base_model_missing", {{"what", "no GGUF file found; run ./dev setup or name one with --base-model"}});
+      return absl::OkStatus();
+    }
+    return ImportBaseModel(self, file, logger);
+  }
+
+  absl::Status StartAll() {
+    ASSIGN_OR_RETURN(folder, DataFolder::Open(options.data));
+    RETURN_IF_ERROR(StartHttp());
+    ASSIGN_OR_RETURN(blobs, NewDirectoryBlobStore({.root = folder->blobs()}, clock));
+    RETURN_IF_ERROR(StartDatabase());
+    RETURN_IF_ERROR(StartModules());
+    RETURN_IF_ERROR(ImportModel());
+    if (options.model_server) RETURN_IF_ERROR(StartModelServer());
+    for (int i = 0; i < options.trainer_workers; ++i) RETURN_IF_ERROR(StartTrainer(i));
+    state.pid = ::getpid();
+    state.http = "http://" + options.http_address;
+    state.admin = absl::StrCat("http://", service::ParseHostPort(options.admin_address)->host, ":", admin_server->port());
+    state.metrics = absl::StrCat("http://", service::ParseHostPort(options.metrics_address)->host, ":", metrics_server->port());
+    up = true;
+    return folder->WriteState(state);
+  }
+
+  void Stop() {
+    up = false;
+    while (!children.empty()) children.pop_back();  // workers first: they still need the scheduler
+    if (server != nullptr) server->Stop();
+    server.reset();
+    while (!modules.empty()) modules.pop_back();
+    if (admin_server != nullptr) admin_server->Stop();
+    if (metrics_server != nullptr) metrics_server->Stop();
+    pools.clear();
+    if (postgres != nullptr) postgres->Stop();
+    postgres.reset();
+    folder.reset();
+  }
+};
+
+Platform::Platform(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Platform::~Platform() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<Platform>> Platform::Start(Options options, Clock& clock, RandomSource& random, Logger& logger) {
+  std::unique_ptr<Platform> platform(new Platform(std::make_unique<Impl>(std::move(options), clock, random, logger)));
+  RETURN_IF_ERROR(platform->impl_->StartAll());
+  logger.Info("platform_started", {{"grpc", platform->state().grpc}, {"http", platform->state().http}, {"admin", platform->state().admin}});
+  return platform;
+}
+
+const StateFile& Platform::state() const { return impl_->state; }
+absl::Status Platform::Ready() const { return impl_->Ready(); }
+void Platform::Stop() { impl_->Stop(); }
+
+absl::Status MigrateAll(const std::string& dsn, Logger& logger) {
+  for (const pg::SchemaMigrations& schema : AllSchemas()) {
+    RETURN_IF_ERROR(pg::Migrate(dsn, schema, logger).status());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace crossover::platform
