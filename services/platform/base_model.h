@@ -14,6 +14,9 @@ namespace crossover::platform {
 
 inline constexpr char kBundledModel[] = "smollm2-135m-instruct";
 
+// Where ./dev setup unpacked its packages: CROSSOVER_WHEELS, else the cache folder.
+std::filesystem::path WheelsFolder();
+
 // The GGUF file that ./dev setup unpacked, or an empty path.
 std::filesystem::path BundledModelFile();
 

@@ -215,7 +215,7 @@ struct Platform::Impl {
   absl::Status StartTrainer(int number) {
     ASSIGN_OR_RETURN(const fs::path program, Program("crossover-trainer-worker"));
     const std::string name = absl::StrCat("trainer-worker-", number);
-    const std::string worker = absl::StrCat("workers/local-", number);
+    const std::string worker = absl::StrCat("local-", number);
     ChildOptions child{
         .name = name,
         .command = [this, program, name, worker]() -> absl::StatusOr<SpawnOptions> {
@@ -228,7 +228,9 @@ struct Platform::Impl {
           command.nice = 10;
           command.argv.push_back("--grpc-address=unix:" + folder->socket(name).string());
           command.argv.push_back("--scheduler=" + state.socket);
-          command.argv.push_back("--worker=" + worker);
+          command.argv.push_back("--worker-name=" + worker);
+          command.argv.push_back("--work-folder=" + (folder->root() / "work" / worker).string());
+          command.argv.push_back("--nice=0");  // it is set here
           command.argv.push_back("--incarnation=" + incarnation);
           return command;
         },
@@ -245,7 +247,7 @@ struct Platform::Impl {
       std::lock_guard lock(ports_mutex);
       incarnation = incarnations[worker];
     }
-    const absl::Status status = ReportWorkerCrash(self, worker, incarnation, DescribeExit(wait_status));
+    const absl::Status status = ReportWorkerCrash(self, "workers/" + worker, incarnation, DescribeExit(wait_status));
     if (!status.ok()) logger.Warning("worker_crash_not_reported", {{"worker", worker}, {"status", status}});
   }
 
