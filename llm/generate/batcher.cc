@@ -1,0 +1,309 @@
+#include "llm/generate/batcher.h"
+
+#include <ATen/Functions.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+#include "llm/generate/sampler.h"
+#include "llm/model/parallel.h"
+#include "llm/model/weights.h"
+
+namespace crossover::llm {
+
+namespace {
+
+// Shorter common beginnings are computed again rather than chained to.
+constexpr int64_t kMinMatch = 16;
+// A sequence waits for another that is about to compute at least this many tokens of their common
+// beginning.
+constexpr int64_t kWorthWaiting = 16;
+
+KvShape KvShapeOf(const BaseModel& base) {
+  const ModelConfig& config = base.config();
+  return {config.layers, config.kv_heads, config.head_dim,
+          KvItemBytes(ScalarTypeOf(base.execution()))};
+}
+
+double SecondsSince(SteadyTime start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+int64_t Uncomputed(const Sequence& sequence) {
+  return static_cast<int64_t>(sequence.tail->tokens.size()) - sequence.tail->computed;
+}
+
+std::vector<float> RowOf(const at::Tensor& logits, int64_t row) {
+  const at::Tensor values = logits[row].to(at::kFloat).contiguous();
+  const float* data = values.const_data_ptr<float>();
+  return {data, data + values.numel()};
+}
+
+}  // namespace
+
+Batcher::Batcher(const BaseModel& base, EngineOptions options)
+    : base_(base),
+      options_(std::move(options)),
+      pool_(KvShapeOf(base), options_.kv_budget_bytes),
+      runner_(base, pool_.shape()) {}
+
+void Batcher::Admit() {
+  for (auto it = waiting_.begin();
+       it != waiting_.end() && static_cast<int>(running_.size()) < options_.max_batch_rows;) {
+    if (!TryAdmit(**it)) {
+      ++it;
+      continue;
+    }
+    running_.push_back(std::move(*it));
+    it = waiting_.erase(it);
+  }
+}
+
+// Attaches the sequence to the longest computed beginning and takes its pages.
+bool Batcher::TryAdmit(Sequence& sequence) {
+  // At least one token is computed, for its logits; to score, all from the token before the
+  // continuation.
+  const int64_t last = sequence.score != nullptr ? sequence.score_from
+                                                 : static_cast<int64_t>(sequence.prompt.size()) - 1;
+  const std::vector<int32_t> sharable(sequence.prompt.begin(), sequence.prompt.begin() + last);
+  KvMatch match = tree_.Find(sequence.owner, sharable, /*planned=*/false);
+  if (tree_.Find(sequence.owner, sharable, /*planned=*/true).length >= match.length + kWorthWaiting)
+    return false;
+  if (match.length < kMinMatch) match = {};
+
+  const int64_t generated = sequence.score != nullptr ? 0 : sequence.sampling.max_tokens;
+  const int64_t pages =
+      PagesFor(static_cast<int64_t>(sequence.prompt.size()) - match.length + generated);
+  if (!tree_.Evict(pool_, pages)) return false;
+  auto node = std::make_shared<KvNode>(pool_);
+  node->owner = sequence.owner;
+  node->parent = match.node;
+  node->parent_used = match.used;
+  node->tokens.assign(sequence.prompt.begin() + match.length, sequence.prompt.end());
+  for (int64_t i = 0; i < pages; ++i) node->pages.push_back(pool_.Take());
+  for (KvNode* used = match.node.get(); used != nullptr; used = used->parent.get())
+    tree_.Touch(*used);
+  tree_.Add(node);
+  sequence.tail = std::move(node);
+  sequence.result.prompt_tokens = static_cast<int64_t>(sequence.prompt.size());
+  sequence.result.cached_prompt_tokens = match.length;
+  sequence.result.queue_seconds = SecondsSince(sequence.submitted);
+  totals_.prompt_tokens_total += sequence.result.prompt_tokens;
+  totals_.cached_prompt_tokens_total += match.length;
+  return true;
+}
+
+// Sequences that generate take one token each; prompts share what is left of the step, first come
+// first served.
+std::vector<Batcher::Share> Batcher::Shares() const {
+  int64_t left = options_.max_step_tokens;
+  for (const auto& sequence : running_) left -= Uncomputed(*sequence) == 1 ? 1 : 0;
+  left = std::max<int64_t>(left, 1);
+  std::vector<Share> shares;
+  for (const auto& sequence : running_) {
+    const int64_t uncomputed = Uncomputed(*sequence);
+    if (uncomputed == 1) {
+      shares.push_back({sequence.get(), 1});
+    } else if (left > 0) {
+      shares.push_back({sequence.get(), std::min(uncomputed, left)});
+      left -= shares.back().count;
+    }
+  }
+  std::stable_sort(shares.begin(), shares.end(), [](const Share& a, const Share& b) {
+    return a.sequence->owner.adapter < b.sequence->owner.adapter;
+  });
+  return shares;
+}
+
+StepInput Batcher::Compose(std::vector<Share>& shares) const {
+  StepInput input;
+  for (Share& share : shares) {
+    Sequence& sequence = *share.sequence;
+    KvNode& tail = *sequence.tail;
+    const int64_t row = static_cast<int64_t>(input.ids.size());
+    const int64_t position = tail.start() + tail.computed;
+    input.sequences.push_back({&tail, row, share.count});
+    const LoraOperands* operands =
+        sequence.adapter == nullptr ? nullptr : sequence.adapter->operands.get();
+    if (input.adapters.empty() || input.adapters.back().operands != operands)
+      input.adapters.push_back({row, row, operands});
+    input.adapters.back().end = row + share.count;
+    share.first_logit = static_cast<int64_t>(input.logit_rows.size());
+    for (int64_t i = 0; i < share.count; ++i) {
+      input.ids.push_back(tail.tokens[tail.computed + i]);
+      input.positions.push_back(static_cast<int32_t>(position + i));
+      const bool wanted = sequence.score != nullptr ? position + i >= sequence.score_from
+                                                    : i + 1 == Uncomputed(sequence);
+      if (wanted) input.logit_rows.push_back(static_cast<int32_t>(row + i));
+    }
+    share.logits = static_cast<int64_t>(input.logit_rows.size()) - share.first_logit;
+  }
+  return input;
+}
+
+void Batcher::Step() {
+  Admit();
+  std::vector<Share> shares = Shares();
+  if (shares.empty()) return;
+  try {
+    const StepInput input = Compose(shares);
+    const at::Tensor logits = runner_.Run(input);
+    ++totals_.steps_total;
+    // Choosing tokens is parallel; telling about them is not.
+    std::vector<GeneratedToken> tokens(shares.size());
+    ParallelTasks(static_cast<int64_t>(shares.size()), [&](int64_t i) {
+      const Share& share = shares[i];
+      if (share.logits == 0 || share.sequence->score != nullptr) return;
+      std::vector<float> row = RowOf(logits, share.first_logit);
+      tokens[i] = Sample(share.sequence->sampling,
+                         static_cast<int64_t>(share.sequence->result.tokens.size()), row);
+    });
+    for (size_t i = 0; i < shares.size(); ++i) {
+      if (shares[i].sequence->score != nullptr) {
+        AcceptScores(shares[i], logits);
+      } else if (shares[i].logits > 0) {
+        AcceptToken(*shares[i].sequence, std::move(tokens[i]));
+      }
+    }
+  } catch (const std::exception& e) {
+    Fail(shares, Error(absl::StatusCode::kInternal, "GENERATION_FAILED",
+                       absl::StrCat("computation failed: ", e.what())));
+  }
+}
+
+void Batcher::AcceptToken(Sequence& sequence, GeneratedToken token) {
+  GenerateResult& result = sequence.result;
+  if (result.tokens.empty()) result.first_token_seconds = SecondsSince(sequence.submitted);
+  ++totals_.generated_tokens_total;
+  const std::vector<int32_t>& stops = sequence.sampling.stop_ids;
+  if (std::find(stops.begin(), stops.end(), token.id) != stops.end())
+    return Finish(sequence, FinishReason::kStop);
+
+  sequence.tail->tokens.push_back(token.id);
+  GenerateDelta delta;
+  if (options_.token_bytes) delta.text = sequence.text.Push(options_.token_bytes(token.id));
+  result.text += delta.text;
+  result.tokens.push_back(token);
+  if (sequence.on_delta) {
+    delta.tokens.push_back(std::move(token));
+    sequence.on_delta(delta);
+  }
+  if (sequence.text.stopped()) return Finish(sequence, FinishReason::kStop);
+  if (static_cast<int64_t>(result.tokens.size()) >= sequence.sampling.max_tokens)
+    Finish(sequence, FinishReason::kLength);
+}
+
+void Batcher::AcceptScores(const Share& share, const at::Tensor& logits) {
+  Sequence& sequence = *share.sequence;
+  const int64_t first =
+      sequence.tail->start() + sequence.tail->computed - share.logits - sequence.score_from;
+  std::vector<float>& logprobs = sequence.score->result.logprobs[sequence.continuation];
+  ParallelTasks(share.logits, [&](int64_t i) {
+    const std::vector<float> row = RowOf(logits, share.first_logit + i);
+    logprobs[first + i] = static_cast<float>(row[sequence.targets[first + i]] - LogSumExp(row));
+  });
+  if (Uncomputed(sequence) == 0) FinishScore(sequence, absl::OkStatus());
+}
+
+void Batcher::FinishScore(Sequence& sequence, const absl::Status& status) {
+  const std::shared_ptr<ScoreGroup> group = sequence.score;
+  group->result.cached_prompt_tokens += sequence.result.cached_prompt_tokens;
+  Release(sequence);
+  Remove(&sequence);
+  if (group->on_done == nullptr) return;  // Has failed before.
+  --group->unfinished;
+  if (!status.ok()) {
+    std::exchange(group->on_done, nullptr)(status);
+  } else if (group->unfinished == 0) {
+    std::exchange(group->on_done, nullptr)(std::move(group->result));
+  }
+}
+
+void Batcher::Finish(Sequence& sequence, FinishReason reason) {
+  sequence.result.finish = reason;
+  const std::string rest = sequence.text.Flush();
+  sequence.result.text += rest;
+  if (!rest.empty() && sequence.on_delta) sequence.on_delta({.tokens = {}, .text = rest});
+  sequence.result.total_seconds = SecondsSince(sequence.submitted);
+  Release(sequence);
+  const Engine::OnDone done = std::move(sequence.on_done);
+  GenerateResult result = std::move(sequence.result);
+  Remove(&sequence);
+  if (done) done(std::move(result));
+}
+
+void Batcher::Fail(const std::vector<Share>& shares, const absl::Status& status) {
+  for (const Share& share : shares) {
+    const auto alive = std::find_if(running_.begin(), running_.end(),
+                                    [&](const auto& s) { return s.get() == share.sequence; });
+    if (alive == running_.end()) continue;
+    Sequence& sequence = **alive;
+    if (sequence.score != nullptr) {
+      FinishScore(sequence, status);
+      continue;
+    }
+    Release(sequence);
+    const Engine::OnDone done = std::move(sequence.on_done);
+    Remove(&sequence);
+    if (done) done(status);
+  }
+}
+
+// What has been computed stays in the tree; the rest of the pages goes back.
+void Batcher::Release(Sequence& sequence) {
+  if (sequence.tail == nullptr) return;
+  KvNode& tail = *sequence.tail;
+  tail.tokens.resize(tail.computed);
+  while (static_cast<int64_t>(tail.pages.size()) > PagesFor(tail.computed)) {
+    pool_.Return(tail.pages.back());
+    tail.pages.pop_back();
+  }
+  tree_.Touch(tail);
+  sequence.tail = nullptr;
+}
+
+void Batcher::Remove(const Sequence* sequence) {
+  const auto same = [&](const auto& s) { return s.get() == sequence; };
+  std::erase_if(running_, same);
+  std::erase_if(waiting_, same);
+}
+
+void Batcher::Cancel(RequestId id) {
+  const auto find = [&](auto& list) -> Sequence* {
+    const auto it =
+        std::find_if(list.begin(), list.end(), [&](const auto& s) { return s->id == id; });
+    return it == list.end() ? nullptr : it->get();
+  };
+  // A score request has one sequence for each continuation.
+  while (true) {
+    Sequence* sequence = find(running_);
+    if (sequence == nullptr) sequence = find(waiting_);
+    if (sequence == nullptr) return;
+    if (sequence->score != nullptr) {
+      FinishScore(*sequence,
+                  Error(absl::StatusCode::kCancelled, "CANCELLED", "the request was cancelled"));
+    } else {
+      Finish(*sequence, FinishReason::kCancelled);
+    }
+  }
+}
+
+void Batcher::CancelAll() {
+  while (!running_.empty()) Cancel(running_.front()->id);
+  while (!waiting_.empty()) Cancel(waiting_.front()->id);
+}
+
+EngineStats Batcher::stats() const {
+  EngineStats stats = totals_;
+  stats.queued = waiting();
+  stats.running = static_cast<int64_t>(running_.size());
+  const int64_t page = pool_.shape().page_bytes();
+  stats.kv_bytes_cached = tree_.cached_pages() * page;
+  stats.kv_bytes_running = pool_.used_pages() * page - stats.kv_bytes_cached;
+  return stats;
+}
+
+}  // namespace crossover::llm

@@ -1,0 +1,46 @@
+#include "llm/generate/packed_linear.h"
+
+#include <ATen/Functions.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include "llm/model/rows.h"
+
+namespace crossover::llm {
+
+namespace {
+
+// The row count the layout is tuned for.
+constexpr int64_t kTypicalRows = 32;
+
+// Operators without a C++ header: torch/csrc and ATen/native/mkldnn/Linear.cpp,
+// TORCH_LIBRARY_IMPL(mkldnn).
+at::Tensor Reorder(const at::Tensor& weight) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("mkldnn::_reorder_linear_weight", "")
+                             .typed<at::Tensor(const at::Tensor&, std::optional<int64_t>)>();
+  return op.call(weight, kTypicalRows);
+}
+
+at::Tensor Multiply(const at::Tensor& x, const at::Tensor& packed) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
+          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                            std::string_view, c10::List<std::optional<at::Scalar>>,
+                            std::optional<std::string_view>)>();
+  return op.call(x, packed, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
+}
+
+}  // namespace
+
+PackedLinear::PackedLinear(const FrozenLinear& linear) : linear_(linear) {
+  if (linear.weight.scalar_type() == at::kBFloat16) packed_ = Reorder(linear.weight);
+}
+
+at::Tensor PackedLinear::Forward(const at::Tensor& x) const {
+  at::Tensor y = packed_.defined() ? Multiply(x, packed_) : at::mm(x, linear_.weight.t());
+  if (linear_.bias.defined()) AddBiasRows(y, linear_.bias);
+  return y;
+}
+
+}  // namespace crossover::llm

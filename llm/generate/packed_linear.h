@@ -1,0 +1,26 @@
+// Frozen linear layers laid out once for oneDNN, so that a product of few rows does not lay the
+// weights out again. Sees torch.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "llm/model/linear.h"
+
+namespace crossover::llm {
+
+// On AVX-512-BF16 8 to 32 rows are 1.6 to 2 times as fast as with plain weights, and every row's
+// result is the same bits for any number of rows. fp32 weights stay plain.
+class PackedLinear {
+ public:
+  // Borrows `linear`, whose bias and fp32 weight it uses.
+  explicit PackedLinear(const FrozenLinear& linear);
+
+  // y [n, out] = x W^T + bias. The result may share no memory with earlier ones.
+  at::Tensor Forward(const at::Tensor& x) const;
+
+ private:
+  const FrozenLinear& linear_;
+  at::Tensor packed_;  // Undefined: plain.
+};
+
+}  // namespace crossover::llm
