@@ -9,21 +9,19 @@
 namespace crossover::platform {
 namespace {
 
-using Modules = std::vector<std::unique_ptr<rpc::Module>>;
+using ModulePtr = std::unique_ptr<rpc::Module>;
 
-absl::Status AddScheduler(const ModuleDeps& deps, Modules& out) {
+absl::StatusOr<ModulePtr> NewScheduler(const ModuleDeps& deps) {
   scheduler::Options options;
   options.package_folders = {WheelsFolder()};
-  ASSIGN_OR_RETURN(auto module, scheduler::Module::Create(options, {.pool = deps.pool("scheduler"),
-                                                                    .blobs = deps.blobs,
-                                                                    .clock = deps.clock,
-                                                                    .random = deps.random,
-                                                                    .registry = deps.registry,
-                                                                    .logger = deps.logger,
-                                                                    .curation = deps.self,
-                                                                    .authenticator = &deps.authenticator}));
-  out.push_back(std::move(module));
-  return absl::OkStatus();
+  return scheduler::Module::Create(std::move(options), {.pool = deps.pool("scheduler"),
+                                                        .blobs = deps.blobs,
+                                                        .clock = deps.clock,
+                                                        .random = deps.random,
+                                                        .registry = deps.registry,
+                                                        .logger = deps.logger,
+                                                        .curation = deps.self,
+                                                        .authenticator = &deps.authenticator});
 }
 
 }  // namespace
@@ -32,7 +30,10 @@ std::vector<pg::SchemaMigrations> AllSchemas() { return {scheduler::Module::Requ
 
 absl::StatusOr<Modules> BuildModules(const ModuleDeps& deps) {
   Modules out;
-  RETURN_IF_ERROR(AddScheduler(deps, out));
+  for (const auto& build : {&NewScheduler}) {
+    ASSIGN_OR_RETURN(ModulePtr module, build(deps));
+    out.all.push_back(std::move(module));
+  }
   return out;
 }
 

@@ -3,6 +3,7 @@
 
 #include <grpcpp/channel.h>
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,7 +25,6 @@ namespace crossover::platform {
 
 struct ModuleDeps {
   std::function<pg::Pool&(std::string_view schema)> pool;
-  std::string dsn;  // for listeners
   BlobStore& blobs;
   Clock& clock;
   RandomSource& random;
@@ -35,13 +35,17 @@ struct ModuleDeps {
   std::shared_ptr<grpc::Channel> model_server;  // gRPC of the child
   std::string model_server_url;                 // its HTTP, "http://127.0.0.1:…"
   std::string http_address;                     // of the data plane
-  std::string data_folder;
+  std::filesystem::path data;                   // folder for what a module keeps on disk
 };
 
 // The schemas in the order in which they are migrated.
 std::vector<pg::SchemaMigrations> AllSchemas();
 
-// The modules in the order in which they start.
-absl::StatusOr<std::vector<std::unique_ptr<rpc::Module>>> BuildModules(const ModuleDeps& deps);
+struct Modules {
+  std::vector<std::unique_ptr<rpc::Module>> all;  // in the order in which they start
+  std::function<int()> http_port = [] { return 0; };  // of the data plane, once it serves
+};
+
+absl::StatusOr<Modules> BuildModules(const ModuleDeps& deps);
 
 }  // namespace crossover::platform

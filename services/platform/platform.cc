@@ -92,7 +92,7 @@ struct Platform::Impl {
   std::unique_ptr<Postgres> postgres;
   std::map<std::string, std::unique_ptr<pg::Pool>, std::less<>> pools;
   std::unique_ptr<BlobStore> blobs;
-  std::vector<std::unique_ptr<rpc::Module>> modules;
+  Modules modules;
   std::unique_ptr<rpc::Server> server;
   std::shared_ptr<grpc::Channel> self;
   std::vector<std::unique_ptr<Child>> children;
@@ -152,7 +152,6 @@ struct Platform::Impl {
     state.model_server = absl::StrCat("http://127.0.0.1:", model_server_port);
     self = rpc::NewChannel(socket);
     const ModuleDeps deps{.pool = [this](std::string_view schema) -> pg::Pool& { return *pools.find(schema)->second; },
-                          .dsn = postgres->dsn(),
                           .blobs = *blobs,
                           .clock = clock,
                           .random = random,
@@ -163,10 +162,10 @@ struct Platform::Impl {
                           .model_server = rpc::NewChannel("unix:" + folder->socket("model-server").string()),
                           .model_server_url = state.model_server,
                           .http_address = options.http_address,
-                          .data_folder = folder->root().string()};
+                          .data = folder->root()};
     ASSIGN_OR_RETURN(modules, BuildModules(deps));
     std::vector<rpc::Module*> plain;
-    for (const auto& module : modules) plain.push_back(module.get());
+    for (const auto& module : modules.all) plain.push_back(module.get());
     ASSIGN_OR_RETURN(server, rpc::Server::Start({.addresses = {options.grpc_address, socket}, .drain_timeout = options.drain_timeout},
                                                 plain, logger));
     const service::HostPort grpc = *service::ParseHostPort(options.grpc_address);
@@ -194,7 +193,7 @@ struct Platform::Impl {
                      .output = folder->log(name)};
     // Idle OpenMP threads must sleep: a spinning trainer beside other busy processes was measured 7–11× slower.
     (*out.environment)["OMP_WAIT_POLICY"] = "passive";
-    if (threads > 0) (*out.environment)["OMP_NUM_THREADS"] = std::to_string(threads);
+    if (threads > 0) out.argv.push_back(absl::StrCat("--threads=", threads));
     return out;
   }
 
@@ -205,6 +204,7 @@ struct Platform::Impl {
                          command.argv.push_back("--grpc-address=unix:" + folder->socket("model-server").string());
                          command.argv.push_back("--http-address=" + state.model_server.substr(7));
                          command.argv.push_back("--scheduler=" + state.socket);
+                         command.argv.push_back("--scratch=" + (folder->root() / "work/model-server").string());
                          return command;
                        }};
     ASSIGN_OR_RETURN(auto started, Child::Start(std::move(child), clock, logger, registry));
@@ -262,6 +262,8 @@ struct Platform::Impl {
   }
 
   absl::Status StartAll() {
+    RETURN_IF_ERROR(service::ParseHostPort(options.http_address).status());
+    RETURN_IF_ERROR(service::ParseHostPort(options.grpc_address).status());
     ASSIGN_OR_RETURN(folder, DataFolder::Open(options.data));
     RETURN_IF_ERROR(StartHttp());
     ASSIGN_OR_RETURN(blobs, NewDirectoryBlobStore({.root = folder->blobs()}, clock));
@@ -271,7 +273,7 @@ struct Platform::Impl {
     if (options.model_server) RETURN_IF_ERROR(StartModelServer());
     for (int i = 0; i < options.trainer_workers; ++i) RETURN_IF_ERROR(StartTrainer(i));
     state.pid = ::getpid();
-    state.http = "http://" + options.http_address;
+    state.http = absl::StrCat("http://", service::ParseHostPort(options.http_address)->host, ":", modules.http_port());
     state.admin = absl::StrCat("http://", service::ParseHostPort(options.admin_address)->host, ":", admin_server->port());
     state.metrics = absl::StrCat("http://", service::ParseHostPort(options.metrics_address)->host, ":", metrics_server->port());
     up = true;
@@ -283,7 +285,7 @@ struct Platform::Impl {
     while (!children.empty()) children.pop_back();  // workers first: they still need the scheduler
     if (server != nullptr) server->Stop();
     server.reset();
-    while (!modules.empty()) modules.pop_back();
+    while (!modules.all.empty()) modules.all.pop_back();
     if (admin_server != nullptr) admin_server->Stop();
     if (metrics_server != nullptr) metrics_server->Stop();
     pools.clear();
