@@ -35,6 +35,7 @@ step headers check_pragma
 step mains check_main
 step unowned check_unowned
 step layering python3 scripts/check_layering.py "$build"
+step reasons python3 scripts/check_reasons.py
 [ -x scripts/lint_protos.sh ] && step protos scripts/lint_protos.sh
 [ "${1:-}" = --fast ] || step clang-tidy check_tidy
 exit $failed

@@ -1,0 +1,83 @@
+#include "cli/client/context.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "absl/strings/str_cat.h"
+#include "cli/output/error.h"
+#include "common/config/config.h"
+#include "common/id/uuid7.h"
+#include "common/status/error.h"
+
+namespace crossover::cli {
+namespace {
+
+constexpr char kDefaultServer[] = "127.0.0.1:7070";
+
+std::string FileText(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::string Trimmed(std::string text) {
+  const size_t last = text.find_last_not_of(" \t\r\n");
+  text.erase(last == std::string::npos ? 0 : last + 1);
+  return text;
+}
+
+}  // namespace
+
+std::string Context::Variable(const std::string& name) const {
+  const auto found = world.environment.find(name);
+  return found == world.environment.end() ? "" : found->second;
+}
+
+std::string Context::ServerAddress() const {
+  if (!globals.server.empty()) return globals.server;
+  if (const std::string server = Variable("CROSSOVER_SERVER"); !server.empty()) return server;
+  std::string data = !globals.data.empty() ? globals.data : Variable("CROSSOVER_DATA");
+  const std::filesystem::path folder = data.empty() ? config::DefaultDataFolder() : std::filesystem::path(data);
+  const auto state = nlohmann::json::parse(FileText(folder / "platform.json"), nullptr, false);
+  if (state.is_object() && state.contains("grpc") && state["grpc"].is_string()) {
+    return state["grpc"].get<std::string>();
+  }
+  return kDefaultServer;
+}
+
+std::string Context::Project() const {
+  std::string project = !globals.project.empty() ? globals.project : Variable("CROSSOVER_PROJECT");
+  if (project.empty()) project = "default";
+  return project.rfind("projects/", 0) == 0 ? project : "projects/" + project;
+}
+
+std::string Context::ApiKey() const {
+  if (const std::string key = Variable("CROSSOVER_API_KEY"); !key.empty()) return key;
+  const std::string file = Variable("CROSSOVER_API_KEY_FILE");
+  return file.empty() ? "" : Trimmed(FileText(file));
+}
+
+std::shared_ptr<grpc::Channel> Context::Channel() {
+  if (!channel_) channel_ = rpc::NewChannel(ServerAddress());
+  return channel_;
+}
+
+absl::Status Context::Explained(const absl::Status& status) const {
+  // A server's own UNAVAILABLE carries a reason; one that gRPC makes when nobody answers does not.
+  if (status.code() != absl::StatusCode::kUnavailable || !DetailOf(status).reason.empty()) return status;
+  return Error(absl::StatusCode::kUnavailable, kUnreachable,
+               absl::StrCat("no Crossover server answers at ", ServerAddress()));
+}
+
+bool Context::PrintedJson(const google::protobuf::Message& message) {
+  if (globals.json) terminal().out << ToJson(message);
+  return globals.json;
+}
+
+std::string Context::RequestId() const {
+  return UuidGenerator(world.clock, SystemRandom()).Next().ToUuid();
+}
+
+}  // namespace crossover::cli

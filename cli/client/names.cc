@@ -1,0 +1,149 @@
+#include "cli/client/names.h"
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "cli/output/error.h"
+#include "common/status/error.h"
+#include "crossover/curation/v1/dataset_service.grpc.pb.h"
+#include "crossover/evaluation/v1/suite_service.grpc.pb.h"
+#include "crossover/registry/v1/prompt_service.grpc.pb.h"
+
+namespace crossover::cli {
+namespace {
+
+namespace curation = ::crossover::curation::v1;
+namespace evaluation = ::crossover::evaluation::v1;
+namespace registry = ::crossover::registry::v1;
+
+bool IsFullName(std::string_view name) { return name.rfind("projects/", 0) == 0; }
+
+// Picks the one of `names` (…/versions/{digest}, newest first) whose digest begins with `prefix`.
+absl::StatusOr<std::string> PickVersion(const std::vector<std::string>& names, std::string_view prefix,
+                                        std::string_view parent) {
+  const std::string wanted =
+      prefix.rfind("sha256:", 0) == 0 ? std::string(prefix) : "sha256:" + std::string(prefix);
+  std::vector<std::string> found;
+  for (const std::string& name : names) {
+    if (IdOf(name).rfind(wanted, 0) == 0) found.push_back(name);
+  }
+  if (found.size() == 1) return found[0];
+  if (found.empty()) {
+    return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+                 absl::StrCat(std::string(parent), " has no version ", std::string(prefix)));
+  }
+  return UsageError(absl::StrCat(found.size(), " versions of ", std::string(parent), " begin with ",
+                                 std::string(prefix), "; give more digits"));
+}
+
+absl::Status NoVersions(std::string_view parent) {
+  return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+               absl::StrCat(std::string(parent), " has no version yet"));
+}
+
+bool IsVersionName(std::string_view name) {
+  return IsFullName(name) && name.find("/versions/") != std::string_view::npos;
+}
+
+}  // namespace
+
+std::string_view IdOf(std::string_view name) {
+  const size_t slash = name.rfind('/');
+  return slash == std::string_view::npos ? name : name.substr(slash + 1);
+}
+
+absl::StatusOr<std::string> FullName(const Context& context, std::string_view collection, std::string_view name) {
+  if (name.empty()) return UsageError(absl::StrCat("a name of ", std::string(collection), " is empty"));
+  if (IsFullName(name)) return std::string(name);
+  return absl::StrCat(context.Project(), "/", std::string(collection), "/", std::string(name));
+}
+
+Versioned SplitVersion(std::string_view text) {
+  const size_t at = text.find('@');
+  if (at == std::string_view::npos) return {std::string(text), ""};
+  return {std::string(text.substr(0, at)), std::string(text.substr(at + 1))};
+}
+
+absl::StatusOr<std::string> TaskName(const Context& context, std::string_view text) {
+  return FullName(context, "tasks", text);
+}
+
+absl::StatusOr<std::string> PromptName(const Context& context, std::string_view text) {
+  if (IsFullName(text)) return std::string(text);
+  const size_t slash = text.find('/');
+  if (slash == std::string_view::npos || slash == 0 || slash + 1 == text.size()) {
+    return UsageError(absl::StrCat("'", std::string(text), "' is not a prompt's name; write TASK/PROMPT, such as support/main"));
+  }
+  return absl::StrCat(context.Project(), "/tasks/", std::string(text.substr(0, slash)), "/prompts/",
+                      std::string(text.substr(slash + 1)));
+}
+
+absl::StatusOr<std::string> JobName(const Context& context, std::string_view text) {
+  constexpr std::string_view kPrefix = "ftjob-";
+  if (text.rfind(kPrefix, 0) == 0) text.remove_prefix(kPrefix.size());
+  return FullName(context, "jobs", text);
+}
+
+absl::StatusOr<std::string> PromptVersionName(Context& context, std::string_view text) {
+  if (IsVersionName(text)) return std::string(text);
+  const Versioned wanted = SplitVersion(text);
+  ASSIGN_OR_RETURN(const std::string prompt, PromptName(context, wanted.name));
+  auto stub = registry::PromptService::NewStub(context.Channel());
+  if (wanted.version.empty()) {
+    registry::GetPromptRequest request;
+    request.set_name(prompt);
+    ASSIGN_OR_RETURN(const registry::Prompt found,
+                     context.Call(stub, &registry::PromptService::Stub::GetPrompt, request, true));
+    if (!found.active_version().empty()) return found.active_version();
+    if (!found.latest_version().empty()) return found.latest_version();
+    return NoVersions(prompt);
+  }
+  registry::ListPromptVersionsRequest request;
+  request.set_parent(prompt);
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &registry::PromptService::Stub::ListPromptVersions, request,
+                                   [](auto& page) { return page.mutable_prompt_versions(); }));
+  std::vector<std::string> names;
+  for (const auto& version : list.prompt_versions()) names.push_back(version.name());
+  return PickVersion(names, wanted.version, prompt);
+}
+
+absl::StatusOr<std::string> DatasetVersionName(Context& context, std::string_view text) {
+  if (IsVersionName(text)) return std::string(text);
+  const Versioned wanted = SplitVersion(text);
+  ASSIGN_OR_RETURN(const std::string dataset, FullName(context, "datasets", wanted.name));
+  auto stub = curation::DatasetService::NewStub(context.Channel());
+  curation::ListDatasetVersionsRequest request;
+  request.set_parent(dataset);
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &curation::DatasetService::Stub::ListDatasetVersions, request,
+                                   [](auto& page) { return page.mutable_dataset_versions(); }));
+  if (list.dataset_versions().empty()) {
+    return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+                 absl::StrCat(dataset, " has no sealed version yet; make one with `crossover dataset seal ",
+                              std::string(IdOf(dataset)), "`"));
+  }
+  if (wanted.version.empty()) return list.dataset_versions(0).name();
+  std::vector<std::string> names;
+  for (const auto& version : list.dataset_versions()) names.push_back(version.name());
+  return PickVersion(names, wanted.version, dataset);
+}
+
+absl::StatusOr<std::string> SuiteVersionName(Context& context, std::string_view text) {
+  if (IsVersionName(text)) return std::string(text);
+  const Versioned wanted = SplitVersion(text);
+  ASSIGN_OR_RETURN(const std::string suite, FullName(context, "suites", wanted.name));
+  auto stub = evaluation::SuiteService::NewStub(context.Channel());
+  evaluation::ListSuiteVersionsRequest request;
+  request.set_parent(suite);
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &evaluation::SuiteService::Stub::ListSuiteVersions, request,
+                                   [](auto& page) { return page.mutable_suite_versions(); }));
+  if (list.suite_versions().empty()) return NoVersions(suite);
+  if (wanted.version.empty()) return list.suite_versions(0).name();
+  std::vector<std::string> names;
+  for (const auto& version : list.suite_versions()) names.push_back(version.name());
+  return PickVersion(names, wanted.version, suite);
+}
+
+}  // namespace crossover::cli

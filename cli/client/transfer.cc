@@ -1,0 +1,235 @@
+#include "cli/client/transfer.h"
+
+#include <openssl/evp.h>
+
+#include <fstream>
+#include <memory>
+#include <system_error>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cli/client/watch.h"
+#include "cli/output/error.h"
+#include "cli/output/format.h"
+#include "cli/output/progress.h"
+#include "common/rpc/error_mapper.h"
+#include "common/status/error.h"
+#include "crossover/curation/v1/file_service.grpc.pb.h"
+#include "crossover/scheduler/v1/model_service.grpc.pb.h"
+
+namespace crossover::cli {
+namespace {
+
+namespace curation = ::crossover::curation::v1;
+namespace scheduler = ::crossover::scheduler::v1;
+
+constexpr size_t kPiece = 1 << 20;
+constexpr int kUploadAttempts = 5;
+constexpr absl::Duration kTransferTimeout = absl::Hours(12);
+constexpr int kProblemsShown = 20;
+
+// Running SHA-256.
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
+  void Add(std::string_view bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
+  std::string Digest() {
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    EVP_DigestFinal_ex(context_.get(), bytes, &size);
+    std::string out = "sha256:";
+    for (unsigned int i = 0; i < size; ++i) out += absl::StrFormat("%02x", bytes[i]);
+    return out;
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+};
+
+// Sends the file's bytes from `offset` on. OK when the server has taken and validated all.
+absl::StatusOr<curation::File> Send(Context& context, curation::FileService::Stub& stub, const curation::File& file,
+                                    const std::filesystem::path& path, int64_t size, ProgressLine& progress) {
+  std::ifstream input(path, std::ios::binary);
+  if (!input) return UsageError(absl::StrCat("cannot read ", path.string()));
+  const int64_t offset = file.size_bytes();
+  input.seekg(offset);
+  grpc::ClientContext call;
+  const std::string key = context.ApiKey();
+  rpc::PrepareContext(call, {.timeout = kTransferTimeout, .api_key = key});
+  curation::File result;
+  auto writer = stub.UploadFile(&call, &result);
+  std::vector<char> buffer(kPiece);
+  bool open = true;
+  for (int64_t sent = offset; open;) {
+    curation::UploadFileRequest piece;
+    if (sent == offset) {
+      piece.set_name(file.name());
+      piece.set_offset(offset);
+    }
+    input.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+    piece.set_data(buffer.data(), static_cast<size_t>(input.gcount()));
+    sent += input.gcount();
+    const bool last = input.gcount() < static_cast<std::streamsize>(buffer.size());
+    piece.set_finish(last);
+    open = writer->Write(piece) && !last;
+    progress.Update(absl::StrCat("uploading ", path.filename().string(), "  ",
+                                 Bar(size > 0 ? static_cast<double>(sent) / static_cast<double>(size) : 1, 24,
+                                     context.terminal().err_is_terminal),
+                                 " ", Bytes(sent), " of ", Bytes(size), last ? ", validating" : ""));
+  }
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  if (!status.ok()) return rpc::FromGrpc(status);
+  return result;
+}
+
+// The first problems of a rejected file as one error.
+absl::Status Rejected(Context& context, std::unique_ptr<curation::FileService::Stub>& stub, const curation::File& file) {
+  curation::ListProblemsRequest request;
+  request.set_parent(file.name());
+  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &curation::FileService::Stub::ListProblems, request,
+                                                    [](auto& page) { return page.mutable_problems(); },
+                                                    kProblemsShown));
+  ErrorDetail detail{.reason = "ROW_INVALID"};
+  for (const curation::Problem& problem : list.problems()) {
+    if (static_cast<int>(detail.violations.size()) == kProblemsShown) break;
+    detail.violations.push_back({absl::StrCat("line ", problem.line(), problem.field().empty() ? "" : " ", problem.field()),
+                                 problem.message()});
+  }
+  const std::string more = file.problem_count() > static_cast<int64_t>(detail.violations.size())
+                               ? absl::StrCat(", the first ", detail.violations.size(), " are")
+                               : ":";
+  return Error(absl::StatusCode::kInvalidArgument,
+               absl::StrCat(file.filename(), " was rejected: ",
+                            file.state_reason().empty() ? absl::StrCat(file.problem_count(), " problems", more)
+                                                        : file.state_reason()),
+               std::move(detail));
+}
+
+// One file on its way to disk: temporary until it is verified.
+class IncomingFile {
+ public:
+  absl::Status Open(const std::filesystem::path& folder, const std::string& path, const std::string& sha256) {
+    const std::filesystem::path relative = std::filesystem::path(path).lexically_normal();
+    if (relative.is_absolute() || (!relative.empty() && *relative.begin() == "..")) {
+      return Error(absl::StatusCode::kDataLoss, "FORMAT_INVALID", absl::StrCat("the artifact names a path outside itself: ", path));
+    }
+    target_ = folder / relative;
+    temporary_ = target_;
+    temporary_ += ".part";
+    expected_ = sha256;
+    digest_ = std::make_unique<Sha256>();
+    std::error_code error;
+    std::filesystem::create_directories(target_.parent_path(), error);
+    stream_.open(temporary_, std::ios::binary | std::ios::trunc);
+    return stream_ ? absl::OkStatus() : UsageError(absl::StrCat("cannot write ", temporary_.string()));
+  }
+
+  absl::Status Add(const std::string& bytes) {
+    digest_->Add(bytes);
+    stream_.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    if (stream_) return absl::OkStatus();
+    return Error(absl::StatusCode::kResourceExhausted, "DISK_FULL", absl::StrCat("cannot write ", temporary_.string()));
+  }
+
+  absl::Status Close() {
+    if (!digest_) return absl::OkStatus();
+    stream_.close();
+    const std::string actual = digest_->Digest();
+    digest_.reset();
+    const std::string hex = actual.substr(actual.find(':') + 1);
+    if (!expected_.empty() && expected_ != actual && expected_ != hex) {
+      return Error(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
+                   absl::StrCat(target_.string(), " arrived as ", actual, " instead of ", expected_));
+    }
+    std::error_code error;
+    std::filesystem::rename(temporary_, target_, error);
+    return error ? UsageError(absl::StrCat("cannot write ", target_.string(), ": ", error.message())) : absl::OkStatus();
+  }
+
+ private:
+  std::filesystem::path target_;
+  std::filesystem::path temporary_;
+  std::string expected_;
+  std::unique_ptr<Sha256> digest_;
+  std::ofstream stream_;
+};
+
+}  // namespace
+
+absl::StatusOr<curation::File> UploadFile(Context& context, const std::filesystem::path& path,
+                                          const std::string& purpose) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (error) return UsageError(absl::StrCat("cannot read ", path.string(), ": ", error.message()));
+  if (size == 0) return UsageError(absl::StrCat(path.string(), " is empty"));
+  auto stub = curation::FileService::NewStub(context.Channel());
+  curation::CreateFileRequest create;
+  create.set_parent(context.Project());
+  create.mutable_file()->set_filename(path.filename().string());
+  create.mutable_file()->set_purpose(purpose);
+  create.set_request_id(context.RequestId());
+  ASSIGN_OR_RETURN(curation::File file, context.Call(stub, &curation::FileService::Stub::CreateFile, create, true));
+  ProgressLine progress(context.terminal(), context.world.clock);
+  for (int attempt = 1;; ++attempt) {
+    auto sent = Send(context, *stub, file, path, static_cast<int64_t>(size), progress);
+    if (sent.ok()) {
+      file = *std::move(sent);
+      break;
+    }
+    if (sent.status().code() != absl::StatusCode::kUnavailable || attempt == kUploadAttempts) {
+      return context.Explained(sent.status());
+    }
+    context.world.clock.SleepFor(absl::Seconds(1));
+    curation::GetFileRequest get;
+    get.set_name(file.name());
+    ASSIGN_OR_RETURN(file, context.Call(stub, &curation::FileService::Stub::GetFile, get, true));
+  }
+  // A server may answer before it has validated.
+  curation::GetFileRequest get;
+  get.set_name(file.name());
+  while (file.state() == curation::File::UPLOADING || file.state() == curation::File::VALIDATING) {
+    context.world.clock.SleepFor(absl::Milliseconds(200));
+    ASSIGN_OR_RETURN(file, context.Call(stub, &curation::FileService::Stub::GetFile, get, true));
+  }
+  progress.Finish();
+  if (file.state() == curation::File::REJECTED) return Rejected(context, stub, file);
+  return file;
+}
+
+absl::StatusOr<Downloaded> DownloadArtifact(Context& context, const std::string& digest,
+                                            const std::filesystem::path& folder, const std::string& single_name) {
+  auto stub = scheduler::ModelService::NewStub(context.Channel());
+  scheduler::DownloadArtifactRequest request;
+  request.set_parent(context.Project());
+  request.set_digest(digest);
+  grpc::ClientContext call;
+  const std::string key = context.ApiKey();
+  rpc::PrepareContext(call, {.timeout = kTransferTimeout, .api_key = key});
+  auto reader = stub->DownloadArtifact(&call, request);
+  ProgressLine progress(context.terminal(), context.world.clock);
+  scheduler::DownloadArtifactResponse piece;
+  IncomingFile file;
+  Downloaded done;
+  int64_t total = 0;
+  while (reader->Read(&piece)) {
+    if (piece.total_bytes() > 0) total = piece.total_bytes();
+    if (!piece.path().empty()) {
+      RETURN_IF_ERROR(file.Close());
+      // A single file is called by its digest: people get the name they asked for.
+      const bool is_single = digest == "sha256:" + piece.path() || digest == piece.path();
+      RETURN_IF_ERROR(file.Open(folder, is_single ? single_name : piece.path(), piece.sha256()));
+      ++done.files;
+    }
+    RETURN_IF_ERROR(file.Add(piece.data()));
+    done.bytes += static_cast<int64_t>(piece.data().size());
+    progress.Update(absl::StrCat("downloading  ", Bytes(done.bytes), total > 0 ? " of " + Bytes(total) : ""));
+  }
+  const grpc::Status status = reader->Finish();
+  if (!status.ok()) return context.Explained(rpc::FromGrpc(status));
+  RETURN_IF_ERROR(file.Close());
+  return done;
+}
+
+}  // namespace crossover::cli

@@ -1,0 +1,132 @@
+// crossover adapter: the files of a tuned model.
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <ostream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "cli/client/names.h"
+#include "cli/client/transfer.h"
+#include "cli/commands/command.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/job_view.h"
+#include "cli/output/error.h"
+#include "cli/output/format.h"
+#include "cli/output/table.h"
+#include "common/status/error.h"
+#include "crossover/scheduler/v1/model_service.grpc.pb.h"
+
+namespace crossover::cli {
+namespace {
+
+namespace scheduler = ::crossover::scheduler::v1;
+using scheduler::ExportSpec;
+
+struct Options {
+  std::string adapter;
+  std::string format = "peft";
+  std::string out;
+};
+
+// What people type, what the API calls it, and the name of a single file.
+struct Format {
+  ExportSpec::Format value;
+  const char* extension;  // nullptr: a folder
+};
+
+const std::map<std::string, Format>& Formats() {
+  static const auto* const kFormats = new std::map<std::string, Format>{
+      {"peft", {ExportSpec::PEFT, nullptr}},
+      {"gguf-f16", {ExportSpec::GGUF_F16, ".f16.gguf"}},
+      {"gguf-q8_0", {ExportSpec::GGUF_Q8_0, ".q8_0.gguf"}},
+      {"gguf-adapter", {ExportSpec::GGUF_ADAPTER, ".lora.gguf"}},
+      {"safetensors", {ExportSpec::SAFETENSORS, nullptr}},
+  };
+  return *kFormats;
+}
+
+// A file's name from an alias such as ft:smollm2:default:support:06bq3f2a.
+std::string FileStem(const std::string& adapter) {
+  std::string stem(IdOf(adapter));
+  for (char& c : stem) {
+    if (c == ':' || c == '/') c = '-';
+  }
+  return stem;
+}
+
+std::string VersionName(const Context& context, const std::string& adapter) {
+  if (adapter.rfind("projects/", 0) == 0) return adapter;
+  return context.Project() + "/models/-/versions/" + adapter;
+}
+
+absl::Status Export(Context& context, const Options& options) {
+  const Format& format = Formats().at(options.format);
+  auto stub = scheduler::ModelService::NewStub(context.Channel());
+  scheduler::ExportModelRequest request;
+  request.set_name(VersionName(context, options.adapter));
+  request.set_format(format.value);
+  request.set_request_id(context.RequestId());
+  ASSIGN_OR_RETURN(scheduler::Job job, context.Call(stub, &scheduler::ModelService::Stub::ExportModel, request, true));
+  if (!IsTerminal(job.state())) {
+    const bool json = context.globals.json;
+    context.globals.json = false;  // progress is for people; the result below is the JSON
+    auto ended = FollowJob(context, job);
+    context.globals.json = json;
+    RETURN_IF_ERROR(ended.status());
+    job = *std::move(ended);
+  }
+  RETURN_IF_ERROR(JobOutcome(job));
+  const std::string stem = FileStem(options.adapter);
+  const std::filesystem::path folder = options.out.empty() ? std::filesystem::path(format.extension == nullptr ? stem : ".")
+                                                           : std::filesystem::path(options.out);
+  const std::string file = stem + (format.extension == nullptr ? "" : format.extension);
+  ASSIGN_OR_RETURN(const Downloaded done, DownloadArtifact(context, job.outputs().artifact(), folder, file));
+  if (context.PrintedJson(job)) return absl::OkStatus();
+  const std::filesystem::path where = format.extension == nullptr ? folder : folder / file;
+  context.terminal().out << absl::StrCat(where.string(), "  ", done.files, done.files == 1 ? " file, " : " files, ",
+                                         Bytes(done.bytes), ", ", job.outputs().artifact(), "\n");
+  return absl::OkStatus();
+}
+
+absl::Status List(Context& context) {
+  auto stub = scheduler::ModelService::NewStub(context.Channel());
+  scheduler::ListModelVersionsRequest request;
+  request.set_parent(context.Project() + "/models/-");
+  request.set_filter("kind = ADAPTER");
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &scheduler::ModelService::Stub::ListModelVersions, request,
+                                   [](auto& page) { return page.mutable_model_versions(); }));
+  if (context.PrintedJson(list)) return absl::OkStatus();
+  Table table({{"ADAPTER", Align::kLeft, true}, {"DIGEST"}, {"BASE"}, {"TASK"}, {"SIZE", Align::kRight}, {"JOB"}, {"CREATED"}});
+  for (const auto& version : list.model_versions()) {
+    table.AddRow({version.alias(), ShortDigest(version.digest()), ShortDigest(version.base_digest()),
+                  ShortName(version.task()), Bytes(version.size_bytes()), ShortName(version.source_job()),
+                  Ago(version.create_time(), context.Now())});
+  }
+  context.terminal().out << (table.empty() ? "no adapters yet; `crossover tune` trains one\n"
+                                           : table.Render(context.terminal()));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddAdapter(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App* group = AddGroup(app, "adapter", "Trained adapters and their files");
+  AddCommand(*group, context, "list", "List adapters", "", [&context] { return List(context); });
+  CLI::App* command = AddCommand(
+      *group, context, "export", "Write an adapter, or base and adapter merged, to files",
+      "  crossover adapter export ft:smollm2-135m-instruct:default:support:06bq3f2a\n"
+      "  crossover adapter export sha256:48c2d8… --format gguf-q8_0 --out models\n"
+      "Formats: peft (adapter folder), safetensors (merged folder), gguf-f16 and gguf-q8_0 (merged file for llama.cpp, Ollama),\n"
+      "gguf-adapter (adapter alone for llama.cpp --lora).",
+      [&context, options] { return Export(context, *options); });
+  command->add_option("adapter", options->adapter, "Alias, digest or name of the adapter")->required();
+  std::vector<std::string> names;
+  for (const auto& [name, format] : Formats()) names.push_back(name);
+  command->add_option("--format", options->format, "Form of the files")->check(CLI::IsMember(names))->capture_default_str();
+  command->add_option("--out", options->out, "Folder to write to; default: one named after the adapter, or . for a single file");
+}
+
+}  // namespace crossover::cli

@@ -1,0 +1,30 @@
+// How a command is declared.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "cli/client/context.h"
+
+namespace crossover::cli {
+
+// A command that does something. `examples` are whole command lines, one a line; --help ends with them.
+inline CLI::App* AddCommand(CLI::App& parent, Context& context, const std::string& name, const std::string& about,
+                            const std::string& examples, std::function<absl::Status()> run) {
+  CLI::App* command = parent.add_subcommand(name, about);
+  if (!examples.empty()) command->footer("Examples:\n" + examples);
+  command->callback([&context, run = std::move(run)] { context.action = run; });
+  return command;
+}
+
+// A command that only holds others.
+inline CLI::App* AddGroup(CLI::App& parent, const std::string& name, const std::string& about) {
+  CLI::App* group = parent.add_subcommand(name, about);
+  group->require_subcommand(1);
+  return group;
+}
+
+}  // namespace crossover::cli

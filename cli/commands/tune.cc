@@ -1,0 +1,106 @@
+// crossover tune: trains an adapter and shows how it goes.
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "cli/client/names.h"
+#include "cli/client/spec_file.h"
+#include "cli/commands/command.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/job_view.h"
+#include "cli/output/error.h"
+#include "cli/output/format.h"
+#include "common/status/error.h"
+#include "crossover/scheduler/v1/job_service.grpc.pb.h"
+
+namespace crossover::cli {
+namespace {
+
+namespace scheduler = ::crossover::scheduler::v1;
+
+struct Options {
+  std::string dataset;
+  std::string base;
+  std::string task;
+  std::string suffix;
+  std::string file;
+  std::vector<std::string> settings;
+  std::string request_id;
+  int priority = 0;
+  bool preference = false;
+  bool detach = false;
+  bool estimate = false;
+};
+
+absl::StatusOr<scheduler::CreateJobRequest> BuildRequest(Context& context, const Options& options) {
+  scheduler::CreateJobRequest request;
+  request.set_parent(context.Project());
+  request.set_request_id(options.request_id.empty() ? context.RequestId() : options.request_id);
+  request.set_validate_only(options.estimate);
+  scheduler::Job& job = *request.mutable_job();
+  job.set_kind(options.preference ? scheduler::Job::PREFERENCE : scheduler::Job::SFT);
+  job.set_base_model(options.base);
+  job.set_priority(options.priority);
+  scheduler::TrainingSpec& spec = *job.mutable_spec()->mutable_training();
+  if (!options.file.empty()) RETURN_IF_ERROR(ReadSpecFile(options.file, &spec));
+  RETURN_IF_ERROR(ApplyAssignments(options.settings, &spec));
+  if (!options.suffix.empty()) spec.set_suffix(options.suffix);
+  if (!options.task.empty()) {
+    ASSIGN_OR_RETURN(*job.mutable_task(), TaskName(context, options.task));
+  }
+  ASSIGN_OR_RETURN(*job.mutable_dataset_version(), DatasetVersionName(context, options.dataset));
+  return request;
+}
+
+absl::Status Run(Context& context, const Options& options) {
+  ASSIGN_OR_RETURN(const scheduler::CreateJobRequest request, BuildRequest(context, options));
+  auto stub = scheduler::JobService::NewStub(context.Channel());
+  ASSIGN_OR_RETURN(scheduler::Job job, context.Call(stub, &scheduler::JobService::Stub::CreateJob, request, true));
+  if (options.estimate || options.detach) {
+    if (!context.PrintedJson(job)) PrintJob(context, job);
+    return absl::OkStatus();
+  }
+  if (!context.globals.json) {
+    std::string estimate;
+    if (job.estimate().has_seconds()) estimate = ", about " + Length(job.estimate().seconds());
+    context.terminal().err << "job " << IdOf(job.name()) << estimate << "; Ctrl-C detaches\n";
+  }
+  auto ended = FollowJob(context, job);
+  if (HasReason(ended.status(), kInterrupted)) return absl::OkStatus();
+  RETURN_IF_ERROR(ended.status());
+  if (!context.globals.json) {
+    PrintJob(context, *ended);
+    if (!ended->outputs().model_alias().empty()) {
+      context.terminal().out << "\nnext: crossover evaluate SUITE --system adapter=" << ended->outputs().model_alias() << "\n";
+    }
+  }
+  return JobOutcome(*ended);
+}
+
+}  // namespace
+
+void AddTune(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = AddCommand(
+      app, context, "tune", "Train a LoRA adapter on a sealed data set, with live progress",
+      "  crossover tune support-rows --base smollm2-135m-instruct --suffix support\n"
+      "  crossover tune support-rows --base smollm2-135m-instruct --estimate\n"
+      "  crossover tune support-rows@3f2a --base smollm2-135m-instruct --set epochs=1 --set adapter.r=32\n"
+      "Fields of --set and --file are those of TrainingSpec (protos/crossover/scheduler/v1/job.proto).",
+      [&context, options] { return Run(context, *options); });
+  command->add_option("dataset", options->dataset, "DATASET[@VERSION]; without @ the newest sealed version")->required();
+  command->add_option("--base", options->base, "Base model: slug, name or digest")->required();
+  command->add_option("--task", options->task, "Task the adapter is for");
+  command->add_option("--suffix", options->suffix, "Last part of the adapter's name");
+  command->add_option("--file", options->file, "YAML file with training settings")->check(CLI::ExistingFile);
+  command->add_option("--set", options->settings, "FIELD=VALUE of the training settings; may be given again");
+  command->add_option("--priority", options->priority, "-100 to 100, higher is earlier")->check(CLI::Range(-100, 100));
+  command->add_option("--request-id", options->request_id, "UUID that makes a repeat harmless");
+  command->add_flag("--preference", options->preference, "Preference rows (DPO)");
+  command->add_flag("--estimate", options->estimate, "Check and estimate only");
+  command->add_flag("-d,--detach", options->detach, "Do not wait");
+}
+
+}  // namespace crossover::cli
