@@ -1,0 +1,475 @@
+#include "services/shadow_router/edge/chat_handler.h"
+
+#include <array>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/status/absl_view.h"
+#include "common/status/error.h"
+#include "services/shadow_router/domain/hash.h"
+#include "services/shadow_router/edge/openai_error.h"
+#include "services/shadow_router/edge/recorder.h"
+
+namespace crossover::router {
+namespace {
+
+constexpr size_t kMaxErrorBytes = 1 << 20;
+constexpr size_t kMaxRequestIdBytes = 128;
+
+// Of an upstream's answer, what the client may see.
+constexpr std::array<std::string_view, 5> kPassed = {
+    "openai-processing-ms", "retry-after", "retry-after-ms", "x-should-retry", "openai-version"};
+constexpr std::string_view kRateLimitPrefix = "x-ratelimit-";
+
+bool StartsWithoutCase(std::string_view text, std::string_view prefix) {
+  if (text.size() < prefix.size()) return false;
+  for (size_t i = 0; i < prefix.size(); ++i) {
+    if (std::tolower(static_cast<unsigned char>(text[i])) != prefix[i]) return false;
+  }
+  return true;
+}
+
+http::Headers PassedHeaders(const http::Headers& from) {
+  http::Headers to;
+  for (std::string_view name : kPassed) {
+    if (const auto value = from.Get(name)) to.Set(name, std::string(*value));
+  }
+  for (const auto& [name, value] : from) {
+    if (StartsWithoutCase(name, kRateLimitPrefix)) to.Add(name, value);
+  }
+  return to;
+}
+
+bool IsPrintable(std::string_view text) {
+  for (unsigned char c : text) {
+    if (c < 0x21 || c > 0x7e) return false;
+  }
+  return true;
+}
+
+// 32 hex digits of a valid traceparent, or empty. https://www.w3.org/TR/trace-context/
+std::string TraceIdOf(std::string_view traceparent) {
+  if (traceparent.size() < 55 || traceparent[2] != '-' || traceparent[35] != '-') return "";
+  const std::string_view id = traceparent.substr(3, 32);
+  const bool hex = id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  const bool zero = id.find_first_not_of('0') == std::string_view::npos;
+  return hex && !zero ? std::string(id) : "";
+}
+
+bool IsStream(const http::Headers& headers) {
+  const auto type = headers.Get("content-type");
+  return type && StartsWithoutCase(*type, "text/event-stream");
+}
+
+// The chunk that only carries the usage: `choices` empty, `usage` an object.
+bool IsUsageChunk(std::string_view data, Usage& usage) {
+  if (data.find("\"usage\"") == std::string_view::npos) return false;
+  const nlohmann::json chunk = nlohmann::json::parse(data, nullptr, /*allow_exceptions=*/false);
+  if (!chunk.is_object()) return false;
+  const auto numbers = chunk.find("usage");
+  if (numbers == chunk.end() || !numbers->is_object()) return false;
+  const auto count = [&](const char* key) {
+    const auto it = numbers->find(key);
+    return it != numbers->end() && it->is_number_integer() ? it->get<int64_t>() : 0;
+  };
+  usage = {
+      .input = count("prompt_tokens"), .cached_input = 0, .output = count("completion_tokens")};
+  const auto choices = chunk.find("choices");
+  return choices != chunk.end() && choices->is_array() && choices->empty();
+}
+
+bool IsSuccess(int status) { return status >= 200 && status < 300; }
+
+// Whether another variant might do better: trouble of the upstream, not of the request.
+bool WorthAFallback(CallStatus status, int http_status) {
+  if (status == CallStatus::kConnectFailed || status == CallStatus::kTimeout ||
+      status == CallStatus::kBroken)
+    return true;
+  return status == CallStatus::kHttpError &&
+         (http_status >= 500 || http_status == 429 || http_status == 401 || http_status == 403 ||
+          http_status == 404);
+}
+
+}  // namespace
+
+struct ChatHandler::Attempt {
+  const ResolvedVariant* variant = nullptr;
+  CallStatus status = CallStatus::kOk;
+  int http_status = 0;
+  std::string error;
+  std::string error_body;  // Of an HTTP error, as the upstream sent it.
+  http::Headers headers;
+  std::unique_ptr<http::AsyncStream> stream;
+  absl::Duration began = absl::ZeroDuration();
+};
+
+struct ChatHandler::Call {
+  // A server that stops may end the coroutine anywhere: what was booked as in flight is booked out
+  // all the same.
+  ~Call() {
+    if (booking) books.Dropped(*booking, DropReason::kCancelled);
+  }
+
+  Books& books;
+  std::string id;          // Inference id.
+  std::string request_id;  // What the client called it, else the id.
+  std::string trace_id;
+  absl::Duration started;
+  absl::Time time;
+  std::shared_ptr<const ResolvedRoute> route;
+  ChatRequest request;
+  RequestKey key;
+  Assignment assignment;
+  std::optional<LedgerKey>
+      booking;  // Set while a sampled request has not been handed to the mirror.
+  std::vector<const ResolvedVariant*> order;
+  std::vector<std::string> failures;  // "variant 'x': why" of the attempts that did not answer.
+  http::CancelToken cancel;
+  std::optional<CallStatus> first_status;  // How the assigned variant fared.
+  const ResolvedVariant* served = nullptr;
+  int code = 0;
+  Answer answer;
+  absl::Duration upstream_time = absl::ZeroDuration();
+
+  bool Compared() const { return !route->plan.experiment.empty(); }
+};
+
+absl::StatusOr<std::shared_ptr<const ResolvedRoute>> ChatHandler::FindRoute(
+    const std::string& model) const {
+  const auto table = deps_.table.Get();
+  std::shared_ptr<const ResolvedRoute> route = table->Find(model);
+  if (route == nullptr) {
+    const std::vector<std::string> names = table->Names();
+    const std::string known = names.empty()
+                                  ? "there are none yet"
+                                  : absl::StrCat("there are: ", absl::StrJoin(names, ", "));
+    return Error(absl::StatusCode::kNotFound,
+                 absl::StrCat("there is no route '", model, "'; ", known),
+                 {.reason = "ROUTE_NOT_FOUND",
+                  .metadata = {{"known", absl::StrJoin(names, ",")}},
+                  .violations = {{"model", "must be the name of a route"}}});
+  }
+  if (!route->status.ok()) {
+    return Error(absl::StatusCode::kUnavailable, "UPSTREAMS_FAILED",
+                 absl::StrCat("route '", model, "' cannot be served: ", route->status.message()));
+  }
+  return route;
+}
+
+http::Task<void> ChatHandler::Handle(http::AsyncExchange& exchange) {
+  http::Request& incoming = exchange.request();
+  Call call{.books = deps_.books,
+            .id = deps_.ids.NextId(),
+            .started = deps_.clock.SteadyNow(),
+            .time = deps_.clock.Now()};
+  const auto wanted = incoming.headers.Get("x-request-id");
+  call.request_id = wanted && wanted->size() <= kMaxRequestIdBytes && IsPrintable(*wanted)
+                        ? std::string(*wanted)
+                        : call.id;
+  call.trace_id = TraceIdOf(incoming.headers.Get("traceparent").value_or(""));
+  if (call.trace_id.empty()) call.trace_id = deps_.random.Hex(16);
+
+  absl::Status refused;
+  if (auto request = ParseChatRequest(std::move(incoming.body)); request.ok()) {
+    call.request = *std::move(request);
+    if (auto route = FindRoute(call.request.model); route.ok()) {
+      call.route = *std::move(route);
+    } else {
+      refused = route.status();
+    }
+  } else {
+    refused = request.status();
+  }
+  if (!refused.ok()) {
+    http::Response response = OpenAiError(refused);
+    response.headers.Set("x-request-id", call.request_id);
+    deps_.metrics.Request("unknown", "", response.status);
+    (void)co_await exchange.Respond(
+        std::move(response));  // A client that has gone needs no answer.
+    co_return;
+  }
+  if (const auto conversation = incoming.headers.Get("x-conversation-id");
+      conversation && call.request.conversation.empty()) {
+    call.request.conversation = std::string(*conversation);
+  }
+  if (const auto label = incoming.headers.Get("x-crossover-label"); label && !call.request.label) {
+    call.request.label = std::string(*label);
+  }
+  call.key = {
+      .user = call.request.user, .conversation = call.request.conversation, .request_id = call.id};
+  exchange.OnDisconnect([cancel = call.cancel]() mutable { cancel.Cancel(); });
+  co_await Serve(exchange, call);
+  Conclude(call);
+}
+
+http::Task<void> ChatHandler::Serve(http::AsyncExchange& exchange, Call& call) {
+  const ResolvedRoute& route = *call.route;
+  const TrafficPlan& plan = route.plan;
+  call.assignment = Assign(route.route, plan, call.key);
+  if (call.assignment.sampled) {
+    call.booking = deps_.books.Sampled(plan.experiment, plan.comparison);
+  } else if (call.Compared()) {
+    deps_.books.Eligible(plan.experiment, plan.comparison);
+  }
+  const auto add = [&](const std::string& name) {
+    const ResolvedVariant* variant = route.Find(name);
+    if (variant != nullptr &&
+        std::find(call.order.begin(), call.order.end(), variant) == call.order.end()) {
+      call.order.push_back(variant);
+    }
+  };
+  add(call.assignment.variant);
+  if (call.assignment.canary) add(plan.reference);
+  for (const std::string& name : route.route.fallbacks) add(name);
+
+  Attempt attempt = co_await FirstAnswer(call);
+  if (attempt.stream == nullptr) {
+    co_await RespondFailure(exchange, call, attempt);
+    co_return;
+  }
+  call.served = attempt.variant;
+  if (IsStream(attempt.headers)) {
+    co_await RelayStream(exchange, call, attempt);
+  } else {
+    co_await RelayBody(exchange, call, attempt);
+  }
+  call.upstream_time = deps_.clock.SteadyNow() - attempt.began;
+  call.answer.latency = call.upstream_time;
+  deps_.upstream.Report(attempt.variant->target, call.answer.status, call.answer.http_status);
+  deps_.metrics.UpstreamCall(attempt.variant->target.name, call.upstream_time);
+}
+
+http::Task<ChatHandler::Attempt> ChatHandler::FirstAnswer(Call& call) {
+  Attempt attempt;
+  for (size_t i = 0; i < call.order.size(); ++i) {
+    attempt = co_await TryVariant(call, *call.order[i]);
+    if (i == 0) call.first_status = attempt.status;
+    if (attempt.stream != nullptr || !WorthAFallback(attempt.status, attempt.http_status)) break;
+    call.failures.push_back(absl::StrCat("variant '", call.order[i]->name, "': ", attempt.error));
+  }
+  co_return attempt;
+}
+
+http::Task<ChatHandler::Attempt> ChatHandler::TryVariant(Call& call,
+                                                         const ResolvedVariant& variant) {
+  Attempt attempt{.variant = &variant};
+  absl::StatusOr<std::string> body = BodyFor(variant, call.request, Purpose::kServe);
+  if (!body.ok()) {
+    attempt.status = CallStatus::kHttpError;
+    attempt.http_status = 400;
+    attempt.error = std::string(ToStd(body.status().message()));
+    attempt.error_body = OpenAiErrorBody(attempt.error, "invalid_request_error", "messages",
+                                         "prompt_not_renderable");
+    co_return attempt;
+  }
+  AsyncCall upstream_call{
+      .target = &variant.target, .body = *std::move(body), .stream = call.request.stream};
+  upstream_call.headers.Set("Accept",
+                            call.request.stream ? "text/event-stream" : "application/json");
+  upstream_call.headers.Set("x-request-id", call.request_id);
+  upstream_call.headers.Set("traceparent", absl::StrCat("00-", call.trace_id, "-",
+                                                        ShortHash(call.id + variant.name), "-01"));
+  Opened opened = co_await deps_.upstream.Open(std::move(upstream_call), call.cancel);
+  attempt.began = opened.began;
+  if (opened.stream == nullptr) {
+    attempt.status = opened.status;
+    attempt.error = std::move(opened.error);
+    co_return attempt;
+  }
+  attempt.http_status = opened.stream->status();
+  attempt.headers = opened.stream->headers();
+  call.answer.ttft = deps_.clock.SteadyNow() - opened.began;
+  if (IsSuccess(attempt.http_status)) {
+    attempt.stream = std::move(opened.stream);
+    co_return attempt;
+  }
+  attempt.status = CallStatus::kHttpError;
+  attempt.error =
+      absl::StrCat("upstream '", variant.target.name, "' answered HTTP ", attempt.http_status);
+  if (auto text = co_await ReadAll(*opened.stream, kMaxErrorBytes); text.ok())
+    attempt.error_body = *std::move(text);
+  deps_.upstream.Report(variant.target, attempt.status, attempt.http_status);
+  co_return attempt;
+}
+
+http::Task<void> ChatHandler::RelayBody(http::AsyncExchange& exchange, Call& call,
+                                        Attempt& attempt) {
+  absl::StatusOr<std::string> body = co_await ReadAll(*attempt.stream, options_.max_answer_bytes);
+  if (!body.ok()) {
+    // Nothing has been sent: the client still gets a proper error.
+    call.answer.status = CallStatusOf(body.status());
+    if (call.answer.status == CallStatus::kConnectFailed) call.answer.status = CallStatus::kBroken;
+    attempt.status = call.answer.status;
+    attempt.error =
+        absl::StrCat("upstream '", attempt.variant->target.name, "': ", body.status().message());
+    co_await RespondFailure(exchange, call, attempt);
+    co_return;
+  }
+  const absl::Duration ttft = call.answer.ttft;
+  if (absl::StatusOr<Answer> answer = ParseCompletion(*body); answer.ok()) {
+    call.answer = *std::move(answer);
+    if (call.Compared() && body->size() > options_.max_tee_bytes)
+      call.answer.status = CallStatus::kTooLarge;
+  } else {
+    call.answer.status = CallStatus::kBroken;
+    call.answer.error = std::string(ToStd(answer.status().message()));
+  }
+  call.answer.ttft = ttft;
+  call.answer.http_status = attempt.http_status;
+  http::Response response{.status = attempt.http_status,
+                          .headers = PassedHeaders(attempt.headers),
+                          .body = *std::move(body)};
+  response.headers.Set(
+      "Content-Type",
+      std::string(attempt.headers.Get("content-type").value_or("application/json")));
+  response.headers.Set("x-request-id", call.request_id);
+  response.headers.Set("x-crossover-inference-id", call.id);
+  call.code = attempt.http_status;
+  if (!(co_await exchange.Respond(std::move(response))).ok())
+    call.answer.status = CallStatus::kCancelled;
+}
+
+http::Task<void> ChatHandler::RelayStream(http::AsyncExchange& exchange, Call& call,
+                                          Attempt& attempt) {
+  http::Headers headers = PassedHeaders(attempt.headers);
+  headers.Set("Content-Type", "text/event-stream; charset=utf-8");
+  headers.Set("Cache-Control", "no-cache");
+  headers.Set("x-request-id", call.request_id);
+  headers.Set("x-crossover-inference-id", call.id);
+  call.code = attempt.http_status;
+  const absl::Duration head_time = call.answer.ttft;
+  const bool strip_usage = call.request.stream && !call.request.include_usage;
+  const bool assemble = call.Compared() || call.request.store;
+  AnswerAssembler assembler(options_.max_tee_bytes);
+  SseParser parser;
+  Usage usage;
+  bool gone = !(co_await exchange.Start(attempt.http_status, std::move(headers))).ok();
+  absl::Status broken;
+  absl::Duration first = absl::ZeroDuration();
+  while (!gone) {
+    absl::StatusOr<std::string> piece = co_await attempt.stream->Read();
+    if (!piece.ok()) {
+      broken = piece.status();
+      break;
+    }
+    if (first == absl::ZeroDuration()) first = deps_.clock.SteadyNow() - attempt.began;
+    if (piece->empty()) break;
+    if (assemble) assembler.Feed(*piece);
+    std::string out;
+    if (strip_usage) {
+      parser.Feed(*piece, [&](std::string_view data, std::string_view raw) {
+        if (!IsUsageChunk(data, usage)) out.append(raw);
+      });
+    } else {
+      out = *std::move(piece);
+    }
+    if (!out.empty()) gone = !(co_await exchange.Write(std::move(out))).ok();
+  }
+  if (!gone && !parser.rest().empty())
+    gone = !(co_await exchange.Write(std::string(parser.rest()))).ok();
+  if (assemble) call.answer = assembler.Finish();
+  if (!assemble) call.answer.usage = usage;
+  call.answer.http_status = attempt.http_status;
+  call.answer.ttft = first == absl::ZeroDuration() ? head_time : first;
+  if (gone || call.cancel.cancelled()) {
+    attempt.stream->Cancel();
+    call.answer.status = CallStatus::kCancelled;
+    co_return;
+  }
+  if (!broken.ok()) {
+    call.answer.status =
+        CallStatusOf(broken) == CallStatus::kTimeout ? CallStatus::kTimeout : CallStatus::kBroken;
+    // Status and model can't change any more: the error is an event, then the stream ends.
+    const std::string what = absl::StrCat("the upstream's stream broke off: ", broken.message());
+    (void)co_await exchange.Write(absl::StrCat(
+        "data: ", OpenAiErrorBody(what, "server_error", "", "upstream_stream_broken"), "\n\n"));
+  }
+  (void)co_await exchange.Finish();
+}
+
+http::Task<void> ChatHandler::RespondFailure(http::AsyncExchange& exchange, Call& call,
+                                             const Attempt& attempt) {
+  call.answer.status =
+      attempt.status == CallStatus::kOk ? CallStatus::kConnectFailed : attempt.status;
+  call.answer.http_status = attempt.http_status;
+  if (attempt.status == CallStatus::kCancelled) co_return;  // Nobody is listening.
+  http::Response response;
+  const bool credentials = attempt.http_status == 401 || attempt.http_status == 403;
+  if (attempt.status == CallStatus::kHttpError && !credentials) {
+    // The upstream's own words, as its clients know them.
+    response = {.status = attempt.http_status,
+                .headers = PassedHeaders(attempt.headers),
+                .body = attempt.error_body};
+    response.headers.Set("Content-Type", "application/json");
+    if (response.body.empty())
+      response.body = OpenAiErrorBody(attempt.error, "server_error", "", "upstream_error");
+  } else if (attempt.status == CallStatus::kTimeout) {
+    response =
+        OpenAiError(Error(absl::StatusCode::kDeadlineExceeded, "UPSTREAM_TIMEOUT", attempt.error));
+  } else {
+    const std::string why =
+        call.failures.empty() ? attempt.error : absl::StrJoin(call.failures, "; ");
+    response = OpenAiError(
+        Error(absl::StatusCode::kUnavailable, "UPSTREAMS_FAILED",
+              absl::StrCat("route '", call.request.model, "' could not be answered: ", why)));
+  }
+  response.headers.Set("x-request-id", call.request_id);
+  call.code = response.status;
+  (void)co_await exchange.Respond(std::move(response));
+}
+
+void ChatHandler::Conclude(Call& call) {
+  const ResolvedRoute& route = *call.route;
+  const TrafficPlan& plan = route.plan;
+  const std::string slug = LastSegment(route.route.name);
+  const std::string variant = call.served != nullptr ? call.served->name : call.assignment.variant;
+  constexpr int kClientClosedRequest = 499;
+  const bool cancelled = call.answer.status == CallStatus::kCancelled;
+  deps_.metrics.Request(slug, variant, cancelled ? kClientClosedRequest : call.code);
+  if (!cancelled) {
+    deps_.metrics.Overhead(deps_.clock.SteadyNow() - call.started - call.upstream_time);
+  }
+  if (call.served != nullptr) {
+    deps_.metrics.Cost(slug, variant, CostUsd(call.served->target.prices, call.answer.usage));
+  }
+  const bool from_fallback = variant != call.assignment.variant;
+
+  if (call.Compared() && plan.canary_weight > 0 && !cancelled) {
+    std::vector<BadEvent> events;
+    const CallStatus own = from_fallback ? *call.first_status : call.answer.status;
+    const bool refused = own == CallStatus::kHttpError &&
+                         !WorthAFallback(own, call.answer.http_status) && !from_fallback;
+    if (own == CallStatus::kTimeout) {
+      events.push_back(BadEvent::kTimeout);
+    } else if (own != CallStatus::kOk && own != CallStatus::kTooLarge && !refused) {
+      events.push_back(BadEvent::kError);
+    } else if (own == CallStatus::kOk && route.validator &&
+               !route.validator->Check(call.answer.content).ok()) {
+      events.push_back(BadEvent::kInvalidFormat);
+    }
+    deps_.books.Served({plan.experiment, plan.comparison, plan.canary_weight},
+                       call.assignment.canary, events);
+  }
+  if (call.request.store && call.served != nullptr && call.answer.status == CallStatus::kOk) {
+    auto recording = MakeRecording(route, variant, call.request, call.answer, call.id, call.time,
+                                   deps_.redactor);
+    if (recording) deps_.books.Record(*std::move(recording));
+  }
+  if (!call.booking) return;
+  deps_.mirror.Offer({.key = *std::exchange(call.booking, std::nullopt),
+                      .route = call.route,
+                      .assignment = call.assignment,
+                      .request = std::move(call.request),
+                      .served = std::move(call.answer),
+                      .served_variant = variant,
+                      .from_fallback = from_fallback,
+                      .request_id = call.id,
+                      .trace_id = call.trace_id,
+                      .cluster = ShortHash(ClusterKey(call.key)),
+                      .time = call.time});
+}
+
+}  // namespace crossover::router

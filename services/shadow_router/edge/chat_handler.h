@@ -1,0 +1,69 @@
+// POST /v1/chat/completions: assign, call, answer, and afterwards book and mirror.
+//
+// A coroutine on the connection's thread. Nothing here waits for anything but the client and the
+// model that answers it: books are a lock, the mirror's queue is a lock, storage is somebody else's
+// thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/http/async.h"
+#include "common/id/random.h"
+#include "common/id/uuid7.h"
+#include "common/time/clock.h"
+#include "services/shadow_router/domain/books.h"
+#include "services/shadow_router/domain/mirror.h"
+#include "services/shadow_router/domain/redactor.h"
+#include "services/shadow_router/domain/routing_table.h"
+#include "services/shadow_router/edge/router_metrics.h"
+#include "services/shadow_router/upstream/async_upstream.h"
+
+namespace crossover::router {
+
+struct ChatHandlerOptions {
+  size_t max_answer_bytes = 64 << 20;  // Of a served answer that is not streamed.
+  size_t max_tee_bytes =
+      4 << 20;  // Of a served answer that is also compared; above, it is not mirrored (too_large).
+};
+
+// Thread-safe. Borrows everything.
+class ChatHandler {
+ public:
+  struct Deps {
+    RoutingTableHolder& table;
+    AsyncUpstream& upstream;
+    Books& books;
+    Mirror& mirror;
+    const Redactor& redactor;
+    RouterMetrics& metrics;
+    UuidGenerator& ids;
+    RandomSource& random;
+    Clock& clock;
+  };
+  ChatHandler(ChatHandlerOptions options, Deps deps) : options_(options), deps_(deps) {}
+
+  http::Task<void> Handle(http::AsyncExchange& exchange);
+
+ private:
+  struct Call;     // One request on its way; chat_handler.cc.
+  struct Attempt;  // What a variant said.
+
+  absl::StatusOr<std::shared_ptr<const ResolvedRoute>> FindRoute(const std::string& model) const;
+  http::Task<void> Serve(http::AsyncExchange& exchange, Call& call);
+  // Tries the variants in order until one answers with something that a fallback could not better.
+  http::Task<Attempt> FirstAnswer(Call& call);
+  http::Task<Attempt> TryVariant(Call& call, const ResolvedVariant& variant);
+  http::Task<void> RelayBody(http::AsyncExchange& exchange, Call& call, Attempt& attempt);
+  http::Task<void> RelayStream(http::AsyncExchange& exchange, Call& call, Attempt& attempt);
+  http::Task<void> RespondFailure(http::AsyncExchange& exchange, Call& call,
+                                  const Attempt& attempt);
+  void Conclude(Call& call);
+
+  const ChatHandlerOptions options_;
+  Deps deps_;
+};
+
+}  // namespace crossover::router

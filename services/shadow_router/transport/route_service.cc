@@ -1,0 +1,121 @@
+#include "services/shadow_router/transport/route_service.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/list/page.h"
+#include "common/list/resource_name.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "services/shadow_router/transport/convert.h"
+#include "services/shadow_router/transport/masks.h"
+
+namespace crossover::router {
+namespace {
+
+// Output-only fields and the name never come from a client.
+const std::set<std::string>& Changeable() {
+  static const auto* const fields = new std::set<std::string>{
+      "labels", "task", "mode",      "variants", "primary",    "fallbacks",
+      "hybrid", "sla",  "sticky_by", "salt",     "shadow_salt"};
+  return *fields;
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* RouteService::CreateRoute(grpc::CallbackServerContext* context,
+                                                    const v1::CreateRouteRequest* request,
+                                                    v1::Route* response) {
+  return handler_.Unary(context, "CreateRoute", [=, this](const rpc::Call&) -> absl::Status {
+    RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+    RETURN_IF_ERROR(list::CheckSlug(request->route_id(), "route_id"));
+    ASSIGN_OR_RETURN(Route route, FromProto(request->route()));
+    route.name = absl::StrCat(request->parent(), "/routes/", request->route_id());
+    // A salt that nobody chose follows the name: a repeated request makes the same route.
+    if (route.salt.empty()) route.salt = absl::StrCat(route.name, "/canary");
+    if (route.shadow_salt.empty()) route.shadow_salt = absl::StrCat(route.name, "/shadow");
+    RETURN_IF_ERROR(Validate(route));
+    if (request->validate_only()) {
+      *response = ToProto(route);
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(const Route made,
+                     store_.CreateRoute(route, request->request_id(), clock_.Now()));
+    RETURN_IF_ERROR(control_.Reload(/*force=*/true));
+    *response = ToProto(made);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* RouteService::GetRoute(grpc::CallbackServerContext* context,
+                                                 const v1::GetRouteRequest* request,
+                                                 v1::Route* response) {
+  return handler_.Unary(context, "GetRoute", [=, this](const rpc::Call&) -> absl::Status {
+    RETURN_IF_ERROR(list::ParseName(request->name(), "projects/*/routes/*").status());
+    ASSIGN_OR_RETURN(const Route route, store_.GetRoute(request->name()));
+    *response = ToProto(route);
+    if (!route.experiment.empty()) {
+      ASSIGN_OR_RETURN(const Experiment experiment, store_.GetExperiment(route.experiment));
+      response->set_candidate_weight(ToProto(experiment).weight());
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* RouteService::ListRoutes(grpc::CallbackServerContext* context,
+                                                   const v1::ListRoutesRequest* request,
+                                                   v1::ListRoutesResponse* response) {
+  return handler_.Unary(context, "ListRoutes", [=, this](const rpc::Call&) -> absl::Status {
+    RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+    const std::string query = absl::StrCat("routes ", request->parent(), " ", request->filter());
+    ASSIGN_OR_RETURN(const int size, list::PageSize(request->page_size()));
+    ASSIGN_OR_RETURN(const std::string after, list::ParsePageToken(request->page_token(), query));
+    ASSIGN_OR_RETURN(const auto listed,
+                     store_.ListRoutes(request->parent(), {.size = size, .token = after}));
+    for (const Route& route : listed.items) *response->add_routes() = ToProto(route);
+    if (!listed.next_token.empty())
+      response->set_next_page_token(list::MakePageToken(listed.next_token, query));
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* RouteService::UpdateRoute(grpc::CallbackServerContext* context,
+                                                    const v1::UpdateRouteRequest* request,
+                                                    v1::Route* response) {
+  return handler_.Unary(context, "UpdateRoute", [=, this](const rpc::Call&) -> absl::Status {
+    ASSIGN_OR_RETURN(const Route stored, store_.GetRoute(request->route().name()));
+    v1::Route merged = ToProto(stored);
+    RETURN_IF_ERROR(ApplyMask(request->route(), request->update_mask(), Changeable(), merged));
+    ASSIGN_OR_RETURN(Route route, FromProto(merged));
+    route.name = stored.name;
+    route.etag = request->route().etag().empty() ? stored.etag : request->route().etag();
+    if (!stored.experiment.empty() && route.primary != stored.primary) {
+      return Error(absl::StatusCode::kFailedPrecondition,
+                   absl::StrCat(stored.experiment,
+                                " moves this route's primary; roll it back or abort it first"),
+                   {.reason = "EXPERIMENT_ACTIVE",
+                    .metadata = {{"experiment", stored.experiment}},
+                    .violations = {}});
+    }
+    RETURN_IF_ERROR(Validate(route));
+    ASSIGN_OR_RETURN(const Route updated, store_.UpdateRoute(route, clock_.Now()));
+    RETURN_IF_ERROR(control_.Reload(/*force=*/true));
+    *response = ToProto(updated);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* RouteService::DeleteRoute(grpc::CallbackServerContext* context,
+                                                    const v1::DeleteRouteRequest* request,
+                                                    google::protobuf::Empty*) {
+  return handler_.Unary(context, "DeleteRoute", [=, this](const rpc::Call&) -> absl::Status {
+    RETURN_IF_ERROR(list::ParseName(request->name(), "projects/*/routes/*").status());
+    ASSIGN_OR_RETURN(const Route stored, store_.GetRoute(request->name()));
+    if (!request->etag().empty() && request->etag() != stored.etag) {
+      return Error(absl::StatusCode::kAborted, "ETAG_MISMATCH",
+                   absl::StrCat(stored.name, " has changed since it was read"));
+    }
+    RETURN_IF_ERROR(store_.DeleteRoute(request->name()));
+    return control_.Reload(/*force=*/true);
+  });
+}
+
+}  // namespace crossover::router

@@ -1,0 +1,265 @@
+// The gRPC services over the fake store, through a real server.
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "common/id/random.h"
+#include "common/log/fake_logger.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/error_mapper.h"
+#include "common/testing/matchers.h"
+#include "common/testing/temp_dir.h"
+#include "common/time/fake_clock.h"
+#include "services/shadow_router/domain/fake_store.h"
+#include "services/shadow_router/transport/experiment_service.h"
+#include "services/shadow_router/transport/route_service.h"
+#include "services/shadow_router/transport/traffic_service.h"
+
+namespace crossover::router {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ServicesTest : public ::testing::Test {
+ protected:
+  ServicesTest() {
+    catalog_.Put("projects/default/upstreams/u",
+                 UpstreamInfo{.name = "u", .base_url = "http://u/v1"});
+    auto journal = Journal::Open((folder_ / "journal").string(), 1 << 20);
+    EXPECT_OK(journal);
+    journal_ = *std::move(journal);
+    flusher_ = std::make_unique<Flusher>(books_, store_, *journal_, logger_);
+    control_.SetObserver([this](const Report& report) { watchers_.Notify(report); });
+    traffic_service_ = std::make_unique<TrafficService>(store_, *flusher_, ids_, clock_, handler_);
+    grpc::ServerBuilder builder;
+    builder.RegisterService(&route_service_);
+    builder.RegisterService(&experiment_service_);
+    builder.RegisterService(traffic_service_.get());
+    server_ = builder.BuildAndStart();
+    const auto channel = server_->InProcessChannel({});
+    routes_ = v1::RouteService::NewStub(channel);
+    experiments_ = v1::ExperimentService::NewStub(channel);
+    traffic_ = v1::TrafficService::NewStub(channel);
+  }
+  ~ServicesTest() override {
+    watchers_.Close();
+    server_->Shutdown();
+  }
+
+  // OK or the status that came over the wire.
+  template <typename Stub, typename Request, typename Response>
+  absl::Status Call(Stub& stub,
+                    grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                    const Request& request, Response* response) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    return rpc::FromGrpc((stub.*method)(&context, request, response));
+  }
+
+  v1::CreateRouteRequest RouteRequest() {
+    v1::CreateRouteRequest request;
+    request.set_parent("projects/default");
+    request.set_route_id("sorter");
+    request.mutable_route()->set_primary("old");
+    for (const char* name : {"old", "new"}) {
+      auto* upstream = (*request.mutable_route()->mutable_variants())[name].mutable_upstream();
+      upstream->set_upstream("projects/default/upstreams/u");
+      upstream->set_model(name);
+    }
+    return request;
+  }
+  v1::Experiment MakeExperiment() {
+    v1::Route route;
+    EXPECT_OK(Call(*routes_, &v1::RouteService::Stub::CreateRoute, RouteRequest(), &route));
+    v1::CreateExperimentRequest request;
+    request.set_parent("projects/default");
+    request.mutable_experiment()->set_route(route.name());
+    request.mutable_experiment()->set_candidate("new");
+    request.mutable_experiment()->mutable_shadow()->mutable_duration()->set_seconds(60);
+    request.set_request_id("x");
+    v1::Experiment made;
+    EXPECT_OK(Call(*experiments_, &v1::ExperimentService::Stub::CreateExperiment, request, &made));
+    return made;
+  }
+
+  FakeClock clock_;
+  FakeLogger logger_;
+  testing::TempDir folder_;
+  FakeRouterStore store_;
+  FakeCatalog catalog_;
+  RoutingTableHolder table_;
+  ExperimentControl control_{{store_, catalog_, clock_, logger_, table_, {}}};
+  Books books_{"i", "1", clock_};
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<Flusher> flusher_;
+  UuidGenerator ids_{clock_, SystemRandom()};
+  metrics::Registry registry_{"router"};
+  rpc::Handler handler_{{.service = "crossover.router.v1.Test"}, SystemClock(), logger_, registry_};
+  ExperimentWatchers watchers_;
+  RouteService route_service_{store_, control_, clock_, handler_};
+  ExperimentService experiment_service_{{store_, control_, watchers_, ids_, clock_, handler_}};
+  std::unique_ptr<TrafficService> traffic_service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<v1::RouteService::Stub> routes_;
+  std::unique_ptr<v1::ExperimentService::Stub> experiments_;
+  std::unique_ptr<v1::TrafficService::Stub> traffic_;
+};
+
+TEST_F(ServicesTest, ARouteIsServedAsSoonAsItIsCreatedAndABadOneSaysWhy) {
+  v1::CreateRouteRequest request = RouteRequest();
+  v1::Route route;
+  request.set_validate_only(true);
+  ASSERT_OK(Call(*routes_, &v1::RouteService::Stub::CreateRoute, request, &route));
+  EXPECT_EQ(table_.Get()->Find("sorter"), nullptr);
+  request.set_validate_only(false);
+  ASSERT_OK(Call(*routes_, &v1::RouteService::Stub::CreateRoute, request, &route));
+  EXPECT_EQ(route.name(), "projects/default/routes/sorter");
+  EXPECT_NE(table_.Get()->Find("sorter"), nullptr);
+  EXPECT_THAT(Call(*routes_, &v1::RouteService::Stub::CreateRoute, request, &route),
+              HasReasonThat("RESOURCE_EXISTS"));
+  request.set_route_id("Bad Name");
+  EXPECT_THAT(Call(*routes_, &v1::RouteService::Stub::CreateRoute, request, &route),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  request.set_route_id("other");
+  request.mutable_route()->set_primary("none");
+  EXPECT_THAT(Call(*routes_, &v1::RouteService::Stub::CreateRoute, request, &route),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("primary")));
+}
+
+TEST_F(ServicesTest, AnExperimentGoesByItsVerbsAndShowsWhatWasLowered) {
+  const v1::Experiment made = MakeExperiment();
+  EXPECT_EQ(made.state(), v1::Experiment::DRAFT);
+  ASSERT_EQ(made.overrides_size(), 1);
+  EXPECT_THAT(made.overrides(0), HasSubstr("shadow_duration = 1m"));
+  v1::Experiment now;
+  v1::StartExperimentRequest start;
+  start.set_name(made.name());
+  EXPECT_THAT(Call(*experiments_, &v1::ExperimentService::Stub::StartExperiment, start, &now),
+              HasReasonThat("CANDIDATE_NOT_EVALUATED"));
+  start.set_override_reason("a test");
+  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::StartExperiment, start, &now));
+  EXPECT_EQ(now.state(), v1::Experiment::CALIBRATING);
+  EXPECT_THAT(Call(*experiments_, &v1::ExperimentService::Stub::StartExperiment, start, &now),
+              HasReasonThat("STATE_INVALID"));
+
+  v1::ExplainExperimentRequest explain;
+  explain.set_name(made.name());
+  v1::ExplainExperimentResponse explained;
+  ASSERT_OK(
+      Call(*experiments_, &v1::ExperimentService::Stub::ExplainExperiment, explain, &explained));
+  EXPECT_THAT(explained.summary(), HasSubstr("CALIBRATING"));
+  EXPECT_GT(explained.conditions_size(), 0);
+  EXPECT_EQ(explained.transitions_size(), 1);
+
+  v1::RollbackExperimentRequest rollback;
+  rollback.set_name(made.name());
+  EXPECT_THAT(Call(*experiments_, &v1::ExperimentService::Stub::RollbackExperiment, rollback, &now),
+              HasReasonThat("FIELD_REQUIRED"));
+  rollback.set_reason("enough");
+  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::RollbackExperiment, rollback, &now));
+  EXPECT_EQ(now.state(), v1::Experiment::ROLLED_BACK);
+}
+
+TEST_F(ServicesTest, AfterTheStartOnlyBudgetsShareAndLabelsChange) {
+  const v1::Experiment made = MakeExperiment();
+  v1::UpdateExperimentRequest update;
+  update.mutable_experiment()->set_name(made.name());
+  update.mutable_experiment()->set_margin(0.05);
+  v1::Experiment now;
+  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::UpdateExperiment, update, &now));
+  EXPECT_EQ(now.margin(), 0.05);
+  v1::StartExperimentRequest start;
+  start.set_name(made.name());
+  start.set_override_reason("a test");
+  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::StartExperiment, start, &now));
+  EXPECT_THAT(Call(*experiments_, &v1::ExperimentService::Stub::UpdateExperiment, update, &now),
+              HasReasonThat("UPDATE_MASK_INVALID"));
+  update.mutable_experiment()->clear_margin();
+  update.mutable_experiment()->set_shadow_share(0.25);
+  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::UpdateExperiment, update, &now));
+  EXPECT_EQ(table_.Get()->Find("sorter")->plan.shadow_share, 2'500);
+}
+
+TEST_F(ServicesTest, AWatcherSeesEveryMoveAndTheEnd) {
+  const v1::Experiment made = MakeExperiment();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  v1::WatchExperimentRequest request;
+  request.set_name(made.name());
+  const auto reader = experiments_->WatchExperiment(&context, request);
+  v1::WatchExperimentResponse message;
+  ASSERT_TRUE(reader->Read(&message));
+  EXPECT_EQ(message.snapshot().state(), v1::Experiment::DRAFT);
+  v1::AbortExperimentRequest abort;
+  abort.set_name(made.name());
+  v1::Experiment now;
+  // The first message has come; the stream is registered a moment after it. A snapshot that is
+  // missed is the end itself, and the next watcher would see it at once; here the verbs wait for
+  // the registration.
+  while (control_.Explain(made.name())->experiment.state == ExperimentState::kDraft &&
+         watchers_.size() == 0)
+    std::this_thread::yield();
+  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::AbortExperiment, abort, &now));
+  ASSERT_TRUE(reader->Read(&message));
+  EXPECT_EQ(message.snapshot().state(), v1::Experiment::ABORTED);
+  EXPECT_FALSE(reader->Read(&message));
+  EXPECT_TRUE(reader->Finish().ok());
+}
+
+TEST_F(ServicesTest, TheLedgerIsSummedAndPairsAreListed) {
+  const v1::Experiment made = MakeExperiment();
+  const LedgerKey key = books_.Sampled(made.name(), 0);
+  Pair pair{.id = ids_.NextId(), .experiment = made.name()};
+  pair.comparisons = {{.comparator = "exact", .equal = true}};
+  const std::string id = pair.id;
+  books_.Paired(key, 10, std::move(pair));
+  ASSERT_OK(store_.Flush(books_.Take()));
+  v1::GetLedgerRequest request;
+  request.set_name(made.name());
+  v1::GetLedgerResponse ledger;
+  ASSERT_OK(Call(*traffic_, &v1::TrafficService::Stub::GetLedger, request, &ledger));
+  EXPECT_EQ(ledger.total().paired(), 1);
+  EXPECT_TRUE(ledger.balanced());
+  v1::ListPairsRequest list;
+  list.set_parent(made.name());
+  list.set_filter("comparisons.equal = true");
+  v1::ListPairsResponse pairs;
+  ASSERT_OK(Call(*traffic_, &v1::TrafficService::Stub::ListPairs, list, &pairs));
+  ASSERT_EQ(pairs.pairs_size(), 1);
+  EXPECT_EQ(pairs.pairs(0).name(), made.name() + "/pairs/" + id);
+  v1::ListLedgerEntriesRequest entries;
+  entries.set_parent(made.name());
+  v1::ListLedgerEntriesResponse listed;
+  ASSERT_OK(Call(*traffic_, &v1::TrafficService::Stub::ListLedgerEntries, entries, &listed));
+  EXPECT_EQ(listed.entries_size(), 1);
+}
+
+TEST_F(ServicesTest, FeedbackIsKeptOnceAndCheckedBeforeAnyOfABatchIsStored) {
+  v1::CreateFeedbackRequest request;
+  request.set_parent("projects/default");
+  request.set_request_id("once");
+  request.mutable_feedback()->set_inference_id("i");
+  request.mutable_feedback()->set_name("rating");
+  request.mutable_feedback()->set_float_value(0.5);
+  v1::Feedback made;
+  for (int i = 0; i < 2; ++i)
+    ASSERT_OK(Call(*traffic_, &v1::TrafficService::Stub::CreateFeedback, request, &made));
+  v1::BatchCreateFeedbackRequest batch;
+  batch.set_parent("projects/default");
+  *batch.add_feedback() = request.feedback();
+  batch.add_feedback();
+  v1::BatchCreateFeedbackResponse stored;
+  EXPECT_THAT(Call(*traffic_, &v1::TrafficService::Stub::BatchCreateFeedback, batch, &stored),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("feedback[1]")));
+  v1::ListFeedbackRequest list;
+  list.set_parent("projects/default");
+  list.set_filter("inference_id = i");
+  v1::ListFeedbackResponse listed;
+  ASSERT_OK(Call(*traffic_, &v1::TrafficService::Stub::ListFeedback, list, &listed));
+  EXPECT_EQ(listed.feedback_size(), 1);
+}
+
+}  // namespace
+}  // namespace crossover::router
