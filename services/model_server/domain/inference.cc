@@ -38,16 +38,13 @@ class RunningGeneration final : public Generation,
  public:
   RunningGeneration(ModelLease lease, std::shared_ptr<AnswerSink> sink, InferenceObserver& observer,
                     Clock& clock, int64_t n)
-      : start_{lease.digest(), lease.base().tokenizer},
-        engine_(lease.engine()),
+      : engine_(lease.engine()),
         sink_(std::move(sink)),
         observer_(observer),
         clock_(clock),
         started_(clock.SteadyNow()),
         lease_(std::move(lease)),
         waiting_for_(n) {}
-
-  const AnswerStart& start() const override { return start_; }
 
   absl::Status Submit(const llm::GenerateRequest& request, int64_t index) {
     const auto self = shared_from_this();
@@ -152,7 +149,6 @@ class RunningGeneration final : public Generation,
     size_t tokens = 0;
   };
 
-  const AnswerStart start_;
   GenerationEngine& engine_;
   const std::shared_ptr<AnswerSink> sink_;
   InferenceObserver& observer_;

@@ -44,27 +44,28 @@ struct AnswerSummary {
   RequestTiming timing;
 };
 
-// Where an answer goes. Called from the engine's thread (or the caller's, for errors), one call at
-// a time; must not block.
-class AnswerSink {
- public:
-  virtual ~AnswerSink() = default;
-  virtual void OnPiece(AnswerPiece piece) = 0;
-  // The last call. CANCELLED if it was cancelled.
-  virtual void OnDone(absl::StatusOr<AnswerSummary> summary) = 0;
-};
-
 // Text and shape of a model's tokens, for those who write answers out.
 struct AnswerStart {
   std::string fingerprint;  // The digest that answers.
   std::shared_ptr<const llm::Tokenizer> tokenizer;
 };
 
+// Where an answer goes. One call at a time; must not block.
+class AnswerSink {
+ public:
+  virtual ~AnswerSink() = default;
+  // The first call, from the thread that asked.
+  virtual void OnStart(const AnswerStart& start) = 0;
+  // From the engine's thread.
+  virtual void OnPiece(AnswerPiece piece) = 0;
+  // The last call, from the engine's thread. CANCELLED if it was cancelled.
+  virtual void OnDone(absl::StatusOr<AnswerSummary> summary) = 0;
+};
+
 // One request in progress. Thread-safe.
 class Generation {
  public:
   virtual ~Generation() = default;
-  virtual const AnswerStart& start() const = 0;
   // Frees the slots at the next token. OnDone still comes, with CANCELLED.
   virtual void Cancel() = 0;
 };
@@ -100,12 +101,13 @@ class InferenceObserver {
   virtual void OnRequest(const absl::Status& outcome, const AnswerSummary& summary) = 0;
 };
 
-// Thread-safe. Borrows everything. Generate and Score may block while an adapter is loaded.
+// Thread-safe. Borrows everything; clock and observer must outlive `models`, whose engines call them at the end of a request.
+// Generate and Score may block while an adapter is loaded.
 class Inference {
  public:
   Inference(LoadedModels& models, Clock& clock, RandomSource& random, InferenceObserver& observer);
 
-  // An error means that `sink` is never called. INVALID_ARGUMENT `FIELD_INVALID`,
+  // An error means that `sink` hears nothing after OnStart. INVALID_ARGUMENT `FIELD_INVALID`,
   // `CONTEXT_LENGTH_EXCEEDED`; NOT_FOUND `MODEL_NOT_FOUND`; RESOURCE_EXHAUSTED `QUEUE_FULL`; errors
   // of LoadedModels::LoadAdapter.
   absl::StatusOr<std::shared_ptr<Generation>> Generate(const GenerateCommand& command,

@@ -16,6 +16,7 @@ using ::testing::HasSubstr;
 // Gathers an answer.
 class GatheringSink final : public AnswerSink {
  public:
+  void OnStart(const AnswerStart& start) override { fingerprint = start.fingerprint; }
   void OnPiece(AnswerPiece piece) override {
     std::lock_guard lock(mutex_);
     texts[piece.index] += piece.text;
@@ -33,6 +34,7 @@ class GatheringSink final : public AnswerSink {
     return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return done > 0; });
   }
 
+  std::string fingerprint;
   std::map<int64_t, std::string> texts;
   std::map<int64_t, size_t> tokens;
   std::map<int64_t, std::string> finish;
@@ -53,15 +55,14 @@ class InferenceTest : public ModelFixture {
             .prompt = ChatPrompt{.messages = {{.role = "user", .content = text}}}};
   }
 
-  SilentObserver observer_;
   Inference inference_{*models_, clock_, random_, observer_};
   std::shared_ptr<GatheringSink> sink_ = std::make_shared<GatheringSink>();
 };
 
 TEST_F(InferenceTest, AnAnswerArrivesInPiecesAndIsCounted) {
-  ASSERT_OK_AND_ASSIGN(const auto generation, inference_.Generate(Ask("hi"), sink_));
+  ASSERT_OK(inference_.Generate(Ask("hi"), sink_));
   ASSERT_TRUE(sink_->Wait());
-  EXPECT_EQ(generation->start().fingerprint, base_);
+  EXPECT_EQ(sink_->fingerprint, base_);
   EXPECT_EQ(sink_->texts[0], "hello");
   EXPECT_EQ(sink_->tokens[0], 5u);
   EXPECT_EQ(sink_->finish[0], "stop");
@@ -139,7 +140,7 @@ TEST_F(InferenceTest, ValuesOutOfRangeAreNamed) {
   EXPECT_EQ(field({.logit_bias = {{5, 101}}}), "logit_bias[5]");
   EXPECT_EQ(field({.logprobs = 21}), "logprobs");
   EXPECT_EQ(engine().Requests().size(), 0u);
-  EXPECT_EQ(observer_.outcomes.size(), 7u);
+  EXPECT_EQ(observer_.outcomes().size(), 7u);
 }
 
 TEST_F(InferenceTest, APromptThatLeavesNoRoomSaysHowLongItIs) {

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "common/blob/directory_blob_store.h"
 #include "common/id/random.h"
@@ -20,11 +22,19 @@ namespace crossover::inference {
 class SilentObserver final : public InferenceObserver {
  public:
   void OnRequest(const absl::Status& outcome, const AnswerSummary& summary) override {
-    outcomes.push_back(outcome);
-    last = summary;
+    std::lock_guard lock(mutex_);
+    outcomes_.push_back(outcome);
+    last_ = summary;
   }
-  std::vector<absl::Status> outcomes;
-  AnswerSummary last;
+  std::vector<absl::Status> outcomes() const {
+    std::lock_guard lock(mutex_);
+    return outcomes_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<absl::Status> outcomes_;
+  AnswerSummary last_;
 };
 
 class ModelFixture : public ::testing::Test {
@@ -59,6 +69,7 @@ class ModelFixture : public ::testing::Test {
   std::unique_ptr<BlobStore> blobs_;
   std::string base_;
   FakeBaseLoader loader_;
+  SilentObserver observer_;
   std::unique_ptr<LoadedModels> models_;
 };
 

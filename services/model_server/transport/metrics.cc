@@ -1,0 +1,54 @@
+#include "services/model_server/transport/metrics.h"
+
+#include <map>
+
+namespace crossover::inference {
+namespace {
+
+std::string OutcomeOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk: return "ok";
+    case absl::StatusCode::kCancelled: return "cancelled";
+    case absl::StatusCode::kResourceExhausted: return "refused";
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kUnimplemented: return "invalid";
+    default: return "failed";
+  }
+}
+
+}  // namespace
+
+InferenceMetrics::InferenceMetrics(metrics::Registry& registry)
+    : requests_(registry.NewCounterFamily("crossover_inference_requests_total", "Requests by outcome")),
+      first_token_(registry.NewHistogram("crossover_inference_ttft_seconds", "Time to the first token, waiting included")),
+      tokens_(registry.NewCounterFamily("crossover_inference_tokens_total", "Tokens of prompts and answers")),
+      prefix_hits_(registry.NewCounter("crossover_inference_prefix_hit_tokens_total",
+                                       "Prompt tokens taken from the prefix cache")),
+      batch_rows_(registry.NewGauge("crossover_inference_batch_rows", "Sequences computed together now")),
+      cache_bytes_(registry.NewGaugeFamily("crossover_inference_kv_bytes", "Keys and values in memory")),
+      adapters_(registry.NewGaugeFamily("crossover_inference_adapters", "Adapters by state")) {}
+
+void InferenceMetrics::OnRequest(const absl::Status& outcome, const AnswerSummary& summary) {
+  requests_.With({{"outcome", OutcomeOf(outcome)}}).Increment();
+  if (!outcome.ok()) return;
+  first_token_.Observe(absl::ToDoubleSeconds(summary.timing.first_token));
+  tokens_.With({{"kind", "input"}}).Increment(static_cast<double>(summary.usage.input));
+  tokens_.With({{"kind", "output"}}).Increment(static_cast<double>(summary.usage.output));
+  prefix_hits_.Increment(static_cast<double>(summary.usage.cached_input));
+}
+
+void InferenceMetrics::Refresh(const LoadedModels& models) {
+  const llm::EngineStats stats = models.Stats();
+  batch_rows_.Set(static_cast<double>(stats.running));
+  cache_bytes_.With({{"state", "running"}}).Set(static_cast<double>(stats.kv_bytes_running));
+  cache_bytes_.With({{"state", "cached"}}).Set(static_cast<double>(stats.kv_bytes_cached));
+  std::map<ModelState, int> count;
+  for (const ModelInfo& info : models.List()) count[info.state] += info.kind == ModelKind::kAdapter;
+  adapters_.With({{"state", "loading"}}).Set(count[ModelState::kLoading]);
+  adapters_.With({{"state", "ready"}}).Set(count[ModelState::kReady]);
+  adapters_.With({{"state", "unloading"}}).Set(count[ModelState::kUnloading]);
+}
+
+}  // namespace crossover::inference

@@ -1,0 +1,188 @@
+#include "services/model_server/transport/openai_http.h"
+
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/http/async.h"
+#include "common/http/sse.h"
+#include "common/status/error.h"
+#include "services/model_server/transport/mailbox.h"
+#include "services/model_server/transport/openai_json.h"
+
+namespace crossover::inference {
+namespace {
+
+namespace asio = boost::asio;
+
+absl::Status CheckKey(const http::Request& request, const std::string& key) {
+  if (key.empty()) return absl::OkStatus();
+  const auto given = request.headers.Get("authorization");
+  if (!given) return Error(absl::StatusCode::kUnauthenticated, "KEY_MISSING", "send the key as 'Authorization: Bearer …'");
+  if (*given != "Bearer " + key) return Error(absl::StatusCode::kUnauthenticated, "KEY_INVALID", "this key is not valid here");
+  return absl::OkStatus();
+}
+
+http::Headers AnswerHeaders(const http::Request& request, const std::string& id) {
+  http::Headers headers;
+  headers.Set("x-request-id", std::string(request.headers.Get("x-request-id").value_or(id)));
+  return headers;
+}
+
+// Cancels the request when it goes out of scope: whatever ends a coroutine, no slot stays taken. A request that has ended ignores it.
+class CancelOnExit {
+ public:
+  explicit CancelOnExit(std::shared_ptr<Generation> generation) : generation_(std::move(generation)) {}
+  ~CancelOnExit() { generation_->Cancel(); }
+  CancelOnExit(const CancelOnExit&) = delete;
+  CancelOnExit& operator=(const CancelOnExit&) = delete;
+
+ private:
+  std::shared_ptr<Generation> generation_;
+};
+
+}  // namespace
+
+class OpenAiHttp::Impl {
+ public:
+  Impl(OpenAiOptions options, Inference& inference, UuidGenerator& ids, Clock& clock)
+      : options_(std::move(options)),
+        inference_(inference),
+        ids_(ids),
+        clock_(clock),
+        started_(absl::ToUnixSeconds(clock.Now())),
+        workers_(static_cast<size_t>(options_.threads)) {}
+
+  ~Impl() { workers_.join(); }
+
+  http::Response Models(const http::Request& request) const {
+    const absl::Status key = CheckKey(request, options_.api_key);
+    if (!key.ok()) return ErrorResponse(key);
+    return http::Response::Json(200, Dump(ModelsJson(inference_.models().List(), started_)));
+  }
+
+  http::Task<void> Chat(http::AsyncExchange& exchange) {
+    const absl::Status key = CheckKey(exchange.request(), options_.api_key);
+    if (!key.ok()) {
+      (void)co_await exchange.Respond(ErrorResponse(key));
+      co_return;
+    }
+    const absl::StatusOr<ChatRequest> request = ParseChatRequest(exchange.request().body);
+    if (!request.ok()) {
+      (void)co_await exchange.Respond(ErrorResponse(request.status()));
+      co_return;
+    }
+    const auto mailbox = std::make_shared<Mailbox>(exchange.executor());
+    const absl::StatusOr<std::shared_ptr<Generation>> generation = co_await Begin(request->command, mailbox);
+    if (!generation.ok()) {
+      (void)co_await exchange.Respond(ErrorResponse(generation.status()));
+      co_return;
+    }
+    const CancelOnExit cancel(*generation);
+    exchange.OnDisconnect([generation = *generation] { generation->Cancel(); });
+    const AnswerHead head{.id = "chatcmpl-" + ids_.NextId(),
+                          .created = absl::ToUnixSeconds(clock_.Now()),
+                          .model = request->command.model,
+                          .fingerprint = mailbox->start().fingerprint};
+    if (request->stream) {
+      co_await Stream(exchange, *request, head, *mailbox);
+    } else {
+      co_await Whole(exchange, *request, head, *mailbox);
+    }
+  }
+
+ private:
+  // Finding the model may load an adapter, and reading a long prompt takes a while: not on an io thread.
+  http::Task<absl::StatusOr<std::shared_ptr<Generation>>> Begin(const GenerateCommand& command,
+                                                                std::shared_ptr<Mailbox> mailbox) {
+    if (waiting_.fetch_add(1) >= options_.queue) {
+      --waiting_;
+      co_return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "too many requests are waiting; try again later");
+    }
+    auto begin = [this, &command, mailbox]() -> http::Task<absl::StatusOr<std::shared_ptr<Generation>>> {
+      co_return inference_.Generate(command, mailbox);
+    };
+    auto generation = co_await asio::co_spawn(workers_, std::move(begin), asio::use_awaitable);
+    --waiting_;
+    co_return generation;
+  }
+
+  http::Task<void> Whole(http::AsyncExchange& exchange, const ChatRequest& request, const AnswerHead& head, Mailbox& mailbox) {
+    std::vector<Choice> choices(static_cast<size_t>(request.command.sampling.n.value_or(1)));
+    for (;;) {
+      Mailbox::Letter letter = co_await mailbox.Next();
+      if (const auto* piece = std::get_if<AnswerPiece>(&letter)) {
+        Choice& choice = choices[static_cast<size_t>(piece->index)];
+        choice.text += piece->text;
+        choice.tokens.insert(choice.tokens.end(), piece->tokens.begin(), piece->tokens.end());
+        if (!piece->finish_reason.empty()) choice.finish_reason = piece->finish_reason;
+        continue;
+      }
+      const auto& summary = std::get<absl::StatusOr<AnswerSummary>>(letter);
+      http::Response response =
+          summary.ok() ? http::Response::Json(200, Dump(CompletionJson(head, choices, summary->usage,
+                                                                       request.command.sampling.logprobs.has_value(),
+                                                                       *mailbox.start().tokenizer)))
+                       : ErrorResponse(summary.status());
+      for (const auto& [name, value] : AnswerHeaders(exchange.request(), head.id)) response.headers.Set(name, value);
+      if (summary.ok()) {
+        response.headers.Set("openai-processing-ms", absl::StrCat(absl::ToInt64Milliseconds(summary->timing.total)));
+      }
+      (void)co_await exchange.Respond(std::move(response));
+      co_return;
+    }
+  }
+
+  http::Task<void> Stream(http::AsyncExchange& exchange, const ChatRequest& request, const AnswerHead& head, Mailbox& mailbox) {
+    http::Headers headers = AnswerHeaders(exchange.request(), head.id);
+    headers.Set("content-type", "text/event-stream");
+    headers.Set("cache-control", "no-cache");
+    if (!(co_await exchange.Start(200, std::move(headers))).ok()) co_return;
+    for (int64_t i = 0; i < request.command.sampling.n.value_or(1); ++i) {
+      const std::string frame = http::SseFrame(Dump(RoleChunkJson(head, i, request.include_usage)));
+      if (!(co_await exchange.Write(frame)).ok()) co_return;
+    }
+    for (;;) {
+      Mailbox::Letter letter = co_await mailbox.Next();
+      std::string frame;
+      if (const auto* piece = std::get_if<AnswerPiece>(&letter)) {
+        frame = http::SseFrame(Dump(ChunkJson(head, *piece, request.include_usage,
+                                              request.command.sampling.logprobs.has_value(), *mailbox.start().tokenizer)));
+        if (!(co_await exchange.Write(std::move(frame))).ok()) co_return;
+        continue;
+      }
+      const auto& summary = std::get<absl::StatusOr<AnswerSummary>>(letter);
+      if (!summary.ok()) {
+        frame = http::SseFrame(Dump(ErrorJson(summary.status())));
+      } else {
+        if (request.include_usage) frame = http::SseFrame(Dump(UsageChunkJson(head, summary->usage)));
+        frame += http::SseFrame("[DONE]");
+      }
+      if ((co_await exchange.Write(std::move(frame))).ok()) (void)co_await exchange.Finish();
+      co_return;
+    }
+  }
+
+  const OpenAiOptions options_;
+  Inference& inference_;
+  UuidGenerator& ids_;
+  Clock& clock_;
+  const int64_t started_;
+  std::atomic<int> waiting_{0};
+  asio::thread_pool workers_;
+};
+
+OpenAiHttp::OpenAiHttp(OpenAiOptions options, Inference& inference, UuidGenerator& ids, Clock& clock, http::Server& server)
+    : impl_(std::make_unique<Impl>(std::move(options), inference, ids, clock)) {
+  server.async().Handle("POST", "/v1/chat/completions",
+                        [this](http::AsyncExchange& exchange) { return impl_->Chat(exchange); });
+  server.Handle("GET", "/v1/models", [this](const http::Request& request) { return impl_->Models(request); });
+}
+
+OpenAiHttp::~OpenAiHttp() = default;
+
+}  // namespace crossover::inference

@@ -1,0 +1,35 @@
+// OpenAI-compatible HTTP: /v1/chat/completions and /v1/models.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "common/http/server.h"
+#include "common/id/uuid7.h"
+#include "common/time/clock.h"
+#include "services/model_server/domain/inference.h"
+
+namespace crossover::inference {
+
+struct OpenAiOptions {
+  std::string api_key;  // "" = none is asked for.
+  int threads = 4;      // That find models and read prompts; answers themselves cost no thread.
+  // Requests that wait for one of these threads; one more is 429.
+  int queue = 1024;
+};
+
+// Adds its routes to a server that has not started; must outlive the server. Borrows everything. A client that goes away frees its
+// slot at once, before the first token too.
+class OpenAiHttp {
+ public:
+  OpenAiHttp(OpenAiOptions options, Inference& inference, UuidGenerator& ids, Clock& clock, http::Server& server);
+  ~OpenAiHttp();
+  OpenAiHttp(const OpenAiHttp&) = delete;
+  OpenAiHttp& operator=(const OpenAiHttp&) = delete;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace crossover::inference
