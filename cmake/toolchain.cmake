@@ -27,6 +27,7 @@ if(CROSSOVER_SANITIZE)
   add_link_options(-fsanitize=${CROSSOVER_SANITIZE})
 endif()
 if(CROSSOVER_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer)
+  # Debian's Abseil was compiled by g++, whose mangling of constrained templates clang 18 gave up.
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fclang-abi-compat=17)
   add_link_options(-fsanitize=address,undefined)
 endif()

@@ -101,8 +101,8 @@ class InferenceObserver {
   virtual void OnRequest(const absl::Status& outcome, const AnswerSummary& summary) = 0;
 };
 
-// Thread-safe. Borrows everything; clock and observer must outlive `models`, whose engines call them at the end of a request.
-// Generate and Score may block while an adapter is loaded.
+// Thread-safe. Borrows everything; clock and observer must outlive `models`, whose engines call
+// them at the end of a request. Generate and Score may block while an adapter is loaded.
 class Inference {
  public:
   Inference(LoadedModels& models, Clock& clock, RandomSource& random, InferenceObserver& observer);

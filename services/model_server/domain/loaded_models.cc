@@ -40,8 +40,12 @@ void ModelLease::End() {
 }
 
 LoadedModels::LoadedModels(LoadedModelsOptions options, BaseLoader& loader, BlobStore& blobs,
-                           Clock& clock)
-    : options_(std::move(options)), loader_(loader), blobs_(blobs), clock_(clock) {}
+                           ModelDirectory* directory, Clock& clock)
+    : options_(std::move(options)),
+      loader_(loader),
+      blobs_(blobs),
+      directory_(directory),
+      clock_(clock) {}
 
 LoadedModels::~LoadedModels() {
   std::unique_lock lock(mutex_);
@@ -111,16 +115,46 @@ LoadedModels::Entry* LoadedModels::WaitUntilLoaded(std::unique_lock<std::mutex>&
   }
 }
 
+// Brings what the directory knows under this name into memory. A directory that cannot be asked is
+// no error while the name is known from before.
+absl::Status LoadedModels::LookUp(const std::string& name) {
+  if (directory_ == nullptr) return absl::OkStatus();
+  bool known = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (entries_.contains(name)) return absl::OkStatus();  // A digest never moves.
+    const auto before = looked_up_.find(name);
+    known = by_alias_.contains(name);
+    if (known && before != looked_up_.end() &&
+        clock_.SteadyNow() - before->second < options_.name_ttl)
+      return absl::OkStatus();
+  }
+  const absl::StatusOr<std::optional<DirectoryEntry>> found = directory_->Find(name);
+  if (!found.ok()) return known || IsDigest(name) ? absl::OkStatus() : found.status();
+  {
+    std::lock_guard lock(mutex_);
+    if (looked_up_.size() > 10000)
+      looked_up_.clear();  // Names that nobody has cost no memory for ever.
+    looked_up_[name] = clock_.SteadyNow();
+  }
+  if (!found->has_value()) return absl::OkStatus();
+  const DirectoryEntry& entry = **found;
+  if (entry.is_base) return LoadBase(entry.digest, entry.aliases).status();
+  if (!entry.base_digest.empty()) RETURN_IF_ERROR(LoadBase(entry.base_digest, {}).status());
+  return LoadAdapter(entry.digest, entry.aliases, false, entry.base_digest).status();
+}
+
 absl::StatusOr<ModelLease> LoadedModels::Acquire(std::string_view model) {
   PutAwayUnused();
-  const std::string_view name = LocalName(model);
+  const std::string name(LocalName(model));
+  RETURN_IF_ERROR(LookUp(name));
   // More than once only if an adapter that was just loaded is pushed out before it is taken.
   for (int attempt = 0; attempt < 3; ++attempt) {
     std::string digest;
     {
       std::unique_lock lock(mutex_);
       const auto alias = by_alias_.find(name);
-      digest = alias == by_alias_.end() ? std::string(name) : alias->second;
+      digest = alias == by_alias_.end() ? name : alias->second;
       if (Entry* entry = WaitUntilLoaded(lock, digest)) return Take(*entry);
       if (!IsDigest(digest)) return NotFound(model);
     }

@@ -16,6 +16,7 @@
 #include "common/blob/blob_store.h"
 #include "common/time/clock.h"
 #include "services/model_server/domain/engine.h"
+#include "services/model_server/domain/model_directory.h"
 
 namespace crossover::inference {
 
@@ -70,13 +71,17 @@ struct LoadedModelsOptions {
   int max_adapters = 64;
   // Adapters are laid out here while they are read.
   std::filesystem::path scratch;
+  // A name is looked up in the directory again after this long, because names move.
+  absl::Duration name_ttl = absl::Seconds(10);
 };
 
 // Thread-safe. Borrows everything; its destructor waits for the leases to end. Two requests for a
 // model that is not there load it once.
 class LoadedModels {
  public:
-  LoadedModels(LoadedModelsOptions options, BaseLoader& loader, BlobStore& blobs, Clock& clock);
+  // `directory` may be null: then only what was loaded by LoadBase and LoadAdapter has names.
+  LoadedModels(LoadedModelsOptions options, BaseLoader& loader, BlobStore& blobs,
+               ModelDirectory* directory, Clock& clock);
   ~LoadedModels();
 
   // A model by base name, alias, `ft:…` name, resource name or `sha256:…`; an adapter that is not
@@ -116,6 +121,7 @@ class LoadedModels {
     std::string base;  // A digest, or "" if it says no digest.
   };
 
+  absl::Status LookUp(const std::string& name);
   void Release(const std::string& digest);
   Entry* Find(std::string_view model);
   absl::Status NotFound(std::string_view model) const;
@@ -132,11 +138,14 @@ class LoadedModels {
   const LoadedModelsOptions options_;
   BaseLoader& loader_;
   BlobStore& blobs_;
+  ModelDirectory* const directory_;
   Clock& clock_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, Entry, std::less<>> entries_;         // By digest.
   std::map<std::string, std::string, std::less<>> by_alias_;  // To digest.
+  std::map<std::string, absl::Duration>
+      looked_up_;                    // When a name was last asked for in the directory.
   std::vector<std::string> unused_;  // Unloading, and the last lease has ended.
   int64_t scratch_count_ = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <optional>
 #include <thread>
 
 #include "services/model_server/domain/model_fixture.h"
@@ -157,6 +158,51 @@ TEST_F(LoadedModelsTest, ManyRequestsForAMissingAdapterLoadItOnce) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(models_->List()[1].in_flight, 0);
   EXPECT_EQ(models_->List().size(), 2u);
+}
+
+// Knows what the test puts in.
+class FakeDirectory final : public ModelDirectory {
+ public:
+  absl::StatusOr<std::optional<DirectoryEntry>> Find(std::string_view name) override {
+    ++asked;
+    if (!failure.ok()) return failure;
+    for (const DirectoryEntry& entry : entries) {
+      if (entry.digest == name) return std::optional(entry);
+      for (const std::string& alias : entry.aliases) {
+        if (alias == name) return std::optional(entry);
+      }
+    }
+    return std::optional<DirectoryEntry>();
+  }
+  absl::StatusOr<std::vector<DirectoryEntry>> Bases() override { return entries; }
+
+  std::vector<DirectoryEntry> entries;
+  absl::Status failure;
+  int asked = 0;
+};
+
+TEST_F(LoadedModelsTest, NamesOfTheDirectoryAreLoadedOnDemandAndFollowedWhenTheyMove) {
+  FakeDirectory directory;
+  directory_ = &directory;
+  MakeModels({});
+  const std::string one = Adapter("one", base_), two = Adapter("two", base_);
+  directory.entries = {{.digest = base_, .is_base = true, .aliases = {"small"}},
+                       {.digest = one, .base_digest = base_, .aliases = {"best"}}};
+  EXPECT_EQ(models_->Acquire("best")->digest(), one);
+  EXPECT_EQ(models_->List().size(), 2u);
+  directory.entries[1].digest = two;
+  const int asked = directory.asked;
+  EXPECT_EQ(models_->Acquire("best")->digest(), one);
+  EXPECT_EQ(directory.asked, asked);
+  clock_.Advance(absl::Seconds(11));
+  EXPECT_EQ(models_->Acquire("best")->digest(), two);
+  directory.failure = absl::UnavailableError("away");
+  clock_.Advance(absl::Seconds(11));
+  EXPECT_EQ(models_->Acquire("best")->digest(), two);
+  EXPECT_THAT(models_->Acquire("other").status(), StatusIs(absl::StatusCode::kUnavailable));
+  directory.failure = absl::OkStatus();
+  EXPECT_THAT(models_->Acquire("other").status(), HasReasonThat("MODEL_NOT_FOUND"));
+  models_.reset();
 }
 
 TEST_F(LoadedModelsTest, ABaseThatFailsToLoadIsForgotten) {

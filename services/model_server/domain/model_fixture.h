@@ -49,7 +49,7 @@ class ModelFixture : public ::testing::Test {
 
   void MakeModels(LoadedModelsOptions options) {
     options.scratch = folder_ / "scratch";
-    models_ = std::make_unique<LoadedModels>(options, loader_, *blobs_, clock_);
+    models_ = std::make_unique<LoadedModels>(options, loader_, *blobs_, directory_, clock_);
   }
 
   // The digest of a stored adapter, different for each `name`.
@@ -70,6 +70,7 @@ class ModelFixture : public ::testing::Test {
   std::string base_;
   FakeBaseLoader loader_;
   SilentObserver observer_;
+  ModelDirectory* directory_ = nullptr;
   std::unique_ptr<LoadedModels> models_;
 };
 

@@ -19,7 +19,8 @@ void FillScores(const ScoreAnswer& answer, bool per_token, pb::ScoreResponse* re
       continuation->set_logprob(score.logprob);
       continuation->set_token_count(static_cast<int64_t>(score.ids.size()));
       for (size_t i = 0; per_token && i < score.ids.size(); ++i) {
-        ToProto({score.ids[i], score.logprobs[i], {}}, *answer.start.tokenizer, continuation->add_tokens());
+        ToProto({score.ids[i], score.logprobs[i], {}}, *answer.start.tokenizer,
+                continuation->add_tokens());
       }
     }
   }
@@ -29,71 +30,82 @@ void FillScores(const ScoreAnswer& answer, bool per_token, pb::ScoreResponse* re
 
 }  // namespace
 
-InferenceGrpcService::InferenceGrpcService(Inference& inference, rpc::HandlerOptions options, Clock& clock, Logger& logger,
+InferenceGrpcService::InferenceGrpcService(Inference& inference, rpc::HandlerOptions options,
+                                           Clock& clock, Logger& logger,
                                            metrics::Registry& registry)
     : inference_(inference), handler_(std::move(options), clock, logger, registry) {}
 
-grpc::ServerWriteReactor<pb::GenerateResponse>* InferenceGrpcService::Generate(grpc::CallbackServerContext* context,
-                                                                               const pb::GenerateRequest* request) {
+grpc::ServerWriteReactor<pb::GenerateResponse>* InferenceGrpcService::Generate(
+    grpc::CallbackServerContext* context, const pb::GenerateRequest* request) {
   return handler_.ServerStream<pb::GenerateResponse>(
-      context, "Generate", [=, this](const rpc::Call&, const rpc::Stream<pb::GenerateResponse>& stream) {
+      context, "Generate",
+      [=, this](const rpc::Call&, const rpc::Stream<pb::GenerateResponse>& stream) {
         absl::StatusOr<GenerateCommand> command = ToCommand(*request);
         if (!command.ok()) return stream.Finish(command.status());
-        const auto sink = std::make_shared<StreamSink>(stream, command->sampling.logprobs.has_value());
+        const auto sink =
+            std::make_shared<StreamSink>(stream, command->sampling.logprobs.has_value());
         const auto generation = inference_.Generate(*command, sink);
         if (!generation.ok()) return stream.Finish(generation.status());
         stream.OnCancel([generation = *generation] { generation->Cancel(); });
       });
 }
 
-grpc::ServerUnaryReactor* InferenceGrpcService::GenerateBatch(grpc::CallbackServerContext* context,
-                                                              const pb::GenerateBatchRequest* request,
-                                                              pb::GenerateBatchResponse* response) {
-  return handler_.Deferred(context, "GenerateBatch", [=, this](const rpc::Call&, const rpc::Finisher& finisher) {
-    const int count = request->requests_size();
-    if (count < 1 || count > 256) {
-      return finisher.Finish(Error(absl::StatusCode::kInvalidArgument, "requests must hold 1 to 256 requests",
-                                   {.reason = "FIELD_INVALID", .violations = {{"requests", "must hold 1 to 256"}}}));
-    }
-    std::vector<GenerateCommand> commands;
-    for (int i = 0; i < count; ++i) {
-      absl::StatusOr<GenerateCommand> command = ToCommand(request->requests(i));
-      if (!command.ok()) return finisher.Finish(WithContext(command.status(), absl::StrCat("requests[", i, "]")));
-      commands.push_back(*std::move(command));
-    }
-    const auto batch =
-        std::make_shared<Batch>(response, count, [finisher](const absl::Status& status) { finisher.Finish(status); });
-    finisher.OnCancel([batch] { batch->Cancel(); });
-    for (int i = 0; i < count; ++i) {
-      const auto generation =
-          inference_.Generate(commands[i], batch->Sink(i, commands[i].sampling.logprobs.has_value()));
-      if (generation.ok()) {
-        batch->Add(*generation);
-      } else {
-        batch->Fail(WithContext(generation.status(), absl::StrCat("requests[", i, "]")));
-      }
-    }
-  });
+grpc::ServerUnaryReactor* InferenceGrpcService::GenerateBatch(
+    grpc::CallbackServerContext* context, const pb::GenerateBatchRequest* request,
+    pb::GenerateBatchResponse* response) {
+  return handler_.Deferred(
+      context, "GenerateBatch", [=, this](const rpc::Call&, const rpc::Finisher& finisher) {
+        const int count = request->requests_size();
+        if (count < 1 || count > 256) {
+          return finisher.Finish(Error(
+              absl::StatusCode::kInvalidArgument, "requests must hold 1 to 256 requests",
+              {.reason = "FIELD_INVALID", .violations = {{"requests", "must hold 1 to 256"}}}));
+        }
+        std::vector<GenerateCommand> commands;
+        for (int i = 0; i < count; ++i) {
+          absl::StatusOr<GenerateCommand> command = ToCommand(request->requests(i));
+          if (!command.ok())
+            return finisher.Finish(
+                WithContext(command.status(), absl::StrCat("requests[", i, "]")));
+          commands.push_back(*std::move(command));
+        }
+        const auto batch = std::make_shared<Batch>(
+            response, count, [finisher](const absl::Status& status) { finisher.Finish(status); });
+        finisher.OnCancel([batch] { batch->Cancel(); });
+        for (int i = 0; i < count; ++i) {
+          const auto generation = inference_.Generate(
+              commands[i], batch->Sink(i, commands[i].sampling.logprobs.has_value()));
+          if (generation.ok()) {
+            batch->Add(*generation);
+          } else {
+            batch->Fail(WithContext(generation.status(), absl::StrCat("requests[", i, "]")));
+          }
+        }
+      });
 }
 
-grpc::ServerUnaryReactor* InferenceGrpcService::Score(grpc::CallbackServerContext* context, const pb::ScoreRequest* request,
+grpc::ServerUnaryReactor* InferenceGrpcService::Score(grpc::CallbackServerContext* context,
+                                                      const pb::ScoreRequest* request,
                                                       pb::ScoreResponse* response) {
-  return handler_.Deferred(context, "Score", [=, this](const rpc::Call&, const rpc::Finisher& finisher) {
-    const absl::StatusOr<ScoreCommand> command = ToCommand(*request);
-    if (!command.ok()) return finisher.Finish(command.status());
-    const bool per_token = request->per_token();
-    const absl::Status started = inference_.Score(*command, [=](const absl::StatusOr<ScoreAnswer>& answer) {
-      if (answer.ok()) FillScores(*answer, per_token, response);
-      finisher.Finish(answer.status());
-    });
-    if (!started.ok()) finisher.Finish(started);
-  });
+  return handler_.Deferred(
+      context, "Score", [=, this](const rpc::Call&, const rpc::Finisher& finisher) {
+        const absl::StatusOr<ScoreCommand> command = ToCommand(*request);
+        if (!command.ok()) return finisher.Finish(command.status());
+        const bool per_token = request->per_token();
+        const absl::Status started =
+            inference_.Score(*command, [=](const absl::StatusOr<ScoreAnswer>& answer) {
+              if (answer.ok()) FillScores(*answer, per_token, response);
+              finisher.Finish(answer.status());
+            });
+        if (!started.ok()) finisher.Finish(started);
+      });
 }
 
-grpc::ServerUnaryReactor* InferenceGrpcService::Embed(grpc::CallbackServerContext* context, const pb::EmbedRequest*,
-                                                      pb::EmbedResponse*) {
+grpc::ServerUnaryReactor* InferenceGrpcService::Embed(grpc::CallbackServerContext* context,
+                                                      const pb::EmbedRequest*, pb::EmbedResponse*) {
   return handler_.Unary(context, "Embed", [](const rpc::Call&) -> absl::Status {
-    return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED", "this server does not compute embeddings yet");
+    return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+                 "this server does not compute embeddings yet");
   });
 }
 
@@ -101,9 +113,12 @@ grpc::ServerUnaryReactor* InferenceGrpcService::Tokenize(grpc::CallbackServerCon
                                                          const pb::TokenizeRequest* request,
                                                          pb::TokenizeResponse* response) {
   return handler_.Unary(context, "Tokenize", [=, this](const rpc::Call&) -> absl::Status {
-    ASSIGN_OR_RETURN(const auto results, inference_.Tokenize(request->model(), {request->texts().begin(), request->texts().end()},
-                                                             request->parse_special()));
-    for (const std::vector<int32_t>& ids : results) response->add_results()->mutable_ids()->Add(ids.begin(), ids.end());
+    ASSIGN_OR_RETURN(
+        const auto results,
+        inference_.Tokenize(request->model(), {request->texts().begin(), request->texts().end()},
+                            request->parse_special()));
+    for (const std::vector<int32_t>& ids : results)
+      response->add_results()->mutable_ids()->Add(ids.begin(), ids.end());
     return absl::OkStatus();
   });
 }
@@ -122,9 +137,9 @@ grpc::ServerUnaryReactor* InferenceGrpcService::RenderChat(grpc::CallbackServerC
   });
 }
 
-grpc::ServerUnaryReactor* InferenceGrpcService::ListLoadedModels(grpc::CallbackServerContext* context,
-                                                                 const pb::ListLoadedModelsRequest*,
-                                                                 pb::ListLoadedModelsResponse* response) {
+grpc::ServerUnaryReactor* InferenceGrpcService::ListLoadedModels(
+    grpc::CallbackServerContext* context, const pb::ListLoadedModelsRequest*,
+    pb::ListLoadedModelsResponse* response) {
   return handler_.Unary(context, "ListLoadedModels", [=, this](const rpc::Call&) -> absl::Status {
     int64_t bytes = 0;
     for (const ModelInfo& info : inference_.models().List()) {
@@ -139,10 +154,12 @@ grpc::ServerUnaryReactor* InferenceGrpcService::ListLoadedModels(grpc::CallbackS
 }
 
 grpc::ServerUnaryReactor* InferenceGrpcService::LoadModel(grpc::CallbackServerContext* context,
-                                                          const pb::LoadModelRequest* request, pb::LoadedModel* response) {
+                                                          const pb::LoadModelRequest* request,
+                                                          pb::LoadedModel* response) {
   return handler_.Unary(context, "LoadModel", [=, this](const rpc::Call&) -> absl::Status {
-    ASSIGN_OR_RETURN(const ModelInfo info, inference_.models().LoadBase(
-                                               request->digest(), {request->aliases().begin(), request->aliases().end()}));
+    ASSIGN_OR_RETURN(const ModelInfo info,
+                     inference_.models().LoadBase(request->digest(), {request->aliases().begin(),
+                                                                      request->aliases().end()}));
     *response = ToProto(info);
     return absl::OkStatus();
   });
@@ -153,16 +170,17 @@ grpc::ServerUnaryReactor* InferenceGrpcService::LoadAdapter(grpc::CallbackServer
                                                             pb::LoadedModel* response) {
   return handler_.Unary(context, "LoadAdapter", [=, this](const rpc::Call&) -> absl::Status {
     ASSIGN_OR_RETURN(const ModelInfo info,
-                     inference_.models().LoadAdapter(request->digest(), {request->aliases().begin(), request->aliases().end()},
-                                                     request->pinned(), request->base_digest()));
+                     inference_.models().LoadAdapter(
+                         request->digest(), {request->aliases().begin(), request->aliases().end()},
+                         request->pinned(), request->base_digest()));
     *response = ToProto(info);
     return absl::OkStatus();
   });
 }
 
-grpc::ServerUnaryReactor* InferenceGrpcService::UnloadAdapter(grpc::CallbackServerContext* context,
-                                                              const pb::UnloadAdapterRequest* request,
-                                                              pb::LoadedModel* response) {
+grpc::ServerUnaryReactor* InferenceGrpcService::UnloadAdapter(
+    grpc::CallbackServerContext* context, const pb::UnloadAdapterRequest* request,
+    pb::LoadedModel* response) {
   return handler_.Unary(context, "UnloadAdapter", [=, this](const rpc::Call&) -> absl::Status {
     ASSIGN_OR_RETURN(const ModelInfo info, inference_.models().UnloadAdapter(request->model()));
     *response = ToProto(info);
@@ -174,7 +192,8 @@ grpc::ServerUnaryReactor* InferenceGrpcService::PinAdapter(grpc::CallbackServerC
                                                            const pb::PinAdapterRequest* request,
                                                            pb::LoadedModel* response) {
   return handler_.Unary(context, "PinAdapter", [=, this](const rpc::Call&) -> absl::Status {
-    ASSIGN_OR_RETURN(const ModelInfo info, inference_.models().PinAdapter(request->model(), request->pinned()));
+    ASSIGN_OR_RETURN(const ModelInfo info,
+                     inference_.models().PinAdapter(request->model(), request->pinned()));
     *response = ToProto(info);
     return absl::OkStatus();
   });

@@ -10,31 +10,40 @@ namespace crossover::inference {
 // Thread-safe. Borrows everything.
 class InferenceGrpcService final : public v1::InferenceService::CallbackService {
  public:
-  InferenceGrpcService(Inference& inference, rpc::HandlerOptions options, Clock& clock, Logger& logger,
-                       metrics::Registry& registry);
+  InferenceGrpcService(Inference& inference, rpc::HandlerOptions options, Clock& clock,
+                       Logger& logger, metrics::Registry& registry);
 
-  grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context,
-                                                           const v1::GenerateRequest* request) override;
-  grpc::ServerUnaryReactor* GenerateBatch(grpc::CallbackServerContext* context, const v1::GenerateBatchRequest* request,
+  grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(
+      grpc::CallbackServerContext* context, const v1::GenerateRequest* request) override;
+  grpc::ServerUnaryReactor* GenerateBatch(grpc::CallbackServerContext* context,
+                                          const v1::GenerateBatchRequest* request,
                                           v1::GenerateBatchResponse* response) override;
-  grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
+  grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* context,
+                                  const v1::ScoreRequest* request,
                                   v1::ScoreResponse* response) override;
-  grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* context, const v1::EmbedRequest* request,
+  grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* context,
+                                  const v1::EmbedRequest* request,
                                   v1::EmbedResponse* response) override;
-  grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
+  grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context,
+                                     const v1::TokenizeRequest* request,
                                      v1::TokenizeResponse* response) override;
-  grpc::ServerUnaryReactor* RenderChat(grpc::CallbackServerContext* context, const v1::RenderChatRequest* request,
+  grpc::ServerUnaryReactor* RenderChat(grpc::CallbackServerContext* context,
+                                       const v1::RenderChatRequest* request,
                                        v1::RenderChatResponse* response) override;
   grpc::ServerUnaryReactor* ListLoadedModels(grpc::CallbackServerContext* context,
                                              const v1::ListLoadedModelsRequest* request,
                                              v1::ListLoadedModelsResponse* response) override;
-  grpc::ServerUnaryReactor* LoadModel(grpc::CallbackServerContext* context, const v1::LoadModelRequest* request,
+  grpc::ServerUnaryReactor* LoadModel(grpc::CallbackServerContext* context,
+                                      const v1::LoadModelRequest* request,
                                       v1::LoadedModel* response) override;
-  grpc::ServerUnaryReactor* LoadAdapter(grpc::CallbackServerContext* context, const v1::LoadAdapterRequest* request,
+  grpc::ServerUnaryReactor* LoadAdapter(grpc::CallbackServerContext* context,
+                                        const v1::LoadAdapterRequest* request,
                                         v1::LoadedModel* response) override;
-  grpc::ServerUnaryReactor* UnloadAdapter(grpc::CallbackServerContext* context, const v1::UnloadAdapterRequest* request,
+  grpc::ServerUnaryReactor* UnloadAdapter(grpc::CallbackServerContext* context,
+                                          const v1::UnloadAdapterRequest* request,
                                           v1::LoadedModel* response) override;
-  grpc::ServerUnaryReactor* PinAdapter(grpc::CallbackServerContext* context, const v1::PinAdapterRequest* request,
+  grpc::ServerUnaryReactor* PinAdapter(grpc::CallbackServerContext* context,
+                                       const v1::PinAdapterRequest* request,
                                        v1::LoadedModel* response) override;
 
  private:

@@ -5,7 +5,8 @@
 namespace crossover::inference {
 namespace {
 
-// A reader that falls behind by this many pieces has all but gone; an answer is never longer than the model's context.
+// A reader that falls behind by this many pieces has all but gone; an answer is never longer than
+// the model's context.
 constexpr size_t kMaxPending = size_t{1} << 20;
 
 }  // namespace
@@ -39,7 +40,8 @@ void StreamSink::OnDone(absl::StatusOr<AnswerSummary> summary) {
 // Gathers the answers of one request of a batch.
 class BatchSink final : public AnswerSink {
  public:
-  BatchSink(std::shared_ptr<Batch> batch, pb::GenerateBatchResponse::Result* result, bool with_logprobs)
+  BatchSink(std::shared_ptr<Batch> batch, pb::GenerateBatchResponse::Result* result,
+            bool with_logprobs)
       : batch_(std::move(batch)), result_(result), with_logprobs_(with_logprobs) {}
 
   void OnStart(const AnswerStart& start) override { start_ = start; }
@@ -79,7 +81,8 @@ Batch::Batch(pb::GenerateBatchResponse* response, int count, std::function<void(
 }
 
 std::shared_ptr<AnswerSink> Batch::Sink(int index, bool with_logprobs) {
-  return std::make_shared<BatchSink>(shared_from_this(), response_->mutable_results(index), with_logprobs);
+  return std::make_shared<BatchSink>(shared_from_this(), response_->mutable_results(index),
+                                     with_logprobs);
 }
 
 void Batch::Add(std::shared_ptr<Generation> generation) {

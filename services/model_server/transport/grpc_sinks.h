@@ -30,7 +30,8 @@ class StreamSink final : public AnswerSink {
   bool first_ = true;
 };
 
-// The requests of one GenerateBatch call; calls `done` when all have ended, with the first error if there was one.
+// The requests of one GenerateBatch call; calls `done` when all have ended, with the first error if
+// there was one.
 class Batch : public std::enable_shared_from_this<Batch> {
  public:
   Batch(pb::GenerateBatchResponse* response, int count, std::function<void(absl::Status)> done);

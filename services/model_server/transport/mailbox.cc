@@ -15,7 +15,8 @@ void Mailbox::Put(Letter letter) {
     std::lock_guard lock(mutex_);
     letters_.push_back(std::move(letter));
   }
-  // Runs after the coroutine has looked into the box or begun to wait, never between: both happen in one step on the executor.
+  // Runs after the coroutine has looked into the box or begun to wait, never between: both happen
+  // in one step on the executor.
   boost::asio::post(executor_, [self = shared_from_this()] { self->wake_.cancel(); });
 }
 

@@ -13,7 +13,8 @@
 
 namespace crossover::inference {
 
-// Filled from any thread; emptied by one coroutine on `executor`, which must run on a single thread.
+// Filled from any thread; emptied by one coroutine on `executor`, which must run on a single
+// thread.
 class Mailbox final : public AnswerSink, public std::enable_shared_from_this<Mailbox> {
  public:
   using Letter = std::variant<AnswerPiece, absl::StatusOr<AnswerSummary>>;

@@ -7,27 +7,37 @@ namespace {
 
 std::string OutcomeOf(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kOk: return "ok";
-    case absl::StatusCode::kCancelled: return "cancelled";
-    case absl::StatusCode::kResourceExhausted: return "refused";
+    case absl::StatusCode::kOk:
+      return "ok";
+    case absl::StatusCode::kCancelled:
+      return "cancelled";
+    case absl::StatusCode::kResourceExhausted:
+      return "refused";
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kUnimplemented: return "invalid";
-    default: return "failed";
+    case absl::StatusCode::kUnimplemented:
+      return "invalid";
+    default:
+      return "failed";
   }
 }
 
 }  // namespace
 
 InferenceMetrics::InferenceMetrics(metrics::Registry& registry)
-    : requests_(registry.NewCounterFamily("crossover_inference_requests_total", "Requests by outcome")),
-      first_token_(registry.NewHistogram("crossover_inference_ttft_seconds", "Time to the first token, waiting included")),
-      tokens_(registry.NewCounterFamily("crossover_inference_tokens_total", "Tokens of prompts and answers")),
+    : requests_(
+          registry.NewCounterFamily("crossover_inference_requests_total", "Requests by outcome")),
+      first_token_(registry.NewHistogram("crossover_inference_ttft_seconds",
+                                         "Time to the first token, waiting included")),
+      tokens_(registry.NewCounterFamily("crossover_inference_tokens_total",
+                                        "Tokens of prompts and answers")),
       prefix_hits_(registry.NewCounter("crossover_inference_prefix_hit_tokens_total",
                                        "Prompt tokens taken from the prefix cache")),
-      batch_rows_(registry.NewGauge("crossover_inference_batch_rows", "Sequences computed together now")),
-      cache_bytes_(registry.NewGaugeFamily("crossover_inference_kv_bytes", "Keys and values in memory")),
+      batch_rows_(
+          registry.NewGauge("crossover_inference_batch_rows", "Sequences computed together now")),
+      cache_bytes_(
+          registry.NewGaugeFamily("crossover_inference_kv_bytes", "Keys and values in memory")),
       adapters_(registry.NewGaugeFamily("crossover_inference_adapters", "Adapters by state")) {}
 
 void InferenceMetrics::OnRequest(const absl::Status& outcome, const AnswerSummary& summary) {

@@ -22,8 +22,11 @@ namespace asio = boost::asio;
 absl::Status CheckKey(const http::Request& request, const std::string& key) {
   if (key.empty()) return absl::OkStatus();
   const auto given = request.headers.Get("authorization");
-  if (!given) return Error(absl::StatusCode::kUnauthenticated, "KEY_MISSING", "send the key as 'Authorization: Bearer …'");
-  if (*given != "Bearer " + key) return Error(absl::StatusCode::kUnauthenticated, "KEY_INVALID", "this key is not valid here");
+  if (!given)
+    return Error(absl::StatusCode::kUnauthenticated, "KEY_MISSING",
+                 "send the key as 'Authorization: Bearer …'");
+  if (*given != "Bearer " + key)
+    return Error(absl::StatusCode::kUnauthenticated, "KEY_INVALID", "this key is not valid here");
   return absl::OkStatus();
 }
 
@@ -33,10 +36,12 @@ http::Headers AnswerHeaders(const http::Request& request, const std::string& id)
   return headers;
 }
 
-// Cancels the request when it goes out of scope: whatever ends a coroutine, no slot stays taken. A request that has ended ignores it.
+// Cancels the request when it goes out of scope: whatever ends a coroutine, no slot stays taken. A
+// request that has ended ignores it.
 class CancelOnExit {
  public:
-  explicit CancelOnExit(std::shared_ptr<Generation> generation) : generation_(std::move(generation)) {}
+  explicit CancelOnExit(std::shared_ptr<Generation> generation)
+      : generation_(std::move(generation)) {}
   ~CancelOnExit() { generation_->Cancel(); }
   CancelOnExit(const CancelOnExit&) = delete;
   CancelOnExit& operator=(const CancelOnExit&) = delete;
@@ -77,7 +82,8 @@ class OpenAiHttp::Impl {
       co_return;
     }
     const auto mailbox = std::make_shared<Mailbox>(exchange.executor());
-    const absl::StatusOr<std::shared_ptr<Generation>> generation = co_await Begin(request->command, mailbox);
+    const absl::StatusOr<std::shared_ptr<Generation>> generation =
+        co_await Begin(request->command, mailbox);
     if (!generation.ok()) {
       (void)co_await exchange.Respond(ErrorResponse(generation.status()));
       co_return;
@@ -96,14 +102,17 @@ class OpenAiHttp::Impl {
   }
 
  private:
-  // Finding the model may load an adapter, and reading a long prompt takes a while: not on an io thread.
+  // Finding the model may load an adapter, and reading a long prompt takes a while: not on an io
+  // thread.
   http::Task<absl::StatusOr<std::shared_ptr<Generation>>> Begin(const GenerateCommand& command,
                                                                 std::shared_ptr<Mailbox> mailbox) {
     if (waiting_.fetch_add(1) >= options_.queue) {
       --waiting_;
-      co_return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "too many requests are waiting; try again later");
+      co_return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
+                      "too many requests are waiting; try again later");
     }
-    auto begin = [this, &command, mailbox]() -> http::Task<absl::StatusOr<std::shared_ptr<Generation>>> {
+    auto begin = [this, &command,
+                  mailbox]() -> http::Task<absl::StatusOr<std::shared_ptr<Generation>>> {
       co_return inference_.Generate(command, mailbox);
     };
     auto generation = co_await asio::co_spawn(workers_, std::move(begin), asio::use_awaitable);
@@ -111,7 +120,8 @@ class OpenAiHttp::Impl {
     co_return generation;
   }
 
-  http::Task<void> Whole(http::AsyncExchange& exchange, const ChatRequest& request, const AnswerHead& head, Mailbox& mailbox) {
+  http::Task<void> Whole(http::AsyncExchange& exchange, const ChatRequest& request,
+                         const AnswerHead& head, Mailbox& mailbox) {
     std::vector<Choice> choices(static_cast<size_t>(request.command.sampling.n.value_or(1)));
     for (;;) {
       Mailbox::Letter letter = co_await mailbox.Next();
@@ -124,20 +134,24 @@ class OpenAiHttp::Impl {
       }
       const auto& summary = std::get<absl::StatusOr<AnswerSummary>>(letter);
       http::Response response =
-          summary.ok() ? http::Response::Json(200, Dump(CompletionJson(head, choices, summary->usage,
-                                                                       request.command.sampling.logprobs.has_value(),
-                                                                       *mailbox.start().tokenizer)))
+          summary.ok() ? http::Response::Json(
+                             200, Dump(CompletionJson(head, choices, summary->usage,
+                                                      request.command.sampling.logprobs.has_value(),
+                                                      *mailbox.start().tokenizer)))
                        : ErrorResponse(summary.status());
-      for (const auto& [name, value] : AnswerHeaders(exchange.request(), head.id)) response.headers.Set(name, value);
+      for (const auto& [name, value] : AnswerHeaders(exchange.request(), head.id))
+        response.headers.Set(name, value);
       if (summary.ok()) {
-        response.headers.Set("openai-processing-ms", absl::StrCat(absl::ToInt64Milliseconds(summary->timing.total)));
+        response.headers.Set("openai-processing-ms",
+                             absl::StrCat(absl::ToInt64Milliseconds(summary->timing.total)));
       }
       (void)co_await exchange.Respond(std::move(response));
       co_return;
     }
   }
 
-  http::Task<void> Stream(http::AsyncExchange& exchange, const ChatRequest& request, const AnswerHead& head, Mailbox& mailbox) {
+  http::Task<void> Stream(http::AsyncExchange& exchange, const ChatRequest& request,
+                          const AnswerHead& head, Mailbox& mailbox) {
     http::Headers headers = AnswerHeaders(exchange.request(), head.id);
     headers.Set("content-type", "text/event-stream");
     headers.Set("cache-control", "no-cache");
@@ -151,7 +165,8 @@ class OpenAiHttp::Impl {
       std::string frame;
       if (const auto* piece = std::get_if<AnswerPiece>(&letter)) {
         frame = http::SseFrame(Dump(ChunkJson(head, *piece, request.include_usage,
-                                              request.command.sampling.logprobs.has_value(), *mailbox.start().tokenizer)));
+                                              request.command.sampling.logprobs.has_value(),
+                                              *mailbox.start().tokenizer)));
         if (!(co_await exchange.Write(std::move(frame))).ok()) co_return;
         continue;
       }
@@ -159,7 +174,8 @@ class OpenAiHttp::Impl {
       if (!summary.ok()) {
         frame = http::SseFrame(Dump(ErrorJson(summary.status())));
       } else {
-        if (request.include_usage) frame = http::SseFrame(Dump(UsageChunkJson(head, summary->usage)));
+        if (request.include_usage)
+          frame = http::SseFrame(Dump(UsageChunkJson(head, summary->usage)));
         frame += http::SseFrame("[DONE]");
       }
       if ((co_await exchange.Write(std::move(frame))).ok()) (void)co_await exchange.Finish();
@@ -176,11 +192,13 @@ class OpenAiHttp::Impl {
   asio::thread_pool workers_;
 };
 
-OpenAiHttp::OpenAiHttp(OpenAiOptions options, Inference& inference, UuidGenerator& ids, Clock& clock, http::Server& server)
+OpenAiHttp::OpenAiHttp(OpenAiOptions options, Inference& inference, UuidGenerator& ids,
+                       Clock& clock, http::Server& server)
     : impl_(std::make_unique<Impl>(std::move(options), inference, ids, clock)) {
   server.async().Handle("POST", "/v1/chat/completions",
                         [this](http::AsyncExchange& exchange) { return impl_->Chat(exchange); });
-  server.Handle("GET", "/v1/models", [this](const http::Request& request) { return impl_->Models(request); });
+  server.Handle("GET", "/v1/models",
+                [this](const http::Request& request) { return impl_->Models(request); });
 }
 
 OpenAiHttp::~OpenAiHttp() = default;

@@ -18,11 +18,12 @@ struct OpenAiOptions {
   int queue = 1024;
 };
 
-// Adds its routes to a server that has not started; must outlive the server. Borrows everything. A client that goes away frees its
-// slot at once, before the first token too.
+// Adds its routes to a server that has not started; must outlive the server. Borrows everything. A
+// client that goes away frees its slot at once, before the first token too.
 class OpenAiHttp {
  public:
-  OpenAiHttp(OpenAiOptions options, Inference& inference, UuidGenerator& ids, Clock& clock, http::Server& server);
+  OpenAiHttp(OpenAiOptions options, Inference& inference, UuidGenerator& ids, Clock& clock,
+             http::Server& server);
   ~OpenAiHttp();
   OpenAiHttp(const OpenAiHttp&) = delete;
   OpenAiHttp& operator=(const OpenAiHttp&) = delete;

@@ -48,7 +48,8 @@ Json Envelope(const AnswerHead& head, const char* object) {
           {"system_fingerprint", head.fingerprint}};
 }
 
-Json Chunk(const AnswerHead& head, int64_t index, Json delta, Json logprobs, Json finish_reason, bool include_usage) {
+Json Chunk(const AnswerHead& head, int64_t index, Json delta, Json logprobs, Json finish_reason,
+           bool include_usage) {
   Json chunk = Envelope(head, "chat.completion.chunk");
   chunk["choices"] = Json::array({{{"index", index},
                                    {"delta", std::move(delta)},
@@ -60,26 +61,33 @@ Json Chunk(const AnswerHead& head, int64_t index, Json delta, Json logprobs, Jso
 
 const char* TypeOf(int http_status) {
   switch (http_status) {
-    case 401: return "authentication_error";
-    case 403: return "permission_error";
-    case 429: return "rate_limit_error";
-    default: return http_status >= 500 ? "server_error" : "invalid_request_error";
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 429:
+      return "rate_limit_error";
+    default:
+      return http_status >= 500 ? "server_error" : "invalid_request_error";
   }
 }
 
 }  // namespace
 
-std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
-Json CompletionJson(const AnswerHead& head, const std::vector<Choice>& choices, const TokenUsage& usage, bool with_logprobs,
-                    const llm::Tokenizer& tokenizer) {
+Json CompletionJson(const AnswerHead& head, const std::vector<Choice>& choices,
+                    const TokenUsage& usage, bool with_logprobs, const llm::Tokenizer& tokenizer) {
   Json out = Envelope(head, "chat.completion");
   Json list = Json::array();
   for (size_t i = 0; i < choices.size(); ++i) {
-    list.push_back({{"index", i},
-                    {"message", {{"role", "assistant"}, {"content", choices[i].text}, {"refusal", nullptr}}},
-                    {"logprobs", with_logprobs ? LogprobsJson(choices[i].tokens, tokenizer) : Json(nullptr)},
-                    {"finish_reason", choices[i].finish_reason}});
+    list.push_back(
+        {{"index", i},
+         {"message", {{"role", "assistant"}, {"content", choices[i].text}, {"refusal", nullptr}}},
+         {"logprobs", with_logprobs ? LogprobsJson(choices[i].tokens, tokenizer) : Json(nullptr)},
+         {"finish_reason", choices[i].finish_reason}});
   }
   out["choices"] = std::move(list);
   out["usage"] = UsageJson(usage);
@@ -87,16 +95,19 @@ Json CompletionJson(const AnswerHead& head, const std::vector<Choice>& choices, 
 }
 
 Json RoleChunkJson(const AnswerHead& head, int64_t index, bool include_usage) {
-  return Chunk(head, index, {{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}, nullptr, nullptr, include_usage);
+  return Chunk(head, index, {{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}, nullptr,
+               nullptr, include_usage);
 }
 
-Json ChunkJson(const AnswerHead& head, const AnswerPiece& piece, bool include_usage, bool with_logprobs,
-               const llm::Tokenizer& tokenizer) {
+Json ChunkJson(const AnswerHead& head, const AnswerPiece& piece, bool include_usage,
+               bool with_logprobs, const llm::Tokenizer& tokenizer) {
   Json delta = Json::object();
   if (!piece.text.empty()) delta["content"] = piece.text;
-  Json logprobs = with_logprobs && !piece.tokens.empty() ? LogprobsJson(piece.tokens, tokenizer) : Json(nullptr);
+  Json logprobs = with_logprobs && !piece.tokens.empty() ? LogprobsJson(piece.tokens, tokenizer)
+                                                         : Json(nullptr);
   Json finish = piece.finish_reason.empty() ? Json(nullptr) : Json(piece.finish_reason);
-  return Chunk(head, piece.index, std::move(delta), std::move(logprobs), std::move(finish), include_usage);
+  return Chunk(head, piece.index, std::move(delta), std::move(logprobs), std::move(finish),
+               include_usage);
 }
 
 Json UsageChunkJson(const AnswerHead& head, const TokenUsage& usage) {
@@ -112,7 +123,8 @@ Json ModelsJson(const std::vector<ModelInfo>& models, int64_t created) {
     std::vector<std::string> names = info.aliases;
     names.push_back(info.digest);
     for (const std::string& name : names) {
-      data.push_back({{"id", name}, {"object", "model"}, {"created", created}, {"owned_by", "crossover"}});
+      data.push_back(
+          {{"id", name}, {"object", "model"}, {"created", created}, {"owned_by", "crossover"}});
     }
   }
   return {{"object", "list"}, {"data", std::move(data)}};
@@ -120,20 +132,30 @@ Json ModelsJson(const std::vector<ModelInfo>& models, int64_t created) {
 
 int HttpStatusOf(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kOk: return 200;
+    case absl::StatusCode::kOk:
+      return 200;
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kOutOfRange:
     case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kUnimplemented: return 400;
-    case absl::StatusCode::kUnauthenticated: return 401;
-    case absl::StatusCode::kPermissionDenied: return 403;
-    case absl::StatusCode::kNotFound: return 404;
+    case absl::StatusCode::kUnimplemented:
+      return 400;
+    case absl::StatusCode::kUnauthenticated:
+      return 401;
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
+    case absl::StatusCode::kNotFound:
+      return 404;
     case absl::StatusCode::kAborted:
-    case absl::StatusCode::kAlreadyExists: return 409;
-    case absl::StatusCode::kResourceExhausted: return 429;
-    case absl::StatusCode::kUnavailable: return 503;
-    case absl::StatusCode::kDeadlineExceeded: return 504;
-    default: return 500;
+    case absl::StatusCode::kAlreadyExists:
+      return 409;
+    case absl::StatusCode::kResourceExhausted:
+      return 429;
+    case absl::StatusCode::kUnavailable:
+      return 503;
+    case absl::StatusCode::kDeadlineExceeded:
+      return 504;
+    default:
+      return 500;
   }
 }
 

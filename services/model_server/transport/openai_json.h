@@ -20,8 +20,8 @@ struct ChatRequest {
   bool include_usage = false;
 };
 
-// INVALID_ARGUMENT `FIELD_INVALID` with the path of the field ("messages[2].content"). Fields that do not change the answer are
-// ignored; those that would and are not served are refused by name.
+// INVALID_ARGUMENT `FIELD_INVALID` with the path of the field ("messages[2].content"). Fields that
+// do not change the answer are ignored; those that would and are not served are refused by name.
 absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body);
 
 // What all pieces of one answer carry.
@@ -39,13 +39,15 @@ struct Choice {
   std::string finish_reason;
 };
 
-nlohmann::ordered_json CompletionJson(const AnswerHead& head, const std::vector<Choice>& choices, const TokenUsage& usage,
-                                      bool with_logprobs, const llm::Tokenizer& tokenizer);
+nlohmann::ordered_json CompletionJson(const AnswerHead& head, const std::vector<Choice>& choices,
+                                      const TokenUsage& usage, bool with_logprobs,
+                                      const llm::Tokenizer& tokenizer);
 
 // The first chunk of answer `index`, which names the role.
 nlohmann::ordered_json RoleChunkJson(const AnswerHead& head, int64_t index, bool include_usage);
 // New text of an answer; its last piece carries the reason of the end.
-nlohmann::ordered_json ChunkJson(const AnswerHead& head, const AnswerPiece& piece, bool include_usage, bool with_logprobs,
+nlohmann::ordered_json ChunkJson(const AnswerHead& head, const AnswerPiece& piece,
+                                 bool include_usage, bool with_logprobs,
                                  const llm::Tokenizer& tokenizer);
 // The chunk without choices that ends a stream with include_usage.
 nlohmann::ordered_json UsageChunkJson(const AnswerHead& head, const TokenUsage& usage);

@@ -59,20 +59,24 @@ absl::StatusOr<std::string> ReadContent(const Json& content, const std::string& 
     if (!content[i].is_object() || Member(content[i], "type") != "text") {
       return FieldError(part, "must be a part of type text; this model reads nothing else");
     }
-    if (!Member(content[i], "text").is_string()) return FieldError(part + ".text", "must be a text");
+    if (!Member(content[i], "text").is_string())
+      return FieldError(part + ".text", "must be a text");
     text += content[i]["text"].get<std::string>();
   }
   return text;
 }
 
-absl::StatusOr<std::vector<llm::ToolCall>> ReadToolCalls(const Json& calls, const std::string& path) {
+absl::StatusOr<std::vector<llm::ToolCall>> ReadToolCalls(const Json& calls,
+                                                         const std::string& path) {
   std::vector<llm::ToolCall> out;
   if (calls.is_null()) return out;
   if (!calls.is_array()) return FieldError(path, "must be a list");
   for (size_t i = 0; i < calls.size(); ++i) {
     const Json& function = calls[i].is_object() ? Member(calls[i], "function") : Json();
-    if (!function.is_object() || !Member(function, "name").is_string() || !Member(function, "arguments").is_string()) {
-      return FieldError(absl::StrCat(path, "[", i, "].function"), "needs a name and arguments, both texts");
+    if (!function.is_object() || !Member(function, "name").is_string() ||
+        !Member(function, "arguments").is_string()) {
+      return FieldError(absl::StrCat(path, "[", i, "].function"),
+                        "needs a name and arguments, both texts");
     }
     out.push_back({function["name"].get<std::string>(), function["arguments"].get<std::string>()});
   }
@@ -80,15 +84,19 @@ absl::StatusOr<std::vector<llm::ToolCall>> ReadToolCalls(const Json& calls, cons
 }
 
 absl::StatusOr<std::vector<llm::ChatMessage>> ReadMessages(const Json& messages) {
-  if (!messages.is_array() || messages.empty()) return FieldError("messages", "must be a list of at least one message");
+  if (!messages.is_array() || messages.empty())
+    return FieldError("messages", "must be a list of at least one message");
   std::vector<llm::ChatMessage> out;
   for (size_t i = 0; i < messages.size(); ++i) {
     const std::string path = absl::StrCat("messages[", i, "]");
     if (!messages[i].is_object()) return FieldError(path, "must be an object");
-    if (!Member(messages[i], "role").is_string()) return FieldError(path + ".role", "must be a text");
+    if (!Member(messages[i], "role").is_string())
+      return FieldError(path + ".role", "must be a text");
     llm::ChatMessage message{.role = messages[i]["role"].get<std::string>()};
-    ASSIGN_OR_RETURN(message.content, ReadContent(Member(messages[i], "content"), path + ".content"));
-    ASSIGN_OR_RETURN(message.tool_calls, ReadToolCalls(Member(messages[i], "tool_calls"), path + ".tool_calls"));
+    ASSIGN_OR_RETURN(message.content,
+                     ReadContent(Member(messages[i], "content"), path + ".content"));
+    ASSIGN_OR_RETURN(message.tool_calls,
+                     ReadToolCalls(Member(messages[i], "tool_calls"), path + ".tool_calls"));
     if (Member(messages[i], "content").is_null() && message.tool_calls.empty()) {
       return FieldError(path + ".content", "is required");
     }
@@ -113,7 +121,8 @@ absl::StatusOr<std::vector<llm::ChatTool>> ReadTools(const Json& root) {
     }
     const Json& description = Member(function, "description");
     const Json& parameters = Member(function, "parameters");
-    out.push_back({function["name"].get<std::string>(), description.is_string() ? description.get<std::string>() : "",
+    out.push_back({function["name"].get<std::string>(),
+                   description.is_string() ? description.get<std::string>() : "",
                    parameters.is_null() ? "" : parameters.dump()});
   }
   return out;
@@ -179,8 +188,10 @@ absl::Status RefuseUnserved(const Json& root) {
   if (!format.is_object()) return FieldError("response_format", "must be an object");
   const Json& type = Member(format, "type");
   if (type == "text" || type == "json_object") return absl::OkStatus();
-  return FieldError("response_format", type == "json_schema" ? "json_schema is not served yet; text and json_object are"
-                                                             : "must have type text or json_object");
+  return FieldError("response_format",
+                    type == "json_schema"
+                        ? "json_schema is not served yet; text and json_object are"
+                        : "must have type text or json_object");
 }
 
 }  // namespace
@@ -189,7 +200,8 @@ absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
   const Json root = Json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (!root.is_object()) return FieldError("body", "must be a JSON object");
   ChatRequest request;
-  if (!Member(root, "model").is_string()) return FieldError("model", "is required and must be a text");
+  if (!Member(root, "model").is_string())
+    return FieldError("model", "is required and must be a text");
   request.command.model = root["model"].get<std::string>();
   ChatPrompt prompt;
   ASSIGN_OR_RETURN(prompt.messages, ReadMessages(Member(root, "messages")));

@@ -9,21 +9,25 @@
 namespace crossover::inference {
 namespace {
 
-absl::Status FieldError(const std::string& field, const std::string& rule, const char* reason = "FIELD_INVALID") {
+absl::Status FieldError(const std::string& field, const std::string& rule,
+                        const char* reason = "FIELD_INVALID") {
   return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, " ", rule),
                {.reason = reason, .violations = {{field, rule}}});
 }
 
-absl::StatusOr<llm::ChatMessage> ToMessage(const type::v1::ChatMessage& message, const std::string& path) {
+absl::StatusOr<llm::ChatMessage> ToMessage(const type::v1::ChatMessage& message,
+                                           const std::string& path) {
   llm::ChatMessage out{.role = message.role(), .content = message.content()};
   for (int i = 0; i < message.parts_size(); ++i) {
     if (message.parts(i).type() != "text") {
-      return FieldError(absl::StrCat(path, ".parts[", i, "].type"),
-                        absl::StrCat("is '", message.parts(i).type(), "'; this model reads text only"));
+      return FieldError(
+          absl::StrCat(path, ".parts[", i, "].type"),
+          absl::StrCat("is '", message.parts(i).type(), "'; this model reads text only"));
     }
     out.content += message.parts(i).text();
   }
-  for (const auto& call : message.tool_calls()) out.tool_calls.push_back({call.name(), call.arguments()});
+  for (const auto& call : message.tool_calls())
+    out.tool_calls.push_back({call.name(), call.arguments()});
   if (message.has_weight()) out.weight = message.weight();
   return out;
 }
@@ -44,7 +48,8 @@ absl::StatusOr<Sampling> ToSampling(const type::v1::Sampling& sampling) {
     return FieldError("sampling.repetition_penalty", "is not served; leave it out or 1");
   }
   if (sampling.response_format().type() == type::v1::ResponseFormat::JSON_SCHEMA) {
-    return FieldError("sampling.response_format.type", "JSON_SCHEMA is not served yet; TEXT and JSON_OBJECT are",
+    return FieldError("sampling.response_format.type",
+                      "JSON_SCHEMA is not served yet; TEXT and JSON_OBJECT are",
                       "CONSTRAINT_INVALID");
   }
   return out;
@@ -59,7 +64,8 @@ absl::StatusOr<Prompt> ToPrompt(const Request& request, const std::string& prefi
       return Prompt(std::move(chat));
     }
     case Request::kTokens:
-      return Prompt(std::vector<int32_t>(request.tokens().ids().begin(), request.tokens().ids().end()));
+      return Prompt(
+          std::vector<int32_t>(request.tokens().ids().begin(), request.tokens().ids().end()));
     case Request::kText:
       return Prompt(request.text());
     default:
@@ -77,23 +83,29 @@ google::protobuf::Duration ToProtoDuration(absl::Duration duration) {
 
 }  // namespace
 
-absl::StatusOr<ChatPrompt> ToChat(const pb::GenerateRequest::Chat& chat, const std::string& prefix) {
+absl::StatusOr<ChatPrompt> ToChat(const pb::GenerateRequest::Chat& chat,
+                                  const std::string& prefix) {
   ChatPrompt out{.date = chat.template_date()};
   for (int i = 0; i < chat.messages_size(); ++i) {
-    ASSIGN_OR_RETURN(llm::ChatMessage message, ToMessage(chat.messages(i), absl::StrCat(prefix, "messages[", i, "]")));
+    ASSIGN_OR_RETURN(llm::ChatMessage message,
+                     ToMessage(chat.messages(i), absl::StrCat(prefix, "messages[", i, "]")));
     out.messages.push_back(std::move(message));
   }
-  for (const auto& tool : chat.tools()) out.tools.push_back({tool.name(), tool.description(), tool.parameters()});
+  for (const auto& tool : chat.tools())
+    out.tools.push_back({tool.name(), tool.description(), tool.parameters()});
   return out;
 }
 
 absl::StatusOr<GenerateCommand> ToCommand(const pb::GenerateRequest& request) {
-  GenerateCommand command{.model = request.model(), .cache_salt = request.cache_salt(), .no_cache = request.no_cache()};
+  GenerateCommand command{
+      .model = request.model(), .cache_salt = request.cache_salt(), .no_cache = request.no_cache()};
   if (command.model.empty()) return FieldError("model", "is required", "FIELD_REQUIRED");
   if (request.constraint_case() != pb::GenerateRequest::CONSTRAINT_NOT_SET) {
-    return FieldError("constraint", "is not served yet; leave json_schema, regex and choice out", "CONSTRAINT_INVALID");
+    return FieldError("constraint", "is not served yet; leave json_schema, regex and choice out",
+                      "CONSTRAINT_INVALID");
   }
-  if (request.adapter_mix_size() > 0) return FieldError("adapter_mix", "is not served yet; name one adapter as model");
+  if (request.adapter_mix_size() > 0)
+    return FieldError("adapter_mix", "is not served yet; name one adapter as model");
   ASSIGN_OR_RETURN(command.prompt, ToPrompt(request, ""));
   ASSIGN_OR_RETURN(command.sampling, ToSampling(request.sampling()));
   return command;
@@ -102,11 +114,13 @@ absl::StatusOr<GenerateCommand> ToCommand(const pb::GenerateRequest& request) {
 absl::StatusOr<ScoreCommand> ToCommand(const pb::ScoreRequest& request) {
   ScoreCommand command{.model = request.model()};
   if (command.model.empty()) return FieldError("model", "is required", "FIELD_REQUIRED");
-  if (request.items_size() < 1 || request.items_size() > 256) return FieldError("items", "must hold 1 to 256 items");
+  if (request.items_size() < 1 || request.items_size() > 256)
+    return FieldError("items", "must hold 1 to 256 items");
   for (int i = 0; i < request.items_size(); ++i) {
     ScoreItem item;
     ASSIGN_OR_RETURN(item.prompt, ToPrompt(request.items(i), absl::StrCat("items[", i, "].")));
-    item.continuations.assign(request.items(i).continuations().begin(), request.items(i).continuations().end());
+    item.continuations.assign(request.items(i).continuations().begin(),
+                              request.items(i).continuations().end());
     command.items.push_back(std::move(item));
   }
   return command;
@@ -124,7 +138,8 @@ void ToProto(const RequestTiming& timing, pb::Timing* out) {
   *out->mutable_total() = ToProtoDuration(timing.total);
 }
 
-void ToProto(const llm::GeneratedToken& token, const llm::Tokenizer& tokenizer, pb::TokenLogprob* out) {
+void ToProto(const llm::GeneratedToken& token, const llm::Tokenizer& tokenizer,
+             pb::TokenLogprob* out) {
   out->set_token(token.id);
   out->set_text(std::string(tokenizer.Bytes(token.id)));
   out->set_logprob(token.logprob);
@@ -144,9 +159,15 @@ pb::LoadedModel ToProto(const ModelInfo& info) {
   for (const std::string& alias : info.aliases) out.add_aliases(alias);
   out.set_size_bytes(info.bytes);
   switch (info.state) {
-    case ModelState::kLoading: out.set_state(pb::LoadedModel::LOADING); break;
-    case ModelState::kReady: out.set_state(pb::LoadedModel::READY); break;
-    case ModelState::kUnloading: out.set_state(pb::LoadedModel::UNLOADING); break;
+    case ModelState::kLoading:
+      out.set_state(pb::LoadedModel::LOADING);
+      break;
+    case ModelState::kReady:
+      out.set_state(pb::LoadedModel::READY);
+      break;
+    case ModelState::kUnloading:
+      out.set_state(pb::LoadedModel::UNLOADING);
+      break;
   }
   out.set_pinned(info.pinned);
   out.set_in_flight(info.in_flight);

@@ -1,0 +1,96 @@
+#include "services/model_server/engine/torch_engine.h"
+
+#include <string>
+#include <utility>
+
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "llm/formats/gguf_file.h"
+
+namespace crossover::inference {
+namespace {
+
+// The engine's reasons in the words of type/v1/error_reason.proto.
+absl::Status Translate(const absl::Status& status) {
+  const std::string reason = DetailOf(status).reason;
+  const auto as = [&](const char* name) {
+    ErrorDetail detail = DetailOf(status);
+    detail.reason = name;
+    return Error(status.code(), std::string(status.message()), std::move(detail));
+  };
+  if (reason == "ADAPTER_NOT_LOADED") return as("MODEL_NOT_FOUND");
+  if (reason == "CONTEXT_TOO_LONG" || reason == "KV_BUDGET") return as("CONTEXT_LENGTH_EXCEEDED");
+  if (reason == "EMPTY_PROMPT" || reason == "TOKEN_OUT_OF_RANGE" || reason == "BAD_SAMPLING")
+    return as("FIELD_INVALID");
+  return status;
+}
+
+class TorchEngine final : public GenerationEngine {
+ public:
+  explicit TorchEngine(std::unique_ptr<llm::Engine> engine) : engine_(std::move(engine)) {}
+
+  absl::Status LoadAdapter(const std::string& key, const std::filesystem::path& folder) override {
+    return engine_->LoadAdapter(key, folder.string());
+  }
+  absl::Status UnloadAdapter(const std::string& key) override {
+    return engine_->UnloadAdapter(key);
+  }
+
+  absl::StatusOr<RequestId> Generate(llm::GenerateRequest request, OnDelta on_delta,
+                                     OnDone on_done) override {
+    auto id = engine_->Submit(std::move(request), std::move(on_delta), std::move(on_done));
+    if (!id.ok()) return Translate(id.status());
+    return *id;
+  }
+
+  absl::StatusOr<RequestId> Score(llm::ScoreRequest request, OnScore on_done) override {
+    auto id = engine_->Submit(std::move(request), std::move(on_done));
+    if (!id.ok()) return Translate(id.status());
+    return *id;
+  }
+
+  void Cancel(RequestId id) override { engine_->Cancel(id); }
+  llm::EngineStats Stats() const override { return engine_->Stats(); }
+
+ private:
+  std::unique_ptr<llm::Engine> engine_;
+};
+
+class TorchBaseLoader final : public BaseLoader {
+ public:
+  explicit TorchBaseLoader(TorchEngineOptions options) : options_(std::move(options)) {}
+
+  absl::StatusOr<std::unique_ptr<LoadedBase>> Load(const std::string& digest,
+                                                   const std::filesystem::path& gguf) override {
+    auto base = std::make_unique<LoadedBase>();
+    base->digest = digest;
+    ASSIGN_OR_RETURN(const auto file, llm::GgufFile::Open(gguf));
+    ASSIGN_OR_RETURN(base->tokenizer, llm::Tokenizer::FromGguf(*file));
+    ASSIGN_OR_RETURN(base->template_text,
+                     file->GetStringOr("tokenizer.chat_template", "<|im_start|>"));
+    ASSIGN_OR_RETURN(base->chat, llm::ChatTemplate::FromGguf(*file, base->tokenizer));
+    ASSIGN_OR_RETURN(const auto model, llm::BaseModel::Load(gguf.string(), options_.execution));
+    base->architecture = std::string(llm::NameOf(model->config().architecture));
+    base->context_length = model->config().context_length;
+    base->bytes = model->bytes();
+    llm::EngineOptions engine_options = options_.engine;
+    engine_options.token_bytes = [tokenizer = base->tokenizer](int32_t id) {
+      return tokenizer->IsSpecial(id) ? std::string() : std::string(tokenizer->Bytes(id));
+    };
+    ASSIGN_OR_RETURN(std::unique_ptr<llm::Engine> engine,
+                     llm::Engine::Create(model, std::move(engine_options)));
+    base->engine = std::make_unique<TorchEngine>(std::move(engine));
+    return base;
+  }
+
+ private:
+  const TorchEngineOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<BaseLoader> NewTorchBaseLoader(TorchEngineOptions options) {
+  return std::make_unique<TorchBaseLoader>(std::move(options));
+}
+
+}  // namespace crossover::inference

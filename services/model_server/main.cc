@@ -1,0 +1,42 @@
+#include <string>
+
+#include "common/service/service_main.h"
+#include "common/status/status_macros.h"
+#include "services/model_server/module.h"
+
+int main(int argc, char** argv) {
+  using crossover::inference::Module;
+  crossover::service::ServiceMain main(
+      "crossover-model-server", "Answers with a base model and any number of LoRA adapters.");
+  crossover::inference::Options options;
+  std::string scheduler;
+  main.config().Add("http-address", "host:port of the OpenAI HTTP; empty = none",
+                    &options.http_address);
+  main.config().AddSecret("http-api-key", "key that HTTP clients must send", &options.http_api_key);
+  main.config().Add("scheduler",
+                    "address of the training scheduler, which knows the models; empty = none",
+                    &scheduler);
+  main.config().Add("models", "bases to load: name=sha256:… or name=/path/to/model.gguf",
+                    &options.models);
+  main.config().Add("project", "project whose models are served", &options.project);
+  main.config().Add("scratch", "folder for adapters while they are read", &options.scratch);
+  main.config().Add("max-adapters", "adapters kept in memory", &options.max_adapters);
+  main.config().Add("max-batch-rows", "answers computed together", &options.max_batch_rows);
+  main.config().Add("max-queue", "requests that may wait; one more is refused", &options.max_queue);
+  main.config().Add("kv-cache-mb", "memory for keys and values, MiB", &options.kv_cache_mb);
+  main.config().Add("threads", "threads that compute; 0 = one per core", &options.threads);
+  return main.Run(argc, argv,
+                  [&](crossover::service::Runtime& runtime)
+                      -> absl::StatusOr<std::unique_ptr<crossover::rpc::Module>> {
+                    options.drain_timeout = runtime.options.drain_timeout;
+                    ASSIGN_OR_RETURN(crossover::BlobStore * blobs, runtime.OpenBlobStore());
+                    return Module::Create(
+                        options,
+                        {.blobs = *blobs,
+                         .clock = runtime.clock,
+                         .random = runtime.random,
+                         .registry = runtime.registry,
+                         .logger = runtime.logger,
+                         .scheduler = scheduler.empty() ? nullptr : runtime.Connect(scheduler)});
+                  });
+}

@@ -1,0 +1,204 @@
+#include "services/model_server/module.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/http/server.h"
+#include "common/id/uuid7.h"
+#include "common/json/digest.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "services/model_server/domain/inference.h"
+#include "services/model_server/transport/grpc_service.h"
+#include "services/model_server/transport/metrics.h"
+#include "services/model_server/transport/openai_http.h"
+#include "services/model_server/transport/scheduler_directory.h"
+
+namespace crossover::inference {
+namespace {
+
+struct Address {
+  std::string host;
+  int port = 0;
+};
+
+absl::StatusOr<Address> ParseAddress(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  Address out;
+  if (colon == std::string::npos || !absl::SimpleAtoi(text.substr(colon + 1), &out.port)) {
+    return Error(
+        absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+        absl::StrCat("http-address is '", text, "'; expected host:port, such as 127.0.0.1:8081"));
+  }
+  out.host = text.substr(0, colon);
+  return out;
+}
+
+std::filesystem::path ScratchOf(const Options& options) {
+  if (!options.scratch.empty()) return options.scratch;
+  return std::filesystem::temp_directory_path() /
+         absl::StrCat("crossover-model-server-", ::getpid());
+}
+
+constexpr absl::Duration kRetry = absl::Seconds(1);
+constexpr absl::Duration kRefresh = absl::Seconds(1);
+
+}  // namespace
+
+// Order of members: the HTTP server outlives the engines, whose last callbacks are posted to it;
+// observer and clock outlive the models; the services and routes go first.
+struct Module::Impl {
+  Impl(Options o, Deps d, std::unique_ptr<BaseLoader> l)
+      : options(std::move(o)),
+        deps(d),
+        loader(std::move(l)),
+        directory(deps.scheduler == nullptr
+                      ? nullptr
+                      : NewSchedulerDirectory(deps.scheduler, options.project)),
+        metrics(deps.registry),
+        ids(deps.clock, deps.random) {}
+
+  ~Impl() { Drain(); }
+
+  absl::Status StartHttp() {
+    if (options.http_address.empty()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const Address address, ParseAddress(options.http_address));
+    http = std::make_unique<http::Server>(
+        http::ServerOptions{.address = address.host, .port = address.port}, deps.logger);
+    openai = std::make_unique<OpenAiHttp>(OpenAiOptions{.api_key = options.http_api_key},
+                                          *inference, ids, deps.clock, *http);
+    http::AddHealthRoutes(*http, [this] { return Ready(); });
+    http::AddMetricsRoute(*http, [this] {
+      metrics.Refresh(*models);
+      return deps.registry.Expose();
+    });
+    return http->Start();
+  }
+
+  // "name=digest" or "name=path".
+  absl::Status LoadNamed(const std::string& model) {
+    const size_t equals = model.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+                   absl::StrCat("models holds '", model,
+                                "'; expected name=sha256:… or name=/path/to/model.gguf"));
+    }
+    std::string digest = model.substr(equals + 1);
+    if (!IsDigest(digest)) {
+      ASSIGN_OR_RETURN(digest, deps.blobs.PutFile(digest));
+    }
+    return models->LoadBase(digest, {model.substr(0, equals)}).status();
+  }
+
+  absl::Status LoadFirstModels() {
+    for (const std::string& model : options.models) RETURN_IF_ERROR(LoadNamed(model));
+    if (!options.models.empty() || directory == nullptr) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> bases, directory->Bases());
+    if (bases.empty()) return absl::OkStatus();  // The first request that names one loads it.
+    return models->LoadBase(bases.front().digest, bases.front().aliases).status();
+  }
+
+  // Loads the first models, trying again while they cannot be had; then keeps the gauges fresh.
+  void Background() {
+    for (;;) {
+      const absl::Duration started = deps.clock.SteadyNow();
+      const absl::Status loaded = LoadFirstModels();
+      {
+        std::lock_guard lock(mutex);
+        readiness = loaded;
+      }
+      if (loaded.ok()) {
+        deps.logger.Info("models_loaded", {{"seconds", deps.clock.SteadyNow() - started}});
+        break;
+      }
+      deps.logger.Error("models_not_loaded", {{"error", loaded}});
+      if (WaitUnlessStopping(kRetry)) return;
+    }
+    while (!WaitUnlessStopping(kRefresh)) metrics.Refresh(*models);
+  }
+
+  // True when the module stops.
+  bool WaitUnlessStopping(absl::Duration duration) {
+    std::unique_lock lock(mutex);
+    return wake.wait_for(lock, absl::ToChronoNanoseconds(duration), [this] { return stopping; });
+  }
+
+  absl::Status Ready() {
+    std::lock_guard lock(mutex);
+    if (stopping)
+      return Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING",
+                   "the model server is stopping");
+    return readiness;
+  }
+
+  void Drain() {
+    {
+      std::lock_guard lock(mutex);
+      stopping = true;
+      wake.notify_all();
+    }
+    if (background.joinable()) background.join();
+    if (http != nullptr) http->Stop(options.drain_timeout);
+  }
+
+  const Options options;
+  const Deps deps;
+  std::unique_ptr<BaseLoader> loader;
+  std::unique_ptr<ModelDirectory> directory;
+  InferenceMetrics metrics;
+  UuidGenerator ids;
+  std::unique_ptr<http::Server> http;
+  std::unique_ptr<LoadedModels> models;
+  std::unique_ptr<Inference> inference;
+  std::unique_ptr<OpenAiHttp> openai;
+  std::unique_ptr<InferenceGrpcService> service;
+
+  std::mutex mutex;
+  std::condition_variable wake;
+  bool stopping = false;
+  absl::Status readiness = Error(absl::StatusCode::kUnavailable, "SERVICE_UNAVAILABLE",
+                                 "the base model is being loaded");
+  std::thread background;
+};
+
+absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps,
+                                                       std::unique_ptr<BaseLoader> loader) {
+  auto impl = std::make_unique<Impl>(std::move(options), deps, std::move(loader));
+  impl->models =
+      std::make_unique<LoadedModels>(LoadedModelsOptions{.max_adapters = impl->options.max_adapters,
+                                                         .scratch = ScratchOf(impl->options)},
+                                     *impl->loader, deps.blobs, impl->directory.get(), deps.clock);
+  impl->inference =
+      std::make_unique<Inference>(*impl->models, deps.clock, deps.random, impl->metrics);
+  impl->service = std::make_unique<InferenceGrpcService>(
+      *impl->inference,
+      rpc::HandlerOptions{.service = "crossover.inference.v1.InferenceService",
+                          .threads = impl->options.rpc_threads,
+                          .authenticator = deps.authenticator},
+      deps.clock, deps.logger, deps.registry);
+  return std::unique_ptr<Module>(new Module(std::move(impl)));
+}
+
+Module::Module(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Module::~Module() = default;
+
+std::vector<grpc::Service*> Module::Services() { return {impl_->service.get()}; }
+
+absl::Status Module::Start() {
+  RETURN_IF_ERROR(impl_->StartHttp());
+  impl_->background = std::thread([impl = impl_.get()] { impl->Background(); });
+  return absl::OkStatus();
+}
+
+void Module::Drain() { impl_->Drain(); }
+absl::Status Module::Ready() { return impl_->Ready(); }
+int Module::http_port() const { return impl_->http == nullptr ? 0 : impl_->http->port(); }
+
+}  // namespace crossover::inference

@@ -1,0 +1,386 @@
+// The whole module over real gRPC and HTTP, with a fake engine.
+#include "services/model_server/module.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "common/http/client.h"
+#include "common/http/sse.h"
+#include "common/log/fake_logger.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/error_mapper.h"
+#include "common/rpc/server.h"
+#include "crossover/inference/v1/inference_service.grpc.pb.h"
+#include "services/model_server/domain/model_fixture.h"
+
+namespace crossover::inference {
+namespace {
+
+namespace pb = ::crossover::inference::v1;
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class ModuleTest : public ModelFixture {
+ protected:
+  void Start(Options options = {}) {
+    auto loader = std::make_unique<FakeBaseLoader>();
+    fakes_ = loader.get();
+    options.http_address = "127.0.0.1:0";
+    options.models = {"small=" + base_};
+    options.scratch = folder_ / "scratch";
+    options.drain_timeout = absl::Seconds(1);
+    auto module = Module::Create(options,
+                                 {.blobs = *blobs_,
+                                  .clock = SystemClock(),
+                                  .random = random_,
+                                  .registry = registry_,
+                                  .logger = logger_},
+                                 std::move(loader));
+    ASSERT_OK(module);
+    module_ = *std::move(module);
+    auto server =
+        rpc::Server::Start({.addresses = {"127.0.0.1:0"}, .drain_timeout = absl::Seconds(2)},
+                           {module_.get()}, logger_);
+    ASSERT_OK(server);
+    server_ = *std::move(server);
+    stub_ = pb::InferenceService::NewStub(
+        rpc::NewChannel("127.0.0.1:" + std::to_string(server_->port())));
+    pb::LoadModelRequest request;  // Waits for the one that loads in the background.
+    request.set_digest(base_);
+    ASSERT_OK(rpc::Invoke(*stub_, &pb::InferenceService::Stub::LoadModel, request));
+  }
+
+  void TearDown() override {
+    if (fakes_ != nullptr && fakes_->engine(base_) != nullptr) fakes_->engine(base_)->Release();
+    if (server_ != nullptr) server_->Stop();
+  }
+
+  FakeEngine& fake() { return *fakes_->engine(base_); }
+
+  std::string Url(const std::string& path) {
+    return "http://127.0.0.1:" + std::to_string(module_->http_port()) + path;
+  }
+
+  http::ClientResponse Post(const json& body, http::Headers headers = {}) {
+    auto response = client_.Send({.method = "POST",
+                                  .url = Url("/v1/chat/completions"),
+                                  .headers = headers,
+                                  .body = body.dump()});
+    EXPECT_OK(response);
+    return response.ok() ? *response : http::ClientResponse{};
+  }
+
+  static json Chat(const std::string& model = "small") {
+    return {{"model", model}, {"messages", {{{"role", "user"}, {"content", "hi"}}}}};
+  }
+
+  static pb::GenerateRequest Generate(const std::string& model = "small") {
+    pb::GenerateRequest request;
+    request.set_model(model);
+    auto* message = request.mutable_chat()->add_messages();
+    message->set_role("user");
+    message->set_content("hi");
+    return request;
+  }
+
+  // The data of every event of a streamed answer.
+  std::vector<std::string> Stream(json body) {
+    body["stream"] = true;
+    http::SseParser parser;
+    std::vector<std::string> data;
+    const absl::Status status = client_.Stream(
+        {.method = "POST", .url = Url("/v1/chat/completions"), .body = body.dump()},
+        [](const http::ClientResponse& head) {
+          EXPECT_EQ(head.status, 200);
+          EXPECT_EQ(head.headers.Get("content-type"), "text/event-stream");
+          return true;
+        },
+        [&](std::string_view piece) {
+          for (const http::SseEvent& event : parser.Feed(piece)) data.push_back(event.data);
+          return true;
+        });
+    EXPECT_OK(status);
+    EXPECT_FALSE(parser.Incomplete());
+    return data;
+  }
+
+  metrics::Registry registry_{"model-server"};
+  FakeLogger logger_;
+  FakeBaseLoader* fakes_ = nullptr;
+  std::unique_ptr<Module> module_;
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<pb::InferenceService::Stub> stub_;
+  http::Client client_;
+};
+
+TEST_F(ModuleTest, AChatCompletionIsAnswered) {
+  Start();
+  const http::ClientResponse response = Post(Chat(), {{"x-request-id", "r1"}});
+  ASSERT_EQ(response.status, 200) << response.body;
+  const json body = json::parse(response.body);
+  EXPECT_EQ(body["choices"][0]["message"]["content"], "hello");
+  EXPECT_EQ(body["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(body["model"], "small");
+  EXPECT_EQ(body["system_fingerprint"], base_);
+  EXPECT_EQ(body["usage"]["completion_tokens"], 5);
+  EXPECT_EQ(response.headers.Get("x-request-id"), "r1");
+  EXPECT_THAT(registry_.Expose(),
+              HasSubstr("crossover_inference_requests_total{outcome=\"ok\"} 1"));
+  EXPECT_THAT(registry_.Expose(), HasSubstr("crossover_inference_tokens_total{kind=\"output\"} 5"));
+}
+
+TEST_F(ModuleTest, AStreamHasRoleTextReasonUsageAndDone) {
+  Start();
+  json body = Chat();
+  body["stream_options"] = {{"include_usage", true}};
+  body["n"] = 2;
+  const std::vector<std::string> data = Stream(body);
+  ASSERT_GT(data.size(), 4u);
+  EXPECT_EQ(data.back(), "[DONE]");
+  std::map<int, std::string> texts;
+  std::map<int, std::string> reasons;
+  for (size_t i = 0; i + 2 < data.size(); ++i) {
+    const json chunk = json::parse(data[i]);
+    EXPECT_TRUE(chunk.at("usage").is_null());
+    const json& choice = chunk["choices"][0];
+    texts[choice["index"]] += choice["delta"].value("content", "");
+    if (!choice["finish_reason"].is_null()) reasons[choice["index"]] = choice["finish_reason"];
+  }
+  EXPECT_EQ(texts[0], "hello");
+  EXPECT_EQ(texts[1], "hello");
+  EXPECT_EQ(reasons[1], "stop");
+  const json usage = json::parse(data[data.size() - 2]);
+  EXPECT_TRUE(usage["choices"].empty());
+  EXPECT_EQ(usage["usage"]["completion_tokens"], 10);
+}
+
+TEST_F(ModuleTest, AClientThatGoesAwayFreesItsSlot) {
+  Start();
+  fake().Hold();
+  json body = Chat();
+  body["stream"] = true;
+  const absl::Status status = client_.Stream(
+      {.method = "POST", .url = Url("/v1/chat/completions"), .body = body.dump()},
+      [](const http::ClientResponse&) { return true; }, [](std::string_view) { return false; });
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_TRUE(fake().WaitForCancelled(1));
+}
+
+TEST_F(ModuleTest, AClientThatGoesAwayBeforeTheFirstByteFreesItsSlotToo) {
+  Start();
+  fake().Hold();
+  const auto response = client_.Send({.method = "POST",
+                                      .url = Url("/v1/chat/completions"),
+                                      .body = Chat().dump(),
+                                      .timeout = absl::Milliseconds(300)});
+  EXPECT_THAT(response.status(), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_TRUE(fake().WaitForCancelled(1));
+}
+
+TEST_F(ModuleTest, ErrorsHaveStatusCodeAndField) {
+  Start();
+  const http::ClientResponse missing = Post(Chat("nobody"));
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_EQ(json::parse(missing.body)["error"]["code"], "model_not_found");
+  json hot = Chat();
+  hot["temperature"] = 9;
+  const http::ClientResponse invalid = Post(hot);
+  EXPECT_EQ(invalid.status, 400);
+  EXPECT_EQ(json::parse(invalid.body)["error"]["param"], "temperature");
+  json schema = Chat();
+  schema["response_format"] = {{"type", "json_schema"}, {"json_schema", json::object()}};
+  EXPECT_EQ(json::parse(Post(schema).body)["error"]["param"], "response_format");
+  fake().SetCapacity(0);
+  const http::ClientResponse full = Post(Chat());
+  EXPECT_EQ(full.status, 429);
+  EXPECT_EQ(full.headers.Get("retry-after"), "1");
+}
+
+TEST_F(ModuleTest, AKeyIsAskedForWhenOneIsSet) {
+  Start({.http_api_key = "secret"});
+  EXPECT_EQ(Post(Chat()).status, 401);
+  EXPECT_EQ(Post(Chat(), {{"authorization", "Bearer wrong"}}).status, 401);
+  EXPECT_EQ(Post(Chat(), {{"authorization", "Bearer secret"}}).status, 200);
+}
+
+TEST_F(ModuleTest, AnAdapterAnswersUnderItsDigestWithoutRestart) {
+  Start();
+  const std::string adapter = Adapter("one", base_);
+  fake().SetAnswer([](const llm::GenerateRequest& request) {
+    return request.adapter.empty() ? "base" : "adapter";
+  });
+  const json body = json::parse(Post(Chat(adapter)).body);
+  EXPECT_EQ(body["choices"][0]["message"]["content"], "adapter");
+  EXPECT_EQ(body["system_fingerprint"], adapter);
+  EXPECT_EQ(json::parse(Post(Chat()).body)["choices"][0]["message"]["content"], "base");
+  const auto models = client_.Send({.url = Url("/v1/models")});
+  ASSERT_OK(models);
+  EXPECT_THAT(models->body, HasSubstr("\"id\":\"small\""));
+  EXPECT_THAT(models->body, HasSubstr(adapter));
+}
+
+TEST_F(ModuleTest, HealthReadinessAndMetricsAreServed) {
+  Start();
+  EXPECT_EQ(client_.Send({.url = Url("/healthz")})->status, 200);
+  for (int i = 0; i < 200 && client_.Send({.url = Url("/readyz")})->status != 200; ++i)
+    std::this_thread::yield();
+  EXPECT_EQ(client_.Send({.url = Url("/readyz")})->status, 200);
+  EXPECT_OK(module_->Ready());
+  EXPECT_THAT(client_.Send({.url = Url("/metrics")})->body,
+              HasSubstr("crossover_inference_adapters{state=\"ready\"} 0"));
+  module_->Drain();
+  EXPECT_THAT(module_->Ready(), HasReasonThat("SERVER_DRAINING"));
+}
+
+TEST_F(ModuleTest, AGrpcStreamCarriesPiecesUsageAndFingerprint) {
+  Start();
+  grpc::ClientContext context;
+  rpc::PrepareContext(context, {});
+  pb::GenerateRequest request = Generate();
+  request.mutable_sampling()->set_logprobs(1);
+  const auto reader = stub_->Generate(&context, request);
+  pb::GenerateResponse piece;
+  std::string text, finish, fingerprint;
+  int logprobs = 0;
+  while (reader->Read(&piece)) {
+    text += piece.text();
+    finish += piece.finish_reason();
+    fingerprint += piece.system_fingerprint();
+    logprobs += piece.logprobs_size();
+  }
+  EXPECT_OK(rpc::FromGrpc(reader->Finish()));
+  EXPECT_EQ(text, "hello");
+  EXPECT_EQ(finish, "stop");
+  EXPECT_EQ(fingerprint, base_);
+  EXPECT_EQ(logprobs, 5);
+  EXPECT_EQ(piece.usage().output(), 5);
+}
+
+TEST_F(ModuleTest, ACancelledGrpcCallFreesItsSlot) {
+  Start();
+  fake().Hold();
+  grpc::ClientContext context;
+  rpc::PrepareContext(context, {});
+  const auto reader = stub_->Generate(&context, Generate());
+  pb::GenerateResponse piece;
+  ASSERT_TRUE(reader->Read(&piece));
+  context.TryCancel();
+  EXPECT_TRUE(fake().WaitForCancelled(1));
+  while (reader->Read(&piece)) {
+  }
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+TEST_F(ModuleTest, ABatchIsAnsweredInOrderAndFailsAsAWhole) {
+  Start();
+  fake().SetAnswer([](const llm::GenerateRequest& request) {
+    return std::string(request.sampling.max_tokens == 2 ? "xx" : "y");
+  });
+  pb::GenerateBatchRequest request;
+  *request.add_requests() = Generate();
+  request.mutable_requests(0)->mutable_sampling()->set_max_tokens(2);
+  *request.add_requests() = Generate();
+  auto response = rpc::Invoke(*stub_, &pb::InferenceService::Stub::GenerateBatch, request);
+  ASSERT_OK(response);
+  EXPECT_EQ(response->results(0).answers(0).text(), "xx");
+  EXPECT_EQ(response->results(1).answers(0).text(), "y");
+  EXPECT_EQ(response->results(1).system_fingerprint(), base_);
+  *request.add_requests() = Generate("nobody");
+  const absl::Status failed =
+      rpc::Invoke(*stub_, &pb::InferenceService::Stub::GenerateBatch, request).status();
+  EXPECT_THAT(failed, HasReasonThat("MODEL_NOT_FOUND"));
+  EXPECT_THAT(std::string(failed.message()), HasSubstr("requests[2]"));
+}
+
+TEST_F(ModuleTest, ScoresTokensAndRenderingsComeOverGrpc) {
+  Start();
+  pb::ScoreRequest score;
+  score.set_model("small");
+  score.set_per_token(true);
+  score.add_items()->set_text("ab");
+  score.mutable_items(0)->add_continuations("cd");
+  auto scores = rpc::Invoke(*stub_, &pb::InferenceService::Stub::Score, score);
+  ASSERT_OK(scores);
+  EXPECT_EQ(scores->results(0).continuations(0).logprob(), -1.0);
+  EXPECT_EQ(scores->results(0).continuations(0).tokens(1).text(), "d");
+  pb::TokenizeRequest tokenize;
+  tokenize.set_model("small");
+  tokenize.add_texts("ab");
+  auto tokens = rpc::Invoke(*stub_, &pb::InferenceService::Stub::Tokenize, tokenize);
+  ASSERT_OK(tokens);
+  EXPECT_THAT(tokens->results(0).ids(), ElementsAre('a', 'b'));
+  pb::RenderChatRequest render;
+  render.set_model("small");
+  *render.mutable_chat() = Generate().chat();
+  render.set_add_generation_prompt(true);
+  auto rendered = rpc::Invoke(*stub_, &pb::InferenceService::Stub::RenderChat, render);
+  ASSERT_OK(rendered);
+  EXPECT_EQ(rendered->text(), "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(rendered->tokens_size(), rendered->assistant_mask_size());
+}
+
+TEST_F(ModuleTest, AdaptersAreLoadedListedPinnedAndUnloadedOverGrpc) {
+  Start();
+  const std::string adapter = Adapter("one", base_);
+  pb::LoadAdapterRequest load;
+  load.set_digest(adapter);
+  load.add_aliases("ft:small:default:x:12345678");
+  load.set_pinned(true);
+  auto loaded = rpc::Invoke(*stub_, &pb::InferenceService::Stub::LoadAdapter, load);
+  ASSERT_OK(loaded);
+  EXPECT_EQ(loaded->state(), pb::LoadedModel::READY);
+  EXPECT_EQ(loaded->rank(), 4);
+  EXPECT_EQ(Post(Chat("ft:small:default:x:12345678")).status, 200);
+  auto list = rpc::Invoke(*stub_, &pb::InferenceService::Stub::ListLoadedModels, {});
+  ASSERT_OK(list);
+  EXPECT_EQ(list->loaded_models_size(), 2);
+  EXPECT_EQ(list->loaded_models(1).base_digest(), base_);
+  pb::UnloadAdapterRequest unload;
+  unload.set_model(adapter);
+  EXPECT_THAT(rpc::Invoke(*stub_, &pb::InferenceService::Stub::UnloadAdapter, unload).status(),
+              HasReasonThat("ADAPTER_IN_USE"));
+  pb::PinAdapterRequest pin;
+  pin.set_model(adapter);
+  ASSERT_OK(rpc::Invoke(*stub_, &pb::InferenceService::Stub::PinAdapter, pin));
+  EXPECT_OK(rpc::Invoke(*stub_, &pb::InferenceService::Stub::UnloadAdapter, unload));
+  EXPECT_TRUE(fake().Adapters().empty());
+}
+
+TEST_F(ModuleTest, WhatIsNotServedIsRefusedByName) {
+  Start();
+  pb::GenerateBatchRequest request;
+  *request.add_requests() = Generate();
+  request.mutable_requests(0)->set_json_schema("{}");
+  EXPECT_THAT(rpc::Invoke(*stub_, &pb::InferenceService::Stub::GenerateBatch, request).status(),
+              HasReasonThat("CONSTRAINT_INVALID"));
+  *request.mutable_requests(0) = Generate();
+  request.mutable_requests(0)->add_adapter_mix();
+  EXPECT_THAT(rpc::Invoke(*stub_, &pb::InferenceService::Stub::GenerateBatch, request).status(),
+              HasReasonThat("FIELD_INVALID"));
+  EXPECT_THAT(rpc::Invoke(*stub_, &pb::InferenceService::Stub::Embed, {}).status(),
+              StatusIs(absl::StatusCode::kUnimplemented));
+}
+
+TEST_F(ModuleTest, StoppingWithAnAnswerUnderWayEnds) {
+  Start();
+  fake().Hold();
+  std::thread client([&] {
+    json body = Chat();
+    body["stream"] = true;
+    (void)client_.Stream(
+        {.method = "POST", .url = Url("/v1/chat/completions"), .body = body.dump()},
+        [](const http::ClientResponse&) { return true; }, [](std::string_view) { return true; });
+  });
+  ASSERT_TRUE(fake().WaitForRequests(1));
+  server_->Stop();
+  client.join();
+  EXPECT_EQ(fake().Cancelled(), 1);
+}
+
+}  // namespace
+}  // namespace crossover::inference

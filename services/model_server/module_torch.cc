@@ -1,0 +1,19 @@
+// Module::Create with LibTorch's engine; apart from module.cc so that tests with a fake engine need
+// no torch.
+#include <utility>
+
+#include "services/model_server/engine/torch_engine.h"
+#include "services/model_server/module.h"
+
+namespace crossover::inference {
+
+absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps) {
+  TorchEngineOptions engine;
+  engine.execution.threads = options.threads;
+  engine.engine.max_batch_rows = options.max_batch_rows;
+  engine.engine.max_queue = options.max_queue;
+  engine.engine.kv_budget_bytes = options.kv_cache_mb << 20;
+  return Create(std::move(options), deps, NewTorchBaseLoader(std::move(engine)));
+}
+
+}  // namespace crossover::inference
