@@ -145,7 +145,8 @@ struct Module::Impl {
       wake.notify_all();
     }
     if (background.joinable()) background.join();
-    if (http != nullptr) http->Stop(options.drain_timeout);
+    if (openai != nullptr) openai->Drain(options.drain_timeout);
+    if (http != nullptr) http->Stop(absl::Seconds(1));
   }
 
   const Options options;

@@ -379,7 +379,7 @@ TEST_F(ModuleTest, StoppingWithAnAnswerUnderWayEnds) {
   ASSERT_TRUE(fake().WaitForRequests(1));
   server_->Stop();
   client.join();
-  EXPECT_EQ(fake().Cancelled(), 1);
+  EXPECT_TRUE(fake().WaitForCancelled(1));
 }
 
 }  // namespace

@@ -283,6 +283,7 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
   const uint64_t seed =
       command.sampling.seed ? static_cast<uint64_t>(*command.sampling.seed) : RandomSeed();
   const std::vector<int32_t> stop_ids = base.chat->stop_ids();
+  sink->OnStart({lease.digest(), base.tokenizer});
   const auto generation =
       std::make_shared<RunningGeneration>(std::move(lease), std::move(sink), observer_, clock_, n);
   for (int64_t i = 0; i < n; ++i) {

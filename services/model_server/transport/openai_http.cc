@@ -4,7 +4,9 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <map>
+#include <condition_variable>
+#include <mutex>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,18 +38,77 @@ http::Headers AnswerHeaders(const http::Request& request, const std::string& id)
   return headers;
 }
 
-// Cancels the request when it goes out of scope: whatever ends a coroutine, no slot stays taken. A
-// request that has ended ignores it.
-class CancelOnExit {
+absl::Status Draining() {
+  return Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING", "the model server is stopping");
+}
+
+// The requests under way, from their first byte to the end of their coroutine.
+class RunningRequests {
  public:
-  explicit CancelOnExit(std::shared_ptr<Generation> generation)
-      : generation_(std::move(generation)) {}
-  ~CancelOnExit() { generation_->Cancel(); }
-  CancelOnExit(const CancelOnExit&) = delete;
-  CancelOnExit& operator=(const CancelOnExit&) = delete;
+  class Entry {
+   public:
+    explicit Entry(RunningRequests& owner) : owner_(owner), admitted_(owner.Enter()) {}
+    // Cancels what was attached: whatever ends a coroutine, no slot stays taken. A request that has
+    // ended ignores it.
+    ~Entry() {
+      if (generation_ != nullptr) generation_->Cancel();
+      if (admitted_) owner_.Leave(generation_.get());
+    }
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+
+    // False while the server drains.
+    bool admitted() const { return admitted_; }
+    void Attach(std::shared_ptr<Generation> generation) {
+      generation_ = std::move(generation);
+      owner_.Add(generation_.get());
+    }
+
+   private:
+    RunningRequests& owner_;
+    const bool admitted_;
+    std::shared_ptr<Generation> generation_;
+  };
+
+  void Drain(absl::Duration grace) {
+    std::unique_lock lock(mutex_);
+    draining_ = true;
+    const auto none = [this] { return count_ == 0; };
+    if (changed_.wait_for(lock, absl::ToChronoNanoseconds(grace), none)) return;
+    cancel_all_ = true;
+    for (Generation* generation : generations_) generation->Cancel();
+    // Cancelled requests end at the next token; a client that does not read its error is cut off by
+    // the server.
+    changed_.wait_for(lock, absl::ToChronoNanoseconds(kCancelTime), none);
+  }
 
  private:
-  std::shared_ptr<Generation> generation_;
+  static constexpr absl::Duration kCancelTime = absl::Seconds(5);
+
+  bool Enter() {
+    std::lock_guard lock(mutex_);
+    if (draining_) return false;
+    ++count_;
+    return true;
+  }
+  void Add(Generation* generation) {
+    std::lock_guard lock(mutex_);
+    generations_.insert(generation);
+    if (cancel_all_) generation->Cancel();
+  }
+  void Leave(Generation* generation) {
+    std::lock_guard lock(mutex_);
+    generations_.erase(generation);
+    --count_;
+    changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool draining_ = false;
+  bool cancel_all_ = false;
+  int count_ = 0;
+  std::set<Generation*> generations_;
 };
 
 }  // namespace
@@ -64,6 +125,8 @@ class OpenAiHttp::Impl {
 
   ~Impl() { workers_.join(); }
 
+  void Drain(absl::Duration grace) { running_.Drain(grace); }
+
   http::Response Models(const http::Request& request) const {
     const absl::Status key = CheckKey(request, options_.api_key);
     if (!key.ok()) return ErrorResponse(key);
@@ -71,9 +134,11 @@ class OpenAiHttp::Impl {
   }
 
   http::Task<void> Chat(http::AsyncExchange& exchange) {
-    const absl::Status key = CheckKey(exchange.request(), options_.api_key);
-    if (!key.ok()) {
-      (void)co_await exchange.Respond(ErrorResponse(key));
+    RunningRequests::Entry entry(running_);
+    const absl::Status admitted =
+        entry.admitted() ? CheckKey(exchange.request(), options_.api_key) : Draining();
+    if (!admitted.ok()) {
+      (void)co_await exchange.Respond(ErrorResponse(admitted));
       co_return;
     }
     const absl::StatusOr<ChatRequest> request = ParseChatRequest(exchange.request().body);
@@ -88,7 +153,7 @@ class OpenAiHttp::Impl {
       (void)co_await exchange.Respond(ErrorResponse(generation.status()));
       co_return;
     }
-    const CancelOnExit cancel(*generation);
+    entry.Attach(*generation);
     exchange.OnDisconnect([generation = *generation] { generation->Cancel(); });
     const AnswerHead head{.id = "chatcmpl-" + ids_.NextId(),
                           .created = absl::ToUnixSeconds(clock_.Now()),
@@ -189,6 +254,7 @@ class OpenAiHttp::Impl {
   Clock& clock_;
   const int64_t started_;
   std::atomic<int> waiting_{0};
+  RunningRequests running_;
   asio::thread_pool workers_;
 };
 
@@ -202,5 +268,7 @@ OpenAiHttp::OpenAiHttp(OpenAiOptions options, Inference& inference, UuidGenerato
 }
 
 OpenAiHttp::~OpenAiHttp() = default;
+
+void OpenAiHttp::Drain(absl::Duration grace) { impl_->Drain(grace); }
 
 }  // namespace crossover::inference

@@ -150,6 +150,7 @@ int HttpStatusOf(const absl::Status& status) {
       return 409;
     case absl::StatusCode::kResourceExhausted:
       return 429;
+    case absl::StatusCode::kCancelled:  // By us: a client that cancelled is not there to read it.
     case absl::StatusCode::kUnavailable:
       return 503;
     case absl::StatusCode::kDeadlineExceeded:
