@@ -34,8 +34,9 @@ Json ModelJson(const ResolvedRoute& route) {
 }
 
 http::Response ListModels(const RoutingTableHolder& table) {
+  const auto now = table.Get();
   Json data = Json::array();
-  for (const auto& [name, route] : table.Get()->routes()) data.push_back(ModelJson(*route));
+  for (const auto& [name, route] : now->routes()) data.push_back(ModelJson(*route));
   return http::Response::Json(200, Dump({{"object", "list"}, {"data", data}}));
 }
 
