@@ -1,0 +1,109 @@
+"""Answers of transformers and PEFT for model_compat_test.cc. Usage: model_oracle.py COMMAND FOLDER [GGUF]
+
+logits   FOLDER/ids.json: writes bf16.logits and fp32.logits (fp32 numbers) of the GGUF file; prints their greatest difference
+random   writes small random models as GGUF files with transformers' logits: FOLDER/{llama3,qwen2}.{gguf,logits}, ids.json
+adapter  FOLDER/adapter loads onto the GGUF file with PEFT: writes adapter.logits for ids.json
+"""
+import json
+import os
+import pathlib
+import sys
+
+import numpy as np
+import torch
+
+
+def load(gguf_file, dtype):
+    from transformers import AutoModelForCausalLM, GgufConfig
+    folder, name = os.path.split(os.path.abspath(gguf_file))
+    return AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)).eval()
+
+
+def logits_of(model, ids, path):
+    with torch.no_grad():
+        values = model(torch.tensor([ids])).logits[0].float().numpy()
+    values.tofile(path)
+    return values
+
+
+def logits(folder, gguf_file):
+    ids = json.loads((folder / "ids.json").read_text())
+    half = logits_of(load(gguf_file, torch.bfloat16), ids, folder / "bf16.logits")
+    full = logits_of(load(gguf_file, torch.float32), ids, folder / "fp32.logits")
+    return {"bf16_fp32": float(np.abs(half - full).max())}
+
+
+def adapter(folder, gguf_file):
+    from peft import PeftModel
+    ids = json.loads((folder / "ids.json").read_text())
+    model = PeftModel.from_pretrained(load(gguf_file, torch.float32), folder / "adapter").eval()
+    base = logits_of(load(gguf_file, torch.float32), ids, folder / "base.logits")
+    return {"moved": float(np.abs(logits_of(model, ids, folder / "adapter.logits") - base).max())}
+
+
+def interleaved(weight, heads):
+    return weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
+
+
+def write_gguf(path, model, arch):
+    import gguf
+    config = model.config
+    writer = gguf.GGUFWriter(path, arch)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_vocab_size(config.vocab_size)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA if arch == "llama" else gguf.MODEL_ARCH.QWEN2, config.num_hidden_layers)
+    tied = config.tie_word_embeddings
+    for name, tensor in model.state_dict().items():
+        if tied and name == "lm_head.weight":
+            continue
+        value = tensor.float().numpy()
+        if arch == "llama" and ".q_proj." in name:
+            value = interleaved(value, config.num_attention_heads)
+        if arch == "llama" and ".k_proj." in name:
+            value = interleaved(value, config.num_key_value_heads)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), np.ascontiguousarray(value))
+    if arch == "llama":
+        head_dim = config.hidden_size // config.num_attention_heads
+        theta = config.rope_parameters["rope_theta"]
+        plain = theta ** -(np.arange(0, head_dim, 2) / head_dim)
+        writer.add_tensor("rope_freqs.weight", (plain / model.model.rotary_emb.inv_freq.double().numpy()).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def random(folder, _):
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+    torch.manual_seed(3)
+    shape = dict(vocab_size=200, hidden_size=96, intermediate_size=160, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
+                 max_position_embeddings=512, initializer_range=0.15)
+    llama3 = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+              "original_max_position_embeddings": 64}
+    models = {
+        "llama3": ("llama", LlamaForCausalLM(LlamaConfig(**shape, rope_parameters=llama3, tie_word_embeddings=False))),
+        "qwen2": ("qwen2", Qwen2ForCausalLM(Qwen2Config(**shape, rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+                                                        tie_word_embeddings=True, use_sliding_window=False))),
+    }
+    ids = np.random.default_rng(1).integers(0, 200, 150).tolist()
+    (folder / "ids.json").write_text(json.dumps(ids))
+    for name, (arch, model) in models.items():
+        model = model.eval()
+        for parameter_name, parameter in model.named_parameters():  # Biases and norms start as 0 and 1: give them work.
+            if parameter.dim() == 1:
+                parameter.data += 0.2 * torch.randn_like(parameter)
+        write_gguf(folder / f"{name}.gguf", model, arch)
+        logits_of(model, ids, folder / f"{name}.logits")
+    return {"models": sorted(models)}
+
+
+if __name__ == "__main__":
+    command, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+    print(json.dumps(globals()[command](folder, sys.argv[3] if len(sys.argv) > 3 else None)))
