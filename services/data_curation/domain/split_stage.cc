@@ -39,7 +39,9 @@ class SplitStage final : public Stage {
   int code_version() const override { return 1; }
 
   Json defaults() const override {
-    return {{"train", 0.8},      {"validation", 0.1}, {"test", 0.1},
+    return {{"train", 0.8},
+            {"validation", 0.1},
+            {"test", 0.1},
             {"stratify", true},   // the same mix of answers in every split, when answers are labels
             {"leakage", "drop"},  // drop: rows given to train leave when a test row is their twin |
                                   // fail

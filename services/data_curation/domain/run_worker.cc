@@ -1,0 +1,137 @@
+#include "services/data_curation/domain/run_worker.h"
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/absl_view.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+
+namespace crossover::curation {
+
+CurationMetrics::CurationMetrics(metrics::Registry& registry)
+    : rows_(registry.NewCounterFamily("crossover_curation_rows_total",
+                                      "Rows by stage, outcome and reason.")),
+      seconds_(registry.NewHistogramFamily("crossover_curation_stage_seconds",
+                                           "Time of a stage that was not cached.")) {}
+
+void CurationMetrics::Count(const FunnelStep& step) {
+  if (step.cached) return;
+  rows_.With({{"stage", step.stage}, {"outcome", "kept"}, {"reason", ""}}).Increment(step.rows_out);
+  for (const auto& [code, count] : step.dropped) {
+    rows_.With({{"stage", step.stage}, {"outcome", "dropped"}, {"reason", code}}).Increment(count);
+  }
+  seconds_.With({{"stage", step.stage}}).Observe(absl::ToDoubleSeconds(step.duration));
+}
+
+RunWorker::RunWorker(RunWorkerOptions options, CurationStore& store, BlobStore& blobs,
+                     Pipeline& pipeline, CurationMetrics& metrics, Clock& clock, Logger& logger)
+    : options_(std::move(options)),
+      store_(store),
+      blobs_(blobs),
+      pipeline_(pipeline),
+      metrics_(metrics),
+      clock_(clock),
+      logger_(logger) {}
+
+RunWorker::~RunWorker() { Stop(); }
+
+void RunWorker::Start() {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void RunWorker::Stop() {
+  stopping_ = true;
+  Wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+void RunWorker::Wake() {
+  const std::lock_guard lock(mutex_);
+  woken_ = true;
+  wake_.notify_all();
+}
+
+void RunWorker::Loop() {
+  while (!stopping_) {
+    const absl::StatusOr<bool> worked = RunOne();
+    if (!worked.ok()) logger_.Error("curation_claim_failed", {{"error", worked.status()}});
+    if (worked.value_or(false)) continue;
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, absl::ToChronoMilliseconds(options_.poll_every),
+                   [this] { return woken_; });
+    woken_ = false;
+  }
+}
+
+absl::StatusOr<bool> RunWorker::RunOne() {
+  ASSIGN_OR_RETURN(std::optional<RunRecord> run,
+                   store_.ClaimRun(options_.name, options_.lease_ttl));
+  if (!run.has_value()) return false;
+  Process(*std::move(run));
+  return true;
+}
+
+void RunWorker::Process(RunRecord run) {
+  logger_.Info("curation_run_started",
+               {{"run", run.id}, {"dataset", run.dataset}, {"epoch", run.lease_epoch}});
+  absl::Duration renewed = clock_.SteadyNow();
+  bool lost = false;
+  PipelineHooks hooks;
+  hooks.cancelled = [&] {
+    if (stopping_ || lost) return true;
+    if (clock_.SteadyNow() - renewed < options_.renew_every) return false;
+    const absl::Status status = store_.RenewRun(run, options_.lease_ttl);
+    lost = HasReason(status, "LEASE_LOST");
+    // A database that is away for a moment does not end the work; the lease decides, and every
+    // write carries its epoch.
+    if (status.ok()) renewed = clock_.SteadyNow();
+    return lost;
+  };
+  hooks.on_step = [&](const FunnelStep& step) {
+    metrics_.Count(step);
+    logger_.Info("curation_stage_finished", {{"run", run.id},
+                                             {"stage", step.stage},
+                                             {"rows_in", step.rows_in},
+                                             {"rows_out", step.rows_out},
+                                             {"cached", step.cached}});
+    run.funnel.push_back(step);
+    return store_.RecordStep(run, step);
+  };
+  std::vector<PipelineInput> inputs;
+  for (const RunInput& input : run.inputs) inputs.push_back(input.resolved);
+  const absl::StatusOr<PipelineResult> result = pipeline_.Run(inputs, run.resolved_recipe, hooks);
+  if (lost || HasReason(result.status(), "LEASE_LOST")) {
+    logger_.Warning("curation_run_lost", {{"run", run.id}, {"epoch", run.lease_epoch}});
+    return;
+  }
+  const absl::Status finished = Finish(run, result);
+  if (!finished.ok())
+    logger_.Error("curation_run_not_finished", {{"run", run.id}, {"error", finished}});
+}
+
+absl::Status RunWorker::Finish(RunRecord run, const absl::StatusOr<PipelineResult>& result) {
+  if (result.ok()) {
+    run.state = RunState::kSucceeded;
+    run.funnel = result->funnel;
+    run.rows_artifact = result->rows_artifact;
+    run.states_digest = result->states_digest;
+    const std::string holder = absl::StrCat("curation/runs/", run.project, "/", run.id);
+    RETURN_IF_ERROR(blobs_.Pin(run.rows_artifact, holder));
+    RETURN_IF_ERROR(blobs_.Pin(run.states_digest, holder));
+  } else if (stopping_ && result.status().code() == absl::StatusCode::kCancelled) {
+    run.state = RunState::kQueued;
+    run.state_reason = "given back: the service is shutting down";
+  } else {
+    run.state = RunState::kFailed;
+    run.state_reason = std::string(ToStd(result.status().message()));
+    run.error_reason = DetailOf(result.status()).reason;
+    if (run.error_reason.empty()) run.error_reason = "INTERNAL_ERROR";
+  }
+  logger_.Info("curation_run_finished",
+               {{"run", run.id}, {"state", Name(run.state)}, {"reason", run.state_reason}});
+  return store_.FinishRun(run);
+}
+
+}  // namespace crossover::curation

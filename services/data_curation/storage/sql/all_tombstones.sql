@@ -1,0 +1,1 @@
+SELECT row_digest, subject FROM tombstone WHERE project = $1;

@@ -1,0 +1,1 @@
+SELECT digest, funnel FROM step WHERE key = $1;

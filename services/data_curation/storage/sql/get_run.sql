@@ -1,0 +1,4 @@
+SELECT *, (extract(epoch FROM create_time) * 1000000)::bigint AS create_us,
+       (extract(epoch FROM update_time) * 1000000)::bigint AS update_us,
+       (extract(epoch FROM finish_time) * 1000000)::bigint AS finish_us
+  FROM run WHERE project = $1 AND id = $2;
