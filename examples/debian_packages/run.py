@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""The demo: the whole way from a prompt to a promoted adapter, on rows made from this machine's package metadata.
+
+    run.py BUILD_DIR [--quick] [--keep FOLDER]
+
+Every step is a command of the `crossover` client, printed before it runs, so that each can be tried by hand. Ends with lines
+`name value unit`. --quick trains on fewer rows and asks fewer questions: minutes instead of a coffee, and a weaker adapter.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+BASE = "smollm2-135m-instruct"
+ACCURACY = "json-fields:{name: accuracy, fields: [section, role], all: true}"
+FIELDS = "json-fields:{name: fields, fields: [section, role, language]}"
+VALID = "json-valid"
+LADDER = (("system-prompt", "zero-shot"), ("few-shot", "few-shot-5"), ("few-shot", "few-shot-10"))
+
+
+class Sizes:
+    """How much of everything; --quick is for continuous integration."""
+
+    def __init__(self, quick):
+        self.train_rows = 320 if quick else 2000
+        self.dev_rows = 40 if quick else 150
+        self.test_rows = 60 if quick else 300
+        self.consistency_rows = 10 if quick else 50
+        self.calibration = 20 if quick else 40
+        self.shadow = 60 if quick else 150
+        self.canary = 10 if quick else 30
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def heading(text):
+    print(f"\n\033[1m== {text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
+
+
+class Platform:
+    """`crossover up` with a data folder of its own, and the client that talks to it."""
+
+    def __init__(self, build, folder):
+        self.client = build / "bin" / "crossover"
+        self.folder = folder
+        self.http, self.metrics = free_port(), free_port()
+        self.environment = dict(os.environ, CROSSOVER_DATA=str(folder / "data"))
+        self.environment.pop("CROSSOVER_SERVER", None)
+        self.log = folder / "platform.log"
+        addresses = ["--http-address", f"127.0.0.1:{self.http}", "--admin-address", f"127.0.0.1:{free_port()}",
+                     "--grpc-address", f"127.0.0.1:{free_port()}", "--metrics-address", f"127.0.0.1:{self.metrics}"]
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen([self.client, "up", *addresses], stdout=log, stderr=log, env=self.environment)
+
+    def wait_until_ready(self):
+        for _ in range(240):
+            if self.process.poll() is not None:
+                self.give_up(f"crossover up ended with code {self.process.returncode}")
+            if subprocess.run([self.client, "status"], capture_output=True, env=self.environment, check=False).returncode == 0:
+                return
+            time.sleep(0.5)
+        self.give_up("crossover up was not ready within two minutes")
+
+    def give_up(self, message):
+        tail = self.log.read_text(errors="replace").splitlines()[-15:]
+        sys.exit("demo: " + message + "\nThe platform's last lines:\n" + "\n".join(tail) + f"\nAll of them: {self.log}")
+
+    def run(self, *arguments):
+        """Prints and runs a command; its output goes to the screen."""
+        print("\n$ crossover " + " ".join(shlex.quote(argument) for argument in arguments), flush=True)
+        done = subprocess.run([self.client, *arguments], env=self.environment, check=False)
+        if done.returncode != 0:
+            self.give_up(f"`crossover {arguments[0]}` ended with code {done.returncode}")
+
+    def json(self, *arguments):
+        """Asks quietly and returns the answer as the client's --json prints it."""
+        done = subprocess.run([self.client, "--json", *arguments], env=self.environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            self.give_up(f"`crossover {' '.join(arguments)}` ended with code {done.returncode}: {done.stderr}")
+        return json.loads(done.stdout)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+
+
+def script(name, *arguments):
+    done = subprocess.run([sys.executable, HERE / name, *map(str, arguments)], check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+
+
+def prepare(folder):
+    heading("Rows, made here from Debian's archive metadata")
+    script("make_rows.py", folder)
+    script("make_prompts.py", folder / "train.jsonl", folder)
+
+
+def define(platform, folder):
+    heading("Freeze: the task and the prompts as they are today")
+    platform.run("task", "create", "packages", "--file", str(HERE / "task.yaml"))
+    for _, name in LADDER:
+        path = folder / f"{name.replace('-', '_')}.json"
+        platform.run("prompt", "create", f"packages/{name}", "--file", str(path), "--note", "as written by hand")
+
+
+def collect(platform, folder, sizes):
+    heading("Collect and seal: curation funnel, leak-free split")
+    platform.run("dataset", "import", "packages", str(folder / "train.jsonl"), "--split-file", f"test={folder / 'test.jsonl'}",
+                 "--task", "packages", "--licence", "LicenseRef-Debian-archive-metadata", "--source", "apt-cache dumpavail")
+    platform.run("dataset", "seal", "packages")
+    for suite, split, role, rows in (("packages-dev", "validation", "dev", sizes.dev_rows),
+                                     ("packages-test", "test", "test", sizes.test_rows),
+                                     ("packages-consistency", "test", "general", sizes.consistency_rows)):
+        platform.run("suite", "freeze", suite, "--task", "packages", "--dataset", "packages", "--split", split, "--role", role,
+                     "--max-rows", str(rows), "--grader", ACCURACY, "--grader", VALID, "--grader", FIELDS)
+
+
+def prompt_system(name):
+    return f"name={name},prompt=packages/{name},model={BASE}"
+
+
+def climb_and_decide(platform):
+    heading("Climb: the prompt ladder, rung by rung on DEV rows, TEST rows once for the best")
+    rungs = [part for kind, name in LADDER for part in ("--rung", f"{kind}:{prompt_system(name)}")]
+    platform.run("ladder", "packages", "--dev", "packages-dev", "--test", "packages-test", "--all", "--set", "repeats=1", *rungs)
+    heading("Decide: is fine-tuning worth it? Thresholds overridden for the demo are printed with the verdict")
+    platform.run("decide", "packages", "--dataset", "packages", "--threshold", "convergence_margin=0.1")
+
+
+def train(platform, sizes):
+    heading("Train: a LoRA adapter of the small model")
+    platform.run("tune", "packages", "--base", BASE, "--task", "packages", "--suffix", "packages", "--set", "adapter.r=16", "--set",
+                 "adapter.alpha=32", "--set", "learning_rate=0.0008", "--set", "schedule=COSINE", "--set", "batch_size=8", "--set",
+                 "epochs=1", "--set", f"max_rows={sizes.train_rows}")
+    job = platform.json("jobs", "list")["jobs"][0]
+    return job["outputs"]["adapter"]
+
+
+def compare(platform, adapter):
+    heading("Compare: tuned model against the best prompt, on rows neither has seen")
+    tuned = f"name=tuned,prompt=packages/zero-shot,adapter={adapter}"
+    prompt = prompt_system("few-shot-10")
+    platform.run("evaluate", "packages-test", "--repeats", "1", "--system", prompt, "--system", tuned)
+    heading("Consistency: the same question five times at temperature 0.7")
+    platform.run("evaluate", "packages-consistency", "--repeats", "5", "--system", prompt + ",temperature=0.7", "--system",
+                 tuned + ",temperature=0.7")
+    return tuned, prompt
+
+
+def cross(platform, folder, sizes, tuned, prompt):
+    heading("Shadow: the prompt answers, the tuned model sees the same requests and nobody sees its answers")
+    platform.run("route", "create", "packages", "--task", "packages", "--mode", "prompt", "--variant", f"prompt:{prompt}",
+                 "--variant", f"tuned:{tuned}", "--primary", "prompt")
+    minima = ["--set", "calibration.duration=1s", "--set", f"calibration.pairs={sizes.calibration // 2}", "--set", "shadow.duration=1s",
+              "--set", f"shadow.pairs={sizes.shadow // 3}", "--set", "decision_interval=1s", "--set", "double_sample_share=1",
+              "--set", "shadow_share=1", "--set", "reverse_shadow_duration=1s", "--set",
+              "steps=[" + ", ".join(f"{{weight: {weight}, min_duration: 1s, min_requests: {sizes.canary // 3}}}"
+                                    for weight in (0.25, 0.5, 1)) + "]",
+              "--set", "comparators=[{kind: json_fields, parameters: '{\"fields\": [\"section\", \"role\"]}'}]"]
+    platform.run("experiment", "start", "packages", "--candidate", "tuned", *minima, "--override",
+                 "demo: replayed traffic, minima of days and thousands of requests shortened")
+    url, offset = f"http://127.0.0.1:{platform.http}", 0
+
+    def replay(requests):
+        nonlocal offset
+        script("replay.py", url, "packages", folder / "test.jsonl", "--requests", requests, "--offset", offset)
+        offset += requests
+
+    def state():
+        return platform.json("experiment", "status", "packages")["state"]
+
+    def replay_until(states, requests, rounds):
+        for _ in range(rounds):
+            replay(requests)
+            time.sleep(2)
+            if state() in states:
+                return
+        platform.run("experiment", "explain", "packages")
+
+    ended = ("PROMOTED", "REVERSE_SHADOW", "COMPLETED", "ROLLED_BACK", "ABORTED")
+    replay_until(("SHADOW", "CANARY", *ended), sizes.calibration, 4)
+    replay_until(("CANARY", *ended), sizes.shadow // 3, 8)
+    platform.run("experiment", "explain", "packages")
+    heading("Cross: canary steps behind gates")
+    replay_until(ended, sizes.canary, 20)
+    platform.run("experiment", "status", "packages")
+    replay(10)
+    return state()
+
+
+def export(platform, folder, adapter):
+    heading("Lineage and export: the files are yours")
+    platform.run("lineage", adapter)
+    out = folder / "export"
+    out.mkdir()
+    for form in ("peft", "gguf-q8_0"):
+        platform.run("adapter", "export", adapter, "--format", form, "--out", str(out / form))
+    print("\nexported:")
+    for path in sorted(out.rglob("*")):
+        if path.is_file():
+            print(f"  {path.relative_to(out)}  {path.stat().st_size / 1e6:.1f} MB")
+
+
+def score(platform, run_filter, system, grader):
+    """The newest run's interval of one grader for one system."""
+    for run in platform.json("evaluate", "--list")["runs"]:
+        if run_filter in run["suite_version"]:
+            for result in run["results"]:
+                if result["display_name"] == system:
+                    return next(part["score"] for part in result["graders"] if part["grader"] == grader)
+    sys.exit(f"demo: no result of {system} for {grader}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--keep", type=pathlib.Path, help="work in this folder and leave it")
+    arguments = parser.parse_args()
+    begin = time.monotonic()
+    sizes = Sizes(arguments.quick)
+    folder = arguments.keep or pathlib.Path(tempfile.mkdtemp(prefix="crossover-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    prepare(folder)
+    heading("Start: PostgreSQL, all services, model server and trainer on this machine")
+    platform = Platform(arguments.build.resolve(), folder)
+    try:
+        platform.wait_until_ready()
+        platform.run("status")
+        define(platform, folder)
+        collect(platform, folder, sizes)
+        climb_and_decide(platform)
+        adapter = train(platform, sizes)
+        tuned, prompt = compare(platform, adapter)
+        final = cross(platform, folder, sizes, tuned, prompt)
+        export(platform, folder, adapter)
+    finally:
+        platform.stop()
+
+
+if __name__ == "__main__":
+    main()
