@@ -18,6 +18,7 @@
 #include "common/testing/matchers.h"
 #include "common/testing/temp_dir.h"
 #include "common/time/clock.h"
+#include "crossover/scheduler/v1/job_service.grpc.pb.h"
 #include "crossover/scheduler/v1/model_service.grpc.pb.h"
 
 namespace crossover::platform {
@@ -154,6 +155,135 @@ TEST_F(ChaosTest, ThePlatformComesBackAndTakesItsChildrenWithIt) {
     }
     ExpectBaseModel();
   }
+}
+
+// The same, with a training job in progress.
+class JobChaosTest : public ChaosTest {
+ protected:
+  static constexpr int kSteps = 60;
+
+  // Runs the command line against the platform; its standard output.
+  std::string Crossover(std::vector<std::string> args) {
+    const fs::path bin = fs::path(std::getenv("CROSSOVER_BINARY_DIR")) / "bin/crossover";
+    args.insert(args.begin(), bin.string());
+    const fs::path out = dir_ / "cli.out";
+    fs::remove(out);
+    const auto status = RunToEnd({.argv = args, .environment = {{{"CROSSOVER_DATA", dir_ / "data"}, {"HOME", dir_.path()}}}, .output = out});
+    EXPECT_THAT(status, IsOkAndHolds(0)) << testing::ReadFile(out);
+    return testing::ReadFile(out);
+  }
+
+  // Rows that no stage takes for duplicates: words drawn by a fixed generator.
+  void WriteRows(const fs::path& path) {
+    std::string text;
+    uint64_t state = 7;
+    const auto word = [&state] {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      std::string out;
+      for (uint64_t bits = state >> 24; out.size() < 6; bits /= 26) out += static_cast<char>('a' + bits % 26);
+      return out;
+    };
+    for (int i = 0; i < 80; ++i) {
+      std::string input;
+      for (int w = 0; w < 8; ++w) input += word() + " ";
+      const nlohmann::json row{{"messages", {{{"role", "user"}, {"content", input}}, {{"role", "assistant"}, {"content", word()}}}}};
+      text += row.dump() + "\n";
+    }
+    testing::WriteFile(path, text);
+  }
+
+  std::string StartJob() {
+    WriteRows(dir_ / "rows.jsonl");
+    Crossover({"dataset", "import", "chaos", dir_ / "rows.jsonl", "--seal"});
+    const auto job = nlohmann::json::parse(
+        Crossover({"--json", "tune", "chaos", "--base", "smollm2-135m-instruct", "--set", "max_steps=" + std::to_string(kSteps), "--set",
+                   "batch_size=4", "--set", "epochs=50", "--set", "checkpoint_every=2", "--set", "early_stop_patience=0", "--detach"}));
+    return job.at("name");
+  }
+
+  pb::Job GetJob(const std::string& name) {
+    auto stub = pb::JobService::NewStub(rpc::NewChannel(State()->at("grpc")));
+    pb::GetJobRequest request;
+    request.set_name(name);
+    auto job = rpc::Invoke(*stub, &pb::JobService::Stub::GetJob, request,
+                           {.timeout = absl::Seconds(60), .idempotent = true, .max_attempts = 100, .wait_for_ready = true});
+    return job.ok() ? *job : pb::Job();
+  }
+
+  // Until the job is past `step` or has ended.
+  pb::Job WaitForStep(const std::string& name, int64_t step) {
+    pb::Job job;
+    for (int i = 0; i < 3000; ++i) {
+      job = GetJob(name);
+      if (job.progress().step() > step || job.has_finish_time()) return job;
+      SystemClock().SleepFor(absl::Milliseconds(100));
+    }
+    ADD_FAILURE() << "no progress beyond step " << step << ": " << job.ShortDebugString();
+    return job;
+  }
+
+  void ExpectOneCleanHistory(const std::string& name) {
+    const pb::Job job = WaitForStep(name, kSteps);
+    EXPECT_EQ(job.state(), pb::Job::SUCCEEDED) << job.ShortDebugString();
+    auto stub = pb::JobService::NewStub(rpc::NewChannel(State()->at("grpc")));
+    pb::ListJobEventsRequest request;
+    request.set_parent(name);
+    request.set_page_size(1000);
+    request.set_order_by("sequence");
+    ASSERT_OK_AND_ASSIGN(const auto events, rpc::Invoke(*stub, &pb::JobService::Stub::ListJobEvents, request));
+    int64_t expected = 1;
+    for (const auto& event : events.events()) EXPECT_EQ(event.sequence(), expected++) << "an event is lost or doubled";
+    pb::ListMetricPointsRequest points;
+    points.set_parent(name);
+    points.set_page_size(1000);
+    ASSERT_OK_AND_ASSIGN(const auto metrics, rpc::Invoke(*stub, &pb::JobService::Stub::ListMetricPoints, points));
+    int64_t last = 0;
+    for (const auto& point : metrics.points()) {
+      EXPECT_GT(point.step(), last) << "a step is doubled";
+      last = point.step();
+    }
+    EXPECT_EQ(last, kSteps);
+  }
+};
+
+TEST_F(JobChaosTest, AJobOutlivesTenDeathsOfItsWorker) {
+  const std::string job = StartJob();
+  int64_t step = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const pb::Job now = WaitForStep(job, step);
+    ASSERT_FALSE(now.has_finish_time()) << now.ShortDebugString();
+    step = now.progress().step() + 2;  // a checkpoint lies between two kills
+    const pid_t worker = ChildPid("crossover-trainer-worker");
+    if (worker > 0) ::kill(worker, SIGKILL);
+  }
+  ExpectOneCleanHistory(job);
+}
+
+TEST_F(JobChaosTest, AJobOutlivesTenDeathsOfPostgres) {
+  const std::string job = StartJob();
+  int64_t step = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    step = WaitForStep(job, step).progress().step();
+    const pid_t postgres = ChildPid("postgres");
+    ASSERT_GT(postgres, 0);
+    ::kill(postgres, SIGKILL);
+    ASSERT_TRUE(WaitForAnother("postgres", postgres));
+    ASSERT_TRUE(WaitUntilReady());
+  }
+  ExpectOneCleanHistory(job);
+}
+
+TEST_F(JobChaosTest, AJobOutlivesTenDeathsOfThePlatform) {
+  const std::string job = StartJob();
+  int64_t step = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    step = WaitForStep(job, step).progress().step() + 2;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    Launch();
+    if (HasFatalFailure()) return;
+  }
+  ExpectOneCleanHistory(job);
 }
 
 }  // namespace
