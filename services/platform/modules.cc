@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "common/service/service_main.h"
 #include "common/status/status_macros.h"
 #include "services/platform/base_model.h"
+#include "services/shadow_router/module.h"
 #include "services/training_scheduler/module.h"
 
 namespace crossover::platform {
@@ -12,21 +14,37 @@ namespace {
 using ModulePtr = std::unique_ptr<rpc::Module>;
 
 absl::StatusOr<ModulePtr> NewScheduler(const ModuleDeps& deps) {
-  scheduler::Options options;
-  options.package_folders = {WheelsFolder()};
-  return scheduler::Module::Create(std::move(options), {.pool = deps.pool("scheduler"),
-                                                        .blobs = deps.blobs,
-                                                        .clock = deps.clock,
-                                                        .random = deps.random,
-                                                        .registry = deps.registry,
-                                                        .logger = deps.logger,
-                                                        .curation = deps.self,
-                                                        .authenticator = &deps.authenticator});
+  return scheduler::Module::Create({.package_folders = {WheelsFolder()}}, {.pool = deps.pool("scheduler"),
+                                                                           .blobs = deps.blobs,
+                                                                           .clock = deps.clock,
+                                                                           .random = deps.random,
+                                                                           .registry = deps.registry,
+                                                                           .logger = deps.logger,
+                                                                           .curation = deps.self,
+                                                                           .authenticator = &deps.authenticator});
+}
+
+absl::StatusOr<std::unique_ptr<router::Module>> NewRouter(const ModuleDeps& deps) {
+  ASSIGN_OR_RETURN(const service::HostPort http, service::ParseHostPort(deps.http_address));
+  router::Options options;
+  options.http_address = http.host;
+  options.http_port = http.port;
+  options.model_server = deps.model_server_url + "/v1";
+  options.journal = deps.data / "router.journal";
+  return router::Module::Create(std::move(options), {.pool = deps.pool("router"),
+                                                     .clock = deps.clock,
+                                                     .random = deps.random,
+                                                     .registry = deps.registry,
+                                                     .logger = deps.logger,
+                                                     .registry_service = deps.self,
+                                                     .authenticator = &deps.authenticator});
 }
 
 }  // namespace
 
-std::vector<pg::SchemaMigrations> AllSchemas() { return {scheduler::Module::RequiredMigrations()}; }
+std::vector<pg::SchemaMigrations> AllSchemas() {
+  return {scheduler::Module::RequiredMigrations(), router::Module::RequiredMigrations()};
+}
 
 absl::StatusOr<Modules> BuildModules(const ModuleDeps& deps) {
   Modules out;
@@ -34,6 +52,9 @@ absl::StatusOr<Modules> BuildModules(const ModuleDeps& deps) {
     ASSIGN_OR_RETURN(ModulePtr module, build(deps));
     out.all.push_back(std::move(module));
   }
+  ASSIGN_OR_RETURN(std::unique_ptr<router::Module> front, NewRouter(deps));
+  out.http_port = [router = front.get()] { return router->http_port(); };
+  out.all.push_back(std::move(front));
   return out;
 }
 
