@@ -4,6 +4,8 @@
 
 #include "common/service/service_main.h"
 #include "common/status/status_macros.h"
+#include "services/data_curation/module.h"
+#include "services/evaluation/module.h"
 #include "services/platform/base_model.h"
 #include "services/shadow_router/module.h"
 #include "services/training_scheduler/module.h"
@@ -12,6 +14,17 @@ namespace crossover::platform {
 namespace {
 
 using ModulePtr = std::unique_ptr<rpc::Module>;
+
+absl::StatusOr<ModulePtr> NewCuration(const ModuleDeps& deps) {
+  return curation::Module::Create({.work_folder = deps.data / "curation"}, {.pool = deps.pool("curation"),
+                                                                            .blobs = deps.blobs,
+                                                                            .clock = deps.clock,
+                                                                            .random = deps.random,
+                                                                            .registry = deps.registry,
+                                                                            .logger = deps.logger,
+                                                                            .scheduler = deps.self,
+                                                                            .authenticator = &deps.authenticator});
+}
 
 absl::StatusOr<ModulePtr> NewScheduler(const ModuleDeps& deps) {
   return scheduler::Module::Create({.package_folders = {WheelsFolder()}}, {.pool = deps.pool("scheduler"),
@@ -22,6 +35,19 @@ absl::StatusOr<ModulePtr> NewScheduler(const ModuleDeps& deps) {
                                                                            .logger = deps.logger,
                                                                            .curation = deps.self,
                                                                            .authenticator = &deps.authenticator});
+}
+
+absl::StatusOr<ModulePtr> NewEvaluation(const ModuleDeps& deps) {
+  return evaluation::Module::Create({.scratch = deps.data / "evaluation"}, {.pool = deps.pool("evaluation"),
+                                                                            .blobs = deps.blobs,
+                                                                            .clock = deps.clock,
+                                                                            .random = deps.random,
+                                                                            .registry = deps.registry,
+                                                                            .logger = deps.logger,
+                                                                            .prompts = deps.self,
+                                                                            .curation = deps.self,
+                                                                            .inference = deps.model_server,
+                                                                            .authenticator = &deps.authenticator});
 }
 
 absl::StatusOr<std::unique_ptr<router::Module>> NewRouter(const ModuleDeps& deps) {
@@ -43,12 +69,13 @@ absl::StatusOr<std::unique_ptr<router::Module>> NewRouter(const ModuleDeps& deps
 }  // namespace
 
 std::vector<pg::SchemaMigrations> AllSchemas() {
-  return {scheduler::Module::RequiredMigrations(), router::Module::RequiredMigrations()};
+  return {curation::Module::RequiredMigrations(), scheduler::Module::RequiredMigrations(), evaluation::Module::RequiredMigrations(),
+          router::Module::RequiredMigrations()};
 }
 
 absl::StatusOr<Modules> BuildModules(const ModuleDeps& deps) {
   Modules out;
-  for (const auto& build : {&NewScheduler}) {
+  for (const auto& build : {&NewCuration, &NewScheduler, &NewEvaluation}) {
     ASSIGN_OR_RETURN(ModulePtr module, build(deps));
     out.all.push_back(std::move(module));
   }
