@@ -41,8 +41,8 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& target, const Chann
   arguments.SetMaxSendMessageSize(options.max_message_bytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
                    static_cast<int>(absl::ToInt64Milliseconds(options.reconnect_min)));
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
-                   static_cast<int>(absl::ToInt64Milliseconds(options.reconnect_min)));
+  // Despite its name, how long an attempt to connect may take at least: on a busy machine a handshake takes its time.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS,
                    static_cast<int>(absl::ToInt64Milliseconds(options.reconnect_max)));
   // Proxies of the environment are for the internet, not for the services of one deployment.
