@@ -4,25 +4,30 @@
 
 int main(int argc, char** argv) {
   using crossover::scheduler::Module;
-  crossover::service::ServiceMain main("crossover-training-scheduler", "The queue of training jobs.");
+  crossover::service::ServiceMain main("crossover-training-scheduler",
+                                       "The queue of training jobs.");
   crossover::scheduler::Options options;
   std::string curation = "127.0.0.1:7071";
   std::vector<std::string> package_folders;
   main.config().Add("curation", "address of data_curation", &curation);
-  main.config().Add("lease-ttl", "how long a worker's lease lasts without a beat", &options.lease_ttl);
+  main.config().Add("lease-ttl", "how long a worker's lease lasts without a beat",
+                    &options.lease_ttl);
   main.config().Add("heartbeat-interval", "how often workers beat", &options.heartbeat_interval);
-  main.config().Add("package-folders", "where installed packages with models lie", &package_folders);
-  return main.Run(argc, argv, [&](crossover::service::Runtime& runtime)
+  main.config().Add("package-folders", "where installed packages with models lie",
+                    &package_folders);
+  return main.Run(argc, argv,
+                  [&](crossover::service::Runtime& runtime)
                       -> absl::StatusOr<std::unique_ptr<crossover::rpc::Module>> {
-    options.package_folders.assign(package_folders.begin(), package_folders.end());
-    ASSIGN_OR_RETURN(crossover::pg::Pool * pool, runtime.OpenPool(Module::RequiredMigrations()));
-    ASSIGN_OR_RETURN(crossover::BlobStore * blobs, runtime.OpenBlobStore());
-    return Module::Create(options, {.pool = *pool,
-                                    .blobs = *blobs,
-                                    .clock = runtime.clock,
-                                    .random = runtime.random,
-                                    .registry = runtime.registry,
-                                    .logger = runtime.logger,
-                                    .curation = runtime.Connect(curation)});
-  });
+                    options.package_folders.assign(package_folders.begin(), package_folders.end());
+                    ASSIGN_OR_RETURN(crossover::pg::Pool * pool,
+                                     runtime.OpenPool(Module::RequiredMigrations()));
+                    ASSIGN_OR_RETURN(crossover::BlobStore * blobs, runtime.OpenBlobStore());
+                    return Module::Create(options, {.pool = *pool,
+                                                    .blobs = *blobs,
+                                                    .clock = runtime.clock,
+                                                    .random = runtime.random,
+                                                    .registry = runtime.registry,
+                                                    .logger = runtime.logger,
+                                                    .curation = runtime.Connect(curation)});
+                  });
 }

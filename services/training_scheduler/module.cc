@@ -27,9 +27,7 @@ namespace crossover::scheduler {
 namespace {
 
 rpc::HandlerOptions HandlerFor(const char* service, const Options& options, const Deps& deps) {
-  return {.service = service,
-          .threads = options.rpc_threads,
-          .authenticator = deps.authenticator};
+  return {.service = service, .threads = options.rpc_threads, .authenticator = deps.authenticator};
 }
 
 }  // namespace
@@ -46,7 +44,9 @@ struct Module::Impl {
         planner(jobs, models, catalog, deps.clock),
         scheduler(jobs, planner, ids),
         leasing(jobs, deps.random, deps.clock, metrics,
-                {.ttl = options.lease_ttl, .heartbeat_interval = options.heartbeat_interval, .retry = {}}),
+                {.ttl = options.lease_ttl,
+                 .heartbeat_interval = options.heartbeat_interval,
+                 .retry = {}}),
         lease_queue(leasing, deps.clock),
         watchers(jobs, deps.clock),
         registry(models, deps.blobs, files, options.package_folders),
@@ -63,15 +63,17 @@ struct Module::Impl {
         notifier([this] { return Notify(); }, PgJobStore::kNotifyGap),
         lease_ticker([this] { return PumpLeases(); }, PgJobStore::kNotifyGap),
         watch_ticker([this] { return PumpWatchers(); }, absl::Milliseconds(100)),
-        house_ticker([this, interval = options.housekeeping_interval] { return KeepHouse(interval); },
-                     absl::Milliseconds(200)) {}
+        house_ticker(
+            [this, interval = options.housekeeping_interval] { return KeepHouse(interval); },
+            absl::Milliseconds(200)) {}
 
   absl::Duration Notify() {
     Report("notify", jobs.FlushNotify());
     return absl::Hours(1);
   }
 
-  // NOTIFY is a hint; these waits are how long a lost one may cost, jittered so that schedulers do not poll in step.
+  // NOTIFY is a hint; these waits are how long a lost one may cost, jittered so that schedulers do
+  // not poll in step.
   absl::Duration PumpLeases() {
     const absl::Duration next = lease_queue.Pump();
     return std::min(next, absl::Seconds(1 + 4 * deps.random.Uniform()));

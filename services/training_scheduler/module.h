@@ -38,7 +38,7 @@ struct Deps {
   RandomSource& random;
   metrics::Registry& registry;
   Logger& logger;
-  std::shared_ptr<grpc::Channel> curation;  // DatasetService
+  std::shared_ptr<grpc::Channel> curation;      // DatasetService
   rpc::Authenticator* authenticator = nullptr;  // nullptr: everyone is ADMIN
 };
 

@@ -13,11 +13,13 @@ namespace crossover::scheduler {
 class DatasetCatalog {
  public:
   virtual ~DatasetCatalog() = default;
-  // `name` is projects/{p}/datasets/{d}/versions/{digest}. NOT_FOUND if there is none; UNAVAILABLE if nobody can say now.
+  // `name` is projects/{p}/datasets/{d}/versions/{digest}. NOT_FOUND if there is none; UNAVAILABLE
+  // if nobody can say now.
   virtual absl::StatusOr<DatasetFacts> Find(const std::string& name) = 0;
 };
 
-// For tests: what is in the map exists. `unavailable` stands for a curation service that does not answer.
+// For tests: what is in the map exists. `unavailable` stands for a curation service that does not
+// answer.
 class FakeDatasetCatalog final : public DatasetCatalog {
  public:
   absl::StatusOr<DatasetFacts> Find(const std::string& name) override {

@@ -6,8 +6,9 @@
 namespace crossover::scheduler {
 namespace {
 
-// When nothing was measured. A frozen base needs 4 × parameters operations a token; two modern cores give some 200 GFLOP/s of
-// that (SmolLM2-135M: about 470 tokens/s). A token is about 3.5 bytes of English text or JSON.
+// When nothing was measured. A frozen base needs 4 × parameters operations a token; two modern
+// cores give some 200 GFLOP/s of that (SmolLM2-135M: about 470 tokens/s). A token is about 3.5
+// bytes of English text or JSON.
 constexpr double kOperationsPerSecond = 2.5e11;
 constexpr double kBytesPerToken = 3.5;
 constexpr double kTokensPerRow = 200;
@@ -26,8 +27,9 @@ double TokensPerRow(const DatasetFacts& data, const MeasuredRate& rate) {
 Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
                              const DatasetFacts& data, const MeasuredRate& rate) {
   Consumption estimate;
-  const double rows = static_cast<double>(std::min(
-      spec.steps * spec.batch_size, static_cast<int64_t>(spec.epochs * static_cast<double>(spec.train_rows)) + 1));
+  const double rows = static_cast<double>(
+      std::min(spec.steps * spec.batch_size,
+               static_cast<int64_t>(spec.epochs * static_cast<double>(spec.train_rows)) + 1));
   const double tokens = rows * TokensPerRow(data, rate);
   estimate.tokens = static_cast<int64_t>(tokens);
   if (rate.jobs > 0) {
@@ -42,8 +44,9 @@ Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
   estimate.seconds = tokens * 4 * parameters / kOperationsPerSecond;
   estimate.seconds_lower = estimate.seconds / kUnknownFactor;
   estimate.seconds_upper = estimate.seconds * kUnknownFactor;
-  estimate.basis = "rule of thumb (no job on this base has finished yet): 4 × parameters operations "
-                   "a token at 250 GFLOP/s; within a factor of 3";
+  estimate.basis =
+      "rule of thumb (no job on this base has finished yet): 4 × parameters operations "
+      "a token at 250 GFLOP/s; within a factor of 3";
   return estimate;
 }
 

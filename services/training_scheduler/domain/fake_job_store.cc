@@ -252,11 +252,13 @@ absl::StatusOr<MeasuredRate> FakeJobStore::Rate(const std::string& base_digest) 
   for (const auto& [id, record] : records_) {
     const Job& job = record.job;
     if (job.state != JobState::kSucceeded || job.kind == JobKind::kExport ||
-        job.inputs.base_digest != base_digest || job.actual.seconds <= 0 || job.actual.tokens <= 0) {
+        job.inputs.base_digest != base_digest || job.actual.seconds <= 0 ||
+        job.actual.tokens <= 0) {
       continue;
     }
     const double own = static_cast<double>(job.actual.tokens) / job.actual.seconds;
-    rate.tokens_per_second_lower = rate.jobs == 0 ? own : std::min(own, rate.tokens_per_second_lower);
+    rate.tokens_per_second_lower =
+        rate.jobs == 0 ? own : std::min(own, rate.tokens_per_second_lower);
     rate.tokens_per_second_upper = std::max(own, rate.tokens_per_second_upper);
     rate.jobs += 1;
     seconds += job.actual.seconds;
@@ -270,8 +272,7 @@ absl::StatusOr<MeasuredRate> FakeJobStore::Rate(const std::string& base_digest) 
   return rate;
 }
 
-absl::StatusOr<bool> FakeJobStore::RefersTo(const std::string& project,
-                                            const std::string& digest) {
+absl::StatusOr<bool> FakeJobStore::RefersTo(const std::string& project, const std::string& digest) {
   absl::MutexLock lock(&mutex_);
   for (const auto& [id, record] : records_) {
     if (record.job.project != project) continue;
@@ -297,6 +298,34 @@ absl::StatusOr<Checkpoint> FakeJobStore::PinCheckpoint(const JobId& id, int64_t 
   }
   found->second.pinned = pinned;
   return found->second;
+}
+
+absl::Status FakeJobStore::SawWorker(const WorkerRecord& worker) {
+  absl::MutexLock lock(&mutex_);
+  const auto [place, added] = workers_.try_emplace(worker.name, worker);
+  const absl::Time created = added ? clock_.Now() : place->second.create_time;
+  place->second = worker;
+  place->second.create_time = created;
+  place->second.seen_time = clock_.Now();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<WorkerRecord>> FakeJobStore::Workers(const std::string& after,
+                                                                int64_t limit) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<WorkerRecord> workers;
+  for (const auto& [name, known] : workers_) {
+    if (name <= after || static_cast<int64_t>(workers.size()) >= limit) continue;
+    WorkerRecord worker = known;
+    worker.silent = clock_.Now() - worker.seen_time > absl::Seconds(125);
+    for (const auto& [id, record] : records_) {
+      if (!record.job.lease.has_value() || record.job.lease->worker != name) continue;
+      worker.job = id;
+      worker.project = record.job.project;
+    }
+    workers.push_back(std::move(worker));
+  }
+  return workers;
 }
 
 }  // namespace crossover::scheduler

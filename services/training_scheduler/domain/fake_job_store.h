@@ -37,6 +37,9 @@ class FakeJobStore final : public JobStore {
   absl::StatusOr<MeasuredRate> Rate(const std::string& base_digest) override;
   absl::StatusOr<bool> RefersTo(const std::string& project, const std::string& digest) override;
   absl::StatusOr<Checkpoint> PinCheckpoint(const JobId& id, int64_t step, bool pinned) override;
+  absl::Status SawWorker(const WorkerRecord& worker) override;
+  absl::StatusOr<std::vector<WorkerRecord>> Workers(const std::string& after,
+                                                    int64_t limit) override;
   absl::Status AsLeader(const std::function<absl::Status()>& pass) override { return pass(); }
 
  private:
@@ -56,6 +59,7 @@ class FakeJobStore final : public JobStore {
   ModelStore& models_;
   absl::Mutex mutex_;
   std::map<JobId, Record> records_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, WorkerRecord> workers_ ABSL_GUARDED_BY(mutex_);
   std::map<std::pair<std::string, std::string>, std::pair<std::string, JobId>> requests_
       ABSL_GUARDED_BY(mutex_);
 };

@@ -60,8 +60,7 @@ absl::StatusOr<std::vector<Model>> FakeModelStore::ListModels(const std::string&
   absl::MutexLock lock(&mutex_);
   std::vector<Model> models;
   for (const auto& [key, model] : models_) {
-    if (key.first == project && key.second > after &&
-        static_cast<int64_t>(models.size()) < limit) {
+    if (key.first == project && key.second > after && static_cast<int64_t>(models.size()) < limit) {
       models.push_back(model);
     }
   }

@@ -1,4 +1,5 @@
-// The Model registry in memory. `in_use` lists digests that unfinished jobs need: Postgres finds them by itself.
+// The Model registry in memory. `in_use` lists digests that unfinished jobs need: Postgres finds
+// them by itself.
 #pragma once
 
 #include <map>

@@ -19,7 +19,8 @@ absl::Status Housekeeper::TendAll() {
   absl::Status first;
   for (const JobId& id : due) {
     absl::StatusOr<Job> before = jobs_.Get(id);
-    absl::Status status = before.ok() ? scheduler_.Tend(id, leasing_.options().retry) : before.status();
+    absl::Status status =
+        before.ok() ? scheduler_.Tend(id, leasing_.options().retry) : before.status();
     if (!status.ok()) {
       first.Update(WithContext(status, absl::StrCat("job ", id)));
       continue;

@@ -14,8 +14,8 @@ class Housekeeper {
   Housekeeper(JobStore& jobs, Scheduler& scheduler, Leasing& leasing, SchedulerMetrics& metrics)
       : jobs_(jobs), scheduler_(scheduler), leasing_(leasing), metrics_(metrics) {}
 
-  // Tends every job that is due, if no other scheduler does so now. One job's error does not keep the others waiting; the
-  // first is returned.
+  // Tends every job that is due, if no other scheduler does so now. One job's error does not keep
+  // the others waiting; the first is returned.
   absl::Status Pass();
 
  private:

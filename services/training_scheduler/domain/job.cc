@@ -103,7 +103,9 @@ std::string_view Name(Packing packing) { return NameIn(kPackings, packing); }
 std::string_view Name(LossOn loss_on) { return NameIn(kLossOns, loss_on); }
 std::string_view Name(ComputeType type) { return NameIn(kComputeTypes, type); }
 
-std::optional<JobKind> ParseJobKind(std::string_view name) { return ParseIn<JobKind>(kKinds, name); }
+std::optional<JobKind> ParseJobKind(std::string_view name) {
+  return ParseIn<JobKind>(kKinds, name);
+}
 std::optional<JobState> ParseJobState(std::string_view name) {
   return ParseIn<JobState>(kStates, name);
 }

@@ -1,4 +1,5 @@
-// The job resource as the domain sees it: plain values, no behaviour. What may happen to a job is in job_machine.h.
+// The job resource as the domain sees it: plain values, no behaviour. What may happen to a job is
+// in job_machine.h.
 #pragma once
 
 #include <cstdint>
@@ -107,7 +108,7 @@ struct LeaseRecord {
   std::string worker;
   std::string incarnation;
   absl::Time grant_time;
-  absl::Time expire_time;      // by the database's clock
+  absl::Time expire_time;       // by the database's clock
   int64_t last_worker_seq = 0;  // of the last heartbeat applied
 };
 
@@ -144,11 +145,11 @@ struct Job {
   Outputs outputs;
   std::optional<JobError> error;
   std::string log_tail;  // the last lines a worker sent
-  std::string worker;  // that holds, or last held, the lease
+  std::string worker;    // that holds, or last held, the lease
   std::optional<LeaseRecord> lease;
 
   absl::Time create_time;
-  absl::Time update_time;  // of anything but progress
+  absl::Time update_time;                // of anything but progress
   std::optional<absl::Time> run_time;    // of the first lease
   std::optional<absl::Time> ready_time;  // when it last became QUEUED
   std::optional<absl::Time> finish_time;
@@ -183,15 +184,17 @@ struct JobEvent {
   std::string message;
   std::string data;  // a JSON object as text, or empty
   int64_t epoch = 0;
-  int64_t worker_seq = 0;  // the worker's own number for it, unique within (job, epoch); 0 = not from a worker
+  int64_t worker_seq =
+      0;  // the worker's own number for it, unique within (job, epoch); 0 = not from a worker
 };
 
 // One step's figures. The store keeps one point a step: a later epoch replaces an earlier one's.
 struct MetricPoint {
   int64_t step = 0;
   absl::Time time;
-  int64_t epoch = 0;                     // lease epoch
-  std::map<std::string, double> values;  // train_loss, valid_loss, learning_rate, tokens_per_second …
+  int64_t epoch = 0;  // lease epoch
+  std::map<std::string, double>
+      values;  // train_loss, valid_loss, learning_rate, tokens_per_second …
 };
 
 struct Checkpoint {

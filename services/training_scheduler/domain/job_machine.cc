@@ -57,7 +57,9 @@ absl::Status WrongState(const Job& job, std::string_view verb, std::string_view 
   return Error(absl::StatusCode::kFailedPrecondition,
                absl::StrCat("job ", job.id, " is ", ToAbsl(Name(job.state)), "; ", ToAbsl(verb),
                             " works on jobs that are ", ToAbsl(works_in)),
-               {.reason = "STATE_INVALID", .metadata = {{"state", std::string(Name(job.state))}}, .violations = {}});
+               {.reason = "STATE_INVALID",
+                .metadata = {{"state", std::string(Name(job.state))}},
+                .violations = {}});
 }
 
 bool StartTimeReached(const Job& job, absl::Time now) {
@@ -92,13 +94,13 @@ absl::Status LoseRunning(Job& job, const std::string& why, const RetryPolicy& po
   if (job.lease_loss_count < policy.max_lease_losses) {
     return MoveTo(job, kQueued, why, now, effects);
   }
-  return Fail(job,
-              {ErrorClass::kInfrastructure, "LEASES_EXHAUSTED",
-               absl::StrCat(job.lease_loss_count, " workers in a row were lost without a new checkpoint (",
-                            why, "); look at the workers' logs and memory, then Retry"),
-               "",
-               ""},
-              now, effects);
+  return Fail(
+      job,
+      {ErrorClass::kInfrastructure, "LEASES_EXHAUSTED",
+       absl::StrCat(job.lease_loss_count, " workers in a row were lost without a new checkpoint (",
+                    why, "); look at the workers' logs and memory, then Retry"),
+       "", ""},
+      now, effects);
 }
 
 // The lease is over without a result.
@@ -238,12 +240,14 @@ absl::Status Reject(Job& job, const std::string& message, absl::Time now, Effect
 absl::Status Unblock(Job& job, Dependencies dependencies, absl::Time now, Effects& effects) {
   if (job.state != kBlocked) return absl::OkStatus();
   if (dependencies == Dependencies::kFailed) {
-    return Fail(job,
-                {ErrorClass::kUser, "DEPENDENCY_FAILED",
-                 "a job it depends on failed or was cancelled; retry that job, then this one", "", ""},
-                now, effects);
+    return Fail(
+        job,
+        {ErrorClass::kUser, "DEPENDENCY_FAILED",
+         "a job it depends on failed or was cancelled; retry that job, then this one", "", ""},
+        now, effects);
   }
-  if (dependencies == Dependencies::kWaiting || !StartTimeReached(job, now)) return absl::OkStatus();
+  if (dependencies == Dependencies::kWaiting || !StartTimeReached(job, now))
+    return absl::OkStatus();
   return MoveTo(job, kQueued, "ready", now, effects);
 }
 
@@ -357,9 +361,9 @@ absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
     job.outputs.model_version = absl::StrCat("projects/", version->project, "/models/",
                                              version->model, "/versions/", version->digest);
     if (version->kind == ModelKind::kAdapter && job.kind == JobKind::kSft) {
-      job.outputs.model_alias = absl::StrCat(
-          "ft:", job.base_model, ":", job.project, ":", job.spec.training.suffix, ":",
-          job.id.substr(job.id.size() - 8));
+      job.outputs.model_alias =
+          absl::StrCat("ft:", job.base_model, ":", job.project, ":", job.spec.training.suffix, ":",
+                       job.id.substr(job.id.size() - 8));
       version->alias = job.outputs.model_alias;
     }
     effects.models.push_back(*std::move(version));
@@ -370,8 +374,8 @@ absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
 absl::Status Release(Job& job, const LeaseToken& token, ReleaseReason reason,
                      const RetryPolicy& policy, absl::Time now, Effects& effects) {
   RETURN_IF_ERROR(CheckFence(job, token));
-  const std::string why = absl::StrCat("worker ", job.lease->worker, " gave the lease back: ",
-                                       ToAbsl(Name(reason)));
+  const std::string why =
+      absl::StrCat("worker ", job.lease->worker, " gave the lease back: ", ToAbsl(Name(reason)));
   if (reason == ReleaseReason::kCrashed || job.state != kRunning) {
     return Lose(job, why, policy, now, effects);
   }
@@ -385,12 +389,14 @@ absl::Status Expire(Job& job, const RetryPolicy& policy, absl::Time now, Effects
 }
 
 absl::Status Crash(Job& job, const std::string& worker, const std::string& incarnation,
-                   const RetryPolicy& policy, absl::Time now, Effects& effects) {
+                   const std::string& how, const RetryPolicy& policy, absl::Time now,
+                   Effects& effects) {
   if (!job.lease.has_value() || job.lease->worker != worker ||
       (!incarnation.empty() && job.lease->incarnation != incarnation)) {
     return absl::OkStatus();
   }
-  return Lose(job, absl::StrCat("worker ", worker, " crashed"), policy, now, effects);
+  return Lose(job, absl::StrCat("worker ", worker, " crashed", how.empty() ? "" : ": ", how),
+              policy, now, effects);
 }
 
 absl::Time RankTime(const Job& job) {

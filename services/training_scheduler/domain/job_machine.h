@@ -1,8 +1,10 @@
-// Everything that may happen to one job. Pure functions of the job as it is under its row lock and of the database's time.
+// Everything that may happen to one job. Pure functions of the job as it is under its row lock and
+// of the database's time.
 //
-// A store calls one of these between reading a job FOR UPDATE and writing it back, in one transaction; so the fake and Postgres
-// cannot differ in a decision, and the model checker can walk through all interleavings without a database. A function that
-// returns an error has changed nothing that may be written. All moves go through the table in state_machine.h.
+// A store calls one of these between reading a job FOR UPDATE and writing it back, in one
+// transaction; so the fake and Postgres cannot differ in a decision, and the model checker can walk
+// through all interleavings without a database. A function that returns an error has changed
+// nothing that may be written. All moves go through the table in state_machine.h.
 #pragma once
 
 #include <string>
@@ -46,8 +48,8 @@ absl::Status Reject(Job& job, const std::string& message, absl::Time now, Effect
 // BLOCKED → QUEUED or FAILED; nothing if it still waits.
 absl::Status Unblock(Job& job, Dependencies dependencies, absl::Time now, Effects& effects);
 
-// The verbs. Each is a no-op on a job that already is where the verb leads; otherwise FAILED_PRECONDITION STATE_INVALID names the
-// state the job is in and those the verb works in.
+// The verbs. Each is a no-op on a job that already is where the verb leads; otherwise
+// FAILED_PRECONDITION STATE_INVALID names the state the job is in and those the verb works in.
 absl::Status Cancel(Job& job, absl::Time now, Effects& effects);
 absl::Status Pause(Job& job, absl::Time now, Effects& effects);
 absl::Status Resume(Job& job, Dependencies dependencies, absl::Time now, Effects& effects);
@@ -56,7 +58,8 @@ absl::Status Retry(Job& job, absl::Time now, Effects& effects);
 // QUEUED → RUNNING with the next epoch.
 absl::Status Grant(Job& job, const LeaseRecord& lease, absl::Time now, Effects& effects);
 
-// ABORTED LEASE_LOST unless `token` is of the job's present lease. An expired lease that nobody has taken still holds.
+// ABORTED LEASE_LOST unless `token` is of the job's present lease. An expired lease that nobody has
+// taken still holds.
 absl::Status CheckFence(const Job& job, const LeaseToken& token);
 
 // Under a lease. `token` is checked first.
@@ -71,11 +74,14 @@ absl::Status Release(Job& job, const LeaseToken& token, ReleaseReason reason,
 
 // The lease ran out (no-op if it has not, or if there is none).
 absl::Status Expire(Job& job, const RetryPolicy& policy, absl::Time now, Effects& effects);
-// A parent reaped the process that held the lease: as if the lease ran out now. No-op unless the lease is this incarnation's.
+// A parent reaped the process that held the lease: as if the lease ran out now. No-op unless the
+// lease is this incarnation's.
 absl::Status Crash(Job& job, const std::string& worker, const std::string& incarnation,
-                   const RetryPolicy& policy, absl::Time now, Effects& effects);
+                   const std::string& how, const RetryPolicy& policy, absl::Time now,
+                   Effects& effects);
 
-// Key of the claim order: smaller first. Ageing without a sort: a priority point is worth `kAgeingStep` of waiting.
+// Key of the claim order: smaller first. Ageing without a sort: a priority point is worth
+// `kAgeingStep` of waiting.
 inline constexpr absl::Duration kAgeingStep = absl::Minutes(10);
 absl::Time RankTime(const Job& job);
 

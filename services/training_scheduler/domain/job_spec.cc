@@ -19,13 +19,13 @@ class RangeChecker {
  public:
   void Integer(const char* field, const std::optional<int64_t>& value, int64_t low, int64_t high) {
     if (!value.has_value() || (*value >= low && *value <= high)) return;
-    Add(field, absl::StrFormat("is %d; must be between %d and %d, or absent for auto", *value, low,
-                               high));
+    Add(field,
+        absl::StrFormat("is %d; must be between %d and %d, or absent for auto", *value, low, high));
   }
   void Number(const char* field, const std::optional<double>& value, double low, double high) {
     if (!value.has_value() || (*value >= low && *value <= high)) return;
-    Add(field, absl::StrFormat("is %g; must be between %g and %g, or absent for auto", *value, low,
-                               high));
+    Add(field,
+        absl::StrFormat("is %g; must be between %g and %g, or absent for auto", *value, low, high));
   }
   void Positive(const char* field, const std::optional<double>& value, double high) {
     if (!value.has_value() || (*value > 0 && *value <= high)) return;
@@ -106,7 +106,8 @@ class Chooser {
 
 double AutoEpochs(int64_t rows) { return rows < 500 ? 4 : rows < 2000 ? 3 : 2; }
 
-// tinker-cookbook's get_lr: 5e-5 × 10 (LoRA against full tuning) × (2000/hidden)^p, p = 0.781 for llama and 0.0775 for qwen.
+// tinker-cookbook's get_lr: 5e-5 × 10 (LoRA against full tuning) × (2000/hidden)^p, p = 0.781 for
+// llama and 0.0775 for qwen.
 double AutoLearningRate(const BaseFacts& base) {
   const double power = base.architecture.rfind("qwen", 0) == 0 ? 0.0775 : 0.781;
   const double hidden = base.hidden_size > 0 ? static_cast<double>(base.hidden_size) : 2000.0;
@@ -135,8 +136,7 @@ void ResolveRows(const TrainingSpec& spec, const DatasetFacts& data, Chooser& ch
   out.validation_fraction =
       choose.Choose("validation_fraction", spec.validation_fraction, 0.1,
                     "the version has no validation split: a tenth of its train rows is set aside");
-  out.validation_rows =
-      std::llround(out.validation_fraction * static_cast<double>(out.train_rows));
+  out.validation_rows = std::llround(out.validation_fraction * static_cast<double>(out.train_rows));
   out.train_rows -= out.validation_rows;
 }
 
@@ -145,8 +145,7 @@ void ResolveSteps(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) 
   const int64_t steps_an_epoch =
       std::max<int64_t>(1, (out.train_rows + out.batch_size - 1) / out.batch_size);
   out.max_steps = spec.max_steps.value_or(0);
-  out.steps = std::max<int64_t>(
-      1, std::llround(out.epochs * static_cast<double>(steps_an_epoch)));
+  out.steps = std::max<int64_t>(1, std::llround(out.epochs * static_cast<double>(steps_an_epoch)));
   if (out.max_steps > 0) out.steps = std::min(out.steps, out.max_steps);
 
   const double share = choose.Choose("warmup_ratio", spec.warmup_ratio, 0.05, "5 % of the steps");
@@ -181,7 +180,8 @@ std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec) {
   check.Integer("early_stop_patience", spec.early_stop_patience, 0, 1000);
   check.Number("validation_fraction", spec.validation_fraction, 0, 0.5);
   check.Integer("tokens_per_sequence", spec.tokens_per_sequence, 64, 1 << 20);
-  if (spec.max_rows.value_or(0) != 0) check.Integer("max_rows", spec.max_rows, kMinTrainRows, kMany);
+  if (spec.max_rows.value_or(0) != 0)
+    check.Integer("max_rows", spec.max_rows, kMinTrainRows, kMany);
   if (!IsSuffix(spec.suffix)) {
     check.Add("suffix", absl::StrCat("is '", spec.suffix,
                                      "'; must be 1 to 64 lower-case letters, digits and dashes"));
@@ -229,7 +229,8 @@ ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const Data
   out.adam_beta2 = choose.Choose("adam_beta2", spec.adam_beta2, 0.999, "0.999");
   out.adam_epsilon = choose.Choose("adam_epsilon", spec.adam_epsilon, 1e-8, "1e-8");
   out.max_grad_norm = choose.Choose("max_grad_norm", spec.max_grad_norm, 1.0, "clip at 1");
-  out.seed = choose.Choose("seed", spec.seed, 42, "the same for every job: equal specs, equal adapters");
+  out.seed =
+      choose.Choose("seed", spec.seed, 42, "the same for every job: equal specs, equal adapters");
   ResolveSteps(spec, choose, out);
   return out;
 }

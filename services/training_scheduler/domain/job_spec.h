@@ -1,7 +1,9 @@
-// What a person asks for (JobSpec, absent = "auto"), and what will be done (ResolvedSpec: every number frozen).
+// What a person asks for (JobSpec, absent = "auto"), and what will be done (ResolvedSpec: every
+// number frozen).
 //
-// Resolution is a pure function of the spec and of facts about base model and data set. Every resolved number carries where it
-// came from, so that `crossover tune` can print "learning rate 8.0e-04 (given), rank 16 (auto: start with 16 …)".
+// Resolution is a pure function of the spec and of facts about base model and data set. Every
+// resolved number carries where it came from, so that `crossover tune` can print "learning
+// rate 8.0e-04 (given), rank 16 (auto: start with 16 …)".
 #pragma once
 
 #include <cstdint>
@@ -20,41 +22,42 @@ enum class Packing { kNone, kRows, kSharedPrefix };
 enum class LossOn { kLastAssistant, kAllAssistants, kAllTokens };
 enum class ComputeType { kBfloat16, kFloat32 };
 
-// Absent fields are "auto". Paths in violations are those of the proto: spec.training.adapter.r and so on.
+// Absent fields are "auto". Paths in violations are those of the proto: spec.training.adapter.r and
+// so on.
 struct TrainingSpec {
-  std::optional<int64_t> rank;                // adapter.r, 1..512
-  std::optional<double> alpha;                // adapter.alpha, > 0, at most 4096
-  std::vector<std::string> targets;           // empty = all seven linears
-  std::optional<double> dropout;              // only 0
+  std::optional<int64_t> rank;       // adapter.r, 1..512
+  std::optional<double> alpha;       // adapter.alpha, > 0, at most 4096
+  std::vector<std::string> targets;  // empty = all seven linears
+  std::optional<double> dropout;     // only 0
   std::optional<bool> rank_stabilised;
-  std::vector<int32_t> layers;                // only empty
-  std::optional<double> learning_rate;        // > 0, at most 1
+  std::vector<int32_t> layers;                     // only empty
+  std::optional<double> learning_rate;             // > 0, at most 1
   std::optional<double> learning_rate_multiplier;  // > 0, at most 100; ignored with learning_rate
   std::optional<Schedule> schedule;
-  std::optional<int64_t> warmup_steps;        // >= 0
-  std::optional<double> warmup_ratio;         // 0..1; ignored with warmup_steps
-  std::optional<int64_t> batch_size;          // rows a step, 1..256
-  std::optional<double> epochs;               // > 0, at most 50
-  std::optional<int64_t> max_steps;           // >= 0; 0 = as epochs say
-  std::optional<int64_t> max_length;          // longest row in tokens, 16..context length
-  std::optional<int64_t> seed;                // 0..2147483647
+  std::optional<int64_t> warmup_steps;  // >= 0
+  std::optional<double> warmup_ratio;   // 0..1; ignored with warmup_steps
+  std::optional<int64_t> batch_size;    // rows a step, 1..256
+  std::optional<double> epochs;         // > 0, at most 50
+  std::optional<int64_t> max_steps;     // >= 0; 0 = as epochs say
+  std::optional<int64_t> max_length;    // longest row in tokens, 16..context length
+  std::optional<int64_t> seed;          // 0..2147483647
   std::optional<Packing> packing;
-  std::optional<int64_t> checkpoint_every;    // steps, >= 1
-  std::optional<int64_t> eval_every;          // steps, >= 1
-  std::string suffix;                         // 1..64 of [a-z0-9-]
-  std::string template_date;                  // YYYY-MM-DD
+  std::optional<int64_t> checkpoint_every;  // steps, >= 1
+  std::optional<int64_t> eval_every;        // steps, >= 1
+  std::string suffix;                       // 1..64 of [a-z0-9-]
+  std::string template_date;                // YYYY-MM-DD
   std::optional<LossOn> loss_on;
   std::optional<ComputeType> compute_type;
-  std::optional<double> weight_decay;         // 0..1
-  std::optional<double> adam_beta1;           // 0..1
-  std::optional<double> adam_beta2;           // 0..1
-  std::optional<double> adam_epsilon;         // > 0, at most 1
-  std::optional<double> max_grad_norm;        // 0..1000; 0 = off
+  std::optional<double> weight_decay;          // 0..1
+  std::optional<double> adam_beta1;            // 0..1
+  std::optional<double> adam_beta2;            // 0..1
+  std::optional<double> adam_epsilon;          // > 0, at most 1
+  std::optional<double> max_grad_norm;         // 0..1000; 0 = off
   std::optional<int64_t> early_stop_patience;  // validations without gain, 0 = never
-  std::optional<double> validation_fraction;  // 0..0.5
-  std::optional<int64_t> max_rows;            // 0 = all, else >= 10
+  std::optional<double> validation_fraction;   // 0..0.5
+  std::optional<int64_t> max_rows;             // 0 = all, else >= 10
   std::optional<int64_t> tokens_per_sequence;  // 64..1048576
-  std::string initial_adapter;                // digest
+  std::string initial_adapter;                 // digest
 };
 
 struct ExportSpec {
@@ -63,7 +66,7 @@ struct ExportSpec {
 };
 
 struct JobSpec {
-  TrainingSpec training;  // SFT
+  TrainingSpec training;    // SFT
   ExportSpec model_export;  // EXPORT
 };
 
@@ -91,7 +94,8 @@ struct ResolvedSpec {
   int64_t eval_every = 0;
   std::string suffix;
   std::string template_date;  // for chat templates that print today's date
-  std::optional<LossOn> loss_on;  // absent: by the rows (last assistant for single-turn rows, else all)
+  std::optional<LossOn>
+      loss_on;  // absent: by the rows (last assistant for single-turn rows, else all)
   ComputeType compute_type = ComputeType::kBfloat16;
   double weight_decay = 0;
   double adam_beta1 = 0;
@@ -135,7 +139,8 @@ struct DatasetFacts {
 // The fewest rows a training job takes.
 inline constexpr int64_t kMinTrainRows = 10;
 
-// Every field of `spec` that is out of its range, named by its path in the proto, with what would be right.
+// Every field of `spec` that is out of its range, named by its path in the proto, with what would
+// be right.
 std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec);
 
 // Requires CheckRanges(spec).empty() and data.train_rows >= kMinTrainRows. `today` is YYYY-MM-DD.

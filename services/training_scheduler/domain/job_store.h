@@ -1,8 +1,9 @@
 // Where jobs live.
 //
-// A store moves bytes, and the domain decides: Update() runs a function from job_machine.h on the job under its row lock and
-// writes job and effects in one transaction, with event sequences that have no gaps. The store's clock (the database's) is the
-// only one that decides what has expired. Implementations: PgJobStore, FakeJobStore; both pass JobStoreConformance.
+// A store moves bytes, and the domain decides: Update() runs a function from job_machine.h on the
+// job under its row lock and writes job and effects in one transaction, with event sequences that
+// have no gaps. The store's clock (the database's) is the only one that decides what has expired.
+// Implementations: PgJobStore, FakeJobStore; both pass JobStoreConformance.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include "services/training_scheduler/domain/job.h"
 #include "services/training_scheduler/domain/job_machine.h"
 #include "services/training_scheduler/domain/lease.h"
+#include "services/training_scheduler/domain/worker_record.h"
 
 namespace crossover::scheduler {
 
@@ -66,13 +68,14 @@ struct QueueDepth {
 // How fast jobs on one base model were, from those that succeeded.
 struct MeasuredRate {
   int64_t jobs = 0;
-  double tokens_per_second = 0;          // of all together
-  double tokens_per_second_lower = 0;    // slowest and fastest job
+  double tokens_per_second = 0;        // of all together
+  double tokens_per_second_lower = 0;  // slowest and fastest job
   double tokens_per_second_upper = 0;
-  double tokens_per_row = 0;             // mean, in one epoch
+  double tokens_per_row = 0;  // mean, in one epoch
 };
 
-// Thread-safe. UNAVAILABLE when the database cannot be reached; NOT_FOUND RESOURCE_NOT_FOUND for an id that does not exist.
+// Thread-safe. UNAVAILABLE when the database cannot be reached; NOT_FOUND RESOURCE_NOT_FOUND for an
+// id that does not exist.
 class JobStore {
  public:
   // Runs on the locked job. An error rolls everything back. May run more than once.
@@ -80,8 +83,9 @@ class JobStore {
 
   virtual ~JobStore() = default;
 
-  // Stores `job` with create_time = now and its first event. If `key` was used before in the project: the stored job when the
-  // payload was equal, INVALID_ARGUMENT REQUEST_ID_REUSED when not. `mutation` runs on the new job only.
+  // Stores `job` with create_time = now and its first event. If `key` was used before in the
+  // project: the stored job when the payload was equal, INVALID_ARGUMENT REQUEST_ID_REUSED when
+  // not. `mutation` runs on the new job only.
   virtual absl::StatusOr<Job> Insert(const Job& job, const RequestKey& key,
                                      const Mutation& mutation) = 0;
 
@@ -89,11 +93,13 @@ class JobStore {
   virtual absl::StatusOr<std::vector<Job>> List(const JobQuery& query) = 0;
   virtual absl::StatusOr<Job> Update(const JobId& id, const Mutation& mutation) = 0;
 
-  // Moves up to token_hashes.size() QUEUED jobs that fit the capabilities to RUNNING, first in rank first, and returns them
-  // with their leases. Two callers never get the same job. Empty = nothing to do.
+  // Moves up to token_hashes.size() QUEUED jobs that fit the capabilities to RUNNING, first in rank
+  // first, and returns them with their leases. Two callers never get the same job. Empty = nothing
+  // to do.
   virtual absl::StatusOr<std::vector<Job>> Claim(const ClaimRequest& request) = 0;
 
-  // Jobs that the housekeeper should look at: leases that have run out, BLOCKED jobs, VALIDATING jobs. Oldest first.
+  // Jobs that the housekeeper should look at: leases that have run out, BLOCKED jobs, VALIDATING
+  // jobs. Oldest first.
   virtual absl::StatusOr<std::vector<JobId>> Due(int64_t limit) = 0;
   virtual absl::StatusOr<std::vector<JobId>> LeasedBy(const std::string& worker,
                                                       const std::string& incarnation) = 0;
@@ -101,13 +107,15 @@ class JobStore {
   // Events with sequence > `after`, ascending.
   virtual absl::StatusOr<std::vector<JobEvent>> Events(const JobId& id, int64_t after,
                                                        int64_t limit) = 0;
-  // Points with step > `after`, ascending, every n-th by position counted from the first point of all.
+  // Points with step > `after`, ascending, every n-th by position counted from the first point of
+  // all.
   virtual absl::StatusOr<std::vector<MetricPoint>> Metrics(const JobId& id, int64_t after,
                                                            int64_t every_nth, int64_t limit) = 0;
   // Ascending by step.
   virtual absl::StatusOr<std::vector<Checkpoint>> Checkpoints(const JobId& id) = 0;
 
-  // Number of QUEUED jobs of the same queue that would be claimed before it, plus one; 0 unless QUEUED.
+  // Number of QUEUED jobs of the same queue that would be claimed before it, plus one; 0 unless
+  // QUEUED.
   virtual absl::StatusOr<int64_t> QueuePosition(const Job& job) = 0;
   virtual absl::StatusOr<std::vector<QueueDepth>> Depths() = 0;
   virtual absl::StatusOr<MeasuredRate> Rate(const std::string& base_digest) = 0;
@@ -116,7 +124,14 @@ class JobStore {
   virtual absl::StatusOr<bool> RefersTo(const std::string& project, const std::string& digest) = 0;
   virtual absl::StatusOr<Checkpoint> PinCheckpoint(const JobId& id, int64_t step, bool pinned) = 0;
 
-  // Runs `pass` if no other scheduler runs one now: housekeeping needs to be done by one only. (It is safe with several.)
+  // Remembers that the worker has asked for work.
+  virtual absl::Status SawWorker(const WorkerRecord& worker) = 0;
+  // By name, those after `after`.
+  virtual absl::StatusOr<std::vector<WorkerRecord>> Workers(const std::string& after,
+                                                            int64_t limit) = 0;
+
+  // Runs `pass` if no other scheduler runs one now: housekeeping needs to be done by one only. (It
+  // is safe with several.)
   virtual absl::Status AsLeader(const std::function<absl::Status()>& pass) = 0;
 };
 

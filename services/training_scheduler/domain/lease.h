@@ -1,7 +1,9 @@
-// A worker's right to run one job until a moment in time, and what passes between scheduler and worker under it.
+// A worker's right to run one job until a moment in time, and what passes between scheduler and
+// worker under it.
 //
-// Fencing: `epoch` rises with every lease of a job, and a lease's secret (128 random bits in hexadecimal) is known to its
-// holder only, so a write by an earlier holder is refused. The store keeps DigestOf(secret).
+// Fencing: `epoch` rises with every lease of a job, and a lease's secret (128 random bits in
+// hexadecimal) is known to its holder only, so a write by an earlier holder is refused. The store
+// keeps DigestOf(secret).
 #pragma once
 
 #include <cstdint>
@@ -38,8 +40,9 @@ enum class ReleaseReason {
 
 std::string_view Name(ReleaseReason reason);
 
-// One heartbeat's content. One counter per epoch numbers all a worker says: every event takes the next number, and the beat
-// the one after its events. What carries a number that was accepted before is a repeat and changes nothing but the expiry.
+// One heartbeat's content. One counter per epoch numbers all a worker says: every event takes the
+// next number, and the beat the one after its events. What carries a number that was accepted
+// before is a repeat and changes nothing but the expiry.
 struct Heartbeat {
   int64_t worker_seq = 0;
   Progress progress;
@@ -59,7 +62,7 @@ struct HeartbeatReply {
 struct Outcome {
   std::optional<JobError> error;  // absent = success
   Outputs outputs;
-  Consumption actual;  // since the lease began
+  Consumption actual;                    // since the lease began
   std::optional<Heartbeat> last_report;  // what no beat has carried yet
 };
 

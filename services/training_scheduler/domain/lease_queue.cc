@@ -25,6 +25,8 @@ void LeaseQueue::Deliver(LeaseCaller& caller, Result result) {
 void LeaseQueue::Lease(const LeaseRequest& request, absl::Duration wait,
                        std::shared_ptr<LeaseCaller> caller) {
   Result result = leasing_.TryLease(request);
+  // What ListWorkers shows; a failure to note it is no reason to refuse work.
+  if (result.ok()) leasing_.Saw(request).IgnoreError();
   if (result.ok() && !result->has_value() && wait > absl::ZeroDuration()) {
     absl::MutexLock lock(&mutex_);
     if (!closed_) {
@@ -41,7 +43,8 @@ absl::Duration LeaseQueue::Pump() {
     absl::MutexLock lock(&mutex_);
     waiters.swap(waiters_);
   }
-  // Equal wishes have equal answers: after one has found nothing, the rest of its kind need not ask.
+  // Equal wishes have equal answers: after one has found nothing, the rest of its kind need not
+  // ask.
   std::vector<Capabilities> empty_handed;
   std::list<Waiter> still_waiting;
   const absl::Duration now = clock_.SteadyNow();
@@ -68,7 +71,8 @@ absl::Duration LeaseQueue::Pump() {
     absl::MutexLock lock(&mutex_);
     if (!closed_) waiters_.splice(waiters_.begin(), still_waiting);
   }
-  for (const Waiter& waiter : still_waiting) Deliver(*waiter.caller, std::nullopt);  // closed meanwhile
+  for (const Waiter& waiter : still_waiting)
+    Deliver(*waiter.caller, std::nullopt);  // closed meanwhile
   return next;
 }
 

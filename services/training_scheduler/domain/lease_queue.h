@@ -22,8 +22,8 @@ class LeaseCaller {
   virtual ~LeaseCaller() = default;
   // True once nobody waits for the answer any more: no job is claimed for it.
   virtual bool Gone() = 0;
-  // Called at most once, never under the queue's lock. False: nobody is there any more, and a lease that was granted is given
-  // back at no cost to the job.
+  // Called at most once, never under the queue's lock. False: nobody is there any more, and a lease
+  // that was granted is given back at no cost to the job.
   virtual bool Take(Result result) = 0;
 };
 
@@ -35,11 +35,10 @@ class LeaseQueue {
   LeaseQueue(Leasing& leasing, Clock& clock) : leasing_(leasing), clock_(clock) {}
 
   // Tries at once; parks the request for up to `wait` if there is nothing to do.
-  void Lease(const LeaseRequest& request, absl::Duration wait,
-             std::shared_ptr<LeaseCaller> caller);
+  void Lease(const LeaseRequest& request, absl::Duration wait, std::shared_ptr<LeaseCaller> caller);
 
-  // Ends waits whose time is over and tries to claim for the others, longest wait first. Returns the time until the next wait
-  // ends (infinite if there is none). One call at a time.
+  // Ends waits whose time is over and tries to claim for the others, longest wait first. Returns
+  // the time until the next wait ends (infinite if there is none). One call at a time.
   absl::Duration Pump();
 
   // Ends all waits with nothing, and every later one at once.

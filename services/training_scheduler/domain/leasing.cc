@@ -29,12 +29,11 @@ absl::StatusOr<std::optional<GrantedLease>> Leasing::TryLease(const LeaseRequest
   }
   const std::string secret = random_.Hex(16);
   const absl::Duration started = clock_.SteadyNow();
-  ASSIGN_OR_RETURN(std::vector<Job> jobs,
-                   jobs_.Claim({.worker = request.worker,
-                                .incarnation = request.incarnation,
-                                .capabilities = request.capabilities,
-                                .ttl = options_.ttl,
-                                .token_hashes = {DigestOf(secret)}}));
+  ASSIGN_OR_RETURN(std::vector<Job> jobs, jobs_.Claim({.worker = request.worker,
+                                                       .incarnation = request.incarnation,
+                                                       .capabilities = request.capabilities,
+                                                       .ttl = options_.ttl,
+                                                       .token_hashes = {DigestOf(secret)}}));
   if (jobs.empty()) return std::optional<GrantedLease>();
   Job& job = jobs.front();
   metrics_.Claimed(job, clock_.SteadyNow() - started);
@@ -50,6 +49,15 @@ absl::StatusOr<std::optional<GrantedLease>> Leasing::TryLease(const LeaseRequest
                                 .metrics = {}};
   }
   return std::optional(std::move(granted));
+}
+
+absl::Status Leasing::Saw(const LeaseRequest& request) {
+  WorkerRecord worker;
+  worker.name = request.worker;
+  worker.incarnation = request.incarnation;
+  worker.version = request.version;
+  worker.capabilities = request.capabilities;
+  return jobs_.SawWorker(worker);
 }
 
 absl::StatusOr<HeartbeatReply> Leasing::Heartbeat(const LeaseToken& token,
@@ -87,13 +95,14 @@ absl::StatusOr<Job> Leasing::Release(const LeaseToken& token, ReleaseReason reas
 }
 
 absl::StatusOr<std::optional<Job>> Leasing::Crashed(const std::string& worker,
-                                                    const std::string& incarnation) {
+                                                    const std::string& incarnation,
+                                                    const std::string& how) {
   ASSIGN_OR_RETURN(std::vector<JobId> ids, jobs_.LeasedBy(worker, incarnation));
   std::optional<Job> last;
   for (const JobId& id : ids) {
     ASSIGN_OR_RETURN(Job job, jobs_.Update(id, [&](Job& mine, absl::Time now, Effects& effects) {
-                       return Crash(mine, worker, incarnation, options_.retry, now, effects);
-                     }));
+      return Crash(mine, worker, incarnation, how, options_.retry, now, effects);
+    }));
     metrics_.LeaseLost("crashed");
     last = std::move(job);
   }

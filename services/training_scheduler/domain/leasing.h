@@ -24,6 +24,7 @@ struct LeaseRequest {
   std::string worker;
   std::string incarnation;
   Capabilities capabilities;
+  std::string version;
 };
 
 struct GrantedLease {
@@ -32,7 +33,8 @@ struct GrantedLease {
   std::optional<Checkpoint> resume;  // the last one, if there is one
 };
 
-// Thread-safe. Borrows everything. Calls that carry a token are ABORTED LEASE_LOST if it is not of the present lease.
+// Thread-safe. Borrows everything. Calls that carry a token are ABORTED LEASE_LOST if it is not of
+// the present lease.
 class Leasing {
  public:
   Leasing(JobStore& jobs, RandomSource& random, Clock& clock, SchedulerMetrics& metrics,
@@ -41,6 +43,8 @@ class Leasing {
 
   // One attempt; nullopt if there is nothing to do for this worker.
   absl::StatusOr<std::optional<GrantedLease>> TryLease(const LeaseRequest& request);
+  // Remembers who asked, for ListWorkers.
+  absl::Status Saw(const LeaseRequest& request);
 
   absl::StatusOr<HeartbeatReply> Heartbeat(const LeaseToken& token,
                                            const crossover::scheduler::Heartbeat& beat);
@@ -48,9 +52,11 @@ class Leasing {
   absl::StatusOr<Job> Complete(const LeaseToken& token, const Outcome& outcome);
   absl::StatusOr<Job> Release(const LeaseToken& token, ReleaseReason reason);
 
-  // Ends the leases of a process that its parent has reaped. nullopt if it held none. `incarnation` may be empty: any.
+  // Ends the leases of a process that its parent has reaped. nullopt if it held none. `incarnation`
+  // may be empty: any. `how`: exit status, last words.
   absl::StatusOr<std::optional<Job>> Crashed(const std::string& worker,
-                                             const std::string& incarnation);
+                                             const std::string& incarnation,
+                                             const std::string& how = "");
 
   const LeaseOptions& options() const { return options_; }
 

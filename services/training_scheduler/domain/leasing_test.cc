@@ -23,13 +23,14 @@ class LeasingTest : public ::testing::Test {
     job.id = ids_.NextId();
     job.project = "default";
     job.base_model = "base";
-    absl::StatusOr<Job> added = jobs_.Insert(job, {}, [](Job& mine, absl::Time now, Effects& effects) {
-      Validated validated;
-      validated.base_model = "base";
-      validated.resolved.steps = 100;
-      validated.inputs.base_digest = "sha256:base";
-      return Accept(mine, validated, Dependencies::kMet, now, effects);
-    });
+    absl::StatusOr<Job> added =
+        jobs_.Insert(job, {}, [](Job& mine, absl::Time now, Effects& effects) {
+          Validated validated;
+          validated.base_model = "base";
+          validated.resolved.steps = 100;
+          validated.inputs.base_digest = "sha256:base";
+          return Accept(mine, validated, Dependencies::kMet, now, effects);
+        });
     EXPECT_OK(added);
     return added->id;
   }
@@ -223,9 +224,8 @@ TEST_F(LeasingTest, AUserErrorFailsAtOnceAndOthersAreTriedAgainAfterAPause) {
 TEST_F(LeasingTest, PauseAndCancelReachTheWorkerAsDirectivesAndEndWithItsRelease) {
   const JobId id = Add();
   GrantedLease lease = Lease("worker-a");
-  ASSERT_OK(jobs_.Update(id, [](Job& job, absl::Time now, Effects& effects) {
-    return Pause(job, now, effects);
-  }));
+  ASSERT_OK(jobs_.Update(
+      id, [](Job& job, absl::Time now, Effects& effects) { return Pause(job, now, effects); }));
   EXPECT_EQ(leasing_.Heartbeat(lease.token, {.worker_seq = 1})->directive, Directive::kPause);
   EXPECT_OK(leasing_.Release(lease.token, ReleaseReason::kPaused));
   EXPECT_EQ(Get(id).state, JobState::kPaused);
@@ -234,9 +234,8 @@ TEST_F(LeasingTest, PauseAndCancelReachTheWorkerAsDirectivesAndEndWithItsRelease
     return Resume(job, Dependencies::kMet, now, effects);
   }));
   lease = Lease("worker-a");
-  ASSERT_OK(jobs_.Update(id, [](Job& job, absl::Time now, Effects& effects) {
-    return Cancel(job, now, effects);
-  }));
+  ASSERT_OK(jobs_.Update(
+      id, [](Job& job, absl::Time now, Effects& effects) { return Cancel(job, now, effects); }));
   EXPECT_EQ(leasing_.Heartbeat(lease.token, {.worker_seq = 1})->directive, Directive::kCancel);
   EXPECT_OK(leasing_.Release(lease.token, ReleaseReason::kCancelled));
   EXPECT_EQ(Get(id).state, JobState::kCancelled);
@@ -245,9 +244,8 @@ TEST_F(LeasingTest, PauseAndCancelReachTheWorkerAsDirectivesAndEndWithItsRelease
 TEST_F(LeasingTest, AJobThatFinishesWhileItIsCancelledIsCancelledAndKeepsItsArtifacts) {
   const JobId id = Add();
   const GrantedLease lease = Lease("worker-a");
-  ASSERT_OK(jobs_.Update(id, [](Job& job, absl::Time now, Effects& effects) {
-    return Cancel(job, now, effects);
-  }));
+  ASSERT_OK(jobs_.Update(
+      id, [](Job& job, absl::Time now, Effects& effects) { return Cancel(job, now, effects); }));
   ASSERT_OK(leasing_.Complete(lease.token, Success()));
   EXPECT_EQ(Get(id).state, JobState::kCancelled);
   EXPECT_EQ(Get(id).outputs.adapter_digest, "sha256:adapter");
@@ -305,7 +303,9 @@ class KeepingCaller final : public LeaseCaller {
 
 class LeaseQueueTest : public LeasingTest {
  protected:
-  std::shared_ptr<KeepingCaller> Keep() { return std::make_shared<KeepingCaller>(results_, there_); }
+  std::shared_ptr<KeepingCaller> Keep() {
+    return std::make_shared<KeepingCaller>(results_, there_);
+  }
 
   LeaseQueue queue_{leasing_, clock_};
   std::vector<LeaseQueue::Result> results_;

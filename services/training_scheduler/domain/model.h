@@ -1,5 +1,6 @@
-// Models known to the project: base models, adapters and what was exported from them. The bytes lie in the blob store; a
-// version is named by the digest of its artifact, so equal bytes are one version.
+// Models known to the project: base models, adapters and what was exported from them. The bytes lie
+// in the blob store; a version is named by the digest of its artifact, so equal bytes are one
+// version.
 #pragma once
 
 #include <cstdint>
@@ -28,15 +29,16 @@ struct ModelVersion {
   std::string template_digest;
   int64_t parameters = 0;
   int64_t bytes = 0;
-  int64_t hidden_size = 0;     // base only
-  int64_t context_length = 0;  // base only
+  int64_t hidden_size = 0;      // base only
+  int64_t context_length = 0;   // base only
   std::string source_job;       // id, for what a job made
   std::string dataset_version;  // resource name: "which adapters saw this data"
   std::string task;             // resource name
   std::string licence;
-  // What clients send as `model`: a base's slug, ft:{base}:{project}:{suffix}:{id8}, or as set. Unique within the project.
+  // What clients send as `model`: a base's slug, ft:{base}:{project}:{suffix}:{id8}, or as set.
+  // Unique within the project.
   std::string alias;
-  int64_t ordinal = 0;          // order of registration, set by the store
+  int64_t ordinal = 0;  // order of registration, set by the store
   absl::Time create_time;
 };
 

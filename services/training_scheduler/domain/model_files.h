@@ -1,4 +1,5 @@
-// What a model file is, read from its own metadata. The real one uses llm/formats; see transport-free room model_files.
+// What a model file is, read from its own metadata. The real one uses llm/formats; see
+// transport-free room model_files.
 #pragma once
 
 #include <filesystem>
@@ -14,8 +15,9 @@ namespace crossover::scheduler {
 class ModelFiles {
  public:
   virtual ~ModelFiles() = default;
-  // Fills kind, architecture, parameters, bytes, hidden_size, context_length, tokenizer and template digests.
-  // NOT_FOUND with the path; INVALID_ARGUMENT FORMAT_INVALID for wrong magic, truncation, unknown tensor types.
+  // Fills kind, architecture, parameters, bytes, hidden_size, context_length, tokenizer and
+  // template digests. NOT_FOUND with the path; INVALID_ARGUMENT FORMAT_INVALID for wrong magic,
+  // truncation, unknown tensor types.
   virtual absl::StatusOr<ModelVersion> Inspect(const std::filesystem::path& path) = 0;
 };
 

@@ -21,8 +21,9 @@ std::string Holder(const ModelVersion& version) {
 
 absl::StatusOr<std::filesystem::path> ModelRegistry::FileOf(const ImportRequest& request) const {
   if (request.package.empty()) return request.gguf_path;
-  if (!std::all_of(request.package.begin(), request.package.end(),
-                   [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-'; })) {
+  if (!std::all_of(request.package.begin(), request.package.end(), [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
+      })) {
     return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
                  absl::StrCat("package '", request.package, "' is not a package's name"));
   }
@@ -32,13 +33,14 @@ absl::StatusOr<std::filesystem::path> ModelRegistry::FileOf(const ImportRequest&
       if (entry.path().extension() == ".gguf") return entry.path();
     }
   }
-  return Error(absl::StatusCode::kNotFound, "DEPENDENCY_MISSING",
-               absl::StrCat("package '", request.package, "' with a .gguf file is not installed in ",
-                            absl::StrJoin(package_folders_, ", ",
-                                          [](std::string* out, const std::filesystem::path& path) {
-                                            out->append(path.string());
-                                          }),
-                            "; run ./dev setup, or give gguf_path"));
+  return Error(
+      absl::StatusCode::kNotFound, "DEPENDENCY_MISSING",
+      absl::StrCat("package '", request.package, "' with a .gguf file is not installed in ",
+                   absl::StrJoin(package_folders_, ", ",
+                                 [](std::string* out, const std::filesystem::path& path) {
+                                   out->append(path.string());
+                                 }),
+                   "; run ./dev setup, or give gguf_path"));
 }
 
 absl::StatusOr<ModelVersion> ModelRegistry::Import(const ImportRequest& request) {

@@ -30,8 +30,9 @@ class ModelRegistry {
                 std::vector<std::filesystem::path> package_folders)
       : store_(store), blobs_(blobs), files_(files), package_folders_(std::move(package_folders)) {}
 
-  // Checks the file, copies it into the blob store and registers it as a BASE. Idempotent: equal bytes are one version.
-  // NOT_FOUND names the path; INVALID_ARGUMENT FORMAT_INVALID says what is wrong with the file.
+  // Checks the file, copies it into the blob store and registers it as a BASE. Idempotent: equal
+  // bytes are one version. NOT_FOUND names the path; INVALID_ARGUMENT FORMAT_INVALID says what is
+  // wrong with the file.
   absl::StatusOr<ModelVersion> Import(const ImportRequest& request);
 
   // Removes the version and lets its bytes be collected.

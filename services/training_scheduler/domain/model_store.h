@@ -1,4 +1,5 @@
-// Where the Model registry lives. Implementations: PgModelStore, FakeModelStore; both pass ModelStoreConformance.
+// Where the Model registry lives. Implementations: PgModelStore, FakeModelStore; both pass
+// ModelStoreConformance.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +33,8 @@ class ModelStore {
  public:
   virtual ~ModelStore() = default;
 
-  // Adds a version, and its model if it is the first. The version's alias is taken from whoever had it. A version of this
-  // model and digest that exists is returned as it is.
+  // Adds a version, and its model if it is the first. The version's alias is taken from whoever had
+  // it. A version of this model and digest that exists is returned as it is.
   virtual absl::StatusOr<ModelVersion> Register(const ModelVersion& version) = 0;
 
   virtual absl::StatusOr<Model> GetModel(const std::string& project, const std::string& model) = 0;
@@ -53,12 +54,11 @@ class ModelStore {
 
   // Gives the version this alias; whoever had it loses it. An empty alias takes the version's away.
   virtual absl::StatusOr<ModelVersion> SetAlias(const std::string& project,
-                                                const std::string& model,
-                                                const std::string& digest,
+                                                const std::string& model, const std::string& digest,
                                                 const std::string& alias) = 0;
 
-  // FAILED_PRECONDITION RESOURCE_IN_USE while an unfinished job uses it or, for a base, an adapter rests on it. A model whose
-  // last version goes, goes too.
+  // FAILED_PRECONDITION RESOURCE_IN_USE while an unfinished job uses it or, for a base, an adapter
+  // rests on it. A model whose last version goes, goes too.
   virtual absl::Status DeleteVersion(const std::string& project, const std::string& model,
                                      const std::string& digest) = 0;
 };

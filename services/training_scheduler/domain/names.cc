@@ -19,12 +19,12 @@ absl::StatusOr<std::string> ParseProject(std::string_view field, std::string_vie
 }
 
 absl::StatusOr<JobName> ParseJobName(std::string_view field, std::string_view name) {
-  ASSIGN_OR_RETURN(std::vector<std::string> parts, list::ParseName(name, "projects/*/jobs/*", field));
+  ASSIGN_OR_RETURN(std::vector<std::string> parts,
+                   list::ParseName(name, "projects/*/jobs/*", field));
   if (!ParseId(parts[1]).ok()) {
     const std::string description =
         absl::StrCat("is '", ToAbsl(name), "'; a job's id has 26 characters");
-    return Error(absl::StatusCode::kInvalidArgument,
-                 absl::StrCat(ToAbsl(field), " ", description),
+    return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(ToAbsl(field), " ", description),
                  {.reason = "FIELD_INVALID",
                   .metadata = {},
                   .violations = {{std::string(field), description}}});
@@ -40,7 +40,8 @@ absl::StatusOr<ModelName> ParseModelName(std::string_view field, std::string_vie
   const bool version = name.find("/versions/") != std::string_view::npos;
   ASSIGN_OR_RETURN(
       std::vector<std::string> parts,
-      list::ParseName(name, version ? "projects/*/models/*/versions/*" : "projects/*/models/*", field));
+      list::ParseName(name, version ? "projects/*/models/*/versions/*" : "projects/*/models/*",
+                      field));
   return ModelName{parts[0], parts[1], version ? parts[2] : ""};
 }
 
@@ -52,7 +53,8 @@ std::string FormatModelName(const ModelName& name) {
 
 std::string ParseWorker(std::string_view name) {
   constexpr std::string_view kPrefix = "workers/";
-  return std::string(name.substr(0, kPrefix.size()) == kPrefix ? name.substr(kPrefix.size()) : name);
+  return std::string(name.substr(0, kPrefix.size()) == kPrefix ? name.substr(kPrefix.size())
+                                                               : name);
 }
 
 }  // namespace crossover::scheduler

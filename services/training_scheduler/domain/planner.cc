@@ -58,14 +58,17 @@ void CheckRows(const DatasetFacts& data, Plan& plan) {
     Violate(plan, "dataset_version",
             "has no rows in its train split; import rows and seal a new version", "TOO_FEW_ROWS");
   } else if (data.train_rows < kMinTrainRows) {
-    Violate(plan, "dataset_version",
-            absl::StrCat("has ", data.train_rows, " rows in its train split; training takes at least ",
-                         kMinTrainRows, ", and 200 or more are advised"),
-            "TOO_FEW_ROWS");
+    Violate(
+        plan, "dataset_version",
+        absl::StrCat("has ", data.train_rows, " rows in its train split; training takes at least ",
+                     kMinTrainRows, ", and 200 or more are advised"),
+        "TOO_FEW_ROWS");
   } else if (data.train_rows < 50) {
-    plan.warnings.push_back(absl::StrCat("only ", data.train_rows, " train rows: under 50 no training is advised"));
+    plan.warnings.push_back(
+        absl::StrCat("only ", data.train_rows, " train rows: under 50 no training is advised"));
   } else if (data.train_rows < 200) {
-    plan.warnings.push_back(absl::StrCat("only ", data.train_rows, " train rows: wait for 200 or more"));
+    plan.warnings.push_back(
+        absl::StrCat("only ", data.train_rows, " train rows: wait for 200 or more"));
   }
 }
 
@@ -73,8 +76,7 @@ void CheckRows(const DatasetFacts& data, Plan& plan) {
 
 absl::Status ViolationsError(const Plan& plan) {
   if (plan.violations.empty()) return absl::OkStatus();
-  std::string message =
-      absl::StrCat(plan.violations[0].field, " ", plan.violations[0].description);
+  std::string message = absl::StrCat(plan.violations[0].field, " ", plan.violations[0].description);
   if (plan.violations.size() > 1) {
     absl::StrAppend(&message, " (and ", plan.violations.size() - 1, " more fields)");
   }
@@ -156,10 +158,11 @@ absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
   absl::StatusOr<ModelVersion> adapter = FindVersion(job.project, spec.adapter);
   if (!adapter.ok() && !IsAbsent(adapter.status())) return adapter.status();
   if (!adapter.ok() || adapter->kind != ModelKind::kAdapter) {
-    Violate(plan, "spec.model_export.adapter",
-            absl::StrCat("is '", spec.adapter, "', which is not an adapter of this project; give a ",
-                         "digest or the name of a ModelVersion of kind ADAPTER"),
-            "MODEL_NOT_FOUND");
+    Violate(
+        plan, "spec.model_export.adapter",
+        absl::StrCat("is '", spec.adapter, "', which is not an adapter of this project; give a ",
+                     "digest or the name of a ModelVersion of kind ADAPTER"),
+        "MODEL_NOT_FOUND");
   }
   if (!plan.violations.empty()) return absl::OkStatus();
   plan.validated.resolved.export_format = *spec.format;

@@ -1,4 +1,5 @@
-// Checks a job and freezes its numbers: field ranges, base model, data set, resolved spec, inputs by digest, estimate.
+// Checks a job and freezes its numbers: field ranges, base model, data set, resolved spec, inputs
+// by digest, estimate.
 #pragma once
 
 #include <string>
@@ -30,8 +31,8 @@ class Planner {
   Planner(JobStore& jobs, ModelStore& models, DatasetCatalog& datasets, Clock& clock)
       : jobs_(jobs), models_(models), datasets_(datasets), clock_(clock) {}
 
-  // Fields that are wrong are in the plan; a status is an error only when it cannot be said now whether the job is valid
-  // (UNAVAILABLE) or its kind is not served (UNIMPLEMENTED).
+  // Fields that are wrong are in the plan; a status is an error only when it cannot be said now
+  // whether the job is valid (UNAVAILABLE) or its kind is not served (UNIMPLEMENTED).
   absl::StatusOr<Plan> Check(const Job& job);
 
  private:
@@ -45,8 +46,8 @@ class Planner {
   Clock& clock_;
 };
 
-// Seconds and tokens of a training job. Rests on jobs that ran on the same base if there are any; else on a rule of thumb, and
-// `basis` says so.
+// Seconds and tokens of a training job. Rests on jobs that ran on the same base if there are any;
+// else on a rule of thumb, and `basis` says so.
 Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
                              const DatasetFacts& data, const MeasuredRate& rate);
 

@@ -11,7 +11,8 @@ struct RetryPolicy {
   absl::Duration first_delay = absl::Seconds(10);
   absl::Duration max_delay = absl::Minutes(10);
 
-  // True if an attempt that ended with `error_class` may be tried again after `failure_count` failures (this one included).
+  // True if an attempt that ended with `error_class` may be tried again after `failure_count`
+  // failures (this one included).
   bool MayRetry(ErrorClass error_class, int32_t failure_count, int32_t max_failures) const {
     return error_class != ErrorClass::kUser && failure_count < max_failures;
   }

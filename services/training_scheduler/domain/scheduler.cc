@@ -88,9 +88,8 @@ absl::StatusOr<Job> Scheduler::ResumeJob(const std::string& project, const JobId
 }
 
 absl::StatusOr<Job> Scheduler::RetryJob(const std::string& project, const JobId& id) {
-  return Verb(project, id, [](Job& job, absl::Time now, Effects& effects) {
-    return Retry(job, now, effects);
-  });
+  return Verb(project, id,
+              [](Job& job, absl::Time now, Effects& effects) { return Retry(job, now, effects); });
 }
 
 absl::StatusOr<Dependencies> Scheduler::DependenciesOf(const Job& job) {
@@ -124,8 +123,10 @@ absl::Status Scheduler::TendValidation(const Job& job) {
       .Update(job.id,
               [&](Job& mine, absl::Time now, Effects& effects) {
                 const absl::Status violations = ViolationsError(*plan);
-                if (violations.ok()) return Accept(mine, plan->validated, dependencies, now, effects);
-                return Reject(mine, std::string(violations.message().data(), violations.message().size()),
+                if (violations.ok())
+                  return Accept(mine, plan->validated, dependencies, now, effects);
+                return Reject(mine,
+                              std::string(violations.message().data(), violations.message().size()),
                               now, effects);
               })
       .status();

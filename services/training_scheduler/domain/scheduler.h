@@ -18,9 +18,10 @@ class Scheduler {
   Scheduler(JobStore& jobs, Planner& planner, UuidGenerator& ids)
       : jobs_(jobs), planner_(planner), ids_(ids) {}
 
-  // `draft` carries what a client may set. INVALID_ARGUMENT with violations if fields are wrong; nothing is stored then. When
-  // the catalogue of data sets cannot be asked now, the job is stored as VALIDATING and the housekeeper asks again.
-  // With `validate_only` nothing is stored and the job comes back with resolved spec and estimate.
+  // `draft` carries what a client may set. INVALID_ARGUMENT with violations if fields are wrong;
+  // nothing is stored then. When the catalogue of data sets cannot be asked now, the job is stored
+  // as VALIDATING and the housekeeper asks again. With `validate_only` nothing is stored and the
+  // job comes back with resolved spec and estimate.
   absl::StatusOr<Job> Create(Job draft, const RequestKey& key, bool validate_only);
 
   absl::StatusOr<Plan> Estimate(const Job& draft) { return planner_.Check(draft); }
@@ -37,7 +38,8 @@ class Scheduler {
   // The state of what `job` depends on.
   absl::StatusOr<Dependencies> DependenciesOf(const Job& job);
 
-  // What is due for a job: its lease has run out, its dependency has finished, its validation could not be done at creation.
+  // What is due for a job: its lease has run out, its dependency has finished, its validation could
+  // not be done at creation.
   absl::Status Tend(const JobId& id, const RetryPolicy& policy);
 
  private:

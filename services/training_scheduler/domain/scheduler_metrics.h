@@ -19,7 +19,7 @@ class SchedulerMetrics {
   void Claimed(const Job& job, absl::Duration claim_time);  // a job got a lease
   void Ended(const Job& job);                               // a job became terminal under a lease
   void LeaseLost(const char* cause);                        // expired, crashed
-  void PassFailed();                                        // a housekeeping pass could not do its work
+  void PassFailed();  // a housekeeping pass could not do its work
   // Sets the gauges; called from one thread.
   void SetDepths(const std::vector<QueueDepth>& depths);
 

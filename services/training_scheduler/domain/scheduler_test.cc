@@ -68,8 +68,8 @@ TEST_F(SchedulerTest, AnUnknownBaseModelIsNamedWithThoseThatExist) {
   Job draft = Draft();
   draft.base_model = "gpt-5";
   const absl::Status status = scheduler_.Create(draft, {}, false).status();
-  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument,
-                               HasSubstr("smollm2-135m-instruct")));
+  EXPECT_THAT(status,
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("smollm2-135m-instruct")));
   EXPECT_THAT(status, HasReasonThat("BASE_MODEL_UNKNOWN"));
   EXPECT_EQ(DetailOf(status).violations.at(0).field, "base_model");
 }

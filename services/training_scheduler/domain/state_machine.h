@@ -1,5 +1,6 @@
-// The states of a job and the moves between them, as a table. docs/state_machines.md explains it; a CHECK constraint repeats
-// its two invariants (leased ⇔ a lease is recorded, terminal ⇔ finish_time is set).
+// The states of a job and the moves between them, as a table. docs/state_machines.md explains it; a
+// CHECK constraint repeats its two invariants (leased ⇔ a lease is recorded, terminal ⇔ finish_time
+// is set).
 #pragma once
 
 #include <span>

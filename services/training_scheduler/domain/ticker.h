@@ -9,7 +9,8 @@
 
 namespace crossover::scheduler {
 
-// Thread-safe. Wakes that come while a pass runs, or within `min_gap` of the last one, are joined into one pass.
+// Thread-safe. Wakes that come while a pass runs, or within `min_gap` of the last one, are joined
+// into one pass.
 class Ticker {
  public:
   // Returns how long to wait until the next pass if nobody wakes the ticker.

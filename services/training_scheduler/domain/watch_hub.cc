@@ -32,10 +32,9 @@ absl::StatusOr<WatchCursor> ParseCursor(const std::string& token, absl::Time now
   const std::vector<std::string> parts = absl::StrSplit(token, '-');
   WatchCursor cursor;
   int64_t issued = 0;
-  const bool known = parts.size() == 4 && parts[0] == "w1" &&
-                     absl::SimpleAtoi(parts[1], &cursor.event_sequence) &&
-                     absl::SimpleAtoi(parts[2], &cursor.metric_step) &&
-                     absl::SimpleAtoi(parts[3], &issued);
+  const bool known =
+      parts.size() == 4 && parts[0] == "w1" && absl::SimpleAtoi(parts[1], &cursor.event_sequence) &&
+      absl::SimpleAtoi(parts[2], &cursor.metric_step) && absl::SimpleAtoi(parts[3], &issued);
   cursor.issued = absl::FromUnixSeconds(issued);
   if (!known || now - cursor.issued > kTokenLife) {
     return Error(absl::StatusCode::kOutOfRange, "RESUME_TOKEN_EXPIRED",
@@ -60,8 +59,10 @@ absl::Status WatchHub::Watch(const JobId& job, const std::string& resume_token,
 
 WatchItem WatchHub::Item(Watcher& watcher, std::variant<Job, JobEvent, MetricPoint> content) {
   WatchCursor cursor = watcher.cursor;
-  if (const JobEvent* event = std::get_if<JobEvent>(&content)) cursor.event_sequence = event->sequence;
-  if (const MetricPoint* point = std::get_if<MetricPoint>(&content)) cursor.metric_step = point->step;
+  if (const JobEvent* event = std::get_if<JobEvent>(&content))
+    cursor.event_sequence = event->sequence;
+  if (const MetricPoint* point = std::get_if<MetricPoint>(&content))
+    cursor.metric_step = point->step;
   cursor.issued = clock_.Now();
   watcher.cursor = cursor;
   return {std::move(content), FormatCursor(cursor)};
@@ -96,7 +97,8 @@ absl::StatusOr<bool> WatchHub::SendNews(Watcher& watcher, const Job& job) {
 bool WatchHub::Serve(Watcher& watcher) {
   if (watcher.sink->Gone()) return false;
   absl::StatusOr<Job> job = jobs_.Get(watcher.job);
-  if (absl::IsUnavailable(job.status())) return true;  // the database is away; the client need not know
+  if (absl::IsUnavailable(job.status()))
+    return true;  // the database is away; the client need not know
   if (job.ok() && job->revision == watcher.revision) return true;
   absl::StatusOr<bool> all = job.ok() ? SendNews(watcher, *job) : job.status();
   if (absl::IsUnavailable(all.status())) return true;

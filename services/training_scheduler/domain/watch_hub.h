@@ -1,8 +1,9 @@
-// Streams what happens to a job to whoever watches. A watcher costs an entry in a list, not a thread.
+// Streams what happens to a job to whoever watches. A watcher costs an entry in a list, not a
+// thread.
 //
-// A stream without a token begins with a snapshot, then carries every event from the first on; with a token it goes on after the
-// item the token came with, without gap or repeat, for seven days. Metrics are carried once per step (a step that a later epoch
-// repeats is not sent again).
+// A stream without a token begins with a snapshot, then carries every event from the first on; with
+// a token it goes on after the item the token came with, without gap or repeat, for seven days.
+// Metrics are carried once per step (a step that a later epoch repeats is not sent again).
 #pragma once
 
 #include <cstdint>

@@ -7,7 +7,8 @@
 
 namespace crossover::scheduler {
 
-// Adds the version and its model, taking the alias from whoever had it. A version that exists stays as it is.
+// Adds the version and its model, taking the alias from whoever had it. A version that exists stays
+// as it is.
 void InsertVersion(pqxx::transaction_base& txn, const ModelVersion& version);
 
 }  // namespace crossover::scheduler

@@ -57,16 +57,23 @@ struct Reader {
   static void Decode(const json& from, T& to) {
     if constexpr (std::is_enum_v<T>) {
       const std::optional<T> parsed = Parse(from.get<std::string>(), to);
-      if (!parsed.has_value()) throw json::other_error::create(501, "unknown name " + from.dump(), &from);
+      if (!parsed.has_value())
+        throw json::other_error::create(501, "unknown name " + from.dump(), &from);
       to = *parsed;
     } else {
       from.get_to(to);
     }
   }
-  static void Decode(const json& from, absl::Duration& to) { to = absl::Seconds(from.get<double>()); }
+  static void Decode(const json& from, absl::Duration& to) {
+    to = absl::Seconds(from.get<double>());
+  }
 
-  static std::optional<Schedule> Parse(const std::string& name, Schedule) { return ParseSchedule(name); }
-  static std::optional<Packing> Parse(const std::string& name, Packing) { return ParsePacking(name); }
+  static std::optional<Schedule> Parse(const std::string& name, Schedule) {
+    return ParseSchedule(name);
+  }
+  static std::optional<Packing> Parse(const std::string& name, Packing) {
+    return ParsePacking(name);
+  }
   static std::optional<LossOn> Parse(const std::string& name, LossOn) { return ParseLossOn(name); }
   static std::optional<ComputeType> Parse(const std::string& name, ComputeType) {
     return ParseComputeType(name);
@@ -278,7 +285,8 @@ absl::Status PlanFromJson(std::string_view text, Job& job) {
     const auto sources = plan.find("sources");
     if (sources == plan.end()) return;
     for (const auto& [field, rule] : sources->items()) {
-      job.resolved.sources[field] = rule.is_string() ? Source{false, rule.get<std::string>()} : Source{true, ""};
+      job.resolved.sources[field] =
+          rule.is_string() ? Source{false, rule.get<std::string>()} : Source{true, ""};
     }
   });
 }

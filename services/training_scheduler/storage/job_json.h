@@ -1,5 +1,5 @@
-// The parts of a job that Postgres keeps as JSON, as text and back. Absent fields stay absent; unknown keys are ignored, so that
-// an older scheduler can read what a newer one wrote.
+// The parts of a job that Postgres keeps as JSON, as text and back. Absent fields stay absent;
+// unknown keys are ignored, so that an older scheduler can read what a newer one wrote.
 #pragma once
 
 #include <map>

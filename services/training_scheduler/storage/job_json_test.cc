@@ -29,7 +29,8 @@ TEST(JobJsonTest, ASpecComesBackAsItWasAndAbsentStaysAbsent) {
 
 TEST(JobJsonTest, PlanAndReportComeBackAsTheyWere) {
   Job job;
-  job.resolved = Resolve({}, {.architecture = "llama", .hidden_size = 576}, {.train_rows = 100}, "2026-11-22");
+  job.resolved =
+      Resolve({}, {.architecture = "llama", .hidden_size = 576}, {.train_rows = 100}, "2026-11-22");
   job.inputs = {"sha256:b", "sha256:d", ""};
   job.estimate.seconds = 12.5;
   job.progress.step = 7;
@@ -62,7 +63,8 @@ TEST(JobJsonTest, TextThatIsNotUtf8AndNumbersThatAreNotFiniteDoNotBreakARow) {
   ASSERT_OK(ReportFromJson(ReportToJson(job), back));
   EXPECT_FALSE(back.progress.train_loss.has_value());
   NumberMap numbers;
-  ASSERT_OK(NumbersFromJson(NumbersToJson({{"loss", std::numeric_limits<double>::infinity()}, {"lr", 0.5}}), numbers));
+  ASSERT_OK(NumbersFromJson(
+      NumbersToJson({{"loss", std::numeric_limits<double>::infinity()}, {"lr", 0.5}}), numbers));
   EXPECT_EQ(numbers, (NumberMap{{"lr", 0.5}}));
 }
 

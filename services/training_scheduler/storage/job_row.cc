@@ -177,6 +177,29 @@ absl::StatusOr<Model> ReadModel(const pqxx::row& row) {
   return model;
 }
 
+absl::StatusOr<WorkerRecord> ReadWorker(const pqxx::row& row) {
+  WorkerRecord worker;
+  worker.name = Text(row, "name");
+  worker.incarnation = Text(row, "incarnation");
+  worker.version = Text(row, "version");
+  worker.capabilities.device = Text(row, "device");
+  worker.capabilities.memory_bytes = Number(row, "memory_bytes");
+  worker.capabilities.threads = row["threads"].as<int32_t>();
+  const std::vector<std::string> kinds = absl::StrSplit(Text(row, "kinds"), ',', absl::SkipEmpty());
+  for (const std::string& kind : kinds) {
+    if (const auto parsed = ParseJobKind(kind)) worker.capabilities.kinds.push_back(*parsed);
+  }
+  worker.capabilities.queues = absl::StrSplit(Text(row, "queues"), ',', absl::SkipEmpty());
+  worker.create_time = Time(row, "create_us");
+  worker.seen_time = Time(row, "seen_us");
+  if (!row["job"].is_null()) {
+    ASSIGN_OR_RETURN(worker.job, UuidToId(Text(row, "job")));
+    worker.project = Text(row, "project");
+  }
+  worker.silent = row["silent"].as<bool>();
+  return worker;
+}
+
 absl::StatusOr<std::vector<JobId>> ReadIds(const pqxx::result& rows) {
   std::vector<JobId> ids;
   for (const pqxx::row& row : rows) {

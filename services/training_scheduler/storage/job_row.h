@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "services/training_scheduler/domain/job.h"
 #include "services/training_scheduler/domain/model.h"
+#include "services/training_scheduler/domain/worker_record.h"
 
 namespace crossover::scheduler {
 
@@ -19,6 +20,7 @@ absl::StatusOr<MetricPoint> ReadMetric(const pqxx::row& row);
 absl::StatusOr<Checkpoint> ReadCheckpoint(const pqxx::row& row);
 absl::StatusOr<ModelVersion> ReadVersion(const pqxx::row& row);
 absl::StatusOr<Model> ReadModel(const pqxx::row& row);
+absl::StatusOr<WorkerRecord> ReadWorker(const pqxx::row& row);
 
 // Every row by `read`; the first error ends it.
 template <typename T>

@@ -270,7 +270,8 @@ TEST_P(JobStoreConformance, ConcurrentWritersLeaveNoGapInTheSequence) {
   for (std::thread& thread : threads) thread.join();
   ASSERT_OK_AND_ASSIGN(std::vector<JobEvent> events, store().Events(job.id, 0, 1000));
   ASSERT_THAT(events, SizeIs(43));
-  for (size_t i = 0; i < events.size(); ++i) EXPECT_EQ(events[i].sequence, static_cast<int64_t>(i) + 1);
+  for (size_t i = 0; i < events.size(); ++i)
+    EXPECT_EQ(events[i].sequence, static_cast<int64_t>(i) + 1);
 }
 
 TEST_P(JobStoreConformance, DueNamesExpiredBlockedAndUnvalidatedJobs) {
@@ -298,6 +299,30 @@ TEST_P(JobStoreConformance, LeasesOfAWorkerAreFoundByItsIncarnation) {
   EXPECT_THAT(*store().LeasedBy("w", ""), ElementsAre(job.id));
   EXPECT_THAT(*store().LeasedBy("w", "life-2"), IsEmpty());
   EXPECT_THAT(*store().LeasedBy("x", "life-1"), IsEmpty());
+}
+
+TEST_P(JobStoreConformance, WorkersAreListedWithTheJobTheyHold) {
+  WorkerRecord worker;
+  worker.name = "b";
+  worker.incarnation = "life-1";
+  worker.capabilities.kinds = {JobKind::kSft, JobKind::kExport};
+  worker.capabilities.threads = 2;
+  ASSERT_OK(store().SawWorker(worker));
+  worker.incarnation = "life-2";
+  ASSERT_OK(store().SawWorker(worker));
+  worker.name = "a";
+  ASSERT_OK(store().SawWorker(worker));
+  const Job job = Add();
+  ASSERT_OK(store().Claim(Claimant("b")));
+  ASSERT_OK_AND_ASSIGN(std::vector<WorkerRecord> workers, store().Workers("", 10));
+  ASSERT_THAT(workers, SizeIs(2));
+  EXPECT_EQ(workers[0].name, "a");
+  EXPECT_EQ(workers[0].job, "");
+  EXPECT_EQ(workers[1].incarnation, "life-2");
+  EXPECT_EQ(workers[1].job, job.id);
+  EXPECT_EQ(workers[1].capabilities.kinds, worker.capabilities.kinds);
+  EXPECT_FALSE(workers[1].silent);
+  EXPECT_THAT(*store().Workers("a", 10), SizeIs(1));
 }
 
 TEST_P(JobStoreConformance, MetricsAreOnePointAStepAndALaterEpochReplaces) {
@@ -372,7 +397,8 @@ TEST_P(JobStoreConformance, ListsAreFilteredAndPagedByCreation) {
   };
   EXPECT_THAT(list({.filter = {}, .after = "", .limit = 2}), ElementsAre(ids[4], ids[3]));
   EXPECT_THAT(list({.filter = {}, .after = ids[3], .limit = 2}), ElementsAre(ids[2], ids[1]));
-  EXPECT_THAT(list({.filter = {}, .oldest_first = true, .after = ids[2], .limit = 9}), ElementsAre(ids[3], ids[4]));
+  EXPECT_THAT(list({.filter = {}, .oldest_first = true, .after = ids[2], .limit = 9}),
+              ElementsAre(ids[3], ids[4]));
   JobFilter even;
   even.labels = {{"parity", "even"}};
   EXPECT_THAT(list({.filter = even, .after = ""}), ElementsAre(ids[4], ids[2], ids[0]));
@@ -405,27 +431,28 @@ TEST_P(JobStoreConformance, DepthsCountUnfinishedJobs) {
 TEST_P(JobStoreConformance, TheWholeLifeOfAJobEndsInARegisteredModel) {
   const Job added = Add();
   ASSERT_OK_AND_ASSIGN(std::vector<Job> claimed, store().Claim(Claimant("w")));
-  ASSERT_OK_AND_ASSIGN(Job done, store().Update(added.id, [](Job& job, absl::Time now, Effects& effects) {
-    job.lease->token_hash = "unused";
-    Outcome outcome;
-    outcome.outputs.adapter_digest = "sha256:adapter";
-    outcome.actual.seconds = 10;
-    outcome.actual.tokens = 8000;
-    job.outputs = outcome.outputs;
-    job.actual = outcome.actual;
-    job.state = JobState::kSucceeded;
-    job.lease.reset();
-    job.finish_time = now;
-    ModelVersion version;
-    version.project = job.project;
-    version.model = "smollm2-ft";
-    version.kind = ModelKind::kAdapter;
-    version.digest = "sha256:adapter";
-    version.base_digest = "sha256:base";
-    version.source_job = job.id;
-    effects.models.push_back(version);
-    return absl::OkStatus();
-  }));
+  ASSERT_OK_AND_ASSIGN(Job done,
+                       store().Update(added.id, [](Job& job, absl::Time now, Effects& effects) {
+                         job.lease->token_hash = "unused";
+                         Outcome outcome;
+                         outcome.outputs.adapter_digest = "sha256:adapter";
+                         outcome.actual.seconds = 10;
+                         outcome.actual.tokens = 8000;
+                         job.outputs = outcome.outputs;
+                         job.actual = outcome.actual;
+                         job.state = JobState::kSucceeded;
+                         job.lease.reset();
+                         job.finish_time = now;
+                         ModelVersion version;
+                         version.project = job.project;
+                         version.model = "smollm2-ft";
+                         version.kind = ModelKind::kAdapter;
+                         version.digest = "sha256:adapter";
+                         version.base_digest = "sha256:base";
+                         version.source_job = job.id;
+                         effects.models.push_back(version);
+                         return absl::OkStatus();
+                       }));
   EXPECT_TRUE(done.finish_time.has_value());
   EXPECT_EQ(stores_->models().GetVersion("default", "-", "sha256:adapter")->source_job, added.id);
   EXPECT_TRUE(*store().RefersTo("default", "sha256:adapter"));

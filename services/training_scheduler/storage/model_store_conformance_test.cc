@@ -59,7 +59,8 @@ class ModelStoreConformance : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(ModelStoreConformance, RegisteringMakesTheModelAndIsRepeatable) {
-  ASSERT_OK_AND_ASSIGN(ModelVersion first, store_->Register(Version("smollm2", "sha256:b", "", "smollm2")));
+  ASSERT_OK_AND_ASSIGN(ModelVersion first,
+                       store_->Register(Version("smollm2", "sha256:b", "", "smollm2")));
   ASSERT_OK_AND_ASSIGN(ModelVersion again, store_->Register(Version("smollm2", "sha256:b")));
   EXPECT_EQ(first.ordinal, again.ordinal);
   EXPECT_EQ(again.alias, "smollm2");
@@ -102,9 +103,11 @@ TEST_P(ModelStoreConformance, VersionsAreListedNewestFirstFilteredAndPaged) {
   tuned.dataset_version = "projects/default/datasets/d/versions/sha256:1";
   tuned.source_job = "j1";
   ASSERT_OK(store_->Register(tuned));
-  ASSERT_OK_AND_ASSIGN(ModelVersion last, store_->Register(Version("clauses", "sha256:a2", "sha256:b")));
+  ASSERT_OK_AND_ASSIGN(ModelVersion last,
+                       store_->Register(Version("clauses", "sha256:a2", "sha256:b")));
   EXPECT_THAT(Digests({.project = "default"}), ElementsAre("sha256:a2", "sha256:a1", "sha256:b"));
-  EXPECT_THAT(Digests({.project = "default", .before = last.ordinal, .limit = 1}), ElementsAre("sha256:a1"));
+  EXPECT_THAT(Digests({.project = "default", .before = last.ordinal, .limit = 1}),
+              ElementsAre("sha256:a1"));
   EXPECT_THAT(Digests({.project = "default", .model = "clauses"}), SizeIs(2));
   EXPECT_THAT(Digests({.project = "default", .kind = ModelKind::kBase}), ElementsAre("sha256:b"));
   EXPECT_THAT(Digests({.project = "default", .dataset_version = tuned.dataset_version}),

@@ -68,9 +68,8 @@ absl::StatusOr<std::vector<JobEvent>> PgJobStore::Events(const JobId& id, int64_
 
 absl::StatusOr<std::vector<MetricPoint>> PgJobStore::Metrics(const JobId& id, int64_t after,
                                                              int64_t every_nth, int64_t limit) {
-  ASSIGN_OR_RETURN(pqxx::result rows,
-                   Query(pool_, "list_metrics", sql::kListMetrics, Uuid(id), after,
-                         every_nth < 1 ? int64_t{1} : every_nth, limit));
+  ASSIGN_OR_RETURN(pqxx::result rows, Query(pool_, "list_metrics", sql::kListMetrics, Uuid(id),
+                                            after, every_nth < 1 ? int64_t{1} : every_nth, limit));
   return ReadAll(rows, &ReadMetric);
 }
 
@@ -117,16 +116,36 @@ absl::StatusOr<bool> PgJobStore::RefersTo(const std::string& project, const std:
 }
 
 absl::StatusOr<Checkpoint> PgJobStore::PinCheckpoint(const JobId& id, int64_t step, bool pinned) {
-  return pg::Transact(pool_, {.name = "pin_checkpoint"},
-                      [&](pqxx::transaction_base& txn) -> absl::StatusOr<Checkpoint> {
-                        const pqxx::result rows =
-                            txn.exec_params(sql::kPinCheckpoint, Uuid(id), step, pinned);
-                        if (rows.empty()) {
-                          return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
-                                       absl::StrCat("job ", id, " has no checkpoint of step ", step));
-                        }
-                        return ReadCheckpoint(rows[0]);
-                      });
+  return pg::Transact(
+      pool_, {.name = "pin_checkpoint"},
+      [&](pqxx::transaction_base& txn) -> absl::StatusOr<Checkpoint> {
+        const pqxx::result rows = txn.exec_params(sql::kPinCheckpoint, Uuid(id), step, pinned);
+        if (rows.empty()) {
+          return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+                       absl::StrCat("job ", id, " has no checkpoint of step ", step));
+        }
+        return ReadCheckpoint(rows[0]);
+      });
+}
+
+absl::Status PgJobStore::SawWorker(const WorkerRecord& worker) {
+  std::vector<std::string> kinds;
+  for (const JobKind kind : worker.capabilities.kinds) kinds.emplace_back(Name(kind));
+  return pg::Transact(
+      pool_, {.name = "upsert_worker"}, [&](pqxx::transaction_base& txn) -> absl::Status {
+        txn.exec_params(sql::kUpsertWorker, worker.name, worker.incarnation, worker.version,
+                        worker.capabilities.device, worker.capabilities.memory_bytes,
+                        worker.capabilities.threads, pg::ArrayLiteral(kinds),
+                        pg::ArrayLiteral(worker.capabilities.queues));
+        return absl::OkStatus();
+      });
+}
+
+absl::StatusOr<std::vector<WorkerRecord>> PgJobStore::Workers(const std::string& after,
+                                                              int64_t limit) {
+  ASSIGN_OR_RETURN(pqxx::result rows,
+                   Query(pool_, "list_workers", sql::kListWorkers, after, limit));
+  return ReadAll(rows, &ReadWorker);
 }
 
 }  // namespace crossover::scheduler

@@ -47,19 +47,17 @@ absl::StatusOr<LockedJob> Lock(pqxx::transaction_base& txn, const JobId& id) {
 void WriteJob(pqxx::transaction_base& txn, const Job& job) {
   const bool leased = job.lease.has_value();
   const LeaseRecord lease = job.lease.value_or(LeaseRecord{});
-  txn.exec_params(sql::kUpdateJob, Uuid(job.id), job.display_name, StringsToJson(job.labels),
-                  job.base_model, job.priority, job.queue, Timestamp(job.start_time),
-                  Timestamp(job.deadline), PlanToJson(job), ReportToJson(job),
-                  std::string(Name(job.state)), job.state_reason, job.lease_epoch,
-                  job.failure_count, job.lease_loss_count, job.last_checkpoint_step,
-                  job.checkpoint_step_at_loss, job.last_checkpoint_digest, job.worker,
-                  lease.token_hash, lease.worker, lease.incarnation,
-                  leased ? pg::ToTimestamp(lease.grant_time) : "",
-                  leased ? pg::ToTimestamp(lease.expire_time) : "",
-                  leased ? absl::StrCat(lease.last_worker_seq) : "",
-                  pg::ToTimestamp(job.update_time), Timestamp(job.run_time),
-                  Timestamp(job.ready_time), Timestamp(job.finish_time),
-                  pg::ToTimestamp(RankTime(job)), job.last_event_sequence, job.revision);
+  txn.exec_params(
+      sql::kUpdateJob, Uuid(job.id), job.display_name, StringsToJson(job.labels), job.base_model,
+      job.priority, job.queue, Timestamp(job.start_time), Timestamp(job.deadline), PlanToJson(job),
+      ReportToJson(job), std::string(Name(job.state)), job.state_reason, job.lease_epoch,
+      job.failure_count, job.lease_loss_count, job.last_checkpoint_step,
+      job.checkpoint_step_at_loss, job.last_checkpoint_digest, job.worker, lease.token_hash,
+      lease.worker, lease.incarnation, leased ? pg::ToTimestamp(lease.grant_time) : "",
+      leased ? pg::ToTimestamp(lease.expire_time) : "",
+      leased ? absl::StrCat(lease.last_worker_seq) : "", pg::ToTimestamp(job.update_time),
+      Timestamp(job.run_time), Timestamp(job.ready_time), Timestamp(job.finish_time),
+      pg::ToTimestamp(RankTime(job)), job.last_event_sequence, job.revision);
 }
 
 void WriteEvent(pqxx::transaction_base& txn, const JobId& id, const JobEvent& event) {
@@ -187,13 +185,12 @@ absl::StatusOr<std::vector<Job>> PgJobStore::Claim(const ClaimRequest& request) 
 }
 
 absl::Status PgJobStore::AsLeader(const std::function<absl::Status()>& pass) {
-  // The transaction stays open while the pass works on other connections: it holds the lock, and loses it if the connection
-  // breaks.
-  return pg::Transact(
-      pool_, {.name = "lead", .max_attempts = 1}, [&](pqxx::transaction_base& txn) {
-        const pqxx::result rows = txn.exec_params(sql::kTryLead, "scheduler/housekeeping");
-        return rows[0]["leader"].as<bool>() ? pass() : absl::OkStatus();
-      });
+  // The transaction stays open while the pass works on other connections: it holds the lock, and
+  // loses it if the connection breaks.
+  return pg::Transact(pool_, {.name = "lead", .max_attempts = 1}, [&](pqxx::transaction_base& txn) {
+    const pqxx::result rows = txn.exec_params(sql::kTryLead, "scheduler/housekeeping");
+    return rows[0]["leader"].as<bool>() ? pass() : absl::OkStatus();
+  });
 }
 
 }  // namespace crossover::scheduler

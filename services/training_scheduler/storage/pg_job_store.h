@@ -13,13 +13,15 @@ namespace crossover::scheduler {
 
 // Thread-safe. Borrows the pool.
 //
-// Writes that others may care about send NOTIFY crossover_job in their transaction, at most once in kNotifyGap; those in between
-// are joined into one that FlushNotify sends. `notify_owed` is called (from any thread) when one is owed.
+// Writes that others may care about send NOTIFY crossover_job in their transaction, at most once in
+// kNotifyGap; those in between are joined into one that FlushNotify sends. `notify_owed` is called
+// (from any thread) when one is owed.
 class PgJobStore final : public JobStore {
  public:
   static constexpr absl::Duration kNotifyGap = absl::Milliseconds(50);
 
-  explicit PgJobStore(pg::Pool& pool, std::function<void()> notify_owed = [] {})
+  explicit PgJobStore(
+      pg::Pool& pool, std::function<void()> notify_owed = [] {})
       : pool_(pool), notify_owed_(std::move(notify_owed)) {}
 
   absl::StatusOr<Job> Insert(const Job& job, const RequestKey& key,
@@ -41,6 +43,9 @@ class PgJobStore final : public JobStore {
   absl::StatusOr<MeasuredRate> Rate(const std::string& base_digest) override;
   absl::StatusOr<bool> RefersTo(const std::string& project, const std::string& digest) override;
   absl::StatusOr<Checkpoint> PinCheckpoint(const JobId& id, int64_t step, bool pinned) override;
+  absl::Status SawWorker(const WorkerRecord& worker) override;
+  absl::StatusOr<std::vector<WorkerRecord>> Workers(const std::string& after,
+                                                    int64_t limit) override;
   absl::Status AsLeader(const std::function<absl::Status()>& pass) override;
 
   // Sends the notification that is owed, if one is.

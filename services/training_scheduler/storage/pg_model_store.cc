@@ -32,9 +32,8 @@ absl::StatusOr<Model> FindModel(pqxx::transaction_base& txn, const std::string& 
 
 void InsertVersion(pqxx::transaction_base& txn, const ModelVersion& version) {
   txn.exec_params(sql::kInsertModel, version.project, version.model);
-  const pqxx::result known =
-      txn.exec_params(sql::kListVersions, version.project, version.model, "", "", version.digest,
-                      "", "", "", "", 0, 1);
+  const pqxx::result known = txn.exec_params(sql::kListVersions, version.project, version.model, "",
+                                             "", version.digest, "", "", "", "", 0, 1);
   if (!known.empty()) return;
   txn.exec_params(sql::kTakeAlias, version.project, version.alias);
   txn.exec_params(sql::kInsertModelVersion, version.project, version.model, version.digest,
@@ -59,11 +58,10 @@ absl::StatusOr<Model> PgModelStore::GetModel(const std::string& project, const s
 absl::StatusOr<std::vector<Model>> PgModelStore::ListModels(const std::string& project,
                                                             const std::string& after,
                                                             int64_t limit) {
-  return pg::Transact(pool_, {.name = "list_models", .read_only = true},
-                      [&](pqxx::transaction_base& txn) {
-                        return ReadAll(txn.exec_params(sql::kListModels, project, "", after, limit),
-                                       &ReadModel);
-                      });
+  return pg::Transact(
+      pool_, {.name = "list_models", .read_only = true}, [&](pqxx::transaction_base& txn) {
+        return ReadAll(txn.exec_params(sql::kListModels, project, "", after, limit), &ReadModel);
+      });
 }
 
 absl::StatusOr<Model> PgModelStore::UpdateModel(const Model& model) {
@@ -84,15 +82,14 @@ absl::StatusOr<ModelVersion> PgModelStore::GetVersion(const std::string& project
 
 absl::StatusOr<std::vector<ModelVersion>> PgModelStore::ListVersions(const VersionQuery& query) {
   const std::string kind = query.kind.has_value() ? std::string(Name(*query.kind)) : "";
-  return pg::Transact(pool_, {.name = "list_versions", .read_only = true},
-                      [&](pqxx::transaction_base& txn) {
-                        return ReadAll(txn.exec_params(sql::kListVersions, query.project,
-                                                       AnyOr(query.model), kind, query.alias,
-                                                       query.digest, query.base_digest,
-                                                       query.source_job, query.dataset_version,
-                                                       query.task, query.before, query.limit),
-                                       &ReadVersion);
-                      });
+  return pg::Transact(
+      pool_, {.name = "list_versions", .read_only = true}, [&](pqxx::transaction_base& txn) {
+        return ReadAll(
+            txn.exec_params(sql::kListVersions, query.project, AnyOr(query.model), kind,
+                            query.alias, query.digest, query.base_digest, query.source_job,
+                            query.dataset_version, query.task, query.before, query.limit),
+            &ReadVersion);
+      });
 }
 
 absl::StatusOr<ModelVersion> PgModelStore::SetAlias(const std::string& project,

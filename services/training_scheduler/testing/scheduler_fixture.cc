@@ -54,7 +54,8 @@ SchedulerFixture::SchedulerFixture(Options options)
     : options_(std::move(options)),
       database_({Module::RequiredMigrations()}),
       curation_(std::make_unique<FakeCuration>()) {
-  blobs_ = Must(NewDirectoryBlobStore({.root = blob_root(), .sync = false}, SystemClock()), "blobs");
+  blobs_ =
+      Must(NewDirectoryBlobStore({.root = blob_root(), .sync = false}, SystemClock()), "blobs");
   curation_server_ = Must(
       rpc::Server::Start({.addresses = {"127.0.0.1:0"}}, {curation_.get()}, logger_), "curation");
   pool_ = database_.NewPool("scheduler");
@@ -98,9 +99,12 @@ std::shared_ptr<grpc::Channel> SchedulerFixture::channel() const {
 void SchedulerFixture::AddBase(const std::string& slug, const std::string& digest) {
   database_.Execute(absl::StrCat(
       "INSERT INTO scheduler.model (project, model) VALUES ('default', '", slug, "');",
-      "INSERT INTO scheduler.model_version (project, model, digest, kind, architecture, base_digest,"
-      " tokenizer_digest, template_digest, parameters, bytes, hidden_size, context_length, source_job,"
-      " dataset_version, task, licence, alias) VALUES ('default', '", slug, "', '", digest,
+      "INSERT INTO scheduler.model_version (project, model, digest, kind, architecture, "
+      "base_digest,"
+      " tokenizer_digest, template_digest, parameters, bytes, hidden_size, context_length, "
+      "source_job,"
+      " dataset_version, task, licence, alias) VALUES ('default', '",
+      slug, "', '", digest,
       "', 'BASE', 'llama', '', '', '', 1000, 1000, 576, 2048, '', '', '', '', '", slug, "')"));
 }
 

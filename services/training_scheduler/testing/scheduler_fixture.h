@@ -1,5 +1,5 @@
-// The real scheduler for tests: Postgres of its own, a curation service that knows what it is told, a server on any free port.
-// For integration tests of whoever speaks scheduler.v1.
+// The real scheduler for tests: Postgres of its own, a curation service that knows what it is told,
+// a server on any free port. For integration tests of whoever speaks scheduler.v1.
 #pragma once
 
 #include <grpcpp/grpcpp.h>

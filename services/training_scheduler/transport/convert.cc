@@ -7,7 +7,6 @@
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/transport/convert_spec.h"
-#include "services/training_scheduler/transport/convert_spec.h"
 #include "services/training_scheduler/transport/enums.h"
 
 namespace crossover::scheduler {
@@ -76,8 +75,8 @@ pb::JobError ErrorToProto(const JobError& error) {
 }
 
 JobError ErrorFromProto(const pb::JobError& error) {
-  return {FromEnum(error.class_(), &ParseErrorClass).value_or(ErrorClass::kPlatform), error.reason(),
-          error.message(), error.log_tail(), error.field()};
+  return {FromEnum(error.class_(), &ParseErrorClass).value_or(ErrorClass::kPlatform),
+          error.reason(), error.message(), error.log_tail(), error.field()};
 }
 
 void SetTimes(const Job& job, pb::Job& out) {
@@ -266,6 +265,7 @@ LeaseRequest FromProto(const pb::LeaseJobRequest& request) {
   LeaseRequest out;
   out.worker = ParseWorker(request.worker());
   out.incarnation = request.incarnation();
+  out.version = request.version();
   const pb::Capabilities& from = request.capabilities();
   Capabilities& to = out.capabilities;
   for (const std::string& kind : from.kinds()) {
@@ -303,6 +303,28 @@ pb::LeaseJobResponse ToProto(const GrantedLease& granted, const LeaseOptions& op
   *lease->mutable_ttl() = ToProto(options.ttl);
   *lease->mutable_heartbeat_interval() = ToProto(options.heartbeat_interval);
   out.set_next_worker_seq(1);
+  return out;
+}
+
+pb::Worker ToProto(const WorkerRecord& worker) {
+  pb::Worker out;
+  out.set_name(absl::StrCat("workers/", worker.name));
+  *out.mutable_create_time() = ToProto(worker.create_time);
+  *out.mutable_update_time() = ToProto(worker.seen_time);
+  out.set_state(!worker.job.empty() ? pb::Worker::BUSY
+                : worker.silent     ? pb::Worker::LOST
+                                    : pb::Worker::IDLE);
+  const Capabilities& from = worker.capabilities;
+  pb::Capabilities& to = *out.mutable_capabilities();
+  for (const JobKind kind : from.kinds) to.add_kinds(std::string(Name(kind)));
+  to.mutable_queues()->Add(from.queues.begin(), from.queues.end());
+  pb::Capabilities::Device* device = to.add_devices();
+  device->set_kind(from.device);
+  device->set_memory_bytes(from.memory_bytes);
+  device->set_units(from.threads);
+  if (!worker.job.empty()) out.set_job(FormatJobName(worker.project, worker.job));
+  out.set_incarnation(worker.incarnation);
+  out.set_version(worker.version);
   return out;
 }
 

@@ -13,6 +13,7 @@
 #include "services/training_scheduler/domain/lease.h"
 #include "services/training_scheduler/domain/leasing.h"
 #include "services/training_scheduler/domain/model.h"
+#include "services/training_scheduler/domain/worker_record.h"
 
 namespace crossover::scheduler {
 
@@ -23,7 +24,8 @@ google::protobuf::Duration ToProto(absl::Duration duration);
 absl::Time FromProto(const google::protobuf::Timestamp& time);
 absl::Duration FromProto(const google::protobuf::Duration& duration);
 
-// What a client may set of a job. INVALID_ARGUMENT names fields whose form is wrong (ranges are the planner's business).
+// What a client may set of a job. INVALID_ARGUMENT names fields whose form is wrong (ranges are the
+// planner's business).
 absl::StatusOr<Job> FromProto(const pb::Job& job, const std::string& project);
 pb::Job ToProto(const Job& job);
 pb::JobSpec ResolvedToProto(const Job& job);
@@ -40,6 +42,7 @@ Outcome FromProto(const pb::CompleteJobRequest& request);
 LeaseRequest FromProto(const pb::LeaseJobRequest& request);
 pb::LeaseJobResponse ToProto(const GrantedLease& granted, const LeaseOptions& options);
 
+pb::Worker ToProto(const WorkerRecord& worker);
 pb::ModelVersion ToProto(const ModelVersion& version);
 pb::Model ToProto(const Model& model);
 

@@ -1,4 +1,5 @@
-// MetricPoint: named fields in the proto, a map in the domain, so that a new metric costs one line here.
+// MetricPoint: named fields in the proto, a map in the domain, so that a new metric costs one line
+// here.
 #include <cmath>
 #include <utility>
 
@@ -19,14 +20,10 @@ struct Field {
 #define FIELD(field) \
   Field { #field, &Point::has_##field, &Point::field, &Point::set_##field }
 constexpr Field kFields[] = {
-    FIELD(train_loss),
-    FIELD(train_mean_token_accuracy),
-    FIELD(valid_loss),
-    FIELD(valid_mean_token_accuracy),
-    FIELD(full_valid_loss),
-    FIELD(full_valid_mean_token_accuracy),
-    FIELD(learning_rate),
-    FIELD(grad_norm),
+    FIELD(train_loss),        FIELD(train_mean_token_accuracy),
+    FIELD(valid_loss),        FIELD(valid_mean_token_accuracy),
+    FIELD(full_valid_loss),   FIELD(full_valid_mean_token_accuracy),
+    FIELD(learning_rate),     FIELD(grad_norm),
     FIELD(tokens_per_second),
 };
 #undef FIELD
@@ -60,7 +57,8 @@ MetricPoint FromProto(const Point& point) {
     if ((point.*field.has)()) out.values[field.name] = (point.*field.get)();
   }
   if (point.tokens() != 0) out.values["tokens"] = static_cast<double>(point.tokens());
-  if (point.memory_bytes() != 0) out.values["memory_bytes"] = static_cast<double>(point.memory_bytes());
+  if (point.memory_bytes() != 0)
+    out.values["memory_bytes"] = static_cast<double>(point.memory_bytes());
   return out;
 }
 

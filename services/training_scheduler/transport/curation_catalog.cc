@@ -14,10 +14,9 @@ CurationCatalog::CurationCatalog(const std::shared_ptr<grpc::Channel>& channel)
 absl::StatusOr<DatasetFacts> CurationCatalog::Find(const std::string& name) {
   curation::GetDatasetVersionRequest request;
   request.set_name(name);
-  ASSIGN_OR_RETURN(
-      curation::DatasetVersion version,
-      rpc::Invoke(*stub_, &curation::DatasetService::Stub::GetDatasetVersion, request,
-                  {.timeout = absl::Seconds(5), .idempotent = true}));
+  ASSIGN_OR_RETURN(curation::DatasetVersion version,
+                   rpc::Invoke(*stub_, &curation::DatasetService::Stub::GetDatasetVersion, request,
+                               {.timeout = absl::Seconds(5), .idempotent = true}));
   if (version.artifact_digest().empty()) {
     return Error(absl::StatusCode::kNotFound, "DATASET_VERSION_UNKNOWN", name + " is not sealed");
   }

@@ -19,9 +19,9 @@ constexpr int64_t kLargestManifest = 1 << 20;
 absl::StatusOr<std::vector<ManifestFile>> FilesOf(BlobStore& blobs,
                                                   const v1::DownloadArtifactRequest& request) {
   ASSIGN_OR_RETURN(int64_t size, blobs.SizeOf(request.digest()));
-  absl::StatusOr<Manifest> manifest =
-      size <= kLargestManifest ? blobs.ReadManifest(request.digest())
-                               : absl::InvalidArgumentError("too large for a manifest");
+  absl::StatusOr<Manifest> manifest = size <= kLargestManifest
+                                          ? blobs.ReadManifest(request.digest())
+                                          : absl::InvalidArgumentError("too large for a manifest");
   if (!manifest.ok()) {
     const std::string hex = request.digest().substr(request.digest().find(':') + 1);
     return std::vector<ManifestFile>{{hex, size, request.digest()}};

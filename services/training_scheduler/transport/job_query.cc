@@ -57,10 +57,10 @@ absl::StatusOr<JobQuery> ToQuery(const v1::ListJobsRequest& request) {
   ASSIGN_OR_RETURN(query.project, ParseProject("parent", request.parent()));
   ASSIGN_OR_RETURN(query.limit, list::PageSize(request.page_size()));
   ASSIGN_OR_RETURN(query.after, list::ParsePageToken(request.page_token(), ListKey(request)));
-  ASSIGN_OR_RETURN(list::Filter filter,
-                   list::ParseFilter(request.filter(),
-                                     {"state", "kind", "task", "base_model", "dataset_version",
-                                      "queue", "outputs.adapter", "labels.*"}));
+  ASSIGN_OR_RETURN(
+      list::Filter filter,
+      list::ParseFilter(request.filter(), {"state", "kind", "task", "base_model", "dataset_version",
+                                           "queue", "outputs.adapter", "labels.*"}));
   RETURN_IF_ERROR(list::RequireEqualityOnly(filter));
   for (const list::Condition& condition : filter) {
     RETURN_IF_ERROR(Apply(condition, query.filter));

@@ -105,8 +105,8 @@ absl::Status JobServiceImpl::DoListJobs(const v1::ListJobsRequest& request,
 
 absl::Status JobServiceImpl::DoUpdateJob(const v1::UpdateJobRequest& request, v1::Job& response) {
   ASSIGN_OR_RETURN(Job before, Find("job.name", request.job().name()));
-  return Answer(jobs_.Update(before.id,
-                             [&](Job& job, absl::Time, Effects&) { return ApplyUpdate(request, job); }),
+  return Answer(jobs_.Update(before.id, [&](Job& job, absl::Time,
+                                            Effects&) { return ApplyUpdate(request, job); }),
                 response);
 }
 
@@ -132,7 +132,8 @@ absl::Status JobServiceImpl::DoRetryJob(const v1::RetryJobRequest& request, v1::
 
 absl::Status JobServiceImpl::DoListJobEvents(const v1::ListJobEventsRequest& request,
                                              v1::ListJobEventsResponse& response) {
-  if (!request.filter().empty() || !(request.order_by().empty() || request.order_by() == "sequence")) {
+  if (!request.filter().empty() ||
+      !(request.order_by().empty() || request.order_by() == "sequence")) {
     return Error(absl::StatusCode::kInvalidArgument, "FILTER_INVALID",
                  "events are listed by sequence, without a filter");
   }
@@ -217,8 +218,9 @@ absl::Status JobServiceImpl::DoCompareJobs(const v1::CompareJobsRequest& request
                                            v1::CompareJobsResponse& response) {
   ASSIGN_OR_RETURN(std::string project, ParseProject("parent", request.parent()));
   if (request.names_size() < 2 || request.names_size() > 20) {
-    return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
-                 absl::StrCat("names has ", request.names_size(), " jobs; 2 to 20 can be compared"));
+    return Error(
+        absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+        absl::StrCat("names has ", request.names_size(), " jobs; 2 to 20 can be compared"));
   }
   std::vector<ComparedJob> jobs;
   for (const std::string& name : request.names()) {
@@ -250,6 +252,26 @@ absl::Status JobServiceImpl::DoEstimateJob(const v1::EstimateJobRequest& request
   response.add_warnings(absl::StrCat("estimate of ", static_cast<int64_t>(estimate.seconds_lower),
                                      " to ", static_cast<int64_t>(estimate.seconds_upper),
                                      " seconds rests on: ", estimate.basis));
+  return absl::OkStatus();
+}
+
+absl::Status JobServiceImpl::DoListWorkers(const v1::ListWorkersRequest& request,
+                                           v1::ListWorkersResponse& response) {
+  ASSIGN_OR_RETURN(list::Filter filter, list::ParseFilter(request.filter(), {"state", "device"}));
+  ASSIGN_OR_RETURN(int64_t limit, list::PageSize(request.page_size()));
+  ASSIGN_OR_RETURN(std::string after, list::ParsePageToken(request.page_token(), request.filter()));
+  ASSIGN_OR_RETURN(std::vector<WorkerRecord> workers, jobs_.Workers(after, limit));
+  for (const WorkerRecord& worker : workers) {
+    const v1::Worker out = ToProto(worker);
+    const bool passes = list::Matches(filter, [&](const std::string& field) {
+      return std::optional(field == "state" ? v1::Worker::State_Name(out.state())
+                                            : worker.capabilities.device);
+    });
+    if (passes) *response.add_workers() = out;
+  }
+  if (static_cast<int64_t>(workers.size()) == limit) {
+    response.set_next_page_token(list::MakePageToken(workers.back().name, request.filter()));
+  }
   return absl::OkStatus();
 }
 

@@ -21,11 +21,12 @@ class JobServiceImpl final : public v1::JobService::CallbackService {
         watchers_(watchers),
         wake_watchers_(std::move(wake_watchers)) {}
 
-#define CROSSOVER_UNARY(method, Request, Response)                                              \
-  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context,                        \
+#define CROSSOVER_UNARY(method, Request, Response)                                                \
+  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context,                          \
                                    const v1::Request* request, v1::Response* response) override { \
-    return handler_.Unary(context, #method,                                                     \
-                          [=, this](const rpc::Call&) { return Do##method(*request, *response); }); \
+    return handler_.Unary(context, #method, [=, this](const rpc::Call&) {                         \
+      return Do##method(*request, *response);                                                     \
+    });                                                                                           \
   }
   CROSSOVER_UNARY(CreateJob, CreateJobRequest, Job)
   CROSSOVER_UNARY(GetJob, GetJobRequest, Job)
@@ -42,6 +43,7 @@ class JobServiceImpl final : public v1::JobService::CallbackService {
   CROSSOVER_UNARY(UpdateCheckpoint, UpdateCheckpointRequest, Checkpoint)
   CROSSOVER_UNARY(CompareJobs, CompareJobsRequest, CompareJobsResponse)
   CROSSOVER_UNARY(EstimateJob, EstimateJobRequest, EstimateJobResponse)
+  CROSSOVER_UNARY(ListWorkers, ListWorkersRequest, ListWorkersResponse)
 #undef CROSSOVER_UNARY
 
   grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchJob(
@@ -69,6 +71,8 @@ class JobServiceImpl final : public v1::JobService::CallbackService {
                              v1::CompareJobsResponse& response);
   absl::Status DoEstimateJob(const v1::EstimateJobRequest& request,
                              v1::EstimateJobResponse& response);
+  absl::Status DoListWorkers(const v1::ListWorkersRequest& request,
+                             v1::ListWorkersResponse& response);
 
   // The job of a name, with its place in the queue.
   absl::StatusOr<Job> Find(std::string_view field, const std::string& name);

@@ -165,7 +165,8 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::ReleaseLease(grpc::CallbackServerCon
     }
     if (*reason == ReleaseReason::kCrashed && request->token().empty()) {
       ASSIGN_OR_RETURN(std::optional<Job> job,
-                       leasing_.Crashed(ParseWorker(request->worker()), request->incarnation()));
+                       leasing_.Crashed(ParseWorker(request->worker()), request->incarnation(),
+                                        request->message()));
       if (job.has_value()) *response->mutable_job() = scheduler::ToProto(*job);
       return absl::OkStatus();
     }

@@ -14,10 +14,7 @@ class LeaseServiceImpl final : public v1::LeaseService::CallbackService {
   // `wake_queue` is called when a wait has been parked, so that its end is known.
   LeaseServiceImpl(rpc::Handler& handler, Leasing& leasing, LeaseQueue& queue,
                    std::function<void()> wake_queue)
-      : handler_(handler),
-        leasing_(leasing),
-        queue_(queue),
-        wake_queue_(std::move(wake_queue)) {}
+      : handler_(handler), leasing_(leasing), queue_(queue), wake_queue_(std::move(wake_queue)) {}
 
   grpc::ServerUnaryReactor* LeaseJob(grpc::CallbackServerContext* context,
                                      const v1::LeaseJobRequest* request,

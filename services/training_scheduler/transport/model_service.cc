@@ -19,14 +19,12 @@ namespace {
 absl::StatusOr<VersionQuery> ToQuery(const v1::ListModelVersionsRequest& request,
                                      const std::string& key) {
   ASSIGN_OR_RETURN(ModelName name, ParseModelName("parent", request.parent()));
-  ASSIGN_OR_RETURN(list::Filter filter,
-                   list::ParseFilter(request.filter(),
-                                     {"kind", "state", "alias", "digest", "base_digest",
-                                      "source_job", "dataset_version", "task"}));
+  ASSIGN_OR_RETURN(
+      list::Filter filter,
+      list::ParseFilter(request.filter(), {"kind", "state", "alias", "digest", "base_digest",
+                                           "source_job", "dataset_version", "task"}));
   RETURN_IF_ERROR(list::RequireEqualityOnly(filter));
-  const auto equal = [&](const char* field) {
-    return list::EqualTo(filter, field).value_or("");
-  };
+  const auto equal = [&](const char* field) { return list::EqualTo(filter, field).value_or(""); };
   VersionQuery query;
   query.project = name.project;
   query.model = name.model == "-" ? "" : name.model;
@@ -96,8 +94,9 @@ absl::Status ModelServiceImpl::DoUpdateModel(const v1::UpdateModelRequest& reque
   };
   for (const std::string& path : request.update_mask().paths()) {
     if (path != "display_name" && path != "labels") {
-      return Error(absl::StatusCode::kInvalidArgument, "UPDATE_MASK_INVALID",
-                   absl::StrCat("update_mask has '", path, "'; display_name and labels can change"));
+      return Error(
+          absl::StatusCode::kInvalidArgument, "UPDATE_MASK_INVALID",
+          absl::StrCat("update_mask has '", path, "'; display_name and labels can change"));
     }
   }
   if (masked("display_name")) model.display_name = request.model().display_name();
@@ -139,8 +138,7 @@ absl::Status ModelServiceImpl::DoListModelVersions(const v1::ListModelVersionsRe
   ASSIGN_OR_RETURN(std::vector<ModelVersion> versions, models_.ListVersions(query));
   for (const ModelVersion& version : versions) *response.add_model_versions() = ToProto(version);
   if (static_cast<int64_t>(versions.size()) == query.limit) {
-    response.set_next_page_token(
-        list::MakePageToken(absl::StrCat(versions.back().ordinal), key));
+    response.set_next_page_token(list::MakePageToken(absl::StrCat(versions.back().ordinal), key));
   }
   return absl::OkStatus();
 }
@@ -224,7 +222,8 @@ grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* ModelServiceImpl::Downlo
     grpc::CallbackServerContext* context, const v1::DownloadArtifactRequest* request) {
   return handler_.ServerStream<v1::DownloadArtifactResponse>(
       context, "DownloadArtifact",
-      [this, request = *request](const rpc::Call&, rpc::Stream<v1::DownloadArtifactResponse> stream) {
+      [this, request = *request](const rpc::Call&,
+                                 rpc::Stream<v1::DownloadArtifactResponse> stream) {
         absl::StatusOr<std::string> project = ParseProject("parent", request.parent());
         absl::Status status = project.status();
         if (status.ok()) status = CheckBelongs(*project, request.digest());

@@ -21,11 +21,12 @@ class ModelServiceImpl final : public v1::ModelService::CallbackService {
         jobs_(jobs),
         blobs_(blobs) {}
 
-#define CROSSOVER_UNARY(method, Request, Response)                                            \
-  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context,                      \
-                                   const Request* request, Response* response) override {     \
-    return handler_.Unary(context, #method,                                                   \
-                          [=, this](const rpc::Call&) { return Do##method(*request, *response); }); \
+#define CROSSOVER_UNARY(method, Request, Response)                                               \
+  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context, const Request* request, \
+                                   Response* response) override {                                \
+    return handler_.Unary(context, #method, [=, this](const rpc::Call&) {                        \
+      return Do##method(*request, *response);                                                    \
+    });                                                                                          \
   }
   CROSSOVER_UNARY(GetModel, v1::GetModelRequest, v1::Model)
   CROSSOVER_UNARY(ListModels, v1::ListModelsRequest, v1::ListModelsResponse)

@@ -57,9 +57,10 @@ absl::Status ApplyUpdate(const v1::UpdateJobRequest& request, Job& job) {
     } else if (path == "display_name") {
       job.display_name = from.display_name();
     } else {
-      return Error(absl::StatusCode::kInvalidArgument, "UPDATE_MASK_INVALID",
-                   absl::StrCat("update_mask has '", path,
-                                "'; priority, queue, labels, deadline and display_name can change"));
+      return Error(
+          absl::StatusCode::kInvalidArgument, "UPDATE_MASK_INVALID",
+          absl::StrCat("update_mask has '", path,
+                       "'; priority, queue, labels, deadline and display_name can change"));
     }
   }
   return absl::OkStatus();

@@ -7,8 +7,9 @@
 
 namespace crossover::scheduler {
 
-// Copies the masked fields (priority, queue, labels, deadline, display_name; an empty mask means those that are set).
-// ABORTED ETAG_MISMATCH, INVALID_ARGUMENT UPDATE_MASK_INVALID or FIELD_INVALID.
+// Copies the masked fields (priority, queue, labels, deadline, display_name; an empty mask means
+// those that are set). ABORTED ETAG_MISMATCH, INVALID_ARGUMENT UPDATE_MASK_INVALID or
+// FIELD_INVALID.
 absl::Status ApplyUpdate(const v1::UpdateJobRequest& request, Job& job);
 
 }  // namespace crossover::scheduler

@@ -1,0 +1,23 @@
+// A worker as the scheduler knows it: by its asking for leases.
+#pragma once
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "services/training_scheduler/domain/lease.h"
+
+namespace crossover::scheduler {
+
+struct WorkerRecord {
+  std::string name;
+  std::string incarnation;
+  std::string version;
+  Capabilities capabilities;
+  absl::Time create_time;  // set by the store, as all below
+  absl::Time seen_time;
+  JobId job;  // that it holds the lease of; empty = none
+  std::string project;
+  bool silent = false;  // not heard of for two long polls
+};
+
+}  // namespace crossover::scheduler

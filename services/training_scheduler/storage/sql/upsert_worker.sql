@@ -1,0 +1,7 @@
+-- $1 name, $2 incarnation, $3 version, $4 device, $5 memory_bytes, $6 threads, $7 kinds, $8 queues.
+INSERT INTO worker (name, incarnation, version, device, memory_bytes, threads, kinds, queues)
+VALUES ($1, $2, $3, $4, $5, $6, $7::text[], $8::text[])
+ON CONFLICT (name) DO UPDATE
+   SET incarnation = excluded.incarnation, version = excluded.version, device = excluded.device,
+       memory_bytes = excluded.memory_bytes, threads = excluded.threads, kinds = excluded.kinds, queues = excluded.queues,
+       seen_time = clock_timestamp();
