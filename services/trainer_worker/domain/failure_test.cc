@@ -1,0 +1,39 @@
+#include "services/trainer_worker/domain/failure.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/status/error.h"
+
+namespace crossover::worker {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(FailureTest, AFullDiskIsTheMachinesFaultAndSaysWhatToDo) {
+  const Failure failure = FailureOf(Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
+                                          "blob of 59 MB needs more than the 3 MB free on /data"));
+  EXPECT_EQ(failure.error_class, ErrorClass::kInfrastructure);
+  EXPECT_EQ(failure.reason, "DISK_FULL");
+  EXPECT_THAT(failure.message, HasSubstr("59 MB"));
+  EXPECT_THAT(failure.message, HasSubstr("free space"));
+}
+
+TEST(FailureTest, ALossThatIsNotFiniteIsNotTriedAgainAndKeepsItsRows) {
+  const Failure failure = FailureOf(
+      Error(absl::StatusCode::kAborted, "LOSS_NOT_FINITE", "step 7, rows sha256:1 and sha256:2"));
+  EXPECT_EQ(failure.error_class, ErrorClass::kUser);
+  EXPECT_THAT(failure.message, HasSubstr("sha256:2"));
+  EXPECT_THAT(failure.message, HasSubstr("learning_rate"));
+}
+
+TEST(FailureTest, WrongRowsAreTheUsersAndUnknownErrorsOurs) {
+  EXPECT_EQ(FailureOf(absl::InvalidArgumentError("row 3 is too long")).error_class,
+            ErrorClass::kUser);
+  EXPECT_EQ(FailureOf(absl::InternalError("?")).error_class, ErrorClass::kPlatform);
+  EXPECT_EQ(FailureOf(absl::DataLossError("shard")).error_class, ErrorClass::kInfrastructure);
+  EXPECT_EQ(FailureOf(absl::InternalError("?")).reason, "INTERNAL");
+}
+
+}  // namespace
+}  // namespace crossover::worker

@@ -1,0 +1,85 @@
+#include "services/trainer_worker/domain/fake_train_engine.h"
+
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+
+namespace crossover::worker {
+namespace {
+
+absl::Status Write(const std::filesystem::path& folder, const char* file, const std::string& text) {
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / file) << text;
+  return absl::OkStatus();
+}
+
+class FakeRun final : public TrainRun {
+ public:
+  FakeRun(FakeTrainEngine& engine, int64_t step) : engine_(engine), step_(step) {}
+
+  absl::StatusOr<bool> Train(const OnStep& on_step) override {
+    const FakeTraining& script = engine_.script;
+    while (step_ < script.steps) {
+      script.before_step(step_ + 1);
+      RETURN_IF_ERROR(script.step_error(step_ + 1));
+      ++step_;
+      ++engine_.steps_run;
+      const double loss = 2.0 / static_cast<double>(step_);
+      const Step step{.step = step_,
+                      .steps = script.steps,
+                      .epoch = 1.0 * step_ / script.steps,
+                      .loss = loss,
+                      .learning_rate = 1e-3,
+                      .grad_norm = 1,
+                      .tokens = 100,
+                      .tokens_seen = 100 * step_,
+                      .trained_tokens = 20,
+                      .seconds = 0.1,
+                      .tokens_per_second = 1000};
+      if (on_step(step) == Decision::kStop) return step_ == script.steps;
+    }
+    return true;
+  }
+  bool has_validation() const override { return static_cast<bool>(engine_.script.valid_loss); }
+  absl::StatusOr<Validation> Validate() override {
+    return Validation{engine_.script.valid_loss(step_), 0.5};
+  }
+  absl::Status SaveCheckpoint(const std::filesystem::path& folder) override {
+    RETURN_IF_ERROR(engine_.script.on_write(folder));
+    return Write(folder, "step", absl::StrCat(step_));
+  }
+  absl::Status ExportAdapter(const std::filesystem::path& folder) override {
+    RETURN_IF_ERROR(engine_.script.on_write(folder));
+    return Write(folder, "adapter", absl::StrCat("weights after ", step_, " steps"));
+  }
+
+ private:
+  FakeTrainEngine& engine_;
+  int64_t step_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TrainRun>> FakeTrainEngine::Prepare(const TrainPlan&,
+                                                                   const TrainInputs& inputs) {
+  RETURN_IF_ERROR(script.prepare);
+  int64_t step = 0;
+  if (inputs.checkpoint.has_value()) {
+    if (script.refuses_checkpoints) {
+      return Error(absl::StatusCode::kFailedPrecondition, "CHECKPOINT_MISMATCH", "other rows");
+    }
+    std::ifstream(*inputs.checkpoint / "step") >> step;
+  }
+  return std::make_unique<FakeRun>(*this, step);
+}
+
+absl::Status FakeTrainEngine::Export(const ExportPlan&, const ExportInputs& inputs,
+                                     const std::filesystem::path& file) {
+  RETURN_IF_ERROR(script.on_write(file));
+  std::ofstream(file) << "merged " << inputs.adapter_digest;
+  return absl::OkStatus();
+}
+
+}  // namespace crossover::worker

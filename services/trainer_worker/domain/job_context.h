@@ -1,0 +1,76 @@
+// What the parts of a running job share.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "absl/synchronization/mutex.h"
+#include "common/blob/blob_store.h"
+#include "common/log/logger.h"
+#include "common/time/clock.h"
+#include "services/trainer_worker/domain/lease_client.h"
+#include "services/trainer_worker/domain/lease_keeper.h"
+#include "services/trainer_worker/domain/train_engine.h"
+#include "services/trainer_worker/domain/worker_metrics.h"
+
+namespace crossover::worker {
+
+// How this worker's part of a job ended.
+enum class Outcome { kCompleted, kFailed, kReleased, kLost };
+
+// Where the worker is, for GetStatus. Thread-safe.
+struct JobStatus {
+  std::string job;  // the one that runs, or the one given back by a drain
+  std::string base_digest;
+  int64_t step = 0;
+  int64_t steps = 0;
+  double tokens_per_second = 0;
+  int64_t checkpoint_step = 0;
+};
+class StatusBoard {
+ public:
+  JobStatus Get() const {
+    absl::MutexLock lock(&mutex_);
+    return status_;
+  }
+  void Change(const std::function<void(JobStatus&)>& change) {
+    absl::MutexLock lock(&mutex_);
+    change(status_);
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  JobStatus status_ ABSL_GUARDED_BY(mutex_);
+};
+
+// All borrowed.
+struct WorkerDeps {
+  LeaseClient& client;
+  TrainEngine& engine;
+  BlobStore& blobs;
+  Clock& clock;
+  Logger& logger;
+  WorkerMetrics& metrics;
+  StatusBoard& board;
+};
+
+struct JobContext {
+  WorkerDeps& deps;
+  LeaseKeeper& keeper;
+  const std::atomic<bool>& draining;
+  std::filesystem::path folder;  // of this attempt alone; removed afterwards
+
+  const LeasedJob& job() const { return keeper.job(); }
+};
+
+// Makes the call again while nobody knows whether it arrived and the lease is trusted. Ok,
+// LEASE_LOST, or the call's own error.
+absl::Status Insist(JobContext& context, const std::function<absl::Status()>& call);
+
+// A folder artifact, stored and pinned for this job.
+absl::StatusOr<std::string> PutFolder(JobContext& context, std::string_view kind,
+                                      const std::filesystem::path& folder);
+
+}  // namespace crossover::worker

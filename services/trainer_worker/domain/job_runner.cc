@@ -1,0 +1,153 @@
+#include "services/trainer_worker/domain/job_runner.h"
+
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "services/trainer_worker/domain/failure.h"
+#include "services/trainer_worker/domain/training.h"
+
+namespace crossover::worker {
+namespace {
+
+std::string FolderName(const LeasedJob& job) {
+  return absl::StrCat(job.name.substr(job.name.rfind('/') + 1), "-", job.epoch);
+}
+
+ReleaseReason ReasonOf(Stop stop) {
+  switch (stop) {
+    case Stop::kPause:
+      return ReleaseReason::kPaused;
+    case Stop::kCancel:
+      return ReleaseReason::kCancelled;
+    case Stop::kPreempt:
+      return ReleaseReason::kPreempted;
+    default:
+      return ReleaseReason::kDrain;
+  }
+}
+
+const char* Name(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kCompleted:
+      return "completed";
+    case Outcome::kFailed:
+      return "failed";
+    case Outcome::kReleased:
+      return "released";
+    case Outcome::kLost:
+      return "lost";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Outcome JobRunner::Run(const LeasedJob& job, const std::atomic<bool>& draining) {
+  deps_.logger.Info("job_started",
+                    {{"job", job.name}, {"epoch", job.epoch}, {"resume_step", job.resume_step}});
+  deps_.board.Change([&](JobStatus& status) {
+    status = {.job = job.name, .base_digest = job.base_digest, .step = job.resume_step};
+    status.checkpoint_step = job.resume_step;
+  });
+  LeaseKeeper keeper(deps_.client, deps_.clock, job, options_.keeper);
+  JobContext context{deps_, keeper, draining, options_.work_folder / FolderName(job)};
+  std::error_code error;
+  std::filesystem::remove_all(context.folder, error);
+  std::filesystem::create_directories(context.folder, error);
+  const Outcome outcome =
+      error           ? Fail(context, absl::UnavailableError(absl::StrCat(
+                                "work folder ", context.folder.string(), ": ", error.message())))
+      : job.is_export ? RunExport(context)
+                      : RunTraining(context);
+  std::filesystem::remove_all(context.folder, error);
+  deps_.metrics.Ended(Name(outcome));
+  deps_.board.Change([&](JobStatus& status) {
+    if (outcome != Outcome::kReleased) status.job.clear();
+    status.tokens_per_second = 0;
+  });
+  deps_.logger.Info("job_ended",
+                    {{"job", job.name}, {"epoch", job.epoch}, {"outcome", Name(outcome)}});
+  return outcome;
+}
+
+Outcome JobRunner::RunTraining(JobContext& context) {
+  absl::StatusOr<TrainingEnd> end = Training(context).Run();
+  if (!end.ok()) return Fail(context, end.status());
+  switch (end->stop) {
+    case Stop::kNone:
+    case Stop::kEarly:
+      return Complete(context, end->ending);
+    case Stop::kLost:
+      return Outcome::kLost;
+    default:
+      return Release(context, ReasonOf(end->stop), end->checkpoint_step);
+  }
+}
+
+absl::StatusOr<Ending> JobRunner::Export(JobContext& context) {
+  const LeasedJob& job = context.job();
+  const absl::Duration started = deps_.clock.SteadyNow();
+  Ending ending;
+  if (job.model_export.format == ExportFormat::kPeft) {
+    // The adapter already is what is asked for; reading its manifest proves that it is there.
+    RETURN_IF_ERROR(deps_.blobs.ReadManifest(job.adapter_digest).status());
+    ending.artifact_digest = job.adapter_digest;
+  } else {
+    ExportInputs inputs{.base = {},
+                        .base_digest = job.base_digest,
+                        .adapter = context.folder / "adapter",
+                        .adapter_digest = job.adapter_digest};
+    ASSIGN_OR_RETURN(inputs.base, deps_.blobs.LocalPath(job.base_digest));
+    RETURN_IF_ERROR(deps_.blobs.Materialise(job.adapter_digest, inputs.adapter));
+    const std::filesystem::path file = context.folder / "model.gguf";
+    RETURN_IF_ERROR(deps_.engine.Export(job.model_export, inputs, file));
+    ASSIGN_OR_RETURN(ending.artifact_digest, deps_.blobs.PutFile(file));
+  }
+  RETURN_IF_ERROR(deps_.blobs.Pin(ending.artifact_digest, job.name));
+  ending.peak_memory_bytes = deps_.engine.PeakMemory();
+  ending.seconds = absl::ToDoubleSeconds(deps_.clock.SteadyNow() - started);
+  return ending;
+}
+
+Outcome JobRunner::RunExport(JobContext& context) {
+  context.keeper.TellPhase("publishing");
+  absl::StatusOr<Ending> ending = Export(context);
+  return ending.ok() ? Complete(context, *ending) : Fail(context, ending.status());
+}
+
+Outcome JobRunner::Complete(JobContext& context, const Ending& ending) {
+  const Report last = context.keeper.Stop();
+  const absl::Status status =
+      Insist(context, [&] { return deps_.client.Complete(context.job(), ending, last); });
+  if (!status.ok()) {
+    deps_.logger.Warning("complete_refused", {{"job", context.job().name}, {"error", status}});
+    return Outcome::kLost;
+  }
+  return ending.failure.has_value() ? Outcome::kFailed : Outcome::kCompleted;
+}
+
+Outcome JobRunner::Fail(JobContext& context, const absl::Status& why) {
+  if (HasReason(why, "LEASE_LOST") || context.keeper.lost()) return Outcome::kLost;
+  deps_.logger.Error("job_failed", {{"job", context.job().name}, {"error", why}});
+  context.keeper.TellLog(why.ToString());
+  Ending ending;
+  ending.failure = FailureOf(why);
+  return Complete(context, ending);
+}
+
+Outcome JobRunner::Release(JobContext& context, ReleaseReason reason, int64_t checkpoint_step) {
+  // A release carries no report, so what was said goes first.
+  const absl::Status said = Insist(context, [&] { return context.keeper.Flush(); });
+  if (!said.ok()) return Outcome::kLost;
+  context.keeper.Stop();
+  const absl::Status status =
+      Insist(context, [&] { return deps_.client.Release(context.job(), reason, checkpoint_step); });
+  if (status.ok()) return Outcome::kReleased;
+  deps_.logger.Warning("release_refused", {{"job", context.job().name}, {"error", status}});
+  return Outcome::kLost;
+}
+
+}  // namespace crossover::worker

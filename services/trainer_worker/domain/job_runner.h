@@ -1,0 +1,38 @@
+// Runs one leased job from its lease to its end: completed, failed, given back, or lost.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <string>
+
+#include "services/trainer_worker/domain/job_context.h"
+
+namespace crossover::worker {
+
+struct RunnerOptions {
+  std::filesystem::path work_folder;  // attempts make their folders here
+  KeeperOptions keeper;
+};
+
+// Used by one thread. Borrows deps.
+class JobRunner {
+ public:
+  JobRunner(WorkerDeps deps, RunnerOptions options) : deps_(deps), options_(options) {}
+
+  // Blocks until the job's part here is over. `draining` may become true meanwhile: then a
+  // checkpoint is written and the lease given back.
+  Outcome Run(const LeasedJob& job, const std::atomic<bool>& draining);
+
+ private:
+  Outcome RunTraining(JobContext& context);
+  Outcome RunExport(JobContext& context);
+  absl::StatusOr<Ending> Export(JobContext& context);
+  Outcome Complete(JobContext& context, const Ending& ending);
+  Outcome Fail(JobContext& context, const absl::Status& why);
+  Outcome Release(JobContext& context, ReleaseReason reason, int64_t checkpoint_step);
+
+  WorkerDeps deps_;
+  const RunnerOptions options_;
+};
+
+}  // namespace crossover::worker

@@ -1,0 +1,30 @@
+// What a training must remember across a resume beside the trainer's own state: a small JSON file
+// in the checkpoint's folder. No time, host or job in it: equal runs have equal checkpoints.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace crossover::worker {
+
+struct RunState {
+  int64_t step = 0;
+  int64_t trained_tokens = 0;
+  std::optional<double> best_loss;  // on the validation rows
+  std::string best_adapter;         // digest; empty = none yet
+  int64_t validations_without_gain = 0;
+};
+
+inline constexpr char kRunStateFile[] = "run_state.json";
+inline constexpr char kTrainerFolder[] = "trainer";
+
+absl::Status WriteRunState(const std::filesystem::path& folder, const RunState& state);
+// DATA_LOSS CHECKPOINT_DAMAGED if the file is missing or cannot be read.
+absl::StatusOr<RunState> ReadRunState(const std::filesystem::path& folder);
+
+}  // namespace crossover::worker

@@ -1,0 +1,90 @@
+// What does the computing. Implementations: LlmTrainEngine (engine/), FakeTrainEngine.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/trainer_worker/domain/work.h"
+
+namespace crossover::worker {
+
+// After one optimiser step.
+struct Step {
+  int64_t step = 0;
+  int64_t steps = 0;
+  double epoch = 0;
+  double loss = 0;
+  double learning_rate = 0;
+  double grad_norm = 0;
+  int64_t tokens = 0;          // of this step
+  int64_t tokens_seen = 0;     // since step 1, also over a resume
+  int64_t trained_tokens = 0;  // of this step: those with a weight
+  double seconds = 0;
+  double tokens_per_second = 0;
+};
+
+struct Validation {
+  double loss = 0;
+  double token_accuracy = 0;
+};
+
+// One training in memory. Used by one thread.
+class TrainRun {
+ public:
+  enum class Decision { kContinue, kStop };
+  using OnStep = std::function<Decision(const Step&)>;
+
+  virtual ~TrainRun() = default;
+
+  // Until the last step or until `on_step` says stop; true if the last step was reached. `on_step`
+  // may call the functions below.
+  virtual absl::StatusOr<bool> Train(const OnStep& on_step) = 0;
+  virtual bool has_validation() const = 0;
+  virtual absl::StatusOr<Validation> Validate() = 0;
+
+  // Both write a new folder.
+  virtual absl::Status SaveCheckpoint(const std::filesystem::path& folder) = 0;
+  virtual absl::Status ExportAdapter(const std::filesystem::path& folder) = 0;
+};
+
+struct TrainInputs {
+  std::filesystem::path base;                       // GGUF file
+  std::string base_digest;                          // recorded in the adapter
+  std::filesystem::path dataset;                    // folder of shards
+  std::optional<std::filesystem::path> adapter;     // to go on from
+  std::optional<std::filesystem::path> checkpoint;  // to resume
+};
+
+struct ExportInputs {
+  std::filesystem::path base;
+  std::string base_digest;
+  std::filesystem::path adapter;
+  std::string adapter_digest;
+};
+
+// Used by one thread at a time.
+class TrainEngine {
+ public:
+  virtual ~TrainEngine() = default;
+
+  // Loads, tokenises and checks everything. INVALID_ARGUMENT names the row or the field that is
+  // wrong. FAILED_PRECONDITION CHECKPOINT_MISMATCH or DATA_LOSS CHECKPOINT_DAMAGED: the checkpoint
+  // cannot be resumed.
+  virtual absl::StatusOr<std::unique_ptr<TrainRun>> Prepare(const TrainPlan& plan,
+                                                            const TrainInputs& inputs) = 0;
+
+  // Writes the merged model as a new file.
+  virtual absl::Status Export(const ExportPlan& plan, const ExportInputs& inputs,
+                              const std::filesystem::path& file) = 0;
+
+  // Memory of the process now and at its peak, in bytes.
+  virtual int64_t PeakMemory() = 0;
+};
+
+}  // namespace crossover::worker

@@ -1,0 +1,252 @@
+#include "services/trainer_worker/domain/training.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+
+namespace crossover::worker {
+namespace {
+
+bool CannotResume(const absl::Status& status) {
+  return HasReason(status, "CHECKPOINT_MISMATCH") || HasReason(status, "CHECKPOINT_DAMAGED");
+}
+
+}  // namespace
+
+absl::StatusOr<TrainInputs> Training::FetchInputs() {
+  const LeasedJob& job = context_.job();
+  BlobStore& blobs = context_.deps.blobs;
+  TrainInputs inputs;
+  inputs.base_digest = job.base_digest;
+  ASSIGN_OR_RETURN(inputs.base, blobs.LocalPath(job.base_digest));
+  inputs.dataset = context_.folder / "dataset";
+  RETURN_IF_ERROR(blobs.Materialise(job.dataset_digest, inputs.dataset));
+  if (!job.adapter_digest.empty()) {
+    inputs.adapter = context_.folder / "initial_adapter";
+    RETURN_IF_ERROR(blobs.Materialise(job.adapter_digest, *inputs.adapter));
+  }
+  if (!job.resume_checkpoint.empty()) {
+    const std::filesystem::path folder = context_.folder / "resume";
+    absl::Status status = blobs.Materialise(job.resume_checkpoint, folder);
+    absl::StatusOr<RunState> state = status.ok() ? ReadRunState(folder) : status;
+    if (state.ok()) {
+      state_ = *std::move(state);
+      inputs.checkpoint = folder / kTrainerFolder;
+    } else {
+      context_.keeper.TellEvent(
+          Level::kWarn, absl::StrCat("checkpoint of step ", job.resume_step,
+                                     " cannot be read, starting anew: ", state.status().message()));
+    }
+  }
+  return inputs;
+}
+
+absl::Status Training::Prepare() {
+  context_.keeper.TellPhase("loading");
+  ASSIGN_OR_RETURN(TrainInputs inputs, FetchInputs());
+  const TrainPlan& plan = context_.job().train;
+  absl::StatusOr<std::unique_ptr<TrainRun>> run = context_.deps.engine.Prepare(plan, inputs);
+  if (!run.ok() && inputs.checkpoint.has_value() && CannotResume(run.status())) {
+    context_.keeper.TellEvent(
+        Level::kWarn, absl::StrCat("checkpoint of step ", context_.job().resume_step,
+                                   " cannot be resumed, starting anew: ", run.status().message()));
+    inputs.checkpoint.reset();
+    state_ = RunState{};
+    run = context_.deps.engine.Prepare(plan, inputs);
+  }
+  RETURN_IF_ERROR(run.status());
+  run_ = *std::move(run);
+  recorded_step_ = state_.step;
+  if (state_.step > 0) {
+    context_.keeper.TellEvent(Level::kInfo, absl::StrCat("resumed at step ", state_.step));
+  }
+  return absl::OkStatus();
+}
+
+void Training::Tell(const Step& step) {
+  tokens_ += step.tokens;
+  peak_memory_ = std::max(peak_memory_, context_.deps.engine.PeakMemory());
+  context_.deps.metrics.Stepped(step, peak_memory_);
+  const absl::Duration elapsed = context_.deps.clock.SteadyNow() - started_;
+  const int64_t done = step.step - state_.step;
+  Progress progress{
+      .step = step.step,
+      .steps = step.steps,
+      .tokens = step.tokens_seen,
+      .epoch = step.epoch,
+      .tokens_per_second = step.tokens_per_second,
+      .train_loss = step.loss,
+      .valid_loss = std::nullopt,
+      .eta = done > 0 ? elapsed / done * (step.steps - step.step) : absl::ZeroDuration(),
+      .phase = "training"};
+  Metric metric{.step = step.step,
+                .time = context_.deps.clock.Now(),
+                .values = {{"train_loss", step.loss},
+                           {"learning_rate", step.learning_rate},
+                           {"grad_norm", step.grad_norm},
+                           {"tokens", static_cast<double>(step.tokens_seen)},
+                           {"tokens_per_second", step.tokens_per_second},
+                           {"memory_bytes", static_cast<double>(peak_memory_)}}};
+  if (validation_.has_value()) {
+    progress.valid_loss = validation_->loss;
+    metric.values["valid_loss"] = validation_->loss;
+    metric.values["valid_mean_token_accuracy"] = validation_->token_accuracy;
+  }
+  context_.keeper.TellProgress(progress, std::move(metric), peak_memory_);
+  context_.deps.board.Change([&](JobStatus& status) {
+    status.step = step.step;
+    status.steps = step.steps;
+    status.tokens_per_second = step.tokens_per_second;
+  });
+  last_ = step;
+}
+
+Stop Training::Asked() {
+  if (context_.keeper.lost()) return Stop::kLost;
+  if (context_.draining.load()) return Stop::kDrain;
+  switch (context_.keeper.TakeDirective()) {
+    case Directive::kPause:
+      return Stop::kPause;
+    case Directive::kCancel:
+      return Stop::kCancel;
+    case Directive::kRelease:
+      return Stop::kPreempt;
+    case Directive::kCheckpoint:
+      checkpoint_asked_ = true;
+      return Stop::kNone;
+    case Directive::kContinue:
+      return Stop::kNone;
+  }
+  return Stop::kNone;
+}
+
+absl::StatusOr<std::string> Training::PutAdapter(const std::string& name) {
+  const std::filesystem::path folder = context_.folder / name;
+  RETURN_IF_ERROR(run_->ExportAdapter(folder));
+  absl::StatusOr<std::string> digest = PutFolder(context_, "adapter", folder);
+  std::error_code ignored;  // the whole attempt's folder goes in the end
+  std::filesystem::remove_all(folder, ignored);
+  return digest;
+}
+
+absl::Status Training::Validate(const Step& step) {
+  ASSIGN_OR_RETURN(Validation validation, run_->Validate());
+  validation_ = validation;
+  if (!state_.best_loss.has_value() || validation.loss < *state_.best_loss) {
+    state_.best_loss = validation.loss;
+    state_.validations_without_gain = 0;
+    ASSIGN_OR_RETURN(state_.best_adapter, PutAdapter(absl::StrCat("best-", step.step)));
+  } else {
+    state_.validations_without_gain += 1;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Training::Checkpoint(const Step& step) {
+  const absl::Duration before = context_.deps.clock.SteadyNow();
+  const std::filesystem::path folder = context_.folder / absl::StrCat("checkpoint-", step.step);
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    return Error(absl::StatusCode::kUnavailable, "DISK_FULL",
+                 absl::StrCat(folder.string(), ": ", error.message()));
+  }
+  RETURN_IF_ERROR(run_->SaveCheckpoint(folder / kTrainerFolder));
+  RunState state = state_;
+  state.step = step.step;
+  RETURN_IF_ERROR(WriteRunState(folder, state));
+  ASSIGN_OR_RETURN(std::string digest, PutFolder(context_, "checkpoint", folder));
+  ASSIGN_OR_RETURN(std::string adapter, PutAdapter(absl::StrCat("adapter-", step.step)));
+  Metric metric{.step = step.step, .time = {}, .values = {{"train_loss", step.loss}}};
+  if (validation_.has_value()) metric.values["valid_loss"] = validation_->loss;
+  // What was said up to this step is stored first: a run that is resumed here does not say it
+  // again.
+  RETURN_IF_ERROR(Insist(context_, [&] { return context_.keeper.Flush(); }));
+  RETURN_IF_ERROR(Insist(context_, [&] {
+    return context_.deps.client.RecordCheckpoint(context_.job(), step.step, digest, adapter,
+                                                 metric);
+  }));
+  recorded_step_ = step.step;
+  context_.deps.board.Change([&](JobStatus& status) { status.checkpoint_step = step.step; });
+  std::filesystem::remove_all(folder, error);
+  context_.deps.metrics.Checkpointed(context_.deps.clock.SteadyNow() - before);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TrainRun::Decision> Training::OnStep(const Step& step) {
+  const TrainPlan& plan = context_.job().train;
+  state_.trained_tokens += step.trained_tokens;
+  const bool last = step.step == step.steps;
+  validation_.reset();
+  if (run_->has_validation() && (last || step.step % plan.eval_every == 0)) {
+    RETURN_IF_ERROR(Validate(step));
+  }
+  Tell(step);
+  stop_ = Asked();
+  if (stop_ == Stop::kLost) return TrainRun::Decision::kStop;
+  const bool early =
+      plan.early_stop_patience > 0 && state_.validations_without_gain >= plan.early_stop_patience;
+  if (early) {
+    stop_ = Stop::kEarly;
+    return TrainRun::Decision::kStop;
+  }
+  // After the last step there is nothing left to save: the adapter itself is published next.
+  if (last) return TrainRun::Decision::kContinue;
+  if (stop_ != Stop::kNone) {
+    // The lease goes back in any case; without this checkpoint the next worker repeats some steps.
+    const absl::Status saved = Checkpoint(step);
+    if (HasReason(saved, "LEASE_LOST")) return saved;
+    if (!saved.ok()) context_.deps.logger.Warning("last_checkpoint_failed", {{"error", saved}});
+    return TrainRun::Decision::kStop;
+  }
+  if (checkpoint_asked_ || step.step - recorded_step_ >= plan.checkpoint_every) {
+    RETURN_IF_ERROR(Checkpoint(step));
+    checkpoint_asked_ = false;
+  }
+  return TrainRun::Decision::kContinue;
+}
+
+absl::StatusOr<TrainingEnd> Training::Finish(Stop stop) {
+  TrainingEnd end{.stop = stop, .ending = {}, .checkpoint_step = recorded_step_};
+  if (stop != Stop::kNone && stop != Stop::kEarly) return end;
+  context_.keeper.TellPhase("publishing");
+  if (!state_.best_adapter.empty()) {
+    end.ending.adapter_digest = state_.best_adapter;
+  } else {
+    ASSIGN_OR_RETURN(end.ending.adapter_digest, PutAdapter("adapter"));
+  }
+  if (state_.best_loss.has_value()) {
+    context_.keeper.TellEvent(
+        Level::kInfo,
+        absl::StrFormat("published the adapter with the best validation loss, %.4f%s",
+                        *state_.best_loss, stop == Stop::kEarly ? " (stopped early)" : ""));
+  }
+  end.ending.trained_tokens = state_.trained_tokens;
+  end.ending.tokens = tokens_;
+  end.ending.seconds = absl::ToDoubleSeconds(context_.deps.clock.SteadyNow() - started_);
+  end.ending.peak_memory_bytes = peak_memory_;
+  return end;
+}
+
+absl::StatusOr<TrainingEnd> Training::Run() {
+  started_ = context_.deps.clock.SteadyNow();
+  RETURN_IF_ERROR(Prepare());
+  started_ = context_.deps.clock.SteadyNow();
+  if (context_.draining.load()) return Finish(Stop::kDrain);
+  absl::Status failed;
+  absl::StatusOr<bool> finished = run_->Train([&](const Step& step) {
+    absl::StatusOr<TrainRun::Decision> decision = OnStep(step);
+    if (!decision.ok()) failed = decision.status();
+    return decision.value_or(TrainRun::Decision::kStop);
+  });
+  RETURN_IF_ERROR(failed);
+  RETURN_IF_ERROR(finished.status());
+  return Finish(*finished && stop_ != Stop::kLost ? Stop::kNone : stop_);
+}
+
+}  // namespace crossover::worker

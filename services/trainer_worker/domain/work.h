@@ -1,0 +1,142 @@
+// What a worker is asked to do and what it says about it. Plain values; the wire form is the
+// transport's business.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace crossover::worker {
+
+enum class Schedule { kConstant, kLinear, kCosine };
+enum class Packing { kNone, kRows, kSharedPrefix };
+enum class LossOn { kByRow, kLastAssistant, kAllAssistants, kAllTokens };
+enum class ComputeType { kBfloat16, kFloat32 };
+enum class ExportFormat { kPeft, kGgufF16, kGgufQ8_0 };
+
+// Every number of a training, as the scheduler froze it.
+struct TrainPlan {
+  int64_t rank = 16;
+  double alpha = 32;
+  bool rank_stabilised = false;
+  std::vector<std::string> targets;  // q_proj …
+  double learning_rate = 0;
+  Schedule schedule = Schedule::kCosine;
+  int64_t warmup_steps = 0;
+  int64_t batch_size = 8;
+  double epochs = 1;
+  int64_t max_steps = 0;  // 0 = as epochs say
+  int64_t max_length = 2048;
+  int64_t seed = 0;
+  Packing packing = Packing::kSharedPrefix;
+  int64_t tokens_per_sequence = 2048;
+  LossOn loss_on = LossOn::kByRow;
+  ComputeType compute_type = ComputeType::kBfloat16;
+  double weight_decay = 0;
+  double adam_beta1 = 0.9;
+  double adam_beta2 = 0.999;
+  double adam_epsilon = 1e-8;
+  double max_grad_norm = 1;
+  int64_t max_rows = 0;             // 0 = all
+  double validation_fraction = 0;   // of the train rows, when the version has no validation split
+  int64_t checkpoint_every = 50;    // steps
+  int64_t eval_every = 50;          // steps
+  int64_t early_stop_patience = 0;  // 0 = never
+  std::string template_date;        // YYYY-MM-DD
+};
+
+struct ExportPlan {
+  ExportFormat format = ExportFormat::kPeft;
+};
+
+// A job and the lease to run it.
+struct LeasedJob {
+  std::string name;  // projects/p/jobs/id
+  bool is_export = false;
+  TrainPlan train;
+  ExportPlan model_export;
+  std::string base_digest;
+  std::string dataset_digest;
+  std::string adapter_digest;     // EXPORT; of a training: the adapter to go on from, or empty
+  std::string resume_checkpoint;  // digest, or empty
+  int64_t resume_step = 0;
+
+  std::string token;
+  int64_t epoch = 0;
+  absl::Duration ttl;
+  absl::Duration heartbeat_interval;
+  absl::Duration granted_at;  // steady time before the call that brought the lease
+  int64_t next_seq = 1;
+};
+
+struct Progress {
+  int64_t step = 0;
+  int64_t steps = 0;
+  int64_t tokens = 0;
+  double epoch = 0;
+  double tokens_per_second = 0;
+  std::optional<double> train_loss;
+  std::optional<double> valid_loss;
+  absl::Duration eta;
+  std::string phase;
+};
+
+enum class Level { kInfo, kWarn, kError };
+
+struct Event {
+  int64_t seq = 0;
+  Level level = Level::kInfo;
+  std::string message;
+};
+
+// Metrics of a step by the names of scheduler.v1.MetricPoint (train_loss, learning_rate …).
+struct Metric {
+  int64_t step = 0;
+  absl::Time time;
+  std::map<std::string, double> values;
+};
+
+// What one heartbeat carries. The same `seq` means the same content.
+struct Report {
+  int64_t seq = 0;
+  Progress progress;
+  std::vector<Event> events;
+  std::vector<Metric> metrics;
+  std::vector<std::string> log_lines;
+  int64_t peak_memory_bytes = 0;
+};
+
+enum class Directive { kContinue, kCheckpoint, kPause, kCancel, kRelease };
+
+struct BeatReply {
+  Directive directive = Directive::kContinue;
+  absl::Duration ttl;
+  int64_t accepted_seq = 0;
+};
+
+enum class ErrorClass { kUser, kPlatform, kInfrastructure };
+
+struct Failure {
+  ErrorClass error_class = ErrorClass::kPlatform;
+  std::string reason;
+  std::string message;
+};
+
+// How a job ended. `failure` absent = success.
+struct Ending {
+  std::optional<Failure> failure;
+  std::string adapter_digest;
+  std::string artifact_digest;  // EXPORT
+  int64_t trained_tokens = 0;
+  double seconds = 0;
+  int64_t tokens = 0;
+  int64_t peak_memory_bytes = 0;
+};
+
+enum class ReleaseReason { kDrain, kPreempted, kPaused, kCancelled };
+
+}  // namespace crossover::worker

@@ -1,0 +1,49 @@
+#include "services/trainer_worker/domain/worker.h"
+
+#include <algorithm>
+#include <optional>
+#include <system_error>
+
+#include "common/status/status_macros.h"
+
+namespace crossover::worker {
+
+absl::Status Worker::Once() {
+  ASSIGN_OR_RETURN(std::optional<LeasedJob> job, deps_.client.Lease(options_.lease_wait));
+  if (!job.has_value()) return absl::OkStatus();
+  runner_.Run(*job, draining_);
+  return absl::OkStatus();
+}
+
+void Worker::Run() {
+  // What an earlier life left behind is nobody's.
+  std::error_code ignored;
+  std::filesystem::remove_all(options_.runner.work_folder, ignored);
+  std::filesystem::create_directories(options_.runner.work_folder, ignored);
+  absl::Duration backoff = options_.first_backoff;
+  while (!draining_.load()) {
+    const absl::Status status = Once();
+    if (status.ok()) {
+      backoff = options_.first_backoff;
+      continue;
+    }
+    if (draining_.load()) break;
+    deps_.logger.Warning("lease_failed", {{"error", status}});
+    deps_.clock.SleepFor(backoff);
+    backoff = std::min(backoff * 2, options_.max_backoff);
+  }
+  absl::MutexLock lock(&mutex_);
+  done_ = true;
+}
+
+void Worker::Drain() {
+  draining_.store(true);
+  deps_.client.Interrupt();
+}
+
+bool Worker::WaitUntilDrained(absl::Duration grace) {
+  absl::MutexLock lock(&mutex_);
+  return mutex_.AwaitWithTimeout(absl::Condition(&done_), grace);
+}
+
+}  // namespace crossover::worker

@@ -1,0 +1,43 @@
+#include "services/trainer_worker/domain/worker_metrics.h"
+
+namespace crossover::worker {
+
+WorkerMetrics::WorkerMetrics(metrics::Registry& registry)
+    : tokens_(registry.NewCounter("crossover_worker_tokens_total", "Tokens trained on.")),
+      tokens_per_second_(registry.NewGauge("crossover_worker_tokens_per_second",
+                                           "Speed of the last step; 0 when idle.")),
+      train_loss_(registry.NewGauge("crossover_worker_train_loss", "Loss of the last step, nats.",
+                                    {{"slot", "0"}})),
+      step_seconds_(
+          registry.NewHistogram("crossover_worker_step_seconds", "Time of one optimiser step.")),
+      memory_(registry.NewGauge("crossover_worker_memory_bytes", "Memory of the process.",
+                                {{"kind", "peak_rss"}})),
+      checkpoint_seconds_(registry.NewHistogram("crossover_worker_checkpoint_seconds",
+                                                "Time to write and record a checkpoint.")),
+      jobs_(registry.NewCounterFamily("crossover_worker_jobs_total",
+                                      "Leases by how this worker's part ended.")) {
+  for (const char* outcome : {"completed", "failed", "released", "lost"}) {
+    jobs_.With({{"outcome", outcome}});
+  }
+}
+
+void WorkerMetrics::Stepped(const Step& step, int64_t peak_memory) {
+  tokens_.Increment(static_cast<double>(step.tokens));
+  tokens_per_second_.Set(step.tokens_per_second);
+  train_loss_.Set(step.loss);
+  step_seconds_.Observe(step.seconds);
+  memory_.Set(static_cast<double>(peak_memory));
+}
+
+void WorkerMetrics::Checkpointed(absl::Duration took) {
+  checkpoint_seconds_.Observe(absl::ToDoubleSeconds(took));
+}
+
+void WorkerMetrics::Ended(const char* outcome) {
+  jobs_.With({{"outcome", outcome}}).Increment();
+  Idle();
+}
+
+void WorkerMetrics::Idle() { tokens_per_second_.Set(0); }
+
+}  // namespace crossover::worker

@@ -1,0 +1,191 @@
+#include "services/trainer_worker/engine/llm_train_engine.h"
+
+#include <sys/resource.h>
+
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "llm/chat/chat_template.h"
+#include "llm/formats/gguf_export.h"
+#include "llm/formats/gguf_file.h"
+#include "llm/lora/merge.h"
+#include "llm/tokenizer/tokenizer.h"
+#include "services/trainer_worker/engine/row_encoder.h"
+
+namespace crossover::worker {
+namespace {
+
+constexpr std::array kTargets = {
+    std::pair<std::string_view, llm::Target>{"q_proj", llm::Target::kQ},
+    std::pair<std::string_view, llm::Target>{"k_proj", llm::Target::kK},
+    std::pair<std::string_view, llm::Target>{"v_proj", llm::Target::kV},
+    std::pair<std::string_view, llm::Target>{"o_proj", llm::Target::kO},
+    std::pair<std::string_view, llm::Target>{"gate_proj", llm::Target::kGate},
+    std::pair<std::string_view, llm::Target>{"up_proj", llm::Target::kUp},
+    std::pair<std::string_view, llm::Target>{"down_proj", llm::Target::kDown},
+};
+
+absl::StatusOr<llm::Target> TargetOf(const std::string& name) {
+  for (const auto& [known, target] : kTargets) {
+    if (known == name) return target;
+  }
+  return Error(absl::StatusCode::kInvalidArgument, "SPEC_INVALID",
+               absl::StrCat("'", name, "' is not a linear layer that can have an adapter"));
+}
+
+llm::Schedule ToLlm(Schedule schedule) {
+  switch (schedule) {
+    case Schedule::kConstant:
+      return llm::Schedule::kConstant;
+    case Schedule::kLinear:
+      return llm::Schedule::kLinear;
+    case Schedule::kCosine:
+      return llm::Schedule::kCosine;
+  }
+  return llm::Schedule::kCosine;
+}
+
+class LlmTrainRun final : public TrainRun {
+ public:
+  LlmTrainRun(std::unique_ptr<llm::Trainer> trainer, bool has_validation, std::string base_digest)
+      : trainer_(std::move(trainer)),
+        has_validation_(has_validation),
+        base_digest_(std::move(base_digest)) {}
+
+  absl::StatusOr<bool> Train(const OnStep& on_step) override {
+    absl::StatusOr<llm::TrainOutcome> outcome = trainer_->Run([&](const llm::StepReport& report) {
+      const Step step{.step = report.step,
+                      .steps = report.steps,
+                      .epoch = report.epoch,
+                      .loss = report.loss,
+                      .learning_rate = report.learning_rate,
+                      .grad_norm = report.gradient_norm,
+                      .tokens = report.tokens,
+                      .tokens_seen = report.tokens_seen,
+                      .trained_tokens = report.trained_tokens,
+                      .seconds = report.seconds,
+                      .tokens_per_second = report.tokens_per_second};
+      return on_step(step) == Decision::kContinue ? llm::StepDecision::kContinue
+                                                  : llm::StepDecision::kStop;
+    });
+    if (!outcome.ok()) return outcome.status();
+    return outcome->finished || outcome->step == outcome->steps;
+  }
+
+  bool has_validation() const override { return has_validation_; }
+
+  absl::StatusOr<Validation> Validate() override {
+    ASSIGN_OR_RETURN(llm::EvaluationLoss loss, trainer_->Evaluate());
+    return Validation{loss.loss, loss.token_accuracy};
+  }
+
+  absl::Status SaveCheckpoint(const std::filesystem::path& folder) override {
+    return trainer_->SaveCheckpoint(folder.string());
+  }
+
+  absl::Status ExportAdapter(const std::filesystem::path& folder) override {
+    return trainer_->ExportAdapter(folder.string(), base_digest_);
+  }
+
+ private:
+  const std::unique_ptr<llm::Trainer> trainer_;
+  const bool has_validation_;
+  const std::string base_digest_;
+};
+
+}  // namespace
+
+absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t rows) {
+  llm::TrainConfig config;
+  config.rank = static_cast<int>(plan.rank);
+  config.alpha = plan.alpha;
+  config.rslora = plan.rank_stabilised;
+  if (!plan.targets.empty()) config.targets.clear();
+  for (const std::string& name : plan.targets) {
+    ASSIGN_OR_RETURN(llm::Target target, TargetOf(name));
+    config.targets.push_back(target);
+  }
+  config.learning_rate = plan.learning_rate;
+  config.schedule = ToLlm(plan.schedule);
+  config.warmup_steps = plan.warmup_steps;
+  config.epochs = plan.epochs;
+  config.batch_rows = static_cast<int>(plan.batch_size);
+  // max_steps of the trainer replaces the epochs; of the plan it only shortens them.
+  const double steps =
+      std::ceil(static_cast<double>(rows) / static_cast<double>(plan.batch_size)) * plan.epochs;
+  if (plan.max_steps > 0 && static_cast<double>(plan.max_steps) < steps) {
+    config.max_steps = plan.max_steps;
+  }
+  config.seed = static_cast<uint64_t>(plan.seed);
+  config.beta1 = plan.adam_beta1;
+  config.beta2 = plan.adam_beta2;
+  config.epsilon = plan.adam_epsilon;
+  config.weight_decay = plan.weight_decay;
+  config.max_gradient_norm = plan.max_grad_norm;
+  config.max_row_tokens = plan.max_length;
+  // A row longer than a pack is a pack of its own, so packs of one token are rows alone.
+  config.max_pack_tokens = plan.packing == Packing::kNone ? 1 : plan.tokens_per_sequence;
+  config.share_prefix = plan.packing == Packing::kSharedPrefix;
+  return config;
+}
+
+absl::StatusOr<std::shared_ptr<const llm::BaseModel>> LlmTrainEngine::Load(
+    const std::filesystem::path& path, ComputeType compute_type) {
+  if (base_ != nullptr && base_->path() == path.string() && base_compute_type_ == compute_type) {
+    return base_;
+  }
+  base_.reset();  // never two in memory
+  llm::ExecutionOptions options;
+  options.threads = threads_;
+  options.compute_type =
+      compute_type == ComputeType::kFloat32 ? llm::ComputeType::kFp32 : llm::ComputeType::kAuto;
+  ASSIGN_OR_RETURN(base_, llm::BaseModel::Load(path.string(), options));
+  base_compute_type_ = compute_type;
+  return base_;
+}
+
+absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::Prepare(const TrainPlan& plan,
+                                                                  const TrainInputs& inputs) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const llm::GgufFile> file, llm::GgufFile::Open(inputs.base));
+  ASSIGN_OR_RETURN(std::shared_ptr<const llm::Tokenizer> tokenizer,
+                   llm::Tokenizer::FromGguf(*file));
+  llm::ChatTemplateOptions chat_options;
+  if (!plan.template_date.empty()) chat_options.date = plan.template_date;
+  ASSIGN_OR_RETURN(std::shared_ptr<const llm::ChatTemplate> chat,
+                   llm::ChatTemplate::FromGguf(*file, tokenizer, chat_options));
+  ASSIGN_OR_RETURN(EncodedRows rows, EncodeDataset(inputs.dataset, *chat, plan));
+  ASSIGN_OR_RETURN(llm::TrainConfig config,
+                   ToTrainConfig(plan, static_cast<int64_t>(rows.train.size())));
+  ASSIGN_OR_RETURN(std::shared_ptr<const llm::BaseModel> base,
+                   Load(inputs.base, plan.compute_type));
+  llm::BindThread(base->execution());
+  const bool has_validation = !rows.validation.empty();
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<llm::Trainer> trainer,
+      llm::Trainer::Create(base, config, std::move(rows.train), std::move(rows.validation)));
+  if (inputs.adapter.has_value()) RETURN_IF_ERROR(trainer->LoadAdapter(inputs.adapter->string()));
+  if (inputs.checkpoint.has_value()) RETURN_IF_ERROR(trainer->Resume(inputs.checkpoint->string()));
+  return std::make_unique<LlmTrainRun>(std::move(trainer), has_validation, inputs.base_digest);
+}
+
+absl::Status LlmTrainEngine::Export(const ExportPlan& plan, const ExportInputs& inputs,
+                                    const std::filesystem::path& file) {
+  llm::GgufExportOptions options;
+  options.type =
+      plan.format == ExportFormat::kGgufQ8_0 ? llm::TensorType::kQ8_0 : llm::TensorType::kF16;
+  options.lineage = {{"crossover.base", inputs.base_digest},
+                     {"crossover.adapter", inputs.adapter_digest}};
+  return llm::MergeToGguf(inputs.base, inputs.adapter, options, file);
+}
+
+int64_t LlmTrainEngine::PeakMemory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss * 1024;
+}
+
+}  // namespace crossover::worker

@@ -1,0 +1,37 @@
+// TrainEngine by the language-model library.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "llm/model/base_model.h"
+#include "llm/train/trainer.h"
+#include "services/trainer_worker/domain/train_engine.h"
+
+namespace crossover::worker {
+
+// A plan as the trainer takes it. `rows` is the number of train rows. INVALID_ARGUMENT for an
+// unknown target.
+absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t rows);
+
+// Used by one thread at a time. Keeps the last base model in memory for the next job.
+class LlmTrainEngine final : public TrainEngine {
+ public:
+  explicit LlmTrainEngine(int threads) : threads_(threads) {}  // 0: one per core
+
+  absl::StatusOr<std::unique_ptr<TrainRun>> Prepare(const TrainPlan& plan,
+                                                    const TrainInputs& inputs) override;
+  absl::Status Export(const ExportPlan& plan, const ExportInputs& inputs,
+                      const std::filesystem::path& file) override;
+  int64_t PeakMemory() override;
+
+ private:
+  absl::StatusOr<std::shared_ptr<const llm::BaseModel>> Load(const std::filesystem::path& path,
+                                                             ComputeType compute_type);
+
+  const int threads_;
+  std::shared_ptr<const llm::BaseModel> base_;
+  ComputeType base_compute_type_ = ComputeType::kBfloat16;
+};
+
+}  // namespace crossover::worker

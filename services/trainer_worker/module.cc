@@ -1,0 +1,86 @@
+#include "services/trainer_worker/module.h"
+
+#include <unistd.h>
+
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/rpc/channel.h"
+#include "common/status/error.h"
+#include "services/trainer_worker/domain/fake_train_engine.h"
+#include "services/trainer_worker/domain/worker.h"
+#include "services/trainer_worker/engine/llm_train_engine.h"
+#include "services/trainer_worker/transport/grpc_lease_client.h"
+#include "services/trainer_worker/transport/worker_service.h"
+
+namespace crossover::worker {
+namespace {
+
+constexpr char kVersion[] = "0.1.0";
+
+int64_t MachineMemory() {
+  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+}
+
+// For tests of crashes: 40 steps of 50 ms.
+std::unique_ptr<TrainEngine> NewFakeEngine(Clock& clock) {
+  auto engine = std::make_unique<FakeTrainEngine>();
+  engine->script.steps = 40;
+  engine->script.before_step = [&clock](int64_t) { clock.SleepFor(absl::Milliseconds(50)); };
+  return engine;
+}
+
+std::unique_ptr<TrainEngine> NewEngine(const Options& options, Clock& clock) {
+  if (options.engine == "fake") return NewFakeEngine(clock);
+  return std::make_unique<LlmTrainEngine>(options.threads);
+}
+
+}  // namespace
+
+struct Module::Impl {
+  Impl(const Options& options, const Deps& deps)
+      : metrics(deps.registry),
+        engine(NewEngine(options, deps.clock)),
+        client(
+            rpc::NewChannel(options.scheduler),
+            {.name = options.name,
+             .incarnation = options.incarnation,
+             .version = kVersion,
+             .threads = options.threads > 0 ? options.threads
+                                            : static_cast<int>(std::thread::hardware_concurrency()),
+             .memory_bytes = MachineMemory()},
+            options.api_key, deps.clock),
+        worker({client, *engine, deps.blobs, deps.clock, deps.logger, metrics, board},
+               {.runner = {.work_folder = options.work_folder, .keeper = {}}}),
+        handler({.service = "crossover.worker.v1.WorkerService", .threads = 2}, deps.clock,
+                deps.logger, deps.registry),
+        service(handler, worker, {options.name, options.incarnation, kVersion}, deps.on_drained) {}
+
+  WorkerMetrics metrics;
+  StatusBoard board;
+  std::unique_ptr<TrainEngine> engine;
+  GrpcLeaseClient client;
+  Worker worker;
+  rpc::Handler handler;
+  WorkerModule service;
+};
+
+absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps) {
+  if (options.engine != "llm" && options.engine != "fake") {
+    return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+                 absl::StrCat("engine is '", options.engine, "'; llm and fake are known"));
+  }
+  if (options.incarnation.empty()) options.incarnation = deps.random.Hex(8);
+  return std::unique_ptr<Module>(new Module(std::make_unique<Impl>(options, deps)));
+}
+
+Module::Module(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Module::~Module() = default;
+
+std::vector<grpc::Service*> Module::Services() { return impl_->service.Services(); }
+absl::Status Module::Start() { return impl_->service.Start(); }
+void Module::Drain() { impl_->service.Drain(); }
+absl::Status Module::Ready() { return impl_->service.Ready(); }
+
+}  // namespace crossover::worker

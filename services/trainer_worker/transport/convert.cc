@@ -1,0 +1,263 @@
+#include "services/trainer_worker/transport/convert.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+
+namespace crossover::worker {
+namespace {
+
+absl::Duration DurationFrom(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+google::protobuf::Duration DurationTo(absl::Duration duration) {
+  google::protobuf::Duration out;
+  const int64_t micros = absl::ToInt64Microseconds(duration);
+  out.set_seconds(micros / 1'000'000);
+  out.set_nanos(static_cast<int32_t>(micros % 1'000'000 * 1000));
+  return out;
+}
+
+absl::Status NotKnown(const std::string& what) {
+  return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+               absl::StrCat("this worker does not know ", what));
+}
+
+Packing PackingFrom(pb::TrainingSpec::Packing packing) {
+  if (packing == pb::TrainingSpec::NONE) return Packing::kNone;
+  if (packing == pb::TrainingSpec::ROWS) return Packing::kRows;
+  return Packing::kSharedPrefix;
+}
+
+Schedule ScheduleFrom(pb::TrainingSpec::Schedule schedule) {
+  if (schedule == pb::TrainingSpec::CONSTANT) return Schedule::kConstant;
+  if (schedule == pb::TrainingSpec::LINEAR) return Schedule::kLinear;
+  return Schedule::kCosine;
+}
+
+LossOn LossOnFrom(pb::TrainingSpec::LossOn loss_on) {
+  if (loss_on == pb::TrainingSpec::LAST_ASSISTANT) return LossOn::kLastAssistant;
+  if (loss_on == pb::TrainingSpec::ALL_ASSISTANTS) return LossOn::kAllAssistants;
+  if (loss_on == pb::TrainingSpec::ALL_TOKENS) return LossOn::kAllTokens;
+  return LossOn::kByRow;
+}
+
+TrainPlan PlanFrom(const pb::TrainingSpec& spec) {
+  TrainPlan plan;
+  plan.rank = spec.adapter().r();
+  plan.alpha = spec.adapter().alpha();
+  plan.rank_stabilised = spec.adapter().rank_stabilised();
+  plan.targets.assign(spec.adapter().targets().begin(), spec.adapter().targets().end());
+  plan.learning_rate = spec.learning_rate();
+  plan.schedule = ScheduleFrom(spec.schedule());
+  plan.warmup_steps = spec.warmup_steps();
+  plan.batch_size = spec.batch_size();
+  plan.epochs = spec.epochs();
+  plan.max_steps = spec.max_steps();
+  plan.max_length = spec.max_length();
+  plan.seed = spec.seed();
+  plan.packing = PackingFrom(spec.packing());
+  plan.tokens_per_sequence = spec.tokens_per_sequence();
+  plan.loss_on = LossOnFrom(spec.loss_on());
+  plan.compute_type = spec.compute_type() == pb::TrainingSpec::FLOAT32 ? ComputeType::kFloat32
+                                                                       : ComputeType::kBfloat16;
+  plan.weight_decay = spec.weight_decay();
+  plan.adam_beta1 = spec.adam_beta1();
+  plan.adam_beta2 = spec.adam_beta2();
+  plan.adam_epsilon = spec.adam_epsilon();
+  plan.max_grad_norm = spec.max_grad_norm();
+  plan.max_rows = spec.max_rows();
+  plan.validation_fraction = spec.validation_fraction();
+  plan.checkpoint_every = std::max<int64_t>(1, spec.checkpoint_every());
+  plan.eval_every = std::max<int64_t>(1, spec.eval_every());
+  plan.early_stop_patience = spec.early_stop_patience();
+  plan.template_date = spec.template_date();
+  return plan;
+}
+
+absl::Status SpecFrom(const pb::LeaseJobResponse& response, LeasedJob& job) {
+  const pb::JobSpec& spec = response.resolved_spec();
+  switch (response.job().kind()) {
+    case pb::Job::SFT:
+      job.train = PlanFrom(spec.training());
+      return absl::OkStatus();
+    case pb::Job::EXPORT:
+      job.is_export = true;
+      switch (spec.model_export().format()) {
+        case pb::ExportSpec::PEFT:
+          job.model_export.format = ExportFormat::kPeft;
+          return absl::OkStatus();
+        case pb::ExportSpec::GGUF_F16:
+          job.model_export.format = ExportFormat::kGgufF16;
+          return absl::OkStatus();
+        case pb::ExportSpec::GGUF_Q8_0:
+          job.model_export.format = ExportFormat::kGgufQ8_0;
+          return absl::OkStatus();
+        default:
+          return NotKnown("export format " +
+                          pb::ExportSpec::Format_Name(spec.model_export().format()));
+      }
+    default:
+      return NotKnown("jobs of kind " + pb::Job::Kind_Name(response.job().kind()));
+  }
+}
+
+pb::Progress ProgressTo(const Progress& progress) {
+  pb::Progress out;
+  out.set_step(progress.step);
+  out.set_steps(progress.steps);
+  out.set_tokens(progress.tokens);
+  out.set_epoch(progress.epoch);
+  out.set_tokens_per_second(progress.tokens_per_second);
+  if (progress.train_loss.has_value()) out.set_train_loss(*progress.train_loss);
+  if (progress.valid_loss.has_value()) out.set_valid_loss(*progress.valid_loss);
+  *out.mutable_eta() = DurationTo(progress.eta);
+  out.set_phase(progress.phase);
+  return out;
+}
+
+pb::JobEvent EventTo(const Event& event) {
+  pb::JobEvent out;
+  out.set_worker_seq(event.seq);
+  out.set_type(pb::JobEvent::MESSAGE);
+  out.set_level(event.level == Level::kError  ? pb::JobEvent::ERROR
+                : event.level == Level::kWarn ? pb::JobEvent::WARN
+                                              : pb::JobEvent::INFO);
+  out.set_message(event.message);
+  return out;
+}
+
+pb::JobError::Class ClassTo(ErrorClass error_class) {
+  switch (error_class) {
+    case ErrorClass::kUser:
+      return pb::JobError::USER;
+    case ErrorClass::kPlatform:
+      return pb::JobError::PLATFORM;
+    case ErrorClass::kInfrastructure:
+      return pb::JobError::INFRASTRUCTURE;
+  }
+  return pb::JobError::CLASS_UNSPECIFIED;
+}
+
+}  // namespace
+
+absl::StatusOr<LeasedJob> FromProto(const pb::LeaseJobResponse& response) {
+  LeasedJob job;
+  job.name = response.job().name();
+  job.token = response.lease().token();
+  job.epoch = response.lease().epoch();
+  job.ttl = DurationFrom(response.lease().ttl());
+  job.heartbeat_interval = DurationFrom(response.lease().heartbeat_interval());
+  job.next_seq = std::max<int64_t>(1, response.next_worker_seq());
+  for (const pb::JobInput& input : response.inputs()) {
+    if (input.role() == "base_model") job.base_digest = input.digest();
+    if (input.role() == "dataset") job.dataset_digest = input.digest();
+    if (input.role() == "adapter") job.adapter_digest = input.digest();
+  }
+  job.resume_checkpoint = response.resume_checkpoint().digest();
+  job.resume_step = response.resume_checkpoint().step();
+  const absl::Status status = SpecFrom(response, job);
+  if (!status.ok()) return status;
+  return job;
+}
+
+pb::MetricPoint ToProto(const Metric& metric) {
+  pb::MetricPoint out;
+  out.set_step(metric.step);
+  const int64_t micros = absl::ToUnixMicros(metric.time);
+  out.mutable_time()->set_seconds(micros / 1'000'000);
+  out.mutable_time()->set_nanos(static_cast<int32_t>(micros % 1'000'000 * 1000));
+  const auto* descriptor = pb::MetricPoint::descriptor();
+  const auto* reflection = out.GetReflection();
+  for (const auto& [name, value] : metric.values) {
+    const auto* field = descriptor->FindFieldByName(name);
+    if (field == nullptr) continue;  // a metric this version of the protos does not have
+    if (field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_DOUBLE) {
+      reflection->SetDouble(&out, field, value);
+    } else if (field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_INT64) {
+      reflection->SetInt64(&out, field, std::llround(value));
+    }
+  }
+  return out;
+}
+
+pb::HeartbeatRequest ToProto(const LeasedJob& job, const Report& report) {
+  pb::HeartbeatRequest out;
+  out.set_job(job.name);
+  out.set_token(job.token);
+  out.set_epoch(job.epoch);
+  out.set_worker_seq(report.seq);
+  *out.mutable_progress() = ProgressTo(report.progress);
+  for (const Event& event : report.events) *out.add_events() = EventTo(event);
+  for (const Metric& metric : report.metrics) *out.add_metrics() = ToProto(metric);
+  for (const std::string& line : report.log_lines) out.add_log_lines(line);
+  out.set_peak_memory_bytes(report.peak_memory_bytes);
+  return out;
+}
+
+BeatReply FromProto(const pb::HeartbeatResponse& response) {
+  BeatReply reply;
+  switch (response.directive()) {
+    case pb::HeartbeatResponse::CHECKPOINT:
+      reply.directive = Directive::kCheckpoint;
+      break;
+    case pb::HeartbeatResponse::PAUSE:
+      reply.directive = Directive::kPause;
+      break;
+    case pb::HeartbeatResponse::CANCEL:
+      reply.directive = Directive::kCancel;
+      break;
+    case pb::HeartbeatResponse::RELEASE:
+      reply.directive = Directive::kRelease;
+      break;
+    default:
+      break;
+  }
+  reply.ttl = DurationFrom(response.ttl());
+  reply.accepted_seq = response.accepted_seq();
+  return reply;
+}
+
+pb::CompleteJobRequest ToProto(const LeasedJob& job, const Ending& ending, const Report& last) {
+  pb::CompleteJobRequest out;
+  out.set_job(job.name);
+  out.set_token(job.token);
+  out.set_epoch(job.epoch);
+  if (ending.failure.has_value()) {
+    pb::JobError* error = out.mutable_failure();
+    error->set_class_(ClassTo(ending.failure->error_class));
+    error->set_reason(ending.failure->reason);
+    error->set_message(ending.failure->message);
+  } else {
+    pb::Outputs* outputs = out.mutable_success();
+    outputs->set_adapter(ending.adapter_digest);
+    outputs->set_artifact(ending.artifact_digest);
+    outputs->set_trained_tokens(ending.trained_tokens);
+  }
+  pb::Resources* actual = out.mutable_actual();
+  *actual->mutable_seconds() = DurationTo(absl::Seconds(ending.seconds));
+  actual->set_tokens(ending.tokens);
+  actual->set_peak_memory_bytes(ending.peak_memory_bytes);
+  *out.mutable_last_report() = ToProto(job, last);
+  return out;
+}
+
+pb::ReleaseLeaseRequest::Reason ToProto(ReleaseReason reason) {
+  switch (reason) {
+    case ReleaseReason::kDrain:
+      return pb::ReleaseLeaseRequest::DRAIN;
+    case ReleaseReason::kPreempted:
+      return pb::ReleaseLeaseRequest::PREEMPTED;
+    case ReleaseReason::kPaused:
+      return pb::ReleaseLeaseRequest::PAUSED;
+    case ReleaseReason::kCancelled:
+      return pb::ReleaseLeaseRequest::CANCELLED;
+  }
+  return pb::ReleaseLeaseRequest::REASON_UNSPECIFIED;
+}
+
+}  // namespace crossover::worker

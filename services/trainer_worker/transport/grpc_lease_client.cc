@@ -1,0 +1,135 @@
+#include "services/trainer_worker/transport/grpc_lease_client.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/error_mapper.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "services/trainer_worker/transport/convert.h"
+
+namespace crossover::worker {
+namespace {
+
+using Stub = pb::LeaseService::Stub;
+
+// Short enough that a beat without an answer leaves time for another within the lease.
+constexpr absl::Duration kCallTimeout = absl::Seconds(5);
+
+}  // namespace
+
+GrpcLeaseClient::GrpcLeaseClient(const std::shared_ptr<grpc::Channel>& channel,
+                                 WorkerIdentity identity, std::string api_key, Clock& clock)
+    : stub_(pb::LeaseService::NewStub(channel)),
+      identity_(std::move(identity)),
+      api_key_(std::move(api_key)),
+      clock_(clock) {}
+
+absl::StatusOr<std::optional<LeasedJob>> GrpcLeaseClient::Lease(absl::Duration wait) {
+  pb::LeaseJobRequest request;
+  request.set_worker(absl::StrCat("workers/", identity_.name));
+  request.set_incarnation(identity_.incarnation);
+  request.set_version(identity_.version);
+  request.mutable_wait()->set_seconds(absl::ToInt64Seconds(wait));
+  pb::Capabilities* capabilities = request.mutable_capabilities();
+  capabilities->add_kinds("SFT");
+  capabilities->add_kinds("EXPORT");
+  pb::Capabilities::Device* device = capabilities->add_devices();
+  device->set_kind("cpu");
+  device->set_units(identity_.threads);
+  device->set_memory_bytes(identity_.memory_bytes);
+
+  grpc::ClientContext context;
+  rpc::PrepareContext(context,
+                      {.timeout = wait + absl::Seconds(10), .api_key = api_key_, .clock = &clock_});
+  context.set_wait_for_ready(true);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (interrupted_) return absl::CancelledError("the worker drains");
+    waiting_ = &context;
+  }
+  pb::LeaseJobResponse response;
+  const grpc::Status status = stub_->LeaseJob(&context, request, &response);
+  {
+    absl::MutexLock lock(&mutex_);
+    waiting_ = nullptr;
+  }
+  if (!status.ok()) return rpc::FromGrpc(status);
+  if (!response.has_job()) return std::optional<LeasedJob>();
+  absl::StatusOr<LeasedJob> job = FromProto(response);
+  if (!job.ok()) {
+    // Newer than this worker: another one may know it.
+    LeasedJob unknown;
+    unknown.name = response.job().name();
+    unknown.token = response.lease().token();
+    unknown.epoch = response.lease().epoch();
+    Release(unknown, ReleaseReason::kDrain, 0).IgnoreError();
+    return job.status();
+  }
+  return Greet(*std::move(job), response.resolved_spec().training().steps());
+}
+
+absl::StatusOr<std::optional<LeasedJob>> GrpcLeaseClient::Greet(LeasedJob job, int64_t steps) {
+  Report hello;
+  hello.seq = job.next_seq++;
+  hello.progress.phase = "starting";
+  hello.progress.step = job.resume_step;
+  hello.progress.steps = steps;
+  const absl::Duration before = clock_.SteadyNow();
+  RETURN_IF_ERROR(Heartbeat(job, hello).status());
+  job.granted_at = before;
+  return std::optional(std::move(job));
+}
+
+void GrpcLeaseClient::Interrupt() {
+  absl::MutexLock lock(&mutex_);
+  interrupted_ = true;
+  if (waiting_ != nullptr) waiting_->TryCancel();
+}
+
+absl::StatusOr<BeatReply> GrpcLeaseClient::Heartbeat(const LeasedJob& job, const Report& report) {
+  ASSIGN_OR_RETURN(pb::HeartbeatResponse response,
+                   rpc::Invoke(*stub_, &Stub::Heartbeat, ToProto(job, report),
+                               {.timeout = kCallTimeout, .api_key = api_key_, .clock = &clock_}));
+  return FromProto(response);
+}
+
+absl::Status GrpcLeaseClient::RecordCheckpoint(const LeasedJob& job, int64_t step,
+                                               const std::string& digest,
+                                               const std::string& adapter_digest,
+                                               const Metric& metrics) {
+  pb::RecordCheckpointRequest request;
+  request.set_job(job.name);
+  request.set_token(job.token);
+  request.set_epoch(job.epoch);
+  request.set_step(step);
+  request.set_digest(digest);
+  request.set_adapter_digest(adapter_digest);
+  *request.mutable_metrics() = ToProto(metrics);
+  return rpc::Invoke(*stub_, &Stub::RecordCheckpoint, request,
+                     {.timeout = kCallTimeout, .api_key = api_key_, .clock = &clock_})
+      .status();
+}
+
+absl::Status GrpcLeaseClient::Complete(const LeasedJob& job, const Ending& ending,
+                                       const Report& last_report) {
+  return rpc::Invoke(*stub_, &Stub::CompleteJob, ToProto(job, ending, last_report),
+                     {.timeout = kCallTimeout, .api_key = api_key_, .clock = &clock_})
+      .status();
+}
+
+absl::Status GrpcLeaseClient::Release(const LeasedJob& job, ReleaseReason reason,
+                                      int64_t checkpoint_step) {
+  pb::ReleaseLeaseRequest request;
+  request.set_job(job.name);
+  request.set_token(job.token);
+  request.set_epoch(job.epoch);
+  request.set_reason(ToProto(reason));
+  request.set_checkpoint_step(checkpoint_step);
+  return rpc::Invoke(*stub_, &Stub::ReleaseLease, request,
+                     {.timeout = kCallTimeout, .api_key = api_key_, .clock = &clock_})
+      .status();
+}
+
+}  // namespace crossover::worker

@@ -1,0 +1,54 @@
+// LeaseClient by scheduler.v1.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/synchronization/mutex.h"
+#include "common/time/clock.h"
+#include "crossover/scheduler/v1/lease_service.grpc.pb.h"
+#include "services/trainer_worker/domain/lease_client.h"
+
+namespace crossover::worker {
+
+struct WorkerIdentity {
+  std::string name;         // the same over restarts
+  std::string incarnation;  // new with every process
+  std::string version;
+  int threads = 0;
+  int64_t memory_bytes = 0;  // of the machine
+};
+
+// Thread-safe. Borrows the clock.
+class GrpcLeaseClient final : public LeaseClient {
+ public:
+  GrpcLeaseClient(const std::shared_ptr<grpc::Channel>& channel, WorkerIdentity identity,
+                  std::string api_key, Clock& clock);
+
+  absl::StatusOr<std::optional<LeasedJob>> Lease(absl::Duration wait) override;
+  void Interrupt() override;
+  absl::StatusOr<BeatReply> Heartbeat(const LeasedJob& job, const Report& report) override;
+  absl::Status RecordCheckpoint(const LeasedJob& job, int64_t step, const std::string& digest,
+                                const std::string& adapter_digest, const Metric& metrics) override;
+  absl::Status Complete(const LeasedJob& job, const Ending& ending,
+                        const Report& last_report) override;
+  absl::Status Release(const LeasedJob& job, ReleaseReason reason,
+                       int64_t checkpoint_step) override;
+
+ private:
+  // Nobody knows how long ago within the wait the lease was granted. A first beat says from when on
+  // it may be trusted.
+  absl::StatusOr<std::optional<LeasedJob>> Greet(LeasedJob job, int64_t steps);
+
+  const std::unique_ptr<::crossover::scheduler::v1::LeaseService::Stub> stub_;
+  const WorkerIdentity identity_;
+  const std::string api_key_;
+  Clock& clock_;
+  absl::Mutex mutex_;
+  bool interrupted_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::ClientContext* waiting_ ABSL_GUARDED_BY(mutex_) = nullptr;  // the Lease that waits
+};
+
+}  // namespace crossover::worker

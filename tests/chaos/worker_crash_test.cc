@@ -1,0 +1,227 @@
+// Workers that are killed with -9 while they run a job, with the real scheduler on a real Postgres
+// and the real worker program (its engine counts instead of training). The job finishes once; no
+// event, metric or checkpoint is lost or doubled.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <map>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "common/process/spawn.h"
+#include "common/rpc/channel.h"
+#include "common/testing/matchers.h"
+#include "crossover/scheduler/v1/job_service.grpc.pb.h"
+#include "crossover/scheduler/v1/lease_service.grpc.pb.h"
+#include "services/training_scheduler/testing/scheduler_fixture.h"
+
+namespace crossover {
+namespace {
+
+namespace pb = scheduler::v1;
+
+constexpr char kData[] = "projects/default/datasets/d/versions/sha256:1";
+constexpr int kSteps = 40;  // of the fake engine, 50 ms each
+
+class WorkerCrashTest : public ::testing::Test {
+ protected:
+  WorkerCrashTest()
+      : fixture_({.lease_ttl = absl::Seconds(3),
+                  .heartbeat_interval = absl::Milliseconds(500),
+                  .housekeeping_interval = absl::Milliseconds(200)}) {
+    fixture_.AddBase("base", *fixture_.blobs().PutBytes("a base model"));
+    testing::WriteFile(folder_ / "data/dataset.json", "{}");
+    fixture_.curation().Add(kData, *fixture_.blobs().PutFolder("dataset", folder_ / "data"), 100,
+                            20);
+  }
+  ~WorkerCrashTest() override { Kill(); }
+
+  void StartWorker() {
+    ++life_;
+    SpawnOptions options;
+    options.argv = {
+        std::string(std::getenv("CROSSOVER_BINARY_DIR")) + "/bin/crossover-trainer-worker",
+        "--engine=fake",
+        "--scheduler=" + fixture_.address(),
+        "--worker-name=w",
+        "--nice=0",
+        absl::StrCat("--incarnation=life-", life_),
+        "--grpc-address=127.0.0.1:0",
+        "--metrics-address=127.0.0.1:0",
+        "--blob-dir=" + fixture_.blob_root().string(),
+        "--work-folder=" + (folder_ / "work").string(),
+        "--log-level=error"};
+    options.parent_death_signal = SIGKILL;
+    absl::StatusOr<pid_t> pid = Spawn(options);
+    ASSERT_OK(pid);
+    pid_ = *pid;
+  }
+
+  void Kill() {
+    if (pid_ == 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+
+  // Ends with SIGTERM and waits; the exit status.
+  int Terminate() {
+    kill(pid_, SIGTERM);
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    pid_ = 0;
+    return status;
+  }
+
+  // What the platform does when it reaps its child.
+  void ReportCrash() {
+    pb::ReleaseLeaseRequest request;
+    request.set_worker("workers/w");
+    request.set_incarnation(absl::StrCat("life-", life_));
+    request.set_reason(pb::ReleaseLeaseRequest::CRASHED);
+    ASSERT_OK(rpc::Invoke(*leases_, &pb::LeaseService::Stub::ReleaseLease, request));
+  }
+
+  pb::Job Create() {
+    pb::CreateJobRequest request;
+    request.set_parent("projects/default");
+    request.mutable_job()->set_kind(pb::Job::SFT);
+    request.mutable_job()->set_base_model("base");
+    request.mutable_job()->set_dataset_version(kData);
+    pb::TrainingSpec* spec = request.mutable_job()->mutable_spec()->mutable_training();
+    spec->set_checkpoint_every(2);
+    spec->set_max_steps(kSteps);
+    absl::StatusOr<pb::Job> job = rpc::Invoke(*jobs_, &pb::JobService::Stub::CreateJob, request);
+    EXPECT_OK(job);
+    return *job;
+  }
+
+  pb::Job Get(const std::string& name) {
+    pb::GetJobRequest request;
+    request.set_name(name);
+    absl::StatusOr<pb::Job> job = rpc::Invoke(*jobs_, &pb::JobService::Stub::GetJob, request,
+                                              {.idempotent = true, .wait_for_ready = true});
+    EXPECT_OK(job);
+    return job.value_or(pb::Job());
+  }
+
+  template <typename Condition>
+  bool WaitFor(const std::string& name, Condition condition) {
+    const absl::Duration give_up = SystemClock().SteadyNow() + absl::Seconds(60);
+    while (SystemClock().SteadyNow() < give_up) {
+      if (condition(Get(name))) return true;
+      SystemClock().SleepFor(absl::Milliseconds(20));
+    }
+    return false;
+  }
+
+  std::vector<pb::JobEvent> Events(const std::string& name) {
+    pb::ListJobEventsRequest request;
+    request.set_parent(name);
+    request.set_page_size(1000);
+    absl::StatusOr<pb::ListJobEventsResponse> page =
+        rpc::Invoke(*jobs_, &pb::JobService::Stub::ListJobEvents, request);
+    EXPECT_OK(page);
+    return {page->events().begin(), page->events().end()};
+  }
+
+  // Everything that must hold of a job that succeeded, however often its workers died.
+  void ExpectOneCleanLife(const pb::Job& job) {
+    EXPECT_EQ(job.state(), pb::Job::SUCCEEDED);
+    EXPECT_TRUE(job.has_finish_time());
+    int64_t sequence = 0, leased = 0, succeeded = 0, checkpoint = 0;
+    std::map<std::pair<int64_t, int64_t>, int> said;
+    for (const pb::JobEvent& event : Events(job.name())) {
+      EXPECT_EQ(event.sequence(), ++sequence);
+      leased += event.type() == pb::JobEvent::LEASED;
+      succeeded += event.data().find(R"("to":"SUCCEEDED")") != std::string::npos;
+      if (event.worker_seq() > 0) ++said[{event.lease_epoch(), event.worker_seq()}];
+      if (event.type() != pb::JobEvent::CHECKPOINT_RECORDED) continue;
+      const int64_t step = std::atoll(event.message().substr(event.message().rfind(' ')).c_str());
+      EXPECT_GT(step, checkpoint);
+      checkpoint = step;
+    }
+    EXPECT_EQ(leased, job.lease_epoch());
+    EXPECT_EQ(succeeded, 1);
+    for (const auto& [key, times] : said) EXPECT_EQ(times, 1);
+
+    pb::ListMetricPointsRequest request;
+    request.set_parent(job.name());
+    absl::StatusOr<pb::ListMetricPointsResponse> metrics =
+        rpc::Invoke(*jobs_, &pb::JobService::Stub::ListMetricPoints, request);
+    ASSERT_OK(metrics);
+    ASSERT_EQ(metrics->points_size(), kSteps);
+    for (int i = 0; i < kSteps; ++i) EXPECT_EQ(metrics->points(i).step(), i + 1);
+    EXPECT_EQ(testing::ReadFile(*fixture_.blobs().LocalPathOf(job.outputs().adapter(), "adapter")),
+              "weights after 40 steps");
+  }
+
+  void KillTimes(int kills) {
+    std::mt19937 dice(7);
+    const pb::Job created = Create();
+    for (int i = 0; i < kills; ++i) {
+      const int64_t epoch = Get(created.name()).lease_epoch();
+      StartWorker();
+      ASSERT_TRUE(
+          WaitFor(created.name(), [&](const pb::Job& job) { return job.lease_epoch() > epoch; }));
+      SystemClock().SleepFor(absl::Milliseconds(100 + dice() % 250));
+      Kill();
+      if (i % 2 == 0) {
+        ReportCrash();
+      } else {
+        ASSERT_TRUE(WaitFor(created.name(),
+                            [](const pb::Job& job) { return job.state() == pb::Job::QUEUED; }));
+      }
+    }
+    StartWorker();
+    ASSERT_TRUE(WaitFor(created.name(), [](const pb::Job& job) { return job.has_finish_time(); }))
+        << Get(created.name()).ShortDebugString();
+    const pb::Job job = Get(created.name());
+    EXPECT_EQ(job.lease_epoch(), kills + 1);
+    ExpectOneCleanLife(job);
+  }
+
+  testing::TempDir folder_;
+  scheduler::SchedulerFixture fixture_;
+  std::unique_ptr<pb::JobService::Stub> jobs_ = pb::JobService::NewStub(fixture_.channel());
+  std::unique_ptr<pb::LeaseService::Stub> leases_ = pb::LeaseService::NewStub(fixture_.channel());
+  pid_t pid_ = 0;
+  int life_ = 0;
+};
+
+TEST_F(WorkerCrashTest, AJobWhoseWorkerIsKilledTwiceFinishesOnce) { KillTimes(2); }
+
+TEST_F(WorkerCrashTest, AWorkerThatIsAskedToStopGivesItsJobToTheNextAtNoCost) {
+  const pb::Job created = Create();
+  StartWorker();
+  ASSERT_TRUE(
+      WaitFor(created.name(), [](const pb::Job& job) { return job.progress().step() >= 3; }));
+  EXPECT_EQ(Terminate(), 0);
+  const pb::Job drained = Get(created.name());
+  EXPECT_EQ(drained.state(), pb::Job::QUEUED);
+  EXPECT_EQ(drained.lease_loss_count(), 0);
+  StartWorker();
+  ASSERT_TRUE(WaitFor(created.name(), [](const pb::Job& job) { return job.has_finish_time(); }));
+  ExpectOneCleanLife(Get(created.name()));
+}
+
+TEST_F(WorkerCrashTest, ASchedulerThatRestartsUnderAJobIsNotNoticedByIt) {
+  const pb::Job created = Create();
+  StartWorker();
+  ASSERT_TRUE(
+      WaitFor(created.name(), [](const pb::Job& job) { return job.progress().step() >= 3; }));
+  fixture_.Restart();
+  ASSERT_TRUE(WaitFor(created.name(), [](const pb::Job& job) { return job.has_finish_time(); }));
+  const pb::Job job = Get(created.name());
+  EXPECT_EQ(job.lease_epoch(), 1);
+  ExpectOneCleanLife(job);
+}
+
+using WorkerCrashLongTest = WorkerCrashTest;
+TEST_F(WorkerCrashLongTest, AJobWhoseWorkerIsKilledTenTimesFinishesOnce) { KillTimes(10); }
+
+}  // namespace
+}  // namespace crossover
