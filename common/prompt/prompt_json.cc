@@ -60,9 +60,12 @@ Json SamplingToJson(const Sampling& sampling) {
   return out;
 }
 
-// An example is its conversation: weights, origin and split would make equal prompts differ.
+// An example is its conversation and the values of its other variables: weights, origin and split
+// would make equal prompts differ.
 Json ExampleToJson(const dataset::Row& row) {
-  return {{"messages", Json::parse(dataset::MessagesToJson(row.messages), nullptr, false)}};
+  Json value = {{"messages", Json::parse(dataset::MessagesToJson(row.messages), nullptr, false)}};
+  PutCarried(value, "fields", row.fields);
+  return value;
 }
 
 Json SpecToJson(const PromptSpec& spec) {
@@ -110,6 +113,7 @@ absl::Status ParseFewShot(const Json& object, PromptSpec& spec) {
     if (!parsed.ok()) return WithContext(parsed.status(), absl::StrCat("few_shot[", i, "]"));
     dataset::Row row;
     row.messages = std::move(parsed->row.messages);
+    row.fields = std::move(parsed->row.fields);
     for (dataset::Message& message : row.messages) message.weight.reset();
     spec.few_shot.push_back(std::move(row));
   }

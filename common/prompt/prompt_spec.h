@@ -49,8 +49,9 @@ enum class Strategy { kSingle, kStepByStep, kDecomposed };
 struct PromptSpec {
   std::vector<TemplateMessage> messages;
   std::string variables;  // JSON schema (object); its properties are the names beside `input`
-  std::vector<dataset::Row> few_shot;  // static examples, each with an answer
-  std::string dynamic_few_shot;        // JSON {dataset_version, k, index}; data only so far
+  // Static examples, each with an answer. A row's `fields` are the values of its other variables.
+  std::vector<dataset::Row> few_shot;
+  std::string dynamic_few_shot;  // JSON {dataset_version, k, index}; data only so far
   Strategy strategy = Strategy::kSingle;
   std::string steps;            // JSON array; data only so far
   std::string retrieval;        // JSON {collection, k, max_tokens}; data only so far

@@ -46,6 +46,20 @@ TEST(PromptTest, RendersSystemExamplesAndInputInThisOrder) {
                                            "user:Text: one", "assistant:1", "user:Text: two"));
 }
 
+TEST(PromptTest, AnExampleMayHaveItsOwnValuesOfTheOtherVariables) {
+  PromptSpec spec = Classifier();
+  spec.messages[1].content = "{{locale}}: {{input}}";
+  spec.few_shot = {Example("one", "1")};
+  spec.few_shot[0].fields = R"({"locale":"fr"})";
+  const auto messages = Render(spec, {{"input", "two"}, {"locale", "de"}});
+  ASSERT_TRUE(messages.ok()) << messages.status();
+  EXPECT_THAT(Flat(*messages),
+              ElementsAre(HasSubstr("system:"), "user:fr: one", "assistant:1", "user:de: two"));
+  PromptSpec plain = spec;
+  plain.few_shot[0].fields.clear();
+  EXPECT_NE(*Digest(spec), *Digest(plain));
+}
+
 TEST(PromptTest, ValuesAreNotReadAsTemplates) {
   const auto messages = Render(Classifier(), {{"input", "{{locale}} \\{{"}, {"locale", "de"}});
   ASSERT_TRUE(messages.ok());

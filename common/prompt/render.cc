@@ -1,6 +1,7 @@
 #include "common/prompt/render.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -56,9 +57,19 @@ Message WithoutWeight(Message message) {
   return message;
 }
 
+// The values that an example gives the template's other variables.
+void PutExampleVariables(const Row& row, Variables& variables) {
+  const nlohmann::json fields = nlohmann::json::parse(row.fields, nullptr, false);
+  if (!fields.is_object()) return;
+  for (const auto& [name, value] : fields.items()) {
+    if (value.is_string()) variables[name] = value.get<std::string>();
+  }
+}
+
 absl::Status RenderExample(const PromptSpec& spec, const Row& row, Variables variables,
                            std::vector<Message>& out) {
   if (const Message* user = OnlyUserTurn(row)) {
+    PutExampleVariables(row, variables);
     variables[std::string(kInput)] = dataset::TextOf(*user);
     RETURN_IF_ERROR(RenderRange(spec, EndOfSystem(spec), spec.messages.size(), variables, out));
     out.push_back(WithoutWeight(row.messages.back()));

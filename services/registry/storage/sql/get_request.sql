@@ -1,0 +1,1 @@
+SELECT payload, resource FROM request WHERE project = $1 AND request_id = $2;

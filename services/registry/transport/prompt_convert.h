@@ -1,0 +1,21 @@
+// Prompts to and from registry.v1.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "common/prompt/prompt_spec.h"
+#include "crossover/registry/v1/prompt.pb.h"
+#include "services/registry/domain/prompt_version.h"
+
+namespace crossover::registry {
+
+// What can be rendered of a spec; the whole message is what is hashed and kept. InvalidArgument
+// PROMPT_INVALID.
+absl::StatusOr<prompt::PromptSpec> FromProto(const v1::PromptSpec& proto);
+
+absl::StatusOr<v1::PromptVersion> ToProto(const PromptVersion& version);
+
+// A message of a rendered prompt or of a chat request.
+crossover::type::v1::ChatMessage ToProto(const dataset::Message& message);
+dataset::Message FromProto(const crossover::type::v1::ChatMessage& proto);
+
+}  // namespace crossover::registry
