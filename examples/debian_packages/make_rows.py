@@ -73,7 +73,7 @@ def row_of(package):
             {"role": "user", "content": question},
             {"role": "assistant", "content": json.dumps(answer)},
         ],
-        "group": source,
+        "group": {"source": source},
     }, synopsis
 
 
@@ -105,7 +105,7 @@ def main():
         if made is None or made[1] in seen:
             continue
         seen.add(made[1])
-        rows[split_of(made[0]["group"])].append(made[0])
+        rows[split_of(made[0]["group"]["source"])].append(made[0])
     total = sum(map(len, rows.values()))
     if total < 2000:
         sys.exit(f"make_rows: only {total} usable packages, about 5,800 were expected: apt has no package lists with debtags. "
@@ -115,7 +115,7 @@ def main():
         with open(arguments.out / f"{split}.jsonl", "w", encoding="utf-8") as file:
             for row in of_split:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        print(f"{split}.jsonl {len(of_split)} rows, {len({row['group'] for row in of_split})} source packages")
+        print(f"{split}.jsonl {len(of_split)} rows, {len({row['group']['source'] for row in of_split})} source packages")
 
 
 if __name__ == "__main__":
