@@ -1,8 +1,10 @@
 // Near-duplicate search, one core: documents a second from text to verified pairs.
 //
-//   curation [--documents N] [--words N]     generated texts, one in ten a near-duplicate of an earlier one
+//   curation [--documents N] [--words N]     generated texts, one in ten a near-duplicate of an
+//   earlier one
 //
-// Word 5-grams, 128 permutations, 20 bands of 6, threshold .8, exact Jaccard on every candidate; normaliser: NFKC case fold.
+// Word 5-grams, 128 permutations, 20 bands of 6, threshold .8, exact Jaccard on every candidate;
+// normaliser: NFKC case fold.
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
@@ -45,7 +47,8 @@ int main(int argc, char** argv) {
 
   crossover::Clock& clock = crossover::SystemClock();
   const absl::Duration started = clock.SteadyNow();
-  crossover::curation::SimilarityIndex index({}, [&documents](int64_t id) { return documents[id]; });
+  crossover::curation::SimilarityIndex index({},
+                                             [&documents](int64_t id) { return documents[id]; });
   int64_t pairs = 0;
   for (int64_t i = 0; i < count; ++i) {
     const crossover::curation::PreparedText text = index.Prepare(documents[i]);
@@ -56,5 +59,6 @@ int main(int argc, char** argv) {
   std::printf("curation.documents %d documents\n", count);
   std::printf("curation.pairs %ld pairs\n", static_cast<long>(pairs));
   std::printf("curation.documents_per_second %.0f documents/s\n", count / seconds);
-  std::printf("curation.megabytes_per_second %.1f MB/s\n", static_cast<double>(bytes) / seconds / 1e6);
+  std::printf("curation.megabytes_per_second %.1f MB/s\n",
+              static_cast<double>(bytes) / seconds / 1e6);
 }
