@@ -28,6 +28,7 @@ struct Arguments {
   std::string model;
   std::string rows;
   std::string peer;
+  std::string initial;
   int64_t steps = 20;
   int batch = 8;
   int threads = 0;
@@ -124,6 +125,7 @@ absl::Status Run(const Arguments& arguments) {
                      .shuffle = false};
   config.share_prefix = arguments.share_prefix;
   ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(base, config, rows, {}));
+  if (!arguments.initial.empty()) RETURN_IF_ERROR(trainer->LoadAdapter(arguments.initial));
   double seconds = 0, best = 0;
   int64_t tokens = 0, computed = 0;
   RETURN_IF_ERROR(trainer
@@ -172,6 +174,7 @@ int main(int argc, char** argv) {
   app.add_option("--batch", arguments.batch, "rows in a step");
   app.add_option("--threads", arguments.threads, "0: all cores");
   app.add_option("--compute", arguments.compute, "auto, bf16 or fp32");
+  app.add_option("--initial", arguments.initial, "PEFT folder to start from");
   app.add_option(
       "--peer", arguments.peer,
       "Python with torch, transformers, peft and gguf: run a PEFT loop on the same rows");
