@@ -23,7 +23,7 @@ int64_t MachineMemory() {
   return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
 }
 
-// For tests of crashes: 40 steps of 50 ms.
+// For tests of crashes: 40 steps (or max_steps) of 50 ms.
 std::unique_ptr<TrainEngine> NewFakeEngine(Clock& clock) {
   auto engine = std::make_unique<FakeTrainEngine>();
   engine->script.steps = 40;

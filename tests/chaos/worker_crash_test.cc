@@ -24,7 +24,7 @@ namespace {
 namespace pb = scheduler::v1;
 
 constexpr char kData[] = "projects/default/datasets/d/versions/sha256:1";
-constexpr int kSteps = 40;  // of the fake engine, 50 ms each
+constexpr int kSteps = 80;  // of the fake engine, 50 ms each
 
 class WorkerCrashTest : public ::testing::Test {
  protected:
@@ -156,18 +156,32 @@ class WorkerCrashTest : public ::testing::Test {
     ASSERT_EQ(metrics->points_size(), kSteps);
     for (int i = 0; i < kSteps; ++i) EXPECT_EQ(metrics->points(i).step(), i + 1);
     EXPECT_EQ(testing::ReadFile(*fixture_.blobs().LocalPathOf(job.outputs().adapter(), "adapter")),
-              "weights after 40 steps");
+              "weights after 80 steps");
+  }
+
+  static int64_t Checkpoint(const pb::Job& job) {
+    if (job.outputs().checkpoints().empty()) return 0;
+    const std::string& name = job.outputs().checkpoints(0);
+    return std::atoll(name.substr(name.rfind('/') + 1).c_str());
   }
 
   void KillTimes(int kills) {
     std::mt19937 dice(7);
     const pb::Job created = Create();
     for (int i = 0; i < kills; ++i) {
-      const int64_t epoch = Get(created.name()).lease_epoch();
+      const pb::Job before = Get(created.name());
       StartWorker();
-      ASSERT_TRUE(
-          WaitFor(created.name(), [&](const pb::Job& job) { return job.lease_epoch() > epoch; }));
-      SystemClock().SleepFor(absl::Milliseconds(100 + dice() % 250));
+      ASSERT_TRUE(WaitFor(created.name(), [&](const pb::Job& job) {
+        return job.lease_epoch() > before.lease_epoch();
+      }));
+      // Every third dies wherever it is, perhaps before its first step; the others have got on, or
+      // five losses in a row would rightly end the job.
+      if (i % 3 != 2) {
+        ASSERT_TRUE(WaitFor(created.name(), [&](const pb::Job& job) {
+          return Checkpoint(job) > Checkpoint(before);
+        }));
+      }
+      SystemClock().SleepFor(absl::Milliseconds(dice() % 150));
       Kill();
       if (i % 2 == 0) {
         ReportCrash();

@@ -62,9 +62,10 @@ class FakeRun final : public TrainRun {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TrainRun>> FakeTrainEngine::Prepare(const TrainPlan&,
+absl::StatusOr<std::unique_ptr<TrainRun>> FakeTrainEngine::Prepare(const TrainPlan& plan,
                                                                    const TrainInputs& inputs) {
   RETURN_IF_ERROR(script.prepare);
+  if (plan.max_steps > 0) script.steps = plan.max_steps;
   int64_t step = 0;
   if (inputs.checkpoint.has_value()) {
     if (script.refuses_checkpoints) {
