@@ -7,6 +7,7 @@
 #include "services/data_curation/module.h"
 #include "services/evaluation/module.h"
 #include "services/platform/base_model.h"
+#include "services/registry/module.h"
 #include "services/shadow_router/module.h"
 #include "services/training_scheduler/module.h"
 
@@ -14,6 +15,15 @@ namespace crossover::platform {
 namespace {
 
 using ModulePtr = std::unique_ptr<rpc::Module>;
+
+absl::StatusOr<ModulePtr> NewRegistry(const ModuleDeps& deps) {
+  return registry::Module::Create({.model_server_url = deps.model_server_url + "/v1"}, {.pool = deps.pool("registry"),
+                                                                                        .clock = deps.clock,
+                                                                                        .random = deps.random,
+                                                                                        .registry = deps.registry,
+                                                                                        .logger = deps.logger,
+                                                                                        .authenticator = &deps.authenticator});
+}
 
 absl::StatusOr<ModulePtr> NewCuration(const ModuleDeps& deps) {
   return curation::Module::Create({.work_folder = deps.data / "curation"}, {.pool = deps.pool("curation"),
@@ -69,13 +79,13 @@ absl::StatusOr<std::unique_ptr<router::Module>> NewRouter(const ModuleDeps& deps
 }  // namespace
 
 std::vector<pg::SchemaMigrations> AllSchemas() {
-  return {curation::Module::RequiredMigrations(), scheduler::Module::RequiredMigrations(), evaluation::Module::RequiredMigrations(),
+  return {registry::Module::RequiredMigrations(), curation::Module::RequiredMigrations(), scheduler::Module::RequiredMigrations(), evaluation::Module::RequiredMigrations(),
           router::Module::RequiredMigrations()};
 }
 
 absl::StatusOr<Modules> BuildModules(const ModuleDeps& deps) {
   Modules out;
-  for (const auto& build : {&NewCuration, &NewScheduler, &NewEvaluation}) {
+  for (const auto& build : {&NewRegistry, &NewCuration, &NewScheduler, &NewEvaluation}) {
     ASSIGN_OR_RETURN(ModulePtr module, build(deps));
     out.all.push_back(std::move(module));
   }
