@@ -1,6 +1,7 @@
 // The command-line client.
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -35,6 +36,11 @@ absl::Status Exec(const std::string& name, const std::vector<std::string>& argum
   std::vector<char*> argv;
   for (std::string& argument : all) argv.push_back(argument.data());
   argv.push_back(nullptr);
+  // The platform refuses CROSSOVER_ variables that it does not know; these are the client's.
+  for (const char* variable :
+       {"CROSSOVER_SERVER", "CROSSOVER_PROJECT", "CROSSOVER_API_KEY", "CROSSOVER_API_KEY_FILE"}) {
+    unsetenv(variable);
+  }
   crossover::cli::SignalInterrupts::Unblock();
   execv(program.c_str(), argv.data());
   return crossover::Error(absl::StatusCode::kNotFound, "DEPENDENCY_MISSING",

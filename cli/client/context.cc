@@ -39,7 +39,8 @@ std::string Context::ServerAddress() const {
   if (!globals.server.empty()) return globals.server;
   if (const std::string server = Variable("CROSSOVER_SERVER"); !server.empty()) return server;
   std::string data = !globals.data.empty() ? globals.data : Variable("CROSSOVER_DATA");
-  const std::filesystem::path folder = data.empty() ? config::DefaultDataFolder() : std::filesystem::path(data);
+  const std::filesystem::path folder =
+      data.empty() ? config::DefaultDataFolder() : std::filesystem::path(data);
   const auto state = nlohmann::json::parse(FileText(folder / "platform.json"), nullptr, false);
   if (state.is_object() && state.contains("grpc") && state["grpc"].is_string()) {
     return state["grpc"].get<std::string>();
@@ -65,10 +66,17 @@ std::shared_ptr<grpc::Channel> Context::Channel() {
 }
 
 absl::Status Context::Explained(const absl::Status& status) const {
-  // A server's own UNAVAILABLE carries a reason; one that gRPC makes when nobody answers does not.
-  if (status.code() != absl::StatusCode::kUnavailable || !DetailOf(status).reason.empty()) return status;
-  return Error(absl::StatusCode::kUnavailable, kUnreachable,
-               absl::StrCat("no Crossover server answers at ", ServerAddress()));
+  // A server's own errors carry a reason; those that gRPC makes for it do not.
+  if (!DetailOf(status).reason.empty()) return status;
+  if (status.code() == absl::StatusCode::kUnavailable) {
+    return Error(absl::StatusCode::kUnavailable, kUnreachable,
+                 absl::StrCat("no Crossover server answers at ", ServerAddress()));
+  }
+  if (status.code() == absl::StatusCode::kUnimplemented) {
+    return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+                 absl::StrCat("the server at ", ServerAddress(), " does not offer this"));
+  }
+  return status;
 }
 
 bool Context::PrintedJson(const google::protobuf::Message& message) {

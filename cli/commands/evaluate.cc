@@ -38,16 +38,26 @@ struct Options {
   int examples = 3;
   bool detach = false;
   bool estimate = false;
+  bool list = false;
 };
 
-absl::StatusOr<evaluation::CreateRunRequest> BuildRequest(Context& context, const Options& options) {
+// "support-test" of projects/*/suites/support-test/versions/*.
+std::string SuiteLabel(const std::string& name) {
+  const size_t suite = name.find("/suites/");
+  if (suite == std::string::npos) return name;
+  return name.substr(suite + 8, name.find("/versions/") - suite - 8);
+}
+
+absl::StatusOr<evaluation::CreateRunRequest> BuildRequest(Context& context,
+                                                          const Options& options) {
   evaluation::CreateRunRequest request;
   request.set_parent(context.Project());
   request.set_request_id(context.RequestId());
   request.set_validate_only(options.estimate);
   Run& run = *request.mutable_run();
   run.set_repeats(options.repeats);
-  if (!options.cost_cap.empty()) RETURN_IF_ERROR(ApplyAssignments({"cost_cap=" + options.cost_cap}, &run));
+  if (!options.cost_cap.empty())
+    RETURN_IF_ERROR(ApplyAssignments({"cost_cap=" + options.cost_cap}, &run));
   ASSIGN_OR_RETURN(*run.mutable_suite_version(), SuiteVersionName(context, options.suite));
   for (const std::string& text : options.systems) {
     ASSIGN_OR_RETURN(*run.add_systems(), ReadSystem(context, text));
@@ -70,15 +80,22 @@ absl::StatusOr<Run> FollowRun(Context& context, const Run& started) {
       [&](const evaluation::WatchRunResponse& item) {
         if (!item.has_snapshot()) return Watching::kGoOn;
         run = item.snapshot();
-        const double share = run.answers_total() > 0 ? static_cast<double>(run.answers_done()) / static_cast<double>(run.answers_total()) : 0;
-        line.Update(absl::StrCat(Bar(share, 24, context.terminal().err_is_terminal), " ", Count(run.answers_done()), "/",
-                                 Count(run.answers_total()), " answers", run.has_eta() ? "  eta " + Length(run.eta()) : "",
-                                 run.has_cost() && run.cost().units() + run.cost().nanos() > 0 ? "  " + Amount(run.cost()) : ""));
-        return run.state() == Run::QUEUED || run.state() == Run::RUNNING ? Watching::kGoOn : Watching::kStop;
+        const double share = run.answers_total() > 0 ? static_cast<double>(run.answers_done()) /
+                                                           static_cast<double>(run.answers_total())
+                                                     : 0;
+        line.Update(absl::StrCat(Bar(share, 24, context.terminal().err_is_terminal), " ",
+                                 Count(run.answers_done()), "/", Count(run.answers_total()),
+                                 " answers", run.has_eta() ? "  eta " + Length(run.eta()) : "",
+                                 run.has_cost() && run.cost().units() + run.cost().nanos() > 0
+                                     ? "  " + Amount(run.cost())
+                                     : ""));
+        return run.state() == Run::QUEUED || run.state() == Run::RUNNING ? Watching::kGoOn
+                                                                         : Watching::kStop;
       });
   line.Finish();
   if (HasReason(status, kInterrupted)) {
-    context.terminal().err << "Detached; the run goes on.\n  come back   crossover evaluate --run " << IdOf(run.name()) << "\n";
+    context.terminal().err << "Detached; the run goes on.\n  come back   crossover evaluate --run "
+                           << IdOf(run.name()) << "\n";
   }
   if (!status.ok()) return status;
   evaluation::GetRunRequest get;
@@ -89,7 +106,8 @@ absl::StatusOr<Run> FollowRun(Context& context, const Run& started) {
 std::string LabelOf(const Run& run, int index) {
   const evaluation::SystemResult& result = run.results(index);
   if (!result.display_name().empty()) return result.display_name();
-  return index < run.systems_size() ? SystemLabel(run.systems(index)) : ShortDigest(result.system_digest());
+  return index < run.systems_size() ? SystemLabel(run.systems(index))
+                                    : ShortDigest(result.system_digest());
 }
 
 void PrintResults(Context& context, const Run& run) {
@@ -97,7 +115,9 @@ void PrintResults(Context& context, const Run& run) {
   if (run.results_size() > 0) {
     for (const auto& grader : run.results(0).graders()) columns.push_back({grader.grader()});
   }
-  for (const char* title : {"FORMAT", "SAME ON RETRY", "P50", "P99", "PROMPT TOKENS", "COST A REQUEST"}) columns.push_back({title, Align::kRight});
+  for (const char* title :
+       {"FORMAT", "SAME ON RETRY", "P50", "P99", "PROMPT TOKENS", "COST A REQUEST"})
+    columns.push_back({title, Align::kRight});
   Table table(columns);
   for (int i = 0; i < run.results_size(); ++i) {
     const evaluation::SystemResult& result = run.results(i);
@@ -106,10 +126,13 @@ void PrintResults(Context& context, const Run& run) {
     cells.resize(columns.size() - 6);
     cells.push_back(result.has_format_valid() ? Share(result.format_valid().point()) : "");
     cells.push_back(result.has_consistency() ? Share(result.consistency().point()) : "");
-    cells.push_back(result.latency().has_p50() ? Length(absl::Seconds(result.latency().p50().point())) : "");
-    cells.push_back(result.latency().has_p99() ? Length(absl::Seconds(result.latency().p99().point())) : "");
+    cells.push_back(
+        result.latency().has_p50() ? Length(absl::Seconds(result.latency().p50().point())) : "");
+    cells.push_back(
+        result.latency().has_p99() ? Length(absl::Seconds(result.latency().p99().point())) : "");
     cells.push_back(Number(result.prompt_tokens()));
-    cells.push_back(result.has_cost_per_request() ? Number(result.cost_per_request().point()) + " USD" : "");
+    cells.push_back(
+        result.has_cost_per_request() ? Number(result.cost_per_request().point()) + " USD" : "");
     table.AddRow(cells);
   }
   context.terminal().out << table.Render(context.terminal());
@@ -122,7 +145,8 @@ void PrintSlices(Context& context, const Run& run, int most) {
       for (const auto* parts : {&grader.fields(), &grader.slices()}) {
         for (int p = 0; p < parts->size() && p < most; ++p) {
           const auto& part = parts->Get(p);
-          table.AddRow({absl::StrCat(grader.grader(), " ", part.name()), ShareInterval(part.score()), Count(part.score().n())});
+          table.AddRow({absl::StrCat(grader.grader(), " ", part.name()),
+                        ShareInterval(part.score()), Count(part.score().n())});
         }
       }
     }
@@ -130,27 +154,37 @@ void PrintSlices(Context& context, const Run& run, int most) {
   }
 }
 
-std::string MetricText(const std::string& metric, const type::v1::Interval& value, bool difference) {
-  if (metric.rfind("latency", 0) == 0 || metric.rfind("ttft", 0) == 0) return SecondsInterval(value);
-  if (metric.rfind("cost", 0) == 0 || metric.rfind("prompt_tokens", 0) == 0) return NumberInterval(value);
+std::string MetricText(const std::string& metric, const type::v1::Interval& value,
+                       bool difference) {
+  if (metric.rfind("latency", 0) == 0 || metric.rfind("ttft", 0) == 0)
+    return SecondsInterval(value);
+  if (metric.rfind("cost", 0) == 0 || metric.rfind("prompt_tokens", 0) == 0)
+    return NumberInterval(value);
   return difference ? PointsInterval(value) : ShareInterval(value);
 }
 
-void PrintComparison(Context& context, const evaluation::Comparison& comparison, const std::string& baseline,
-                     const std::string& candidate, int examples) {
+void PrintComparison(Context& context, const evaluation::Comparison& comparison,
+                     const std::string& baseline, const std::string& candidate, int examples) {
   std::ostream& out = context.terminal().out;
   out << "\n" << candidate << " against " << baseline << ", paired:\n";
-  Table table({{"METRIC"}, {"BASELINE"}, {"CANDIDATE"}, {"DIFFERENCE"}, {"P (HOLM)", Align::kRight}, {""}});
+  Table table(
+      {{"METRIC"}, {"BASELINE"}, {"CANDIDATE"}, {"DIFFERENCE"}, {"P (HOLM)", Align::kRight}, {""}});
   for (const auto& metric : comparison.metrics()) {
     const bool better = metric.higher_is_better() == (metric.difference().point() > 0);
-    const std::string word = !metric.significant() ? "not significant" : better ? "better" : "worse";
+    const std::string word = !metric.significant() ? "not significant"
+                             : better              ? "better"
+                                                   : "worse";
     const Style style = !metric.significant() ? Style::kDim : better ? Style::kGood : Style::kBad;
     table.AddRow({metric.metric(), MetricText(metric.metric(), metric.baseline(), false),
-                  MetricText(metric.metric(), metric.candidate(), false), MetricText(metric.metric(), metric.difference(), true),
+                  MetricText(metric.metric(), metric.candidate(), false),
+                  MetricText(metric.metric(), metric.difference(), true),
                   Number(metric.adjusted_p_value()), Styled(context.terminal(), style, word)});
   }
   out << table.Render(context.terminal());
-  Table worse({{"GOT WORSE", Align::kLeft, true}, {"EXPECTED", Align::kLeft, true}, {"BASELINE", Align::kLeft, true}, {"CANDIDATE", Align::kLeft, true}});
+  Table worse({{"GOT WORSE", Align::kLeft, true},
+               {"EXPECTED", Align::kLeft, true},
+               {"BASELINE", Align::kLeft, true},
+               {"CANDIDATE", Align::kLeft, true}});
   for (int i = 0; i < comparison.regressions_size() && i < examples; ++i) {
     const auto& flip = comparison.regressions(i);
     worse.AddRow({flip.input(), flip.expected(), flip.baseline_output(), flip.candidate_output()});
@@ -166,12 +200,14 @@ absl::Status CheckCutoff(const Run& run, const std::string& cutoff) {
     return UsageError(absl::StrCat("'", cutoff, "' is not GRADER>=SCORE, such as exact>=0.6"));
   }
   const std::string name = cutoff.substr(0, at);
-  if (run.results().empty()) return Error(absl::StatusCode::kFailedPrecondition, kOutcome, "the run has no results");
+  if (run.results().empty())
+    return Error(absl::StatusCode::kFailedPrecondition, kOutcome, "the run has no results");
   for (const auto& grader : run.results(run.results_size() - 1).graders()) {
     if (grader.grader() != name) continue;
     if (grader.score().point() >= least) return absl::OkStatus();
     return Error(absl::StatusCode::kFailedPrecondition, kOutcome,
-                 absl::StrCat("cutoff missed: ", name, " is ", ShareInterval(grader.score()), ", wanted ", Share(least)));
+                 absl::StrCat("cutoff missed: ", name, " is ", ShareInterval(grader.score()),
+                              ", wanted ", Share(least)));
   }
   return UsageError(absl::StrCat("the run has no grader '", name, "'"));
 }
@@ -202,17 +238,48 @@ absl::StatusOr<Run> StartOrGet(Context& context, const Options& options) {
     ASSIGN_OR_RETURN(*get.mutable_name(), FullName(context, "runs", options.run));
     return context.Call(stub, &Stub::GetRun, get, true);
   }
-  if (options.suite.empty() || options.systems.empty()) return UsageError("give a suite and at least one --system, or --run");
+  if (options.suite.empty() || options.systems.empty())
+    return UsageError("give a suite and at least one --system, or --run");
   ASSIGN_OR_RETURN(const auto request, BuildRequest(context, options));
   return context.Call(stub, &Stub::CreateRun, request, true);
 }
 
+// Runs, newest first.
+absl::Status List(Context& context) {
+  auto stub = evaluation::EvaluationService::NewStub(context.Channel());
+  evaluation::ListRunsRequest request;
+  request.set_parent(context.Project());
+  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &Stub::ListRuns, request, [](auto& page) {
+    return page.mutable_runs();
+  }));
+  if (context.PrintedJson(list)) return absl::OkStatus();
+  Table table({{"RUN"},
+               {"STATE"},
+               {"SUITE"},
+               {"SYSTEMS", Align::kLeft, true},
+               {"ANSWERS", Align::kRight},
+               {"CREATED"}});
+  for (const Run& run : list.runs()) {
+    std::string systems;
+    for (const auto& system : run.systems())
+      systems += (systems.empty() ? "" : ", ") + SystemLabel(system);
+    table.AddRow({std::string(IdOf(run.name())), EnumWord(Run::State_Name(run.state())),
+                  SuiteLabel(run.suite_version()), systems,
+                  absl::StrCat(run.answers_done(), "/", run.answers_total()),
+                  Ago(run.create_time(), context.Now())});
+  }
+  context.terminal().out << (table.empty() ? "no runs yet\n" : table.Render(context.terminal()));
+  return absl::OkStatus();
+}
+
 absl::Status Evaluate(Context& context, const Options& options) {
+  if (options.list) return List(context);
   ASSIGN_OR_RETURN(Run run, StartOrGet(context, options));
   if (options.estimate || options.detach) {
     if (context.PrintedJson(run)) return absl::OkStatus();
     context.terminal().out << (options.estimate ? "would ask for " : run.name() + " asks for ")
-                           << absl::StrCat(Count(run.answers_total()), " answers, ", Count(run.answers_reused()), " of them known\n");
+                           << absl::StrCat(Count(run.answers_total()), " answers, ",
+                                           Count(run.answers_reused()), " of them known\n");
     return absl::OkStatus();
   }
   if (run.state() == Run::QUEUED || run.state() == Run::RUNNING) {
@@ -224,7 +291,8 @@ absl::Status Evaluate(Context& context, const Options& options) {
   RETURN_IF_ERROR(Show(context, options, run));
   if (run.state() != Run::SUCCEEDED) {
     return Error(absl::StatusCode::kFailedPrecondition, kOutcome,
-                 absl::StrCat("the run is ", EnumWord(Run::State_Name(run.state())), ": ", run.state_reason()));
+                 absl::StrCat("the run is ", EnumWord(Run::State_Name(run.state())), ": ",
+                              run.state_reason()));
   }
   for (const std::string& cutoff : options.cutoffs) RETURN_IF_ERROR(CheckCutoff(run, cutoff));
   return absl::OkStatus();
@@ -234,24 +302,32 @@ absl::Status Evaluate(Context& context, const Options& options) {
 
 void AddEvaluate(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = AddCommand(
-      app, context, "evaluate", "Ask systems on a suite and compare them, paired",
-      "  crossover evaluate support-test --system prompt=support/main,model=smollm2-135m-instruct \\\n"
-      "      --system adapter=ft:smollm2-135m-instruct:default:support:06bq3f2a\n"
-      "  crossover evaluate support-test --system adapter=sha256:48c2d8… --cutoff exact>=0.6      # exit code for CI\n"
-      "  crossover evaluate --run 06bq3f…\n"
-      "A system is PART=VALUE,…: prompt, model | adapter | upstream, name, and sampling (temperature, max_tokens, seed, …),\n"
-      "or @system.yaml. The first system is the baseline.",
-      [&context, options] { return Evaluate(context, *options); });
+  CLI::App* command =
+      AddCommand(app, context, "evaluate", "Ask systems on a suite and compare them, paired",
+                 "  crossover evaluate support-test --system "
+                 "prompt=support/main,model=smollm2-135m-instruct \\\n"
+                 "      --system adapter=ft:smollm2-135m-instruct:default:support:06bq3f2a\n"
+                 "  crossover evaluate support-test --system adapter=sha256:48c2d8… --cutoff "
+                 "exact>=0.6      # exit code for CI\n"
+                 "  crossover evaluate --run 06bq3f…\n"
+                 "A system is PART=VALUE,…: prompt, model | adapter | upstream, name, and sampling "
+                 "(temperature, max_tokens, seed, …),\n"
+                 "or @system.yaml. The first system is the baseline.",
+                 [&context, options] { return Evaluate(context, *options); });
   command->add_option("suite", options->suite, "SUITE[@VERSION]");
   command->add_option("--system", options->systems, "What to ask; may be given again");
   command->add_option("--run", options->run, "Show or follow this run instead");
+  command->add_flag("--list", options->list, "List runs instead");
   command->add_option("--repeats", options->repeats, "Times every row is asked; 0 = 5");
   command->add_option("--cost-cap", options->cost_cap, "Pause at this cost, such as '2 USD'");
-  command->add_option("--cutoff", options->cutoffs, "GRADER>=SCORE the last system must reach, else exit code 1");
-  command->add_option("--slices", options->slices, "Worst slices and fields to print")->capture_default_str();
-  command->add_option("--examples", options->examples, "Rows that got worse to print")->capture_default_str();
-  command->add_flag("--estimate", options->estimate, "Check only, and say how many answers it takes");
+  command->add_option("--cutoff", options->cutoffs,
+                      "GRADER>=SCORE the last system must reach, else exit code 1");
+  command->add_option("--slices", options->slices, "Worst slices and fields to print")
+      ->capture_default_str();
+  command->add_option("--examples", options->examples, "Rows that got worse to print")
+      ->capture_default_str();
+  command->add_flag("--estimate", options->estimate,
+                    "Check only, and say how many answers it takes");
   command->add_flag("-d,--detach", options->detach, "Do not wait");
 }
 

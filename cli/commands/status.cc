@@ -39,8 +39,9 @@ absl::StatusOr<std::string> Registry(Context& context) {
   auto stub = registry::TaskService::NewStub(context.Channel());
   registry::ListTasksRequest request;
   request.set_parent(context.Project());
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &registry::TaskService::Stub::ListTasks, request,
-                                                    [](auto& page) { return page.mutable_tasks(); }));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &registry::TaskService::Stub::ListTasks, request,
+                                   [](auto& page) { return page.mutable_tasks(); }));
   return absl::StrCat(list.tasks_size(), " tasks");
 }
 
@@ -49,8 +50,9 @@ absl::StatusOr<std::string> Curation(Context& context) {
   auto stub = curation::DatasetService::NewStub(context.Channel());
   curation::ListDatasetsRequest request;
   request.set_parent(context.Project());
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &curation::DatasetService::Stub::ListDatasets, request,
-                                                    [](auto& page) { return page.mutable_datasets(); }));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &curation::DatasetService::Stub::ListDatasets, request,
+                                   [](auto& page) { return page.mutable_datasets(); }));
   return absl::StrCat(list.datasets_size(), " data sets");
 }
 
@@ -60,19 +62,23 @@ absl::StatusOr<std::string> Evaluation(Context& context) {
   evaluation::ListRunsRequest request;
   request.set_parent(context.Project());
   request.set_filter("state = RUNNING");
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &evaluation::EvaluationService::Stub::ListRuns, request,
-                                                    [](auto& page) { return page.mutable_runs(); }));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &evaluation::EvaluationService::Stub::ListRuns, request,
+                                   [](auto& page) { return page.mutable_runs(); }));
   return absl::StrCat(list.runs_size(), " runs under way");
 }
 
 absl::StatusOr<std::string> ModelServer(Context& context) {
   namespace inference = ::crossover::inference::v1;
   auto stub = inference::InferenceService::NewStub(context.Channel());
-  ASSIGN_OR_RETURN(const auto list, context.Call(stub, &inference::InferenceService::Stub::ListLoadedModels, {}, true));
+  ASSIGN_OR_RETURN(
+      const auto list,
+      context.Call(stub, &inference::InferenceService::Stub::ListLoadedModels, {}, true));
   int adapters = 0;
-  for (const auto& model : list.loaded_models()) adapters += model.kind() == inference::LoadedModel::ADAPTER ? 1 : 0;
-  return absl::StrCat(list.loaded_models_size() - adapters, " bases, ", adapters, " adapters in memory, ",
-                      Bytes(list.weight_bytes() + list.cache_bytes()));
+  for (const auto& model : list.loaded_models())
+    adapters += model.kind() == inference::LoadedModel::ADAPTER ? 1 : 0;
+  return absl::StrCat(list.loaded_models_size() - adapters, " bases, ", adapters,
+                      " adapters in memory, ", Bytes(list.weight_bytes() + list.cache_bytes()));
 }
 
 absl::StatusOr<std::string> Router(Context& context) {
@@ -80,50 +86,66 @@ absl::StatusOr<std::string> Router(Context& context) {
   auto stub = router::ExperimentService::NewStub(context.Channel());
   router::ListExperimentsRequest request;
   request.set_parent(context.Project());
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &router::ExperimentService::Stub::ListExperiments, request,
-                                                    [](auto& page) { return page.mutable_experiments(); }));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &router::ExperimentService::Stub::ListExperiments, request,
+                                   [](auto& page) { return page.mutable_experiments(); }));
   int active = 0;
   for (const auto& experiment : list.experiments()) {
-    active += experiment.state() >= router::Experiment::CALIBRATING && experiment.state() <= router::Experiment::REVERSE_SHADOW ? 1 : 0;
+    active += experiment.state() >= router::Experiment::CALIBRATING &&
+                      experiment.state() <= router::Experiment::REVERSE_SHADOW
+                  ? 1
+                  : 0;
   }
   return absl::StrCat(active, " experiments under way");
 }
 
-absl::StatusOr<std::string> Scheduler(Context& context, scheduler::ListJobsResponse* jobs, scheduler::ListWorkersResponse* workers) {
+absl::StatusOr<std::string> Scheduler(Context& context, scheduler::ListJobsResponse* jobs,
+                                      scheduler::ListWorkersResponse* workers) {
   auto stub = scheduler::JobService::NewStub(context.Channel());
-  scheduler::ListJobsRequest request;
-  request.set_parent(context.Project());
-  request.set_filter("state = RUNNING OR state = QUEUED");
-  ASSIGN_OR_RETURN(*jobs, context.ListAll(stub, &scheduler::JobService::Stub::ListJobs, request,
-                                          [](auto& page) { return page.mutable_jobs(); }));
-  ASSIGN_OR_RETURN(*workers, context.ListAll(stub, &scheduler::JobService::Stub::ListWorkers, scheduler::ListWorkersRequest(),
+  for (const char* state : {"RUNNING", "QUEUED"}) {
+    scheduler::ListJobsRequest request;
+    request.set_parent(context.Project());
+    request.set_filter(absl::StrCat("state = ", state));
+    ASSIGN_OR_RETURN(const auto list,
+                     context.ListAll(stub, &scheduler::JobService::Stub::ListJobs, request,
+                                     [](auto& page) { return page.mutable_jobs(); }));
+    jobs->mutable_jobs()->MergeFrom(list.jobs());
+  }
+  ASSIGN_OR_RETURN(*workers, context.ListAll(stub, &scheduler::JobService::Stub::ListWorkers,
+                                             scheduler::ListWorkersRequest(),
                                              [](auto& page) { return page.mutable_workers(); }));
-  return absl::StrCat(jobs->jobs_size(), " jobs running or queued, ", workers->workers_size(), " workers");
+  return absl::StrCat(jobs->jobs_size(), " jobs running or queued, ", workers->workers_size(),
+                      " workers");
 }
 
-void PrintPeople(Context& context, const std::vector<Line>& lines, const scheduler::ListJobsResponse& jobs,
+void PrintPeople(Context& context, const std::vector<Line>& lines,
+                 const scheduler::ListJobsResponse& jobs,
                  const scheduler::ListWorkersResponse& workers) {
   std::ostream& out = context.terminal().out;
   out << "server " << context.ServerAddress() << ", " << context.Project() << "\n\n";
   Table table({{"SERVICE"}, {"STATE"}, {"", Align::kLeft, true}});
   for (const Line& line : lines) {
     table.AddRow({line.service,
-                  line.note.ok() ? Styled(context.terminal(), Style::kGood, "ok") : Styled(context.terminal(), Style::kBad, "failing"),
+                  line.note.ok() ? Styled(context.terminal(), Style::kGood, "ok")
+                                 : Styled(context.terminal(), Style::kBad, "failing"),
                   line.note.ok() ? *line.note : std::string(line.note.status().message())});
   }
   out << table.Render(context.terminal());
-  Table worker_table({{"WORKER"}, {"STATE"}, {"DEVICE"}, {"MEMORY", Align::kRight}, {"JOB"}, {"SEEN"}});
+  Table worker_table(
+      {{"WORKER"}, {"STATE"}, {"DEVICE"}, {"MEMORY", Align::kRight}, {"JOB"}, {"SEEN"}});
   for (const auto& worker : workers.workers()) {
     const bool known = worker.capabilities().devices_size() > 0;
-    worker_table.AddRow({ShortName(worker.name()), EnumWord(scheduler::Worker::State_Name(worker.state())),
+    worker_table.AddRow({ShortName(worker.name()),
+                         EnumWord(scheduler::Worker::State_Name(worker.state())),
                          known ? worker.capabilities().devices(0).name() : "",
-                         known ? Bytes(worker.capabilities().devices(0).memory_bytes()) : "", ShortName(worker.job()),
-                         Ago(worker.update_time(), context.Now())});
+                         known ? Bytes(worker.capabilities().devices(0).memory_bytes()) : "",
+                         ShortName(worker.job()), Ago(worker.update_time(), context.Now())});
   }
   if (!worker_table.empty()) out << "\n" << worker_table.Render(context.terminal());
   Table job_table({{"JOB"}, {"STATE", Align::kLeft, true}});
   for (const auto& job : jobs.jobs()) {
-    job_table.AddRow({std::string(IdOf(job.name())), ProgressText(job, context.terminal().out_is_terminal)});
+    job_table.AddRow(
+        {std::string(IdOf(job.name())), ProgressText(job, context.terminal().out_is_terminal)});
   }
   if (!job_table.empty()) out << "\n" << job_table.Render(context.terminal());
 }
@@ -134,8 +156,8 @@ void PrintJsonStatus(Context& context, const std::vector<Line>& lines) {
   status["project"] = context.Project();
   for (const Line& line : lines) {
     const auto& note = line.note;
-    status["services"][line.service] = {{"ok", note.ok()},
-                                        {"note", note.ok() ? *note : std::string(note.status().message())}};
+    status["services"][line.service] = {
+        {"ok", note.ok()}, {"note", note.ok() ? *note : std::string(note.status().message())}};
   }
   context.terminal().out << status.dump(1) << "\n";
 }
@@ -143,14 +165,15 @@ void PrintJsonStatus(Context& context, const std::vector<Line>& lines) {
 absl::Status Run(Context& context) {
   scheduler::ListJobsResponse jobs;
   scheduler::ListWorkersResponse workers;
-  const std::vector<std::pair<std::string, std::function<absl::StatusOr<std::string>()>>> services = {
-      {"registry", [&] { return Registry(context); }},
-      {"curation", [&] { return Curation(context); }},
-      {"scheduler", [&] { return Scheduler(context, &jobs, &workers); }},
-      {"evaluation", [&] { return Evaluation(context); }},
-      {"model server", [&] { return ModelServer(context); }},
-      {"router", [&] { return Router(context); }},
-  };
+  const std::vector<std::pair<std::string, std::function<absl::StatusOr<std::string>()>>> services =
+      {
+          {"registry", [&] { return Registry(context); }},
+          {"curation", [&] { return Curation(context); }},
+          {"scheduler", [&] { return Scheduler(context, &jobs, &workers); }},
+          {"evaluation", [&] { return Evaluation(context); }},
+          {"model server", [&] { return ModelServer(context); }},
+          {"router", [&] { return Router(context); }},
+      };
   std::vector<Line> lines;
   int failing = 0;
   for (const auto& [name, ask] : services) {
@@ -165,14 +188,16 @@ absl::Status Run(Context& context) {
     PrintPeople(context, lines, jobs, workers);
   }
   if (failing == 0) return absl::OkStatus();
-  return Error(absl::StatusCode::kUnavailable, kOutcome, absl::StrCat(failing, " of ", services.size(), " services are failing"));
+  return Error(absl::StatusCode::kUnavailable, kOutcome,
+               absl::StrCat(failing, " of ", services.size(), " services are failing"));
 }
 
 }  // namespace
 
 void AddStatus(CLI::App& app, Context& context) {
   AddCommand(app, context, "status", "Show whether every service answers, and what it does",
-             "  crossover status\n  crossover status --json | jq '.services'", [&context] { return Run(context); });
+             "  crossover status\n  crossover status --json | jq '.services'",
+             [&context] { return Run(context); });
 }
 
 }  // namespace crossover::cli

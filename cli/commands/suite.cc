@@ -35,17 +35,26 @@ struct Options {
   int64_t max_rows = 0;
 };
 
-// `json-fields`, or `json-fields:{fields: [section, role]}`.
+// `json-fields`, or `json-fields:{name: accuracy, fields: [section, role]}`; `name` is what results
+// call it.
 absl::Status AddGrader(const std::string& text, SuiteVersion& version) {
   const size_t colon = text.find(':');
   std::string yaml = "kind: " + text.substr(0, colon) + "\n";
   if (colon != std::string::npos) yaml += "parameters: " + text.substr(colon + 1) + "\n";
-  return ReadSpecText(yaml, "--grader " + text, version.add_graders());
+  evaluation::Grader& grader = *version.add_graders();
+  RETURN_IF_ERROR(ReadSpecText(yaml, "--grader " + text, &grader));
+  auto& parameters = *grader.mutable_parameters()->mutable_fields();
+  if (const auto name = parameters.find("name"); name != parameters.end()) {
+    grader.set_name(name->second.string_value());
+    parameters.erase(name);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Build(Context& context, const Options& options, SuiteVersion& version) {
   if (!options.file.empty()) RETURN_IF_ERROR(ReadSpecFile(options.file, &version));
-  if (!options.role.empty()) RETURN_IF_ERROR(ReadSpecText("role: " + options.role, "--role", &version));
+  if (!options.role.empty())
+    RETURN_IF_ERROR(ReadSpecText("role: " + options.role, "--role", &version));
   for (const std::string& grader : options.graders) RETURN_IF_ERROR(AddGrader(grader, version));
   for (const std::string& field : options.slices) {
     evaluation::Slice& slice = *version.add_slices();
@@ -62,26 +71,33 @@ absl::Status Build(Context& context, const Options& options, SuiteVersion& versi
     rows.set_split(options.split);
     rows.set_max_rows(options.max_rows);
   }
-  if (version.rows_case() == SuiteVersion::ROWS_NOT_SET) return UsageError("which rows? give --dataset, or --file with inline rows");
+  if (version.rows_case() == SuiteVersion::ROWS_NOT_SET)
+    return UsageError("which rows? give --dataset, or --file with inline rows");
   return absl::OkStatus();
 }
 
 void Print(Context& context, const SuiteVersion& version) {
   std::vector<std::string> graders;
   for (const auto& grader : version.graders()) {
-    graders.push_back(grader.name().empty() ? EnumWord(evaluation::Grader::Kind_Name(grader.kind())) : grader.name());
+    graders.push_back(grader.name().empty() ? EnumWord(evaluation::Grader::Kind_Name(grader.kind()))
+                                            : grader.name());
   }
   Details details;
   details.Add("suite", version.name());
   details.Add("role", EnumWord(SuiteVersion::Role_Name(version.role())));
   details.Add("task", version.task());
-  details.Add("rows", absl::StrCat(Count(version.row_count()), " in ", Count(version.cluster_count()), " clusters"));
+  details.Add("rows", absl::StrCat(Count(version.row_count()), " in ",
+                                   Count(version.cluster_count()), " clusters"));
   details.Add("from", version.dataset().dataset_version());
   details.Add("graders", absl::StrJoin(graders, ", "));
   if (version.has_power()) {
-    details.Add("can show", "differences of " + absl::StrCat(Number(version.power().detectable_difference() * 100)) + " points and more");
+    details.Add("can show",
+                "differences of " +
+                    absl::StrCat(Number(version.power().detectable_difference() * 100)) +
+                    " points and more");
   }
-  details.Add("used by", absl::StrCat(version.times_used(), version.times_used() == 1 ? " candidate" : " candidates"));
+  details.Add("used by", absl::StrCat(version.times_used(),
+                                      version.times_used() == 1 ? " candidate" : " candidates"));
   context.terminal().out << details.Render(context.terminal());
 }
 
@@ -91,7 +107,8 @@ absl::Status Freeze(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(*request.mutable_parent(), FullName(context, "suites", options.suite));
   RETURN_IF_ERROR(Build(context, options, *request.mutable_suite_version()));
   request.set_request_id(context.RequestId());
-  ASSIGN_OR_RETURN(const SuiteVersion version, context.Call(stub, &Stub::FreezeSuite, request, true));
+  ASSIGN_OR_RETURN(const SuiteVersion version,
+                   context.Call(stub, &Stub::FreezeSuite, request, true));
   if (!context.PrintedJson(version)) Print(context, version);
   return absl::OkStatus();
 }
@@ -99,21 +116,35 @@ absl::Status Freeze(Context& context, const Options& options) {
 absl::Status List(Context& context, const Options& options) {
   auto stub = evaluation::SuiteService::NewStub(context.Channel());
   evaluation::ListSuiteVersionsRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_parent(), FullName(context, "suites", options.suite.empty() ? "-" : options.suite));
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &Stub::ListSuiteVersions, request,
-                                                    [](auto& page) { return page.mutable_suite_versions(); }));
+  ASSIGN_OR_RETURN(*request.mutable_parent(),
+                   FullName(context, "suites", options.suite.empty() ? "-" : options.suite));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &Stub::ListSuiteVersions, request,
+                                   [](auto& page) { return page.mutable_suite_versions(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
-  Table table({{"SUITE"}, {"ROLE"}, {"TASK"}, {"ROWS", Align::kRight}, {"SHOWS FROM", Align::kRight}, {"USED", Align::kRight}, {"FROZEN"}});
+  Table table({{"SUITE"},
+               {"ROLE"},
+               {"TASK"},
+               {"ROWS", Align::kRight},
+               {"SHOWS FROM", Align::kRight},
+               {"USED", Align::kRight},
+               {"FROZEN"}});
   for (const SuiteVersion& version : list.suite_versions()) {
     const std::string& name = version.name();
     const size_t suite = name.find("/suites/");
-    const std::string slug = suite == std::string::npos ? "" : name.substr(suite + 8, name.find("/versions/") - suite - 8);
-    table.AddRow({absl::StrCat(slug, "@", ShortDigest(version.digest())), EnumWord(SuiteVersion::Role_Name(version.role())),
-                  ShortName(version.task()), Count(version.row_count()),
-                  version.has_power() ? Number(version.power().detectable_difference() * 100) + " points" : "",
+    const std::string slug = suite == std::string::npos
+                                 ? ""
+                                 : name.substr(suite + 8, name.find("/versions/") - suite - 8);
+    table.AddRow({absl::StrCat(slug, "@", ShortDigest(version.digest())),
+                  EnumWord(SuiteVersion::Role_Name(version.role())), ShortName(version.task()),
+                  Count(version.row_count()),
+                  version.has_power()
+                      ? Number(version.power().detectable_difference() * 100) + " points"
+                      : "",
                   Count(version.times_used()), Ago(version.create_time(), context.Now())});
   }
-  context.terminal().out << (table.empty() ? "no suites yet; `crossover suite freeze` makes one\n" : table.Render(context.terminal()));
+  context.terminal().out << (table.empty() ? "no suites yet; `crossover suite freeze` makes one\n"
+                                           : table.Render(context.terminal()));
   return absl::OkStatus();
 }
 
@@ -122,26 +153,33 @@ absl::Status List(Context& context, const Options& options) {
 void AddSuite(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* group = AddGroup(app, "suite", "Frozen rows and graders");
-  CLI::App* freeze = AddCommand(
-      *group, context, "freeze", "Freeze rows and graders into a hashed version",
-      "  crossover suite freeze support-test --task support --dataset support-rows --split test --role test \\\n"
-      "      --grader json-fields --slice section\n"
-      "  crossover suite freeze support-bench --file benchmark.yaml\n"
-      "Graders: exact, normalised, regex, choice, json-valid, json-schema, json-fields, tool-call, numeric, f1, rouge, bleu,\n"
-      "edit-distance, embedding, judge, rpc, contains; parameters in YAML after a colon: numeric:{tolerance: 0.01}",
-      [&context, options] { return Freeze(context, *options); });
+  CLI::App* freeze =
+      AddCommand(*group, context, "freeze", "Freeze rows and graders into a hashed version",
+                 "  crossover suite freeze support-test --task support --dataset support-rows "
+                 "--split test --role test \\\n"
+                 "      --grader json-fields --slice section\n"
+                 "  crossover suite freeze support-bench --file benchmark.yaml\n"
+                 "Graders: exact, normalised, regex, choice, json-valid, json-schema, json-fields, "
+                 "tool-call, numeric, f1, rouge, bleu,\n"
+                 "edit-distance, embedding, judge, rpc, contains; parameters in YAML after a "
+                 "colon: numeric:{tolerance: 0.01}",
+                 [&context, options] { return Freeze(context, *options); });
   freeze->add_option("suite", options->suite, "Slug")->required();
   freeze->add_option("--task", options->task, "Task it measures");
   freeze->add_option("--dataset", options->dataset, "DATASET[@VERSION] the rows come from");
   freeze->add_option("--split", options->split, "Split of it")->capture_default_str();
   freeze->add_option("--max-rows", options->max_rows, "Most rows, drawn by seed; 0 = all");
   freeze->add_option("--role", options->role, "dev, test, general or ood");
-  freeze->add_option("--grader", options->graders, "KIND[:PARAMETERS], the deciding one first; may be given again");
-  freeze->add_option("--slice", options->slices, "Field whose values are reported on their own; may be given again");
-  freeze->add_option("--file", options->file, "YAML file with the fields of SuiteVersion")->check(CLI::ExistingFile);
+  freeze->add_option("--grader", options->graders,
+                     "KIND[:PARAMETERS], the deciding one first; may be given again");
+  freeze->add_option("--slice", options->slices,
+                     "Field whose values are reported on their own; may be given again");
+  freeze->add_option("--file", options->file, "YAML file with the fields of SuiteVersion")
+      ->check(CLI::ExistingFile);
   freeze->add_option("--set", options->settings, "FIELD=VALUE of SuiteVersion; may be given again");
-  AddCommand(*group, context, "list", "List suite versions, newest first", "", [&context, options] { return List(context, *options); })
-      ->add_option("suite", options->suite, "Only this suite");
+  AddCommand(*group, context, "list", "List suite versions, newest first", "", [&context, options] {
+    return List(context, *options);
+  })->add_option("suite", options->suite, "Only this suite");
 }
 
 }  // namespace crossover::cli

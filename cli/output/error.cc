@@ -14,27 +14,38 @@ namespace {
 
 constexpr std::pair<std::string_view, std::string_view> kAdvice[] = {
     {kUsage, "crossover COMMAND --help shows arguments and examples"},
-    {kUnreachable, "start it with `crossover up`, or name a server with --server HOST:PORT or CROSSOVER_SERVER"},
+    {kUnreachable,
+     "start it with `crossover up`, or name a server with --server HOST:PORT or CROSSOVER_SERVER"},
     {"API_KEY_MISSING", "set CROSSOVER_API_KEY to a key of the project"},
     {"API_KEY_INVALID", "set CROSSOVER_API_KEY to a key that is active and not expired"},
     {"ROLE_INSUFFICIENT", "ask an admin of the project for a key with the role that is needed"},
-    {"BASE_MODEL_UNKNOWN", "`crossover models` lists the base models; `crossover models import` takes another"},
+    {"BASE_MODEL_UNKNOWN",
+     "`crossover models` lists the base models; `crossover models import` takes another"},
+    {"NOT_IMPLEMENTED",
+     "`crossover --version` and the server's should be the same; `crossover status` shows what it "
+     "runs"},
     {"MODEL_NOT_FOUND", "`crossover models` lists models and adapters"},
-    {"DATASET_VERSION_UNKNOWN", "`crossover dataset list DATASET` lists sealed versions; `crossover dataset seal` makes one"},
+    {"DATASET_VERSION_UNKNOWN",
+     "`crossover dataset list DATASET` lists sealed versions; `crossover dataset seal` makes one"},
     {"TOO_FEW_ROWS", "training takes 10 rows or more; 200 or more are worth it"},
     {"ROW_INVALID", "correct the lines named above and import again"},
     {"FILE_NOT_READY", "`crossover dataset import` shows what is wrong, line by line"},
     {"PROMPT_NOT_EVALUATED", "evaluate it first (`crossover evaluate`), or give --override REASON"},
-    {"CANDIDATE_NOT_EVALUATED", "evaluate it first (`crossover evaluate`), or give --override REASON"},
-    {"GATE_NOT_MET", "`crossover experiment explain` says what is missing; `advance --reason` overrides it"},
+    {"CANDIDATE_NOT_EVALUATED",
+     "evaluate it first (`crossover evaluate`), or give --override REASON"},
+    {"GATE_NOT_MET",
+     "`crossover experiment explain` says what is missing; `advance --reason` overrides it"},
     {"EXPERIMENT_ACTIVE", "`crossover experiment status` shows it; `abort` or `rollback` ends it"},
-    {"EVIDENCE_MISSING", "the evidence above names the next step; `crossover decide --waive` takes responsibility"},
-    {"ETAG_MISMATCH", "somebody else changed it meanwhile: look at it again and repeat the command"},
+    {"EVIDENCE_MISSING",
+     "the evidence above names the next step; `crossover decide --waive` takes responsibility"},
+    {"ETAG_MISMATCH",
+     "somebody else changed it meanwhile: look at it again and repeat the command"},
     {"REQUEST_ID_REUSED", "repeat the command without --request-id"},
     {"SCHEMA_OUTDATED", "run `crossover-platform migrate` with the new version"},
     {"DISK_FULL", "make room in the data folder (`crossover status` shows where it is)"},
     {"NO_CAPABLE_WORKER", "`crossover status` lists the workers and what they have"},
-    {"POSTGRES_UNAVAILABLE", "the platform restarts its database by itself; its log says why it stopped"},
+    {"POSTGRES_UNAVAILABLE",
+     "the platform restarts its database by itself; its log says why it stopped"},
 };
 
 std::string CodeName(absl::StatusCode code) { return absl::StatusCodeToString(code); }
@@ -61,11 +72,12 @@ std::string AdviceFor(std::string_view reason) {
 
 std::string RenderError(const Terminal& terminal, const absl::Status& status) {
   const ErrorDetail detail = DetailOf(status);
-  std::string out = absl::StrCat(Styled(terminal, Style::kBad, "error:"), " ",
-                                 status.message(), "\n");
+  std::string out =
+      absl::StrCat(Styled(terminal, Style::kBad, "error:"), " ", status.message(), "\n");
   Details lines;
   for (const FieldViolation& violation : detail.violations) {
-    lines.Add("  " + (violation.field.empty() ? std::string("field") : violation.field), violation.description);
+    lines.Add("  " + (violation.field.empty() ? std::string("field") : violation.field),
+              violation.description);
   }
   if (detail.reason.rfind("CLI_", 0) != 0) lines.Add("  reason", detail.reason);
   for (const auto& [name, value] : detail.metadata) lines.Add("  " + name, value);
@@ -82,7 +94,8 @@ std::string RenderErrorJson(const absl::Status& status) {
   error["metadata"] = detail.metadata;
   error["violations"] = nlohmann::ordered_json::array();
   for (const FieldViolation& violation : detail.violations) {
-    error["violations"].push_back({{"field", violation.field}, {"description", violation.description}});
+    error["violations"].push_back(
+        {{"field", violation.field}, {"description", violation.description}});
   }
   nlohmann::ordered_json body;
   body["error"] = std::move(error);

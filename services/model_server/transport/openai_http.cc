@@ -25,10 +25,10 @@ absl::Status CheckKey(const http::Request& request, const std::string& key) {
   if (key.empty()) return absl::OkStatus();
   const auto given = request.headers.Get("authorization");
   if (!given)
-    return Error(absl::StatusCode::kUnauthenticated, "KEY_MISSING",
+    return Error(absl::StatusCode::kUnauthenticated, "API_KEY_MISSING",
                  "send the key as 'Authorization: Bearer …'");
   if (*given != "Bearer " + key)
-    return Error(absl::StatusCode::kUnauthenticated, "KEY_INVALID", "this key is not valid here");
+    return Error(absl::StatusCode::kUnauthenticated, "API_KEY_INVALID", "this key is not valid here");
   return absl::OkStatus();
 }
 
