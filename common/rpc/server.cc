@@ -97,6 +97,7 @@ struct Server::Impl {
   ServerOptions options;
   std::vector<Module*> modules;
   Logger& logger;
+  std::unique_ptr<Forwarder> forwarder;
   std::unique_ptr<grpc::Server> server;
   int port = 0;
   std::mutex stop_mutex;
@@ -133,6 +134,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, std
     for (grpc::Service* service : module->Services()) builder.RegisterService(service);
   }
   auto impl = std::make_unique<Impl>(logger);
+  if (!options.forwards.empty()) {
+    impl->forwarder = std::make_unique<Forwarder>(options.forwards);
+    builder.RegisterCallbackGenericService(impl->forwarder.get());
+  }
   impl->server = builder.BuildAndStart();
   if (impl->server == nullptr) {
     std::string all;

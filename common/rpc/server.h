@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/log/logger.h"
+#include "common/rpc/forwarder.h"
 #include "common/rpc/module.h"
 
 namespace crossover::rpc {
@@ -21,6 +22,7 @@ struct ServerOptions {
   bool reflection = true;                                   // grpcurl
   absl::Duration drain_timeout = absl::Seconds(30);         // for calls in progress when stopping
   int max_message_bytes = 64 << 20;
+  std::vector<Forward> forwards;  // services of other processes that are reached through this port
 };
 
 // Thread-safe.

@@ -166,8 +166,10 @@ struct Platform::Impl {
     ASSIGN_OR_RETURN(modules, BuildModules(deps));
     std::vector<rpc::Module*> plain;
     for (const auto& module : modules.all) plain.push_back(module.get());
-    ASSIGN_OR_RETURN(server, rpc::Server::Start({.addresses = {options.grpc_address, socket}, .drain_timeout = options.drain_timeout},
-                                                plain, logger));
+    rpc::ServerOptions server_options{.addresses = {options.grpc_address, socket}, .drain_timeout = options.drain_timeout};
+    // The model server is a process of its own; clients know one address.
+    server_options.forwards = {{"crossover.inference.v1.", deps.model_server, &authenticator}};
+    ASSIGN_OR_RETURN(server, rpc::Server::Start(std::move(server_options), plain, logger));
     const service::HostPort grpc = *service::ParseHostPort(options.grpc_address);
     state.grpc = absl::StrCat(grpc.host, ":", server->port());
     state.socket = socket;

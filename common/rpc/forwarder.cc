@@ -1,0 +1,145 @@
+#include "common/rpc/forwarder.h"
+
+#include <grpcpp/generic/generic_stub.h>
+
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "common/rpc/error_mapper.h"
+#include "common/status/error.h"
+
+namespace crossover::rpc {
+namespace {
+
+std::string MetadataOf(const grpc::CallbackServerContext& context, const char* key) {
+  const auto& metadata = context.client_metadata();
+  const auto it = metadata.find(key);
+  return it == metadata.end() ? "" : std::string(it->second.data(), it->second.length());
+}
+
+// A call that goes nowhere.
+class Refusal final : public grpc::ServerGenericBidiReactor {
+ public:
+  explicit Refusal(const absl::Status& status) { Finish(ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+
+// One call: a message at a time in each direction. The server's half owns everything and ends last.
+class ForwardedCall final : public grpc::ServerGenericBidiReactor {
+ public:
+  ForwardedCall(const grpc::GenericCallbackServerContext& context, std::shared_ptr<grpc::Channel> channel)
+      : stub_(std::move(channel)), client_(*this) {
+    client_context_.set_deadline(context.deadline());
+    for (const char* key : {"authorization", "traceparent"}) {
+      if (const std::string value = MetadataOf(context, key); !value.empty()) client_context_.AddMetadata(key, value);
+    }
+    stub_.PrepareBidiStreamingCall(&client_context_, context.method(), grpc::StubOptions(), &client_);
+    client_.AddHold();  // writes come from the other half's reactions
+    client_.StartRead(&response_);
+    client_.StartCall();
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (released_) return;  // the answer is over: nobody takes more
+      writing_ = ok;
+      released_ = !ok;
+    }
+    if (ok) {
+      client_.StartWrite(&request_);
+      return;
+    }
+    client_.StartWritesDone();
+    client_.RemoveHold();
+  }
+
+  void OnWriteDone(bool ok) override {
+    if (ok) {
+      client_.StartRead(&response_);
+    } else {
+      client_context_.TryCancel();
+      ReleaseIfIdle();
+    }
+  }
+
+  void OnCancel() override { client_context_.TryCancel(); }
+  void OnDone() override { delete this; }
+
+ private:
+  class Client final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+   public:
+    explicit Client(ForwardedCall& call) : call_(call) {}
+    void OnReadDone(bool ok) override {
+      if (ok) {
+        call_.StartWrite(&call_.response_);
+      } else {
+        call_.ReleaseIfIdle();
+      }
+    }
+    void OnWriteDone(bool ok) override { call_.Written(ok); }
+    void OnDone(const grpc::Status& status) override { call_.Finish(status); }
+
+   private:
+    ForwardedCall& call_;
+  };
+
+  void Written(bool ok) {
+    bool end = false;
+    {
+      std::lock_guard lock(mutex_);
+      writing_ = false;
+      end = !ok || answer_over_;
+      released_ = end;
+    }
+    if (end) {
+      client_.RemoveHold();
+    } else {
+      StartRead(&request_);
+    }
+  }
+
+  // No more answers come: the call may end although the caller has not said all.
+  void ReleaseIfIdle() {
+    {
+      std::lock_guard lock(mutex_);
+      answer_over_ = true;
+      if (released_ || writing_) return;
+      released_ = true;
+    }
+    client_.RemoveHold();
+  }
+
+  grpc::GenericStub stub_;
+  grpc::ClientContext client_context_;
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer response_;
+  std::mutex mutex_;
+  bool writing_ = false;      // a message is on its way to the process behind
+  bool answer_over_ = false;
+  bool released_ = false;     // the client's hold is gone: its half must not be touched any more
+  Client client_;
+};
+
+}  // namespace
+
+grpc::ServerGenericBidiReactor* Forwarder::CreateReactor(grpc::GenericCallbackServerContext* context) {
+  const std::string full_name = context->method().substr(context->method().starts_with("/") ? 1 : 0);
+  for (const Forward& route : routes_) {
+    if (!full_name.starts_with(route.prefix)) continue;
+    if (route.authenticator != nullptr) {
+      const auto principal = route.authenticator->Authenticate(MetadataOf(*context, "authorization"), context->peer());
+      if (!principal.ok()) return new Refusal(principal.status());
+      if (!Allows(AccessOf(full_name), principal->role)) {
+        return new Refusal(Error(absl::StatusCode::kPermissionDenied, "ROLE_MISSING",
+                                 principal->name + " may not call " + full_name + ": its role is too low"));
+      }
+    }
+    return new ForwardedCall(*context, route.channel);
+  }
+  return new Refusal(Error(absl::StatusCode::kUnimplemented, "UNIMPLEMENTED", "nothing here serves " + full_name));
+}
+
+}  // namespace crossover::rpc
