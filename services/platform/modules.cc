@@ -79,8 +79,12 @@ absl::StatusOr<std::unique_ptr<router::Module>> NewRouter(const ModuleDeps& deps
 }  // namespace
 
 std::vector<pg::SchemaMigrations> AllSchemas() {
-  return {registry::Module::RequiredMigrations(), curation::Module::RequiredMigrations(), scheduler::Module::RequiredMigrations(), evaluation::Module::RequiredMigrations(),
-          router::Module::RequiredMigrations()};
+  return {registry::Module::RequiredMigrations(), curation::Module::RequiredMigrations(), scheduler::Module::RequiredMigrations(),
+          evaluation::Module::RequiredMigrations(), router::Module::RequiredMigrations()};
+}
+
+std::unique_ptr<rpc::Authenticator> NewAuthenticator(pg::Pool& registry_pool, Clock& clock, rpc::Authenticator& without_key) {
+  return registry::NewKeyAuthenticator(registry_pool, clock, &without_key);
 }
 
 absl::StatusOr<Modules> BuildModules(const ModuleDeps& deps) {

@@ -84,7 +84,7 @@ struct Platform::Impl {
   RandomSource& random;
   Logger& logger;
   metrics::Registry registry;
-  rpc::LoopbackAuthenticator authenticator;
+  rpc::LoopbackAuthenticator loopback;
   std::unique_ptr<DataFolder> folder;
   std::unique_ptr<http::Server> metrics_server;
   std::unique_ptr<http::Server> admin_server;
@@ -92,6 +92,7 @@ struct Platform::Impl {
   std::unique_ptr<Postgres> postgres;
   std::map<std::string, std::unique_ptr<pg::Pool>, std::less<>> pools;
   std::unique_ptr<BlobStore> blobs;
+  std::unique_ptr<rpc::Authenticator> authenticator;
   Modules modules;
   std::unique_ptr<rpc::Server> server;
   std::shared_ptr<grpc::Channel> self;
@@ -151,13 +152,14 @@ struct Platform::Impl {
     const int model_server_port = FreePort();
     state.model_server = absl::StrCat("http://127.0.0.1:", model_server_port);
     self = rpc::NewChannel(socket);
+    authenticator = NewAuthenticator(*pools.find("registry")->second, clock, loopback);
     const ModuleDeps deps{.pool = [this](std::string_view schema) -> pg::Pool& { return *pools.find(schema)->second; },
                           .blobs = *blobs,
                           .clock = clock,
                           .random = random,
                           .registry = registry,
                           .logger = logger,
-                          .authenticator = authenticator,
+                          .authenticator = *authenticator,
                           .self = self,
                           .model_server = rpc::NewChannel("unix:" + folder->socket("model-server").string()),
                           .model_server_url = state.model_server,
@@ -168,7 +170,7 @@ struct Platform::Impl {
     for (const auto& module : modules.all) plain.push_back(module.get());
     rpc::ServerOptions server_options{.addresses = {options.grpc_address, socket}, .drain_timeout = options.drain_timeout};
     // The model server is a process of its own; clients know one address.
-    server_options.forwards = {{"crossover.inference.v1.", deps.model_server, &authenticator}};
+    server_options.forwards = {{"crossover.inference.v1.", deps.model_server, authenticator.get()}};
     ASSIGN_OR_RETURN(server, rpc::Server::Start(std::move(server_options), plain, logger));
     const service::HostPort grpc = *service::ParseHostPort(options.grpc_address);
     state.grpc = absl::StrCat(grpc.host, ":", server->port());
@@ -288,6 +290,7 @@ struct Platform::Impl {
     if (server != nullptr) server->Stop();
     server.reset();
     while (!modules.all.empty()) modules.all.pop_back();
+    authenticator.reset();
     if (admin_server != nullptr) admin_server->Stop();
     if (metrics_server != nullptr) metrics_server->Stop();
     pools.clear();
