@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 BASE = "smollm2-135m-instruct"
@@ -57,11 +58,11 @@ class Platform:
     def __init__(self, build, folder):
         self.client = build / "bin" / "crossover"
         self.folder = folder
-        self.http, self.metrics = free_port(), free_port()
+        self.http, self.admin, self.metrics = free_port(), free_port(), free_port()
         self.environment = dict(os.environ, CROSSOVER_DATA=str(folder / "data"))
         self.environment.pop("CROSSOVER_SERVER", None)
         self.log = folder / "platform.log"
-        addresses = ["--http-address", f"127.0.0.1:{self.http}", "--admin-address", f"127.0.0.1:{free_port()}",
+        addresses = ["--http-address", f"127.0.0.1:{self.http}", "--admin-address", f"127.0.0.1:{self.admin}",
                      "--grpc-address", f"127.0.0.1:{free_port()}", "--metrics-address", f"127.0.0.1:{self.metrics}"]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen([self.client, "up", *addresses], stdout=log, stderr=log, env=self.environment)
@@ -70,8 +71,11 @@ class Platform:
         for _ in range(240):
             if self.process.poll() is not None:
                 self.give_up(f"crossover up ended with code {self.process.returncode}")
-            if subprocess.run([self.client, "status"], capture_output=True, env=self.environment, check=False).returncode == 0:
-                return
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/readyz", timeout=5):
+                    return
+            except OSError:
+                pass
             time.sleep(0.5)
         self.give_up("crossover up was not ready within two minutes")
 
@@ -245,7 +249,6 @@ def main():
     platform = Platform(arguments.build.resolve(), folder)
     try:
         platform.wait_until_ready()
-        platform.run("status")
         define(platform, folder)
         collect(platform, folder, sizes)
         climb_and_decide(platform)
