@@ -3,7 +3,7 @@
 
     make_prompts.py TRAIN_JSONL OUT_DIR
 
-zero_shot.json is the system message alone. few_shot_5.json and few_shot_10.json add that many solved examples, taken from the
+zero_shot.json is the system message alone. few_shot_5.json, _10 and _15 add that many solved examples, taken from the
 training rows: the first row of each section in turn, so that the examples differ.
 """
 import json
@@ -32,7 +32,7 @@ def main():
     out = pathlib.Path(sys.argv[2])
     system = rows[0]["messages"][0]["content"]
     template = [{"role": "system", "content": system}, {"role": "user", "content": "{{input}}"}]
-    for name, count in (("zero_shot", 0), ("few_shot_5", 5), ("few_shot_10", 10)):
+    for name, count in (("zero_shot", 0), ("few_shot_5", 5), ("few_shot_10", 10), ("few_shot_15", 15)):
         spec = {"messages": template, "sampling": SAMPLING}
         if count:
             spec["few_shot"] = {"rows": examples(rows, count)}

@@ -10,9 +10,7 @@ import argparse
 import json
 import os
 import pathlib
-import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +24,7 @@ BASE = "smollm2-135m-instruct"
 ACCURACY = "json-fields:{name: accuracy, fields: [section, role], all: true}"
 FIELDS = "json-fields:{name: fields, fields: [section, role, language]}"
 VALID = "json-valid"
-LADDER = (("system-prompt", "zero-shot"), ("few-shot", "few-shot-5"), ("few-shot", "few-shot-10"))
+LADDER = (("system-prompt", "zero-shot"), ("few-shot", "few-shot-5"), ("few-shot", "few-shot-10"), ("few-shot", "few-shot-15"))
 
 
 class Sizes:
@@ -224,14 +222,29 @@ def export(platform, folder, adapter):
             print(f"  {path.relative_to(out)}  {path.stat().st_size / 1e6:.1f} MB")
 
 
-def score(platform, run_filter, system, grader):
-    """The newest run's interval of one grader for one system."""
+def interval(platform, suite, system, grader):
+    """Newest result of one grader for one system on one suite: {point, lower, upper, …}."""
     for run in platform.json("evaluate", "--list")["runs"]:
-        if run_filter in run["suite_version"]:
-            for result in run["results"]:
-                if result["display_name"] == system:
-                    return next(part["score"] for part in result["graders"] if part["grader"] == grader)
-    sys.exit(f"demo: no result of {system} for {grader}")
+        if f"/suites/{suite}/" not in run["suite_version"]:
+            continue
+        for result in run.get("results", []):
+            for part in result["graders"]:
+                if result["display_name"] == system and part["grader"] == grader:
+                    return part["score"]
+    return platform.give_up(f"no result of {system} for {grader} on {suite}")
+
+
+def figures(platform, final, seconds):
+    """The stable lines that benches and the continuous integration read."""
+    status = platform.json("experiment", "status", "packages")
+    accuracy = interval(platform, "packages-test", "tuned", "accuracy")
+    yield "demo.tuned_valid_json", f"{interval(platform, 'packages-test', 'tuned', 'json_valid')['point']:.4f}", "share"
+    yield "demo.tuned_accuracy", f"{accuracy['point']:.4f}", "share"
+    yield "demo.tuned_accuracy_lower", f"{accuracy['lower']:.4f}", "share"
+    yield "demo.prompt_accuracy", f"{interval(platform, 'packages-test', 'few-shot-10', 'accuracy')['point']:.4f}", "share"
+    yield "demo.shadow_pairs", int(status.get("valid_pairs", 0)), "pairs"
+    yield "demo.promoted", int(final in ("PROMOTED", "REVERSE_SHADOW", "COMPLETED")), "bool"
+    yield "demo.seconds", f"{seconds:.0f}", "s"
 
 
 def main():
@@ -256,8 +269,13 @@ def main():
         tuned, prompt = compare(platform, adapter)
         final = cross(platform, folder, sizes, tuned, prompt)
         export(platform, folder, adapter)
+        lines = list(figures(platform, final, time.monotonic() - begin))
     finally:
         platform.stop()
+    heading("Where to look next")
+    print(f"files and logs: {folder} · your own task: README.md · how it works: docs/ARCHITECTURE.md · dashboards: deploy/grafana\n")
+    for name, value, unit in lines:
+        print(name, value, unit)
 
 
 if __name__ == "__main__":
