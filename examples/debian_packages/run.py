@@ -193,9 +193,10 @@ def cross(platform, folder, sizes, tuned, prompt):
     def replay_until(states, requests, rounds):
         for _ in range(rounds):
             replay(requests)
-            time.sleep(2)
-            if state() in states:
-                return
+            for _ in range(15):  # the mirror works behind the answers; give it time to pair what was sampled
+                time.sleep(2)
+                if state() in states:
+                    return
         platform.run("experiment", "explain", "packages")
 
     ended = ("PROMOTED", "REVERSE_SHADOW", "COMPLETED", "ROLLED_BACK", "ABORTED")
