@@ -12,9 +12,12 @@ absl::Status Bad(std::string_view message) {
   return Error(absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT", message);
 }
 
-double Sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
+double Sum(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
 
-// Coincidences of values within units: o[v][w] = sum over units of ordered pairs (v, w) / (ratings of the unit - 1).
+// Coincidences of values within units: o[v][w] = sum over units of ordered pairs (v, w) / (ratings
+// of the unit - 1).
 struct Coincidences {
   std::vector<double> values;
   std::vector<std::vector<double>> matrix;
@@ -84,12 +87,15 @@ absl::StatusOr<double> CohenKappa(const std::vector<std::vector<double>>& confus
   double total = Sum(rows);
   if (total <= 0) return Bad("Cohen's kappa needs at least one item rated by both annotators");
   double observed = diagonal / total;
-  double expected = std::inner_product(rows.begin(), rows.end(), columns.begin(), 0.0) / (total * total);
+  double expected =
+      std::inner_product(rows.begin(), rows.end(), columns.begin(), 0.0) / (total * total);
   return expected == 1 ? 1 : (observed - expected) / (1 - expected);
 }
 
-absl::StatusOr<double> CohenKappa(const std::vector<std::string>& first, const std::vector<std::string>& second) {
-  if (first.size() != second.size()) return Bad("Cohen's kappa needs two lists of labels of equal length");
+absl::StatusOr<double> CohenKappa(const std::vector<std::string>& first,
+                                  const std::vector<std::string>& second) {
+  if (first.size() != second.size())
+    return Bad("Cohen's kappa needs two lists of labels of equal length");
   std::map<std::string, size_t> index;
   for (const auto& list : {first, second}) {
     for (const auto& label : list) index.emplace(label, index.size());
@@ -100,13 +106,15 @@ absl::StatusOr<double> CohenKappa(const std::vector<std::string>& first, const s
 }
 
 absl::StatusOr<double> FleissKappa(const std::vector<std::vector<int>>& counts) {
-  if (counts.empty() || counts[0].empty()) return Bad("Fleiss' kappa needs at least one item and one category");
+  if (counts.empty() || counts[0].empty())
+    return Bad("Fleiss' kappa needs at least one item and one category");
   int raters = std::accumulate(counts[0].begin(), counts[0].end(), 0);
   if (raters < 2) return Bad("Fleiss' kappa needs at least two ratings per item");
   std::vector<double> categories(counts[0].size(), 0);
   double agreement = 0;
   for (const auto& item : counts) {
-    if (item.size() != categories.size() || std::accumulate(item.begin(), item.end(), 0) != raters) {
+    if (item.size() != categories.size() ||
+        std::accumulate(item.begin(), item.end(), 0) != raters) {
       return Bad("Fleiss' kappa needs the same number of ratings for every item");
     }
     double pairs = 0;
@@ -125,9 +133,11 @@ absl::StatusOr<double> FleissKappa(const std::vector<std::vector<int>>& counts) 
   return expected == 1 ? 1 : (observed - expected) / (1 - expected);
 }
 
-absl::StatusOr<double> KrippendorffAlpha(const std::vector<std::vector<std::optional<double>>>& ratings, Scale scale) {
+absl::StatusOr<double> KrippendorffAlpha(
+    const std::vector<std::vector<std::optional<double>>>& ratings, Scale scale) {
   Coincidences coincidences = Coincide(ratings);
-  if (coincidences.total < 2) return Bad("Krippendorff's alpha needs a unit with at least two ratings");
+  if (coincidences.total < 2)
+    return Bad("Krippendorff's alpha needs a unit with at least two ratings");
   double observed = 0, expected = 0;
   for (size_t v = 0; v < coincidences.values.size(); ++v) {
     for (size_t w = 0; w < coincidences.values.size(); ++w) {

@@ -21,9 +21,9 @@ TEST(AgreementTest, KrippendorffEqualsThePublishedVectors) {
 }
 
 TEST(AgreementTest, FleissEqualsThePublishedVector) {
-  std::vector<std::vector<int>> counts = {{0, 0, 0, 0, 14}, {0, 2, 6, 4, 2}, {0, 0, 3, 5, 6}, {0, 3, 9, 2, 0},
-                                          {2, 2, 8, 1, 1},  {7, 7, 0, 0, 0}, {3, 2, 6, 3, 0}, {2, 5, 3, 2, 2},
-                                          {6, 5, 2, 1, 0},  {0, 2, 2, 3, 7}};
+  std::vector<std::vector<int>> counts = {
+      {0, 0, 0, 0, 14}, {0, 2, 6, 4, 2}, {0, 0, 3, 5, 6}, {0, 3, 9, 2, 0}, {2, 2, 8, 1, 1},
+      {7, 7, 0, 0, 0},  {3, 2, 6, 3, 0}, {2, 5, 3, 2, 2}, {6, 5, 2, 1, 0}, {0, 2, 2, 3, 7}};
   EXPECT_NEAR(*FleissKappa(counts), 0.210, 5e-4);
 }
 

@@ -33,7 +33,9 @@ double ArmOfEvent::PValue() const { return std::min(1.0, std::exp(-max_log_e_));
 bool ArmOfEvent::Rejects(double alpha) const { return max_log_e_ >= -std::log(alpha); }
 
 nlohmann::json ArmOfEvent::ToJson() const {
-  return {{"log_products", log_products_}, {"events", events_}, {"canary_events", canary_events_},
+  return {{"log_products", log_products_},
+          {"events", events_},
+          {"canary_events", canary_events_},
           {"max_log_e", max_log_e_}};
 }
 

@@ -12,13 +12,15 @@ namespace {
 constexpr double kRamp[] = {0.01, 0.05, 0.25, 0.5};
 
 // Requests through a canary ramp; `drift` multiplies both arms' error rate over time.
-ArmOfEvent Ramp(Random& random, int per_step, double baseline_rate, double canary_rate, double drift) {
+ArmOfEvent Ramp(Random& random, int per_step, double baseline_rate, double canary_rate,
+                double drift) {
   ArmOfEvent test;
   double factor = 1;
   for (double weight : kRamp) {
     for (int i = 0; i < per_step; ++i) {
       bool canary = random.Chance(weight);
-      if (random.Chance(factor * (canary ? canary_rate : baseline_rate))) test.AddEvent(canary, weight);
+      if (random.Chance(factor * (canary ? canary_rate : baseline_rate)))
+        test.AddEvent(canary, weight);
     }
     factor *= drift;
   }

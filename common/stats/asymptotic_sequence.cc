@@ -24,13 +24,19 @@ std::optional<Interval> AsymptoticSequence::Current() const {
   double deviation = std::sqrt(squares_ / n);
   double spread = n * rho2 + 1;
   double half = deviation * std::sqrt(spread / (n * n * rho2) * std::log(spread / (alpha * alpha)));
-  return Interval{.point = mean_, .lower = mean_ - half, .upper = mean_ + half, .level = 1 - alpha,
-                  .method = "asymptotic_sequence", .n = n_, .clusters = n_, .anytime_valid = true};
+  return Interval{.point = mean_,
+                  .lower = mean_ - half,
+                  .upper = mean_ + half,
+                  .level = 1 - alpha,
+                  .method = "asymptotic_sequence",
+                  .n = n_,
+                  .clusters = n_,
+                  .anytime_valid = true};
 }
 
 nlohmann::json AsymptoticSequence::ToJson() const {
-  return {{"alpha", options_.alpha}, {"n_opt", options_.n_opt}, {"n", n_}, {"non_zero", non_zero_}, {"mean", mean_},
-          {"squares", squares_}};
+  return {{"alpha", options_.alpha}, {"n_opt", options_.n_opt}, {"n", n_},
+          {"non_zero", non_zero_},   {"mean", mean_},           {"squares", squares_}};
 }
 
 absl::StatusOr<AsymptoticSequence> AsymptoticSequence::FromJson(const nlohmann::json& json) {

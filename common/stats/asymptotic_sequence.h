@@ -1,8 +1,11 @@
 // An asymptotic confidence sequence for the mean of unbounded observations (cost, judge scores).
 //
-// Studentised AsympCS, Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Annals of Statistics 2024, 10.1214/24-AOS2408:
-//   mean +- s sqrt((n r2 + 1) / (n^2 r2) ln((n r2 + 1) / a^2)),  r2 = (-2 ln a + ln(-2 ln a) + 1) / n_opt.
-// Asymptotic: it says nothing before 500 observations of which 50 are not zero, and is never the tool for rare events.
+// Studentised AsympCS, Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Annals of Statistics
+// 2024, 10.1214/24-AOS2408:
+//   mean +- s sqrt((n r2 + 1) / (n^2 r2) ln((n r2 + 1) / a^2)),  r2 = (-2 ln a + ln(-2 ln a) + 1) /
+//   n_opt.
+// Asymptotic: it says nothing before 500 observations of which 50 are not zero, and is never the
+// tool for rare events.
 #pragma once
 
 #include <cstdint>

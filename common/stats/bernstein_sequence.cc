@@ -26,12 +26,14 @@ Bounds BoundsOf(double weighted, double penalty, double weights, double alpha) {
 BernsteinSequence::BernsteinSequence(const BernsteinOptions& options) : options_(options) {}
 
 void BernsteinSequence::Add(double value) {
-  double y = std::clamp((value - options_.minimum) / (options_.maximum - options_.minimum), 0.0, 1.0);
+  double y =
+      std::clamp((value - options_.minimum) / (options_.maximum - options_.minimum), 0.0, 1.0);
   double mean_before = (0.5 + sum_) / (n_ + 1.0);
   double variance_before = (0.25 + squares_) / (n_ + 1.0);
   ++n_;
   double t = static_cast<double>(n_);
-  double lambda = std::min(std::sqrt(2 * std::log(2 / options_.alpha) / (variance_before * t * std::log1p(t))), 0.5);
+  double lambda = std::min(
+      std::sqrt(2 * std::log(2 / options_.alpha) / (variance_before * t * std::log1p(t))), 0.5);
   double psi = -std::log1p(-lambda) - lambda;
   weights_ += lambda;
   weighted_ += lambda * y;
@@ -49,8 +51,14 @@ double BernsteinSequence::Mean() const { return n_ == 0 ? 0 : Scale(sum_ / n_); 
 
 Interval BernsteinSequence::Current() const {
   Bounds bounds = BoundsOf(weighted_, penalty_, weights_, options_.alpha);
-  return {.point = Mean(), .lower = Scale(bounds.lower), .upper = Scale(bounds.upper), .level = 1 - options_.alpha,
-          .method = "empirical_bernstein", .n = n_, .clusters = n_, .anytime_valid = true};
+  return {.point = Mean(),
+          .lower = Scale(bounds.lower),
+          .upper = Scale(bounds.upper),
+          .level = 1 - options_.alpha,
+          .method = "empirical_bernstein",
+          .n = n_,
+          .clusters = n_,
+          .anytime_valid = true};
 }
 
 Interval BernsteinSequence::Running() const {
@@ -61,9 +69,17 @@ Interval BernsteinSequence::Running() const {
 }
 
 nlohmann::json BernsteinSequence::ToJson() const {
-  return {{"alpha", options_.alpha}, {"minimum", options_.minimum}, {"maximum", options_.maximum}, {"n", n_},
-          {"sum", sum_}, {"squares", squares_}, {"weights", weights_}, {"weighted", weighted_}, {"penalty", penalty_},
-          {"running_lower", running_lower_}, {"running_upper", running_upper_}};
+  return {{"alpha", options_.alpha},
+          {"minimum", options_.minimum},
+          {"maximum", options_.maximum},
+          {"n", n_},
+          {"sum", sum_},
+          {"squares", squares_},
+          {"weights", weights_},
+          {"weighted", weighted_},
+          {"penalty", penalty_},
+          {"running_lower", running_lower_},
+          {"running_upper", running_upper_}};
 }
 
 absl::StatusOr<BernsteinSequence> BernsteinSequence::FromJson(const nlohmann::json& json) {

@@ -11,12 +11,14 @@ namespace {
 
 TEST(BernsteinSequenceTest, ThreeValuesByHand) {
   BernsteinSequence sequence;
-  double m_before = 0.5, v_before = 0.25, sum = 0, squares = 0, weights = 0, weighted = 0, penalty = 0;
+  double m_before = 0.5, v_before = 0.25, sum = 0, squares = 0, weights = 0, weighted = 0,
+         penalty = 0;
   double values[] = {1, 0, 1};
   for (int t = 1; t <= 3; ++t) {
     double y = values[t - 1];
     sequence.Add(y);
-    double lambda = std::min(0.5, std::sqrt(2 * std::log(40.0) / (v_before * t * std::log(1.0 + t))));
+    double lambda =
+        std::min(0.5, std::sqrt(2 * std::log(40.0) / (v_before * t * std::log(1.0 + t))));
     weights += lambda;
     weighted += lambda * y;
     penalty += (-std::log(1 - lambda) - lambda) * (y - m_before) * (y - m_before);

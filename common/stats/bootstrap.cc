@@ -43,13 +43,18 @@ struct Levels {
   double upper;
 };
 
-Levels BcaLevels(const std::vector<double>& sorted, double point, double acceleration, double level) {
+Levels BcaLevels(const std::vector<double>& sorted, double point, double acceleration,
+                 double level) {
   auto below = std::lower_bound(sorted.begin(), sorted.end(), point) - sorted.begin();
   auto not_above = std::upper_bound(sorted.begin(), sorted.end(), point) - sorted.begin();
-  // Ties count half, so that a discrete statistic is not called biased. Kept inside (0,1): all draws may be equal.
-  double share = std::clamp((below + not_above) / 2.0 / sorted.size(), 0.5 / sorted.size(), 1 - 0.5 / sorted.size());
+  // Ties count half, so that a discrete statistic is not called biased. Kept inside (0,1): all
+  // draws may be equal.
+  double share = std::clamp((below + not_above) / 2.0 / sorted.size(), 0.5 / sorted.size(),
+                            1 - 0.5 / sorted.size());
   double z0 = NormalQuantile(share);
-  auto adjusted = [&](double z) { return NormalCdf(z0 + (z0 + z) / (1 - acceleration * (z0 + z))); };
+  auto adjusted = [&](double z) {
+    return NormalCdf(z0 + (z0 + z) / (1 - acceleration * (z0 + z)));
+  };
   double z = CriticalZ(level);
   return {adjusted(-z), adjusted(z)};
 }
@@ -57,7 +62,10 @@ Levels BcaLevels(const std::vector<double>& sorted, double point, double acceler
 }  // namespace
 
 Interval Bootstrap(uint32_t units, const Statistic& statistic, const BootstrapOptions& options) {
-  Interval interval{.level = options.level, .method = options.bca ? "bca" : "bootstrap", .n = units, .clusters = units};
+  Interval interval{.level = options.level,
+                    .method = options.bca ? "bca" : "bootstrap",
+                    .n = units,
+                    .clusters = units};
   if (units == 0) return interval;
   std::vector<uint32_t> drawn(units);
   std::iota(drawn.begin(), drawn.end(), 0);
@@ -73,7 +81,8 @@ Interval Bootstrap(uint32_t units, const Statistic& statistic, const BootstrapOp
   std::sort(draws.begin(), draws.end());
   double tail = (1 - options.level) / 2;
   Levels levels{tail, 1 - tail};
-  if (options.bca) levels = BcaLevels(draws, interval.point, Acceleration(units, statistic), options.level);
+  if (options.bca)
+    levels = BcaLevels(draws, interval.point, Acceleration(units, statistic), options.level);
   interval.lower = SortedQuantile(draws, levels.lower);
   interval.upper = SortedQuantile(draws, levels.upper);
   return interval;
@@ -85,7 +94,8 @@ Interval BootstrapMean(const std::vector<double>& values, const std::vector<std:
   std::vector<double> sizes;
   std::unordered_map<std::string, size_t> place;
   for (size_t i = 0; i < values.size(); ++i) {
-    size_t at = clusters.empty() ? sums.size() : place.try_emplace(clusters[i], sums.size()).first->second;
+    size_t at =
+        clusters.empty() ? sums.size() : place.try_emplace(clusters[i], sums.size()).first->second;
     if (at == sums.size()) {
       sums.push_back(0);
       sizes.push_back(0);

@@ -9,7 +9,8 @@ bool IsBinary(double loss) { return loss == 0 || loss == 1; }
 
 }  // namespace
 
-DifferenceSequence::DifferenceSequence(double alpha) : sequence_({.alpha = alpha, .minimum = -1, .maximum = 1}) {}
+DifferenceSequence::DifferenceSequence(double alpha)
+    : sequence_({.alpha = alpha, .minimum = -1, .maximum = 1}) {}
 
 void DifferenceSequence::AddLosses(double candidate, double primary) {
   sequence_.Add(candidate - primary);
@@ -27,7 +28,8 @@ Interval DifferenceSequence::Theta() const { return sequence_.Current(); }
 SequentialVerdict DifferenceSequence::Verdict(double margin, double harm_alpha) const {
   Interval theta = Theta();
   if (n() == 0) return SequentialVerdict::kContinue;
-  if (theta.lower > margin || (harm_alpha > 0 && harm_.Rejects(harm_alpha))) return SequentialVerdict::kRollBack;
+  if (theta.lower > margin || (harm_alpha > 0 && harm_.Rejects(harm_alpha)))
+    return SequentialVerdict::kRollBack;
   if (theta.upper < margin) return SequentialVerdict::kPromote;
   return SequentialVerdict::kContinue;
 }
@@ -37,7 +39,9 @@ nlohmann::json DifferenceSequence::ToJson() const {
 }
 
 absl::StatusOr<DifferenceSequence> DifferenceSequence::FromJson(const nlohmann::json& json) {
-  auto member = [&json](const char* key) { return json.is_object() ? json.value(key, nlohmann::json()) : nlohmann::json(); };
+  auto member = [&json](const char* key) {
+    return json.is_object() ? json.value(key, nlohmann::json()) : nlohmann::json();
+  };
   DifferenceSequence state;
   ASSIGN_OR_RETURN(state.sequence_, BernsteinSequence::FromJson(member("sequence")));
   ASSIGN_OR_RETURN(state.harm_, SequentialMcNemar::FromJson(member("harm")));

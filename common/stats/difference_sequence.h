@@ -1,8 +1,9 @@
 // The quantity that decides an experiment, watched pair by pair.
 //
 // Improvement: x = loss(candidate) - loss(primary), losses in [0,1].
-// Equivalence: x = 1[candidate != reference] - 1[second primary answer != reference] in {-1,0,1}: what the candidate adds to
-// the primary's own noise. In both, theta = E[x], and positive means that the candidate is worse (or differs more).
+// Equivalence: x = 1[candidate != reference] - 1[second primary answer != reference] in {-1,0,1}:
+// what the candidate adds to the primary's own noise. In both, theta = E[x], and positive means
+// that the candidate is worse (or differs more).
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ enum class SequentialVerdict { kContinue, kPromote, kRollBack };
 // Not thread-safe. O(1) state.
 class DifferenceSequence {
  public:
-  // `alpha` of the whole experiment. The two-sided sequence gives each side alpha/2: half for a wrong promotion, half for a
-  // wrong rollback.
+  // `alpha` of the whole experiment. The two-sided sequence gives each side alpha/2: half for a
+  // wrong promotion, half for a wrong rollback.
   explicit DifferenceSequence(double alpha = 0.05);
 
   // A pair of losses in [0,1]. McNemar counts it only where both are 0 or 1.
@@ -37,8 +38,9 @@ class DifferenceSequence {
   // "The candidate is better".
   const SequentialMcNemar& gain() const { return gain_; }
 
-  // Rolls back iff lower(theta) > margin, promotes iff upper(theta) < margin; rollback is asked first. `harm_alpha` > 0 also
-  // rolls back when the McNemar e-process reaches 1/harm_alpha (a share of the rollback half of alpha).
+  // Rolls back iff lower(theta) > margin, promotes iff upper(theta) < margin; rollback is asked
+  // first. `harm_alpha` > 0 also rolls back when the McNemar e-process reaches 1/harm_alpha (a
+  // share of the rollback half of alpha).
   SequentialVerdict Verdict(double margin, double harm_alpha = 0) const;
 
   nlohmann::json ToJson() const;

@@ -58,7 +58,8 @@ TEST(DifferenceSequenceTest, HardlyEverPromotesAModelWorseByTheMargin) {
 TEST(DifferenceSequenceTest, SubtractsThePrimarysOwnNoise) {
   Random random(44);
   DifferenceSequence sequence;
-  // The primary disagrees with itself on 20 % of requests; the candidate does not disagree more than that.
+  // The primary disagrees with itself on 20 % of requests; the candidate does not disagree more
+  // than that.
   for (int i = 0; i < 6000; ++i) sequence.AddDifferences(random.Chance(0.2), random.Chance(0.2));
   EXPECT_TRUE(sequence.Theta().Contains(0));
   EXPECT_LT(sequence.Theta().upper, 0.05);

@@ -30,8 +30,10 @@ TEST(WilsonTest, KeepsItsWidthAtTheEnds) {
 }
 
 TEST(NewcombeTest, PairedEqualsTheExampleOfNewcombe1998) {
-  // Table III of Statistics in Medicine 17:2635, cells 36, 12, 2, 0: method 10 gives 0.2000 (0.0569, 0.3404).
-  Interval interval = NewcombePaired({.both_right = 36, .only_first = 12, .only_second = 2, .both_wrong = 0});
+  // Table III of Statistics in Medicine 17:2635, cells 36, 12, 2, 0: method 10 gives 0.2000
+  // (0.0569, 0.3404).
+  Interval interval =
+      NewcombePaired({.both_right = 36, .only_first = 12, .only_second = 2, .both_wrong = 0});
   EXPECT_NEAR(interval.point, 0.2, 1e-12);
   EXPECT_NEAR(interval.lower, 0.0569, 5e-5);
   EXPECT_NEAR(interval.upper, 0.3404, 5e-5);
@@ -98,7 +100,8 @@ TEST(EBenjaminiHochbergTest, RejectsTheLargestThatTogetherSuffice) {
 }
 
 TEST(IntervalTest, SurvivesJsonWithInfiniteBounds) {
-  Interval interval{.point = 3, .lower = 1, .level = 0.9, .method = "order_statistic", .n = 7, .clusters = 4};
+  Interval interval{
+      .point = 3, .lower = 1, .level = 0.9, .method = "order_statistic", .n = 7, .clusters = 4};
   auto restored = IntervalFromJson(ToJson(interval));
   ASSERT_TRUE(restored.ok()) << restored.status();
   EXPECT_EQ(*restored, interval);

@@ -8,19 +8,17 @@
 namespace crossover::stats {
 namespace {
 
-nlohmann::json Bound(double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(); }
+nlohmann::json Bound(double value) {
+  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
+}
 
 }  // namespace
 
 nlohmann::json ToJson(const Interval& interval) {
-  return {{"point", interval.point},
-          {"lower", Bound(interval.lower)},
-          {"upper", Bound(interval.upper)},
-          {"level", interval.level},
-          {"method", interval.method},
-          {"n", interval.n},
-          {"clusters", interval.clusters},
-          {"anytime_valid", interval.anytime_valid}};
+  return {{"point", interval.point},        {"lower", Bound(interval.lower)},
+          {"upper", Bound(interval.upper)}, {"level", interval.level},
+          {"method", interval.method},      {"n", interval.n},
+          {"clusters", interval.clusters},  {"anytime_valid", interval.anytime_valid}};
 }
 
 absl::StatusOr<Interval> IntervalFromJson(const nlohmann::json& json) {
@@ -46,6 +44,8 @@ bool IsEquivalent(const Interval& difference, double margin) {
   return difference.lower > -margin && difference.upper < margin;
 }
 
-bool ExcludesZero(const Interval& difference) { return difference.lower > 0 || difference.upper < 0; }
+bool ExcludesZero(const Interval& difference) {
+  return difference.lower > 0 || difference.upper < 0;
+}
 
 }  // namespace crossover::stats

@@ -19,7 +19,8 @@ struct Interval {
   double lower = -kInfinity;
   double upper = kInfinity;
   double level = 0.95;
-  // How the bounds were made: "wilson", "newcombe_paired", "clustered_t", "bca", "empirical_bernstein" …
+  // How the bounds were made: "wilson", "newcombe_paired", "clustered_t", "bca",
+  // "empirical_bernstein" …
   std::string method;
   // Observations, and the independent groups among them (equal to n where nothing is clustered).
   int64_t n = 0;
@@ -36,9 +37,11 @@ nlohmann::json ToJson(const Interval& interval);
 // InvalidArgument if a member is missing or of another type.
 absl::StatusOr<Interval> IntervalFromJson(const nlohmann::json& json);
 
-// The whole interval lies above `-margin`: the candidate is worse by less than `margin` (higher is better).
+// The whole interval lies above `-margin`: the candidate is worse by less than `margin` (higher is
+// better).
 bool IsNonInferior(const Interval& candidate_minus_baseline, double margin);
-// Two one-sided tests by inclusion: the interval lies inside (-margin, margin). At level 1 - 2a this tests at a.
+// Two one-sided tests by inclusion: the interval lies inside (-margin, margin). At level 1 - 2a
+// this tests at a.
 bool IsEquivalent(const Interval& difference, double margin);
 bool ExcludesZero(const Interval& difference);
 

@@ -5,14 +5,16 @@
 
 namespace crossover::stats {
 
-JsonReader::JsonReader(const nlohmann::json& json, std::string_view what) : json_(json), what_(what) {
+JsonReader::JsonReader(const nlohmann::json& json, std::string_view what)
+    : json_(json), what_(what) {
   if (!json_.is_object()) {
     status_ = Error(absl::StatusCode::kInvalidArgument, "STATISTICS_STATE_INVALID",
                     absl::StrCat(what_, ": expected a JSON object"));
   }
 }
 
-const nlohmann::json* JsonReader::Find(const char* key, bool (nlohmann::json::*is_type)() const noexcept,
+const nlohmann::json* JsonReader::Find(const char* key,
+                                       bool (nlohmann::json::*is_type)() const noexcept,
                                        const char* type) {
   if (!status_.ok()) return nullptr;
   auto found = json_.find(key);
@@ -23,19 +25,23 @@ const nlohmann::json* JsonReader::Find(const char* key, bool (nlohmann::json::*i
 }
 
 void JsonReader::Number(const char* key, double& out) {
-  if (const auto* value = Find(key, &nlohmann::json::is_number, "a number")) out = value->get<double>();
+  if (const auto* value = Find(key, &nlohmann::json::is_number, "a number"))
+    out = value->get<double>();
 }
 
 void JsonReader::Integer(const char* key, int64_t& out) {
-  if (const auto* value = Find(key, &nlohmann::json::is_number_integer, "an integer")) out = value->get<int64_t>();
+  if (const auto* value = Find(key, &nlohmann::json::is_number_integer, "an integer"))
+    out = value->get<int64_t>();
 }
 
 void JsonReader::Bool(const char* key, bool& out) {
-  if (const auto* value = Find(key, &nlohmann::json::is_boolean, "true or false")) out = value->get<bool>();
+  if (const auto* value = Find(key, &nlohmann::json::is_boolean, "true or false"))
+    out = value->get<bool>();
 }
 
 void JsonReader::String(const char* key, std::string& out) {
-  if (const auto* value = Find(key, &nlohmann::json::is_string, "a string")) out = value->get<std::string>();
+  if (const auto* value = Find(key, &nlohmann::json::is_string, "a string"))
+    out = value->get<std::string>();
 }
 
 void JsonReader::Numbers(const char* key, std::vector<double>& out) {

@@ -29,7 +29,8 @@ class JsonReader {
   const absl::Status& status() const { return status_; }
 
  private:
-  const nlohmann::json* Find(const char* key, bool (nlohmann::json::*is_type)() const noexcept, const char* type);
+  const nlohmann::json* Find(const char* key, bool (nlohmann::json::*is_type)() const noexcept,
+                             const char* type);
 
   const nlohmann::json& json_;
   std::string what_;

@@ -6,10 +6,11 @@
 namespace crossover::stats {
 
 struct McNemar {
-  int64_t b = 0;  // rows that only the first has right
-  int64_t c = 0;  // rows that only the second has right
-  double exact_p = 1;            // two-sided binomial
-  double mid_p = 1;              // exact minus half the observed point's probability on each side (Fagerland 2013)
+  int64_t b = 0;       // rows that only the first has right
+  int64_t c = 0;       // rows that only the second has right
+  double exact_p = 1;  // two-sided binomial
+  double mid_p =
+      1;  // exact minus half the observed point's probability on each side (Fagerland 2013)
   double chi_squared_corrected = 0;  // (|b-c|-1)^2 / (b+c), Edwards' correction
   double chi_squared_p = 1;
 };

@@ -17,7 +17,8 @@ std::vector<size_t> Order(size_t size, Less less) {
 }  // namespace
 
 std::vector<double> HolmAdjusted(const std::vector<double>& p_values) {
-  auto order = Order(p_values.size(), [&](size_t a, size_t b) { return p_values[a] < p_values[b]; });
+  auto order =
+      Order(p_values.size(), [&](size_t a, size_t b) { return p_values[a] < p_values[b]; });
   std::vector<double> adjusted(p_values.size());
   double largest = 0;
   for (size_t rank = 0; rank < order.size(); ++rank) {
@@ -29,7 +30,8 @@ std::vector<double> HolmAdjusted(const std::vector<double>& p_values) {
 }
 
 std::vector<bool> EBenjaminiHochberg(const std::vector<double>& e_values, double alpha) {
-  auto order = Order(e_values.size(), [&](size_t a, size_t b) { return e_values[a] > e_values[b]; });
+  auto order =
+      Order(e_values.size(), [&](size_t a, size_t b) { return e_values[a] > e_values[b]; });
   double count = e_values.size();
   size_t rejected = 0;
   for (size_t rank = 0; rank < order.size(); ++rank) {

@@ -16,10 +16,12 @@ double Mean(const std::vector<double>& values) {
 }
 
 bool AllBinary(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double value) { return value == 0 || value == 1; });
+  return std::all_of(values.begin(), values.end(),
+                     [](double value) { return value == 0 || value == 1; });
 }
 
-std::vector<double> ResidualSums(const std::vector<double>& values, const std::vector<std::string>& clusters) {
+std::vector<double> ResidualSums(const std::vector<double>& values,
+                                 const std::vector<std::string>& clusters) {
   double mean = Mean(values);
   std::vector<double> sums;
   std::unordered_map<std::string, size_t> place;
@@ -39,12 +41,15 @@ bool Independent(const std::vector<std::string>& clusters) {
                      [&](const std::string& cluster) { return ++seen[cluster] == 1; });
 }
 
-Interval ClusteredT(const std::vector<double>& values, const std::vector<std::string>& clusters, double level,
-                    double smallest_error_scale) {
+Interval ClusteredT(const std::vector<double>& values, const std::vector<std::string>& clusters,
+                    double level, double smallest_error_scale) {
   std::vector<double> sums = ResidualSums(values, clusters);
   double groups = sums.size();
-  Interval interval{.point = Mean(values), .level = level, .method = "clustered_t",
-                    .n = static_cast<int64_t>(values.size()), .clusters = static_cast<int64_t>(sums.size())};
+  Interval interval{.point = Mean(values),
+                    .level = level,
+                    .method = "clustered_t",
+                    .n = static_cast<int64_t>(values.size()),
+                    .clusters = static_cast<int64_t>(sums.size())};
   if (groups < 2) return interval;
   double squares = std::inner_product(sums.begin(), sums.end(), sums.begin(), 0.0);
   double error = std::sqrt(groups / (groups - 1) * squares) / values.size();
@@ -63,16 +68,19 @@ Interval Clamped(Interval interval, double low, double high) {
 
 }  // namespace
 
-double ClusteredStandardError(const std::vector<double>& values, const std::vector<std::string>& clusters) {
+double ClusteredStandardError(const std::vector<double>& values,
+                              const std::vector<std::string>& clusters) {
   std::vector<double> sums = ResidualSums(values, clusters);
   if (sums.size() < 2) return kInfinity;
   double squares = std::inner_product(sums.begin(), sums.end(), sums.begin(), 0.0);
   return std::sqrt(sums.size() / (sums.size() - 1.0) * squares) / values.size();
 }
 
-Interval MeanScore(const std::vector<double>& scores, const std::vector<std::string>& clusters, double level) {
+Interval MeanScore(const std::vector<double>& scores, const std::vector<std::string>& clusters,
+                   double level) {
   if (AllBinary(scores) && Independent(clusters)) {
-    return Wilson(std::count(scores.begin(), scores.end(), 1.0), static_cast<int64_t>(scores.size()), level);
+    return Wilson(std::count(scores.begin(), scores.end(), 1.0),
+                  static_cast<int64_t>(scores.size()), level);
   }
   return Clamped(ClusteredT(scores, clusters, level, 1.0), 0, 1);
 }
@@ -95,7 +103,8 @@ Interval PairedDifference(const std::vector<double>& first, const std::vector<do
   return Clamped(ClusteredT(differences, clusters, level, 1.0), -1, 1);
 }
 
-Interval MeanInterval(const std::vector<double>& values, const std::vector<std::string>& clusters, double level) {
+Interval MeanInterval(const std::vector<double>& values, const std::vector<std::string>& clusters,
+                      double level) {
   return ClusteredT(values, clusters, level, 0.0);
 }
 

@@ -44,7 +44,8 @@ TEST(PairedTest, PartialScoresAndClustersTakeTheClusteredInterval) {
 }
 
 TEST(PairedTest, ClustersOfOneAreNoClusters) {
-  EXPECT_EQ(PairedDifference({1, 1, 0, 1}, {1, 0, 0, 1}, {"a", "b", "c", "d"}).method, "newcombe_paired");
+  EXPECT_EQ(PairedDifference({1, 1, 0, 1}, {1, 0, 0, 1}, {"a", "b", "c", "d"}).method,
+            "newcombe_paired");
 }
 
 TEST(PairedTest, OneClusterGivesNoBounds) {
@@ -60,7 +61,8 @@ TEST(PairedTest, EqualPartialScoresOnFewRowsAreNoProofOfEquality) {
   EXPECT_TRUE(IsEquivalent(PairedDifference(many, many), 0.02));
 }
 
-// A true null with strong clusters: the naive interval excludes zero far too often, the clustered one keeps its level.
+// A true null with strong clusters: the naive interval excludes zero far too often, the clustered
+// one keeps its level.
 TEST(PairedTest, ClusteredIntervalKeepsItsLevelWhereTheNaiveOneDoesNot) {
   Random random(7);
   int naive = 0, clustered = 0;

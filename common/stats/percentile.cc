@@ -15,7 +15,8 @@ Interval Percentile(std::vector<double> values, double q, double level) {
   // ceil, guarded against qn being a rounding error above an integer.
   int64_t rank = std::clamp<int64_t>(static_cast<int64_t>(std::ceil(q * n - 1e-9)), 1, n);
   interval.point = values[rank - 1];
-  // x_(l) <= quantile <= x_(u) with P >= level for l = F^-1(a/2), u = F^-1(1-a/2) + 1, ranks from 1.
+  // x_(l) <= quantile <= x_(u) with P >= level for l = F^-1(a/2), u = F^-1(1-a/2) + 1, ranks
+  // from 1.
   int64_t lower = BinomialQuantile((1 - level) / 2, n, q);
   int64_t upper = BinomialQuantile(1 - (1 - level) / 2, n, q) + 1;
   if (lower >= 1) interval.lower = values[lower - 1];

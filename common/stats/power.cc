@@ -15,7 +15,8 @@ double Factor(const PowerOptions& options) {
 
 }  // namespace
 
-int64_t PairedSampleSize(double delta, const PairedVariance& variance, const PowerOptions& options) {
+int64_t PairedSampleSize(double delta, const PairedVariance& variance,
+                         const PowerOptions& options) {
   return std::llround(Factor(options) * variance.total() / (delta * delta));
 }
 

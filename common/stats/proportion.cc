@@ -8,9 +8,11 @@
 namespace crossover::stats {
 namespace {
 
-// The correlation of the 2x2 table with the continuity correction of method 10; 0 where a margin is empty.
+// The correlation of the 2x2 table with the continuity correction of method 10; 0 where a margin is
+// empty.
 double Correlation(const PairedCounts& counts) {
-  double a = counts.both_right, b = counts.only_first, c = counts.only_second, d = counts.both_wrong;
+  double a = counts.both_right, b = counts.only_first, c = counts.only_second,
+         d = counts.both_wrong;
   double product = (a + b) * (c + d) * (a + c) * (b + d);
   if (product <= 0) return 0;
   double numerator = a * d - b * c;
@@ -19,13 +21,20 @@ double Correlation(const PairedCounts& counts) {
 }
 
 double Joined(double first, double second, double correlation) {
-  return std::sqrt(std::max(0.0, first * first - 2 * correlation * first * second + second * second));
+  return std::sqrt(
+      std::max(0.0, first * first - 2 * correlation * first * second + second * second));
 }
 
 }  // namespace
 
 Interval Wilson(int64_t successes, int64_t n, double level) {
-  Interval interval{.point = 0, .lower = 0, .upper = 1, .level = level, .method = "wilson", .n = n, .clusters = n};
+  Interval interval{.point = 0,
+                    .lower = 0,
+                    .upper = 1,
+                    .level = level,
+                    .method = "wilson",
+                    .n = n,
+                    .clusters = n};
   if (n <= 0) return interval;
   double z = CriticalZ(level);
   double p = static_cast<double>(successes) / n;
@@ -41,7 +50,8 @@ Interval Wilson(int64_t successes, int64_t n, double level) {
 
 Interval NewcombePaired(const PairedCounts& counts, double level) {
   int64_t n = counts.n();
-  Interval interval{.lower = -1, .upper = 1, .level = level, .method = "newcombe_paired", .n = n, .clusters = n};
+  Interval interval{
+      .lower = -1, .upper = 1, .level = level, .method = "newcombe_paired", .n = n, .clusters = n};
   if (n == 0) return interval;
   Interval first = Wilson(counts.both_right + counts.only_first, n, level);
   Interval second = Wilson(counts.both_right + counts.only_second, n, level);
@@ -54,14 +64,22 @@ Interval NewcombePaired(const PairedCounts& counts, double level) {
   return interval;
 }
 
-Interval NewcombeIndependent(int64_t successes1, int64_t n1, int64_t successes2, int64_t n2, double level) {
+Interval NewcombeIndependent(int64_t successes1, int64_t n1, int64_t successes2, int64_t n2,
+                             double level) {
   Interval first = Wilson(successes1, n1, level);
   Interval second = Wilson(successes2, n2, level);
-  Interval interval{.lower = -1, .upper = 1, .level = level, .method = "newcombe", .n = n1 + n2, .clusters = n1 + n2};
+  Interval interval{.lower = -1,
+                    .upper = 1,
+                    .level = level,
+                    .method = "newcombe",
+                    .n = n1 + n2,
+                    .clusters = n1 + n2};
   if (n1 == 0 || n2 == 0) return interval;
   interval.point = first.point - second.point;
-  interval.lower = interval.point - std::hypot(first.point - first.lower, second.upper - second.point);
-  interval.upper = interval.point + std::hypot(first.upper - first.point, second.point - second.lower);
+  interval.lower =
+      interval.point - std::hypot(first.point - first.lower, second.upper - second.point);
+  interval.upper =
+      interval.point + std::hypot(first.upper - first.point, second.point - second.lower);
   return interval;
 }
 

@@ -20,11 +20,13 @@ struct PairedCounts {
   int64_t n() const { return both_right + only_first + only_second + both_wrong; }
 };
 
-// p(first) - p(second), paired: Newcombe 1998, Statistics in Medicine 17:2635, method 10 (score intervals of the margins
-// joined with the continuity-corrected correlation). Unlike a Wald interval it keeps a width when no pair is discordant.
+// p(first) - p(second), paired: Newcombe 1998, Statistics in Medicine 17:2635, method 10 (score
+// intervals of the margins joined with the continuity-corrected correlation). Unlike a Wald
+// interval it keeps a width when no pair is discordant.
 Interval NewcombePaired(const PairedCounts& counts, double level = 0.95);
 
 // p1 - p2 of independent samples: Newcombe 1998, Statistics in Medicine 17:873, method 10.
-Interval NewcombeIndependent(int64_t successes1, int64_t n1, int64_t successes2, int64_t n2, double level = 0.95);
+Interval NewcombeIndependent(int64_t successes1, int64_t n1, int64_t successes2, int64_t n2,
+                             double level = 0.95);
 
 }  // namespace crossover::stats

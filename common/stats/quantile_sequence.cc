@@ -12,9 +12,12 @@
 namespace crossover::stats {
 namespace {
 
-constexpr double kWidth = 0.02;  // of a bin in ln(value): the middle is within 1 % of all its values
+constexpr double kWidth =
+    0.02;  // of a bin in ln(value): the middle is within 1 % of all its values
 
-int BinOf(double value) { return static_cast<int>(std::floor(std::log(std::clamp(value, 1e-9, 1e9)) / kWidth)); }
+int BinOf(double value) {
+  return static_cast<int>(std::floor(std::log(std::clamp(value, 1e-9, 1e9)) / kWidth));
+}
 double LowerEdge(int bin) { return std::exp(bin * kWidth); }
 
 }  // namespace
@@ -34,7 +37,11 @@ int QuantileSequence::BinAtRank(double rank) const {
 }
 
 Interval QuantileSequence::Current() const {
-  Interval interval{.lower = 0, .level = 1 - options_.alpha, .method = "quantile_sequence", .n = n_, .clusters = n_,
+  Interval interval{.lower = 0,
+                    .level = 1 - options_.alpha,
+                    .method = "quantile_sequence",
+                    .n = n_,
+                    .clusters = n_,
                     .anytime_valid = true};
   if (n_ == 0) return interval;
   double t = static_cast<double>(n_);
@@ -62,12 +69,14 @@ absl::StatusOr<QuantileSequence> QuantileSequence::FromJson(const nlohmann::json
   RETURN_IF_ERROR(reader.status());
   auto bad = [](std::string_view key) {
     return Error(absl::StatusCode::kInvalidArgument, "STATISTICS_STATE_INVALID",
-                 absl::StrCat("quantile_sequence.bins.", std::string(key), ": expected a bin number and a count"));
+                 absl::StrCat("quantile_sequence.bins.", std::string(key),
+                              ": expected a bin number and a count"));
   };
   if (!json.contains("bins") || !json["bins"].is_object()) return bad("");
   for (const auto& [key, count] : json["bins"].items()) {
     int bin = 0;
-    if (!absl::SimpleAtoi(key, &bin) || !count.is_number_integer() || count.get<int64_t>() < 0) return bad(key);
+    if (!absl::SimpleAtoi(key, &bin) || !count.is_number_integer() || count.get<int64_t>() < 0)
+      return bad(key);
     state.bins_[bin] = count.get<int64_t>();
     state.n_ += count.get<int64_t>();
   }

@@ -68,7 +68,8 @@ TEST(QuantileSequenceTest, GoesOnFromItsJson) {
   auto restored = QuantileSequence::FromJson(nlohmann::json::parse(sequence.ToJson().dump()));
   ASSERT_TRUE(restored.ok()) << restored.status();
   EXPECT_EQ(restored->Current(), sequence.Current());
-  EXPECT_FALSE(QuantileSequence::FromJson({{"p", 0.5}, {"alpha", 0.05}, {"bins", {{"x", 1}}}}).ok());
+  EXPECT_FALSE(
+      QuantileSequence::FromJson({{"p", 0.5}, {"alpha", 0.05}, {"bins", {{"x", 1}}}}).ok());
 }
 
 }  // namespace

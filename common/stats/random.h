@@ -1,4 +1,5 @@
-// Seeded randomness that gives the same draws on every platform (the standard's distributions do not).
+// Seeded randomness that gives the same draws on every platform (the standard's distributions do
+// not).
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@ class Random {
 
   // Uniform in [0,1), 53 bits.
   double Uniform() { return static_cast<double>(engine_() >> 11) * 0x1.0p-53; }
-  // Uniform in [0, bound), bound > 0. The bias of the multiply-shift is below 2^-32 for any bound below 2^32.
+  // Uniform in [0, bound), bound > 0. The bias of the multiply-shift is below 2^-32 for any bound
+  // below 2^32.
   uint64_t Below(uint64_t bound) {
     return static_cast<uint64_t>((static_cast<unsigned __int128>(engine_()) * bound) >> 64);
   }

@@ -13,10 +13,11 @@ double McNemarLogE(int64_t b, int64_t c) {
   constexpr double kPrior = 0.5;
   double first = kPrior + static_cast<double>(b);
   double second = kPrior + static_cast<double>(c);
-  // I_1/2(second, first) = P(Beta(first, second) > 1/2), taken as that upper tail: 1 - I_1/2(first, second) would cancel
-  // when c >> b, and one rounding step there can fire for a strictly better candidate.
-  return std::log(2.0) + LogBetaComplement(first, second, 0.5) + LogBeta(first, second) - LogBeta(kPrior, kPrior) +
-         static_cast<double>(b + c) * std::log(2.0);
+  // I_1/2(second, first) = P(Beta(first, second) > 1/2), taken as that upper tail: 1 - I_1/2(first,
+  // second) would cancel when c >> b, and one rounding step there can fire for a strictly better
+  // candidate.
+  return std::log(2.0) + LogBetaComplement(first, second, 0.5) + LogBeta(first, second) -
+         LogBeta(kPrior, kPrior) + static_cast<double>(b + c) * std::log(2.0);
 }
 
 void SequentialMcNemar::Add(bool first, bool second) {

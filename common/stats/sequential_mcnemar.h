@@ -1,7 +1,8 @@
 // McNemar's question asked at every pair: is the first kind of discordance the more frequent one?
 //
-// A mixture e-process: E = 2 I_1/2(a+c, a+b) B(a+b, a+c) / B(a,a) 2^(b+c) with a = 1/2, the Beta(a,a) prior on the share of
-// the first kind restricted to (1/2, 1). Under the null P(first kind | discordant) <= 1/2, P(ever E >= 1/alpha) <= alpha (Ville).
+// A mixture e-process: E = 2 I_1/2(a+c, a+b) B(a+b, a+c) / B(a,a) 2^(b+c) with a = 1/2, the
+// Beta(a,a) prior on the share of the first kind restricted to (1/2, 1). Under the null P(first
+// kind | discordant) <= 1/2, P(ever E >= 1/alpha) <= alpha (Ville).
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,9 @@ namespace crossover::stats {
 // Not thread-safe. Its state is two counts and the largest log E, whatever the number of pairs.
 class SequentialMcNemar {
  public:
-  // One pair: `first` if the first is wrong (or differs), `second` likewise. Concordant pairs carry no information.
-  // To test "the candidate is worse", first = the candidate; for "the candidate is better", first = the baseline.
+  // One pair: `first` if the first is wrong (or differs), `second` likewise. Concordant pairs carry
+  // no information. To test "the candidate is worse", first = the candidate; for "the candidate is
+  // better", first = the baseline.
   void Add(bool first, bool second);
 
   int64_t first_only() const { return b_; }

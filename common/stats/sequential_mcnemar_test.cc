@@ -23,7 +23,8 @@ TEST(SequentialMcNemarTest, IsAMartingaleAtEqualShares) {
   for (int b : {0, 1, 5, 40}) {
     for (int c : {0, 3, 20, 60}) {
       double mean = (std::exp(McNemarLogE(b + 1, c)) + std::exp(McNemarLogE(b, c + 1))) / 2;
-      // Above 1/2 only the prior is kept, so the restricted mixture keeps the martingale property exactly.
+      // Above 1/2 only the prior is kept, so the restricted mixture keeps the martingale property
+      // exactly.
       EXPECT_NEAR(std::log(mean), McNemarLogE(b, c), 1e-9) << b << " " << c;
     }
   }

@@ -14,10 +14,12 @@ namespace {
 using boost::math::policies::errno_on_error;
 using boost::math::policies::ignore_error;
 // Domain errors give NaN, overflow infinity, underflow 0: callers test for them, nothing throws.
-using Quiet = boost::math::policies::policy<
-    boost::math::policies::domain_error<ignore_error>, boost::math::policies::pole_error<ignore_error>,
-    boost::math::policies::overflow_error<ignore_error>, boost::math::policies::evaluation_error<ignore_error>,
-    boost::math::policies::underflow_error<ignore_error>, boost::math::policies::promote_double<false>>;
+using Quiet = boost::math::policies::policy<boost::math::policies::domain_error<ignore_error>,
+                                            boost::math::policies::pole_error<ignore_error>,
+                                            boost::math::policies::overflow_error<ignore_error>,
+                                            boost::math::policies::evaluation_error<ignore_error>,
+                                            boost::math::policies::underflow_error<ignore_error>,
+                                            boost::math::policies::promote_double<false>>;
 
 }  // namespace
 

@@ -1,4 +1,5 @@
-// Special functions (Boost.Math), with out-of-domain arguments answered by NaN instead of an exception.
+// Special functions (Boost.Math), with out-of-domain arguments answered by NaN instead of an
+// exception.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@ double CriticalZ(double level);
 double CriticalT(double level, double degrees_of_freedom);
 
 double LogBeta(double a, double b);
-// log of the upper regularised incomplete beta 1 - I_x(a, b), without the cancellation of that form.
+// log of the upper regularised incomplete beta 1 - I_x(a, b), without the cancellation of that
+// form.
 double LogBetaComplement(double a, double b, double x);
 
 // P(X <= k), P(X = k) for X ~ Binomial(n, p).

@@ -21,22 +21,32 @@ namespace crossover::evaluation {
 
 struct Module::Impl {
   Impl(Options given, Deps borrowed)
-      : options(std::move(given)), deps(std::move(borrowed)),
+      : options(std::move(given)),
+        deps(std::move(borrowed)),
         channels{deps.prompts, deps.curation, deps.inference, options.api_key},
-        answers(deps.registry.NewCounterFamily("crossover_evaluation_answers_total", "Answers by outcome: ok, error, reused.")),
-        verdicts(deps.registry.NewCounterFamily("crossover_evaluation_decisions", "Verdicts by recommendation.")),
-        failures(deps.registry.NewCounterFamily("crossover_evaluation_background_errors_total", "Errors of background work, by activity.")),
-        ids(deps.clock, deps.random), store(NewPgStore(deps.pool)),
+        answers(deps.registry.NewCounterFamily("crossover_evaluation_answers_total",
+                                               "Answers by outcome: ok, error, reused.")),
+        verdicts(deps.registry.NewCounterFamily("crossover_evaluation_decisions",
+                                                "Verdicts by recommendation.")),
+        failures(deps.registry.NewCounterFamily("crossover_evaluation_background_errors_total",
+                                                "Errors of background work, by activity.")),
+        ids(deps.clock, deps.random),
+        store(NewPgStore(deps.pool)),
         runner(NewSystemRunner(channels, deps.clock, {.timeout = options.answer_timeout})),
-        rows(NewRowSource(channels, deps.blobs, options.scratch)), facts(NewFactSource(channels, *rows)),
-        suites(*store, *rows, deps.clock), runs(*store, *runner, *facts, deps.clock, ids),
+        rows(NewRowSource(channels, deps.blobs, options.scratch)),
+        facts(NewFactSource(channels, *rows)),
+        suites(*store, *rows, deps.clock),
+        runs(*store, *runner, *facts, deps.clock, ids),
         ladders(*store, runs, *facts, deps.clock, ids),
         decisions(*store, runs, *facts, deps.clock, ids,
-                  [this](const char* recommendation) { verdicts.With({{"recommendation", recommendation}}).Increment(); }),
+                  [this](const char* recommendation) {
+                    verdicts.With({{"recommendation", recommendation}}).Increment();
+                  }),
         executor(*store, *runner, deps.clock, {.claim_ttl = options.claim_ttl},
                  [this](const char* outcome) { answers.With({{"outcome", outcome}}).Increment(); }),
         watcher(*store) {
-    ServiceContext context{*store, suites, runs, ladders, decisions, deps.clock, deps.logger, deps.registry, deps.authenticator};
+    ServiceContext context{*store,     suites,      runs,          ladders,           decisions,
+                           deps.clock, deps.logger, deps.registry, deps.authenticator};
     services.push_back(NewSuiteService(context));
     services.push_back(NewEvaluationService(context, watcher));
     services.push_back(NewLadderService(context));
@@ -46,7 +56,8 @@ struct Module::Impl {
   // Waits for the next look; false when the module drains.
   bool Wait() {
     std::unique_lock<std::mutex> lock(mutex);
-    return !wake.wait_for(lock, absl::ToChronoMilliseconds(options.poll_interval), [this] { return stopping.load(); });
+    return !wake.wait_for(lock, absl::ToChronoMilliseconds(options.poll_interval),
+                          [this] { return stopping.load(); });
   }
 
   void Report(const char* activity, const absl::Status& status) {
@@ -102,7 +113,8 @@ struct Module::Impl {
 };
 
 absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps) {
-  return std::unique_ptr<Module>(new Module(std::make_unique<Impl>(std::move(options), std::move(deps))));
+  return std::unique_ptr<Module>(
+      new Module(std::make_unique<Impl>(std::move(options), std::move(deps))));
 }
 
 Module::Module(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -117,7 +129,8 @@ std::vector<grpc::Service*> Module::Services() {
 absl::Status Module::Start() {
   std::string process = impl_->ids.NextId();
   for (int i = 0; i < impl_->options.runners; ++i) {
-    impl_->threads.emplace_back([this, owner = absl::StrCat(process, "-", i)] { impl_->RunLoop(owner); });
+    impl_->threads.emplace_back(
+        [this, owner = absl::StrCat(process, "-", i)] { impl_->RunLoop(owner); });
   }
   impl_->threads.emplace_back([this] { impl_->LadderLoop(); });
   return absl::OkStatus();

@@ -22,8 +22,9 @@
 namespace crossover::evaluation {
 
 struct Options {
-  int runners = 1;                                         // runs that ask at the same time; more disturb each other's latencies
-  absl::Duration poll_interval = absl::Milliseconds(300);  // between looks for queued runs and ladders
+  int runners = 1;  // runs that ask at the same time; more disturb each other's latencies
+  absl::Duration poll_interval =
+      absl::Milliseconds(300);  // between looks for queued runs and ladders
   absl::Duration claim_ttl = absl::Seconds(30);
   absl::Duration answer_timeout = absl::Seconds(120);
   std::filesystem::path scratch = "/tmp/crossover-evaluation";
@@ -38,9 +39,9 @@ struct Deps {
   RandomSource& random;
   metrics::Registry& registry;
   Logger& logger;
-  std::shared_ptr<grpc::Channel> prompts;    // the registry room: projects, tasks, prompts, upstreams
-  std::shared_ptr<grpc::Channel> curation;   // DatasetService
-  std::shared_ptr<grpc::Channel> inference;  // the model server
+  std::shared_ptr<grpc::Channel> prompts;  // the registry room: projects, tasks, prompts, upstreams
+  std::shared_ptr<grpc::Channel> curation;      // DatasetService
+  std::shared_ptr<grpc::Channel> inference;     // the model server
   rpc::Authenticator* authenticator = nullptr;  // nullptr: everyone is ADMIN
 };
 

@@ -42,7 +42,8 @@ class StatsCompatTest : public ::testing::Test {
       std::vector<double> theirs = (*answers)[i].get<std::vector<double>>();
       ASSERT_EQ(theirs.size(), ours_[i].size()) << questions_[i];
       for (size_t j = 0; j < theirs.size(); ++j) {
-        EXPECT_NEAR(ours_[i][j], theirs[j], tolerances_[i] * std::max(1.0, std::abs(theirs[j]))) << questions_[i];
+        EXPECT_NEAR(ours_[i][j], theirs[j], tolerances_[i] * std::max(1.0, std::abs(theirs[j])))
+            << questions_[i];
       }
     }
   }
@@ -62,7 +63,8 @@ TEST_F(StatsCompatTest, ProportionsTestsAndTailsAreEqual) {
   }
   for (auto [k, n] : {std::pair<int, int>{3, 10}, {0, 50}, {490, 1000}}) {
     Add("binomial", {k, n, 0.3, 0.975},
-        {stats::BinomialCdf(k, n, 0.3), stats::BinomialPmf(k, n, 0.3), static_cast<double>(stats::BinomialQuantile(0.975, n, 0.3))});
+        {stats::BinomialCdf(k, n, 0.3), stats::BinomialPmf(k, n, 0.3),
+         static_cast<double>(stats::BinomialQuantile(0.975, n, 0.3))});
   }
   Add("chi_squared", {4.05, 1}, {stats::ChiSquaredUpperTail(4.05, 1)});
   Compare();
@@ -85,7 +87,8 @@ TEST_F(StatsCompatTest, ClusteredAndBootstrappedMeansAreEqual) {
 }
 
 TEST_F(StatsCompatTest, SequentialMcNemarEqualsTheIntegralItStandsFor) {
-  for (auto [b, c] : {std::pair<int, int>{0, 0}, {1, 0}, {10, 3}, {3, 10}, {60, 40}, {40, 60}, {300, 200}}) {
+  for (auto [b, c] :
+       {std::pair<int, int>{0, 0}, {1, 0}, {10, 3}, {3, 10}, {60, 40}, {40, 60}, {300, 200}}) {
     Add("sequential_mcnemar", {b, c}, {stats::McNemarLogE(b, c)}, 1e-6);
   }
   Compare();

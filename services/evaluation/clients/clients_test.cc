@@ -1,4 +1,5 @@
-// Questions as they are sent, and answers as they come back, over real sockets and an in-process model server.
+// Questions as they are sent, and answers as they come back, over real sockets and an in-process
+// model server.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,18 +17,21 @@
 namespace crossover::evaluation {
 namespace {
 
-using ::testing::HasSubstr;
 using nlohmann::json;
+using ::testing::HasSubstr;
 
 SuiteRow Row() {
-  return {.row_digest = "r", .messages = R"([{"role":"system","content":"old"},{"role":"user","content":"vim"}])", .expected = "editors"};
+  return {.row_digest = "r",
+          .messages = R"([{"role":"system","content":"old"},{"role":"user","content":"vim"}])",
+          .expected = "editors"};
 }
 
 prompt::PromptSpec Spec() {
   prompt::PromptSpec spec;
   spec.messages = {{"system", "Classify."}, {"user", "package: {{input}}"}};
   dataset::Row example;
-  example.messages = {{.role = "user", .content = "nano"}, {.role = "assistant", .content = "editors"}};
+  example.messages = {{.role = "user", .content = "nano"},
+                      {.role = "assistant", .content = "editors"}};
   spec.few_shot = {example};
   spec.sampling.temperature = 0;
   spec.sampling.max_tokens = 16;
@@ -110,9 +114,10 @@ TEST_F(UpstreamModelTest, StreamsAnAnswerWithItsUsageAndTimes) {
 }
 
 TEST_F(UpstreamModelTest, ErrorsTellTheRowsFaultFromTheServers) {
-  const std::pair<int, absl::StatusCode> kTable[] = {{400, absl::StatusCode::kInvalidArgument}, {401, absl::StatusCode::kUnauthenticated},
-                                                     {429, absl::StatusCode::kResourceExhausted}, {500, absl::StatusCode::kUnavailable},
-                                                     {503, absl::StatusCode::kUnavailable}, {504, absl::StatusCode::kDeadlineExceeded}};
+  const std::pair<int, absl::StatusCode> kTable[] = {
+      {400, absl::StatusCode::kInvalidArgument},   {401, absl::StatusCode::kUnauthenticated},
+      {429, absl::StatusCode::kResourceExhausted}, {500, absl::StatusCode::kUnavailable},
+      {503, absl::StatusCode::kUnavailable},       {504, absl::StatusCode::kDeadlineExceeded}};
   for (const auto& [status, code] : kTable) {
     upstream_.SetReply({.status = status, .content = "because"});
     auto reply = Ask();
@@ -164,7 +169,8 @@ class EchoModels final : public inference::v1::InferenceService::Service {
     model->add_aliases("small");
     return grpc::Status::OK;
   }
-  grpc::Status LoadAdapter(grpc::ServerContext*, const inference::v1::LoadAdapterRequest* request, inference::v1::LoadedModel* response) override {
+  grpc::Status LoadAdapter(grpc::ServerContext*, const inference::v1::LoadAdapterRequest* request,
+                           inference::v1::LoadedModel* response) override {
     loaded.push_back(request->digest());
     response->set_digest(request->digest());
     response->set_base_digest("sha256:base");
@@ -203,7 +209,8 @@ TEST_F(LocalModelTest, StreamsAnAnswerWithItsUsageAndTimes) {
 }
 
 TEST_F(LocalModelTest, AdapterIsLoadedWhenItIsResolved) {
-  auto resolved = model_->Resolve({.kind = ModelKind::kAdapter, .model = "projects/default/models/a/versions/sha256:adapter"});
+  auto resolved = model_->Resolve(
+      {.kind = ModelKind::kAdapter, .model = "projects/default/models/a/versions/sha256:adapter"});
   ASSERT_OK(resolved);
   EXPECT_EQ(resolved->model_digest, "sha256:adapter");
   EXPECT_EQ(resolved->base_digest, "sha256:base");
@@ -211,12 +218,14 @@ TEST_F(LocalModelTest, AdapterIsLoadedWhenItIsResolved) {
 }
 
 TEST_F(LocalModelTest, UnknownModelSaysWhichThereAre) {
-  EXPECT_THAT(model_->Resolve({.kind = ModelKind::kBase, .model = "huge"}), StatusIs(absl::StatusCode::kNotFound, HasSubstr("small")));
+  EXPECT_THAT(model_->Resolve({.kind = ModelKind::kBase, .model = "huge"}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("small")));
 }
 
 TEST_F(LocalModelTest, ErrorOfTheServerKeepsItsCode) {
   System system{.kind = ModelKind::kBase, .model = "x", .model_digest = "sha256:long"};
-  EXPECT_THAT(model_->Ask(system, *RenderQuestion(system, nullptr, Row()), absl::Seconds(10)), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(model_->Ask(system, *RenderQuestion(system, nullptr, Row()), absl::Seconds(10)),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace

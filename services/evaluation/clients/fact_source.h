@@ -1,4 +1,5 @@
-// Facts of other rooms for the gate: the task and its prices from the registry, the data's counts and findings from curation.
+// Facts of other rooms for the gate: the task and its prices from the registry, the data's counts
+// and findings from curation.
 #pragma once
 
 #include <memory>

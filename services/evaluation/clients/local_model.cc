@@ -51,7 +51,8 @@ void SetFormat(const std::string& format, type::Sampling* out) {
   std::string kind = json.value("type", "");
   auto* target = out->mutable_response_format();
   if (kind == "json_object") target->set_type(type::ResponseFormat::JSON_OBJECT);
-  if (kind != "json_schema" || !json.contains("json_schema") || !json["json_schema"].is_object()) return;
+  if (kind != "json_schema" || !json.contains("json_schema") || !json["json_schema"].is_object())
+    return;
   const nlohmann::json& schema = json["json_schema"];
   target->set_type(type::ResponseFormat::JSON_SCHEMA);
   target->set_name(schema.value("name", ""));
@@ -71,43 +72,53 @@ std::string LastSegment(const std::string& name) {
 }
 
 bool Answers(const pb::LoadedModel& model, const std::string& name) {
-  return model.digest() == name || std::find(model.aliases().begin(), model.aliases().end(), name) != model.aliases().end();
+  return model.digest() == name ||
+         std::find(model.aliases().begin(), model.aliases().end(), name) != model.aliases().end();
 }
 
 }  // namespace
 
 LocalModel::LocalModel(const Channels& channels, Clock& clock)
-    : stub_(pb::InferenceService::NewStub(channels.inference)), api_key_(channels.api_key), clock_(clock) {}
+    : stub_(pb::InferenceService::NewStub(channels.inference)),
+      api_key_(channels.api_key),
+      clock_(clock) {}
 
 absl::StatusOr<System> LocalModel::Resolve(System system) {
   system.model_digest = DigestIn(system.model);
   pb::ListLoadedModelsResponse models;
   if (system.model_digest.empty()) {
-    ASSIGN_OR_RETURN(models, rpc::Invoke(*stub_, &pb::InferenceService::Stub::ListLoadedModels, {}, {.idempotent = true, .api_key = api_key_}));
+    ASSIGN_OR_RETURN(models, rpc::Invoke(*stub_, &pb::InferenceService::Stub::ListLoadedModels, {},
+                                         {.idempotent = true, .api_key = api_key_}));
     std::string wanted = LastSegment(system.model);
     std::string known;
     for (const pb::LoadedModel& model : models.loaded_models()) {
-      if (Answers(model, system.model) || Answers(model, wanted)) system.model_digest = model.digest();
-      absl::StrAppend(&known, known.empty() ? "" : ", ", model.aliases().empty() ? model.digest() : model.aliases(0));
+      if (Answers(model, system.model) || Answers(model, wanted))
+        system.model_digest = model.digest();
+      absl::StrAppend(&known, known.empty() ? "" : ", ",
+                      model.aliases().empty() ? model.digest() : model.aliases(0));
     }
     if (system.model_digest.empty()) {
       return Error(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
-                   absl::StrCat("no model '", system.model, "'; the model server has: ", known.empty() ? "none" : known));
+                   absl::StrCat("no model '", system.model,
+                                "'; the model server has: ", known.empty() ? "none" : known));
     }
   }
   if (system.kind != ModelKind::kAdapter) return system;
   pb::LoadAdapterRequest request;
   request.set_digest(system.model_digest);
-  ASSIGN_OR_RETURN(pb::LoadedModel loaded, rpc::Invoke(*stub_, &pb::InferenceService::Stub::LoadAdapter, request,
-                                                       {.timeout = kLoadTimeout, .idempotent = true, .api_key = api_key_}));
+  ASSIGN_OR_RETURN(pb::LoadedModel loaded,
+                   rpc::Invoke(*stub_, &pb::InferenceService::Stub::LoadAdapter, request,
+                               {.timeout = kLoadTimeout, .idempotent = true, .api_key = api_key_}));
   system.base_digest = loaded.base_digest();
   return system;
 }
 
-absl::StatusOr<Reply> LocalModel::Ask(const System& system, const RenderedQuestion& question, absl::Duration timeout) {
+absl::StatusOr<Reply> LocalModel::Ask(const System& system, const RenderedQuestion& question,
+                                      absl::Duration timeout) {
   pb::GenerateRequest request;
   request.set_model(system.model_digest.empty() ? system.model : system.model_digest);
-  for (const dataset::Message& message : question.messages) *request.mutable_chat()->add_messages() = ToProto(message);
+  for (const dataset::Message& message : question.messages)
+    *request.mutable_chat()->add_messages() = ToProto(message);
   SetSampling(question.sampling, request.mutable_sampling());
   SetFormat(question.response_format, request.mutable_sampling());
 
@@ -125,7 +136,9 @@ absl::StatusOr<Reply> LocalModel::Ask(const System& system, const RenderedQuesti
     if (!piece.finish_reason().empty()) reply.finish_reason = piece.finish_reason();
     if (!piece.system_fingerprint().empty()) reply.revision = piece.system_fingerprint();
     if (piece.has_usage()) {
-      reply.usage = {.input = piece.usage().input(), .cached_input = piece.usage().cached_input(), .output = piece.usage().output()};
+      reply.usage = {.input = piece.usage().input(),
+                     .cached_input = piece.usage().cached_input(),
+                     .output = piece.usage().output()};
     }
   }
   grpc::Status status = stream->Finish();

@@ -19,12 +19,13 @@ class LocalModel {
  public:
   LocalModel(const Channels& channels, Clock& clock);
 
-  // Sets model_digest and base_digest; brings an adapter into memory, so that loading is in nobody's latency. NotFound
-  // MODEL_NOT_FOUND lists what is there.
+  // Sets model_digest and base_digest; brings an adapter into memory, so that loading is in
+  // nobody's latency. NotFound MODEL_NOT_FOUND lists what is there.
   absl::StatusOr<System> Resolve(System system);
 
   // Streams the answer, so that the time to the first token is seen.
-  absl::StatusOr<Reply> Ask(const System& system, const RenderedQuestion& question, absl::Duration timeout);
+  absl::StatusOr<Reply> Ask(const System& system, const RenderedQuestion& question,
+                            absl::Duration timeout);
 
  private:
   std::unique_ptr<inference::v1::InferenceService::Stub> stub_;

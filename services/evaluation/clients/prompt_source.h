@@ -13,7 +13,8 @@
 
 namespace crossover::evaluation {
 
-// From the registry's message. Tools, and features that common/prompt cannot render, are kept as data; rendering says so.
+// From the registry's message. Tools, and features that common/prompt cannot render, are kept as
+// data; rendering says so.
 prompt::PromptSpec ToPromptSpec(const registry::v1::PromptSpec& spec);
 
 // Thread-safe. Versions never change, so they are asked for once.
@@ -21,8 +22,8 @@ class PromptSource {
  public:
   explicit PromptSource(const Channels& channels);
 
-  // Name of a version: the name itself, or a prompt's active (else newest) version. FailedPrecondition PROMPT_INVALID for a
-  // prompt without versions.
+  // Name of a version: the name itself, or a prompt's active (else newest) version.
+  // FailedPrecondition PROMPT_INVALID for a prompt without versions.
   absl::StatusOr<std::string> Pin(const std::string& name);
   absl::StatusOr<registry::v1::PromptVersion> Version(const std::string& name);
   absl::StatusOr<std::shared_ptr<const prompt::PromptSpec>> Spec(const std::string& version);

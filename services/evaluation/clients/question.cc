@@ -14,7 +14,9 @@ void Overlay(const std::optional<T>& over, std::optional<T>& under) {
 
 }  // namespace
 
-absl::StatusOr<RenderedQuestion> RenderQuestion(const System& system, const prompt::PromptSpec* spec, const SuiteRow& row) {
+absl::StatusOr<RenderedQuestion> RenderQuestion(const System& system,
+                                                const prompt::PromptSpec* spec,
+                                                const SuiteRow& row) {
   RenderedQuestion question;
   ASSIGN_OR_RETURN(question.messages, dataset::ParseMessages(row.messages, "messages"));
   if (spec != nullptr) {

@@ -1,4 +1,5 @@
-// What is sent for a row: the prompt rendered, the sampling decided. The same for every kind of model.
+// What is sent for a row: the prompt rendered, the sampling decided. The same for every kind of
+// model.
 #pragma once
 
 #include <string>
@@ -18,7 +19,10 @@ struct RenderedQuestion {
   std::string response_format;  // JSON as in a chat request; may be empty
 };
 
-// `spec` may be null: the row's messages go as they come. The system's sampling and format stand over the prompt's.
-absl::StatusOr<RenderedQuestion> RenderQuestion(const System& system, const prompt::PromptSpec* spec, const SuiteRow& row);
+// `spec` may be null: the row's messages go as they come. The system's sampling and format stand
+// over the prompt's.
+absl::StatusOr<RenderedQuestion> RenderQuestion(const System& system,
+                                                const prompt::PromptSpec* spec,
+                                                const SuiteRow& row);
 
 }  // namespace crossover::evaluation

@@ -1,7 +1,7 @@
 #include "services/evaluation/clients/row_source.h"
 
-#include <atomic>
 #include <unistd.h>
+#include <atomic>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
@@ -19,15 +19,21 @@ namespace pb = ::crossover::curation::v1;
 class HouseRows final : public RowSource {
  public:
   HouseRows(const Channels& channels, BlobStore& blobs, std::filesystem::path scratch)
-      : stub_(pb::DatasetService::NewStub(channels.curation)), api_key_(channels.api_key), blobs_(blobs), scratch_(std::move(scratch)) {}
+      : stub_(pb::DatasetService::NewStub(channels.curation)),
+        api_key_(channels.api_key),
+        blobs_(blobs),
+        scratch_(std::move(scratch)) {}
 
-  absl::StatusOr<std::vector<dataset::Row>> Rows(const std::string& dataset_version, const std::string& split) override {
+  absl::StatusOr<std::vector<dataset::Row>> Rows(const std::string& dataset_version,
+                                                 const std::string& split) override {
     pb::GetDatasetVersionRequest request;
     request.set_name(dataset_version);
-    ASSIGN_OR_RETURN(pb::DatasetVersion version, rpc::Invoke(*stub_, &pb::DatasetService::Stub::GetDatasetVersion, request,
-                                                             {.idempotent = true, .api_key = api_key_}));
+    ASSIGN_OR_RETURN(pb::DatasetVersion version,
+                     rpc::Invoke(*stub_, &pb::DatasetService::Stub::GetDatasetVersion, request,
+                                 {.idempotent = true, .api_key = api_key_}));
     std::error_code ignored;
-    std::filesystem::create_directories(scratch_, ignored);  // Materialise says what is wrong if this fails
+    std::filesystem::create_directories(scratch_,
+                                        ignored);  // Materialise says what is wrong if this fails
     std::filesystem::path folder = scratch_ / absl::StrCat("suite-", getpid(), "-", next_++);
     absl::Cleanup remove = [&] { std::filesystem::remove_all(folder, ignored); };
     RETURN_IF_ERROR(blobs_.Materialise(version.artifact_digest(), folder));
@@ -44,7 +50,8 @@ class HouseRows final : public RowSource {
 
 }  // namespace
 
-std::unique_ptr<RowSource> NewRowSource(const Channels& channels, BlobStore& blobs, std::filesystem::path scratch) {
+std::unique_ptr<RowSource> NewRowSource(const Channels& channels, BlobStore& blobs,
+                                        std::filesystem::path scratch) {
   return std::make_unique<HouseRows>(channels, blobs, std::move(scratch));
 }
 

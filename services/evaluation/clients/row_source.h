@@ -1,4 +1,5 @@
-// Rows of sealed versions: the version's name is looked up in curation, its shards are read from the blob store.
+// Rows of sealed versions: the version's name is looked up in curation, its shards are read from
+// the blob store.
 #pragma once
 
 #include <filesystem>
@@ -11,6 +12,7 @@
 namespace crossover::evaluation {
 
 // Borrows blobs. `scratch` is a folder for laying out artifacts while they are read. Thread-safe.
-std::unique_ptr<RowSource> NewRowSource(const Channels& channels, BlobStore& blobs, std::filesystem::path scratch);
+std::unique_ptr<RowSource> NewRowSource(const Channels& channels, BlobStore& blobs,
+                                        std::filesystem::path scratch);
 
 }  // namespace crossover::evaluation

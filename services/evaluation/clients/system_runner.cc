@@ -19,7 +19,8 @@ namespace {
 
 namespace registry_pb = ::crossover::registry::v1;
 
-// What an upstream needs to be asked; read again at every Resolve, so that a changed key or address is seen by the next run.
+// What an upstream needs to be asked; read again at every Resolve, so that a changed key or address
+// is seen by the next run.
 struct UpstreamRecord {
   UpstreamAddress address;
   absl::Duration timeout;
@@ -28,7 +29,11 @@ struct UpstreamRecord {
 class HouseRunner final : public SystemRunner {
  public:
   HouseRunner(const Channels& channels, Clock& clock, SystemRunnerOptions options)
-      : options_(options), api_key_(channels.api_key), prompts_(channels), local_(channels, clock), upstream_(clock),
+      : options_(options),
+        api_key_(channels.api_key),
+        prompts_(channels),
+        local_(channels, clock),
+        upstream_(clock),
         projects_(registry_pb::ProjectService::NewStub(channels.registry)),
         upstreams_(registry_pb::UpstreamService::NewStub(channels.registry)) {}
 
@@ -41,13 +46,16 @@ class HouseRunner final : public SystemRunner {
     }
     switch (system.kind) {
       case ModelKind::kNone:
-        return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED", "model: base_model, adapter or upstream is needed");
+        return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
+                     "model: base_model, adapter or upstream is needed");
       case ModelKind::kUpstream: {
         ASSIGN_OR_RETURN(registry_pb::Upstream record, Load(system.upstream));
         auto own = record.model_prices().find(system.model);
-        resolved.prices = ToPrices(own == record.model_prices().end() ? record.prices() : own->second);
+        resolved.prices =
+            ToPrices(own == record.model_prices().end() ? record.prices() : own->second);
         auto revision = record.last_revision().find(system.model);
-        if (system.revision.empty() && revision != record.last_revision().end()) system.revision = revision->second;
+        if (system.revision.empty() && revision != record.last_revision().end())
+          system.revision = revision->second;
         break;
       }
       default: {
@@ -65,10 +73,12 @@ class HouseRunner final : public SystemRunner {
       ASSIGN_OR_RETURN(spec, prompts_.Spec(system.prompt_version));
     }
     ASSIGN_OR_RETURN(RenderedQuestion question, RenderQuestion(system, spec.get(), row));
-    absl::Duration timeout = system.timeout_seconds > 0 ? absl::Seconds(system.timeout_seconds) : options_.timeout;
+    absl::Duration timeout =
+        system.timeout_seconds > 0 ? absl::Seconds(system.timeout_seconds) : options_.timeout;
     if (system.kind != ModelKind::kUpstream) return local_.Ask(system, question, timeout);
     ASSIGN_OR_RETURN(UpstreamRecord record, Address(system.upstream));
-    if (system.timeout_seconds <= 0 && record.timeout > absl::ZeroDuration()) timeout = record.timeout;
+    if (system.timeout_seconds <= 0 && record.timeout > absl::ZeroDuration())
+      timeout = record.timeout;
     return upstream_.Ask(record.address, system.model, question, timeout);
   }
 
@@ -76,11 +86,14 @@ class HouseRunner final : public SystemRunner {
   absl::StatusOr<registry_pb::Upstream> Load(const std::string& name) {
     registry_pb::GetUpstreamRequest request;
     request.set_name(name);
-    ASSIGN_OR_RETURN(registry_pb::Upstream record, rpc::Invoke(*upstreams_, &registry_pb::UpstreamService::Stub::GetUpstream, request,
-                                                               {.idempotent = true, .api_key = api_key_}));
+    ASSIGN_OR_RETURN(registry_pb::Upstream record,
+                     rpc::Invoke(*upstreams_, &registry_pb::UpstreamService::Stub::GetUpstream,
+                                 request, {.idempotent = true, .api_key = api_key_}));
     ASSIGN_OR_RETURN(std::string key, ReadCredential(record.credential_ref()));
     absl::MutexLock lock(&mutex_);
-    known_[name] = {{record.base_url(), key}, absl::Seconds(record.timeout().seconds()) + absl::Nanoseconds(record.timeout().nanos())};
+    known_[name] = {
+        {record.base_url(), key},
+        absl::Seconds(record.timeout().seconds()) + absl::Nanoseconds(record.timeout().nanos())};
     return record;
   }
 
@@ -98,11 +111,13 @@ class HouseRunner final : public SystemRunner {
   absl::StatusOr<Prices> ServingPrices(const std::string& name) {
     registry_pb::GetProjectRequest request;
     request.set_name(name);
-    absl::StatusOr<registry_pb::Project> project = rpc::Invoke(*projects_, &registry_pb::ProjectService::Stub::GetProject, request,
-                                                               {.idempotent = true, .api_key = api_key_});
+    absl::StatusOr<registry_pb::Project> project =
+        rpc::Invoke(*projects_, &registry_pb::ProjectService::Stub::GetProject, request,
+                    {.idempotent = true, .api_key = api_key_});
     if (absl::IsNotFound(project.status())) return Prices{};
     if (!project.ok()) return project.status();
-    return project->price_list().has_serving() ? ToPrices(project->price_list().serving()) : Prices{};
+    return project->price_list().has_serving() ? ToPrices(project->price_list().serving())
+                                               : Prices{};
   }
 
   SystemRunnerOptions options_;
@@ -118,7 +133,8 @@ class HouseRunner final : public SystemRunner {
 
 }  // namespace
 
-std::unique_ptr<SystemRunner> NewSystemRunner(const Channels& channels, Clock& clock, SystemRunnerOptions options) {
+std::unique_ptr<SystemRunner> NewSystemRunner(const Channels& channels, Clock& clock,
+                                              SystemRunnerOptions options) {
   return std::make_unique<HouseRunner>(channels, clock, options);
 }
 

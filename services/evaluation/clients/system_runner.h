@@ -1,4 +1,5 @@
-// SystemRunner over the house: prompts from the registry, local models over gRPC, upstreams over HTTP.
+// SystemRunner over the house: prompts from the registry, local models over gRPC, upstreams over
+// HTTP.
 #pragma once
 
 #include <memory>
@@ -11,10 +12,12 @@
 namespace crossover::evaluation {
 
 struct SystemRunnerOptions {
-  absl::Duration timeout = absl::Seconds(120);  // of one answer, where neither system nor upstream says
+  absl::Duration timeout =
+      absl::Seconds(120);  // of one answer, where neither system nor upstream says
 };
 
 // Borrows the clock. Thread-safe.
-std::unique_ptr<SystemRunner> NewSystemRunner(const Channels& channels, Clock& clock, SystemRunnerOptions options = {});
+std::unique_ptr<SystemRunner> NewSystemRunner(const Channels& channels, Clock& clock,
+                                              SystemRunnerOptions options = {});
 
 }  // namespace crossover::evaluation

@@ -20,8 +20,11 @@ namespace {
 using nlohmann::json;
 
 std::string Body(const std::string& model, const RenderedQuestion& question) {
-  json body = {{"model", model}, {"messages", json::parse(dataset::MessagesToJson(question.messages), nullptr, false)},
-               {"stream", true}, {"stream_options", {{"include_usage", true}}}};
+  json body = {
+      {"model", model},
+      {"messages", json::parse(dataset::MessagesToJson(question.messages), nullptr, false)},
+      {"stream", true},
+      {"stream_options", {{"include_usage", true}}}};
   const prompt::Sampling& sampling = question.sampling;
   if (sampling.temperature) body["temperature"] = *sampling.temperature;
   if (sampling.top_p) body["top_p"] = *sampling.top_p;
@@ -29,51 +32,67 @@ std::string Body(const std::string& model, const RenderedQuestion& question) {
   if (sampling.max_tokens) body["max_tokens"] = *sampling.max_tokens;
   if (sampling.seed) body["seed"] = *sampling.seed;
   if (!sampling.stop.empty()) body["stop"] = sampling.stop;
-  if (!question.response_format.empty()) body["response_format"] = json::parse(question.response_format, nullptr, false);
+  if (!question.response_format.empty())
+    body["response_format"] = json::parse(question.response_format, nullptr, false);
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 absl::StatusCode CodeOf(int status) {
   switch (status) {
-    case 401: return absl::StatusCode::kUnauthenticated;
-    case 403: return absl::StatusCode::kPermissionDenied;
+    case 401:
+      return absl::StatusCode::kUnauthenticated;
+    case 403:
+      return absl::StatusCode::kPermissionDenied;
     case 408:
-    case 504: return absl::StatusCode::kDeadlineExceeded;
+    case 504:
+      return absl::StatusCode::kDeadlineExceeded;
     case 409:
-    case 429: return absl::StatusCode::kResourceExhausted;
-    default: return status >= 500 ? absl::StatusCode::kUnavailable : absl::StatusCode::kInvalidArgument;
+    case 429:
+      return absl::StatusCode::kResourceExhausted;
+    default:
+      return status >= 500 ? absl::StatusCode::kUnavailable : absl::StatusCode::kInvalidArgument;
   }
 }
 
 absl::Status ToError(int status, const std::string& body) {
   json parsed = json::parse(body, nullptr, false);
   std::string message = body.substr(0, 300);
-  if (parsed.is_object() && parsed.contains("error") && parsed["error"].is_object()) message = parsed["error"].value("message", message);
-  return Error(CodeOf(status), absl::StrCat("HTTP_", status), absl::StrCat("the upstream answered ", status, ": ", message));
+  if (parsed.is_object() && parsed.contains("error") && parsed["error"].is_object())
+    message = parsed["error"].value("message", message);
+  return Error(CodeOf(status), absl::StrCat("HTTP_", status),
+               absl::StrCat("the upstream answered ", status, ": ", message));
 }
 
 // Text, number or nothing at a path of an answer's JSON.
 std::string TextAt(const json& object, const char* key) {
   auto found = object.is_object() ? object.find(key) : object.end();
-  return object.is_object() && found != object.end() && found->is_string() ? found->get<std::string>() : "";
+  return object.is_object() && found != object.end() && found->is_string()
+             ? found->get<std::string>()
+             : "";
 }
 int64_t NumberAt(const json& object, const char* key) {
   auto found = object.is_object() ? object.find(key) : object.end();
-  return object.is_object() && found != object.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+  return object.is_object() && found != object.end() && found->is_number_integer()
+             ? found->get<int64_t>()
+             : 0;
 }
 
 // One chunk of a stream, or a whole answer: the same but for `delta` and `message`.
 void Take(const json& chunk, Reply& reply) {
   std::string fingerprint = TextAt(chunk, "system_fingerprint");
   if (reply.revision.empty()) reply.revision = TextAt(chunk, "model");
-  if (!fingerprint.empty() && !absl::StrContains(reply.revision, fingerprint)) absl::StrAppend(&reply.revision, "@", fingerprint);
+  if (!fingerprint.empty() && !absl::StrContains(reply.revision, fingerprint))
+    absl::StrAppend(&reply.revision, "@", fingerprint);
   if (chunk.contains("usage") && chunk["usage"].is_object()) {
     const json& usage = chunk["usage"];
     reply.usage = {.input = NumberAt(usage, "prompt_tokens"),
-                   .cached_input = usage.contains("prompt_tokens_details") ? NumberAt(usage["prompt_tokens_details"], "cached_tokens") : 0,
+                   .cached_input = usage.contains("prompt_tokens_details")
+                                       ? NumberAt(usage["prompt_tokens_details"], "cached_tokens")
+                                       : 0,
                    .output = NumberAt(usage, "completion_tokens")};
   }
-  if (!chunk.contains("choices") || !chunk["choices"].is_array() || chunk["choices"].empty()) return;
+  if (!chunk.contains("choices") || !chunk["choices"].is_array() || chunk["choices"].empty())
+    return;
   const json& choice = chunk["choices"][0];
   const char* part = choice.contains("delta") ? "delta" : "message";
   if (choice.contains(part)) reply.output += TextAt(choice[part], "content");
@@ -85,12 +104,14 @@ void Take(const json& chunk, Reply& reply) {
 
 absl::StatusOr<std::string> ReadCredential(const std::string& reference) {
   auto missing = [&](const std::string& what) {
-    return Error(absl::StatusCode::kFailedPrecondition, "CONFIG_INVALID", absl::StrCat("credential_ref: ", what));
+    return Error(absl::StatusCode::kFailedPrecondition, "CONFIG_INVALID",
+                 absl::StrCat("credential_ref: ", what));
   };
   if (reference.empty()) return std::string();
   if (absl::StartsWith(reference, "env:")) {
     const char* value = std::getenv(reference.c_str() + 4);
-    if (value == nullptr) return missing(absl::StrCat("the environment has no ", reference.substr(4)));
+    if (value == nullptr)
+      return missing(absl::StrCat("the environment has no ", reference.substr(4)));
     return std::string(value);
   }
   if (!absl::StartsWith(reference, "file:")) return missing("expected file:/path or env:NAME");
@@ -102,9 +123,13 @@ absl::StatusOr<std::string> ReadCredential(const std::string& reference) {
 
 absl::StatusOr<Reply> UpstreamModel::Ask(const UpstreamAddress& address, const std::string& model,
                                          const RenderedQuestion& question, absl::Duration timeout) {
-  http::ClientRequest request{.method = "POST", .url = absl::StrCat(address.base_url, "/chat/completions"), .body = Body(model, question), .timeout = timeout};
+  http::ClientRequest request{.method = "POST",
+                              .url = absl::StrCat(address.base_url, "/chat/completions"),
+                              .body = Body(model, question),
+                              .timeout = timeout};
   request.headers.Set("Content-Type", "application/json");
-  if (!address.api_key.empty()) request.headers.Set("Authorization", absl::StrCat("Bearer ", address.api_key));
+  if (!address.api_key.empty())
+    request.headers.Set("Authorization", absl::StrCat("Bearer ", address.api_key));
 
   Reply reply;
   http::SseParser parser;
@@ -117,7 +142,8 @@ absl::StatusOr<Reply> UpstreamModel::Ask(const UpstreamAddress& address, const s
       std::move(request),
       [&](const http::ClientResponse& head) {
         status = head.status;
-        streamed = absl::StrContains(std::string(head.headers.Get("Content-Type").value_or("")), "event-stream");
+        streamed = absl::StrContains(std::string(head.headers.Get("Content-Type").value_or("")),
+                                     "event-stream");
         return true;
       },
       [&](std::string_view piece) {
@@ -145,7 +171,8 @@ absl::StatusOr<Reply> UpstreamModel::Ask(const UpstreamAddress& address, const s
   if (streamed) {
     if (!body.empty()) return ToError(500, body);
     if (finished || !reply.finish_reason.empty()) return reply;
-    return Error(absl::StatusCode::kUnavailable, "UPSTREAM_CUT", "the upstream's stream ended before the answer did");
+    return Error(absl::StatusCode::kUnavailable, "UPSTREAM_CUT",
+                 "the upstream's stream ended before the answer did");
   }
   json whole = json::parse(body, nullptr, false);
   if (!whole.is_object()) return ToError(500, body);

@@ -17,7 +17,8 @@ struct UpstreamAddress {
   std::string api_key;   // the secret itself; never logged; may be empty
 };
 
-// The secret behind `file:/path` or `env:NAME`. FailedPrecondition CONFIG_INVALID says what is missing.
+// The secret behind `file:/path` or `env:NAME`. FailedPrecondition CONFIG_INVALID says what is
+// missing.
 absl::StatusOr<std::string> ReadCredential(const std::string& reference);
 
 // Thread-safe. Borrows the clock.
@@ -25,8 +26,10 @@ class UpstreamModel {
  public:
   explicit UpstreamModel(Clock& clock) : clock_(clock) {}
 
-  // POST /chat/completions with stream and include_usage. An upstream that answers without a stream is understood too.
-  absl::StatusOr<Reply> Ask(const UpstreamAddress& address, const std::string& model, const RenderedQuestion& question, absl::Duration timeout);
+  // POST /chat/completions with stream and include_usage. An upstream that answers without a stream
+  // is understood too.
+  absl::StatusOr<Reply> Ask(const UpstreamAddress& address, const std::string& model,
+                            const RenderedQuestion& question, absl::Duration timeout);
 
  private:
   Clock& clock_;

@@ -9,7 +9,8 @@ namespace crossover::evaluation {
 namespace {
 
 constexpr double kDaysPerMonth = 30;
-// Until a job has reported its real cost: hours of one training on one device, and trainings in a sweep (several rounds).
+// Until a job has reported its real cost: hours of one training on one device, and trainings in a
+// sweep (several rounds).
 constexpr double kTrainingHours = 1;
 constexpr double kSweepTrainings = 3;
 constexpr double kShadowDays = 7;
@@ -22,7 +23,8 @@ TaskFacts FactsOf(const CaseSources& sources, absl::Time now) {
   TaskFacts facts;
   if (!task.owner.empty()) facts.owner = {{task.owner, kDeclared}};
   if (!task.retraining_plan.empty()) facts.retraining_plan = {{task.retraining_plan, kDeclared}};
-  // A task has one output contract by its type; a prompt that does several is split into tasks before it gets here.
+  // A task has one output contract by its type; a prompt that does several is split into tasks
+  // before it gets here.
   if (task.has_output_contract) facts.task_count = {{1, kDeclared}};
   std::optional<absl::Time> since = task.prompt_unchanged_since;
   EvidenceSource since_source = kDeclared;
@@ -35,8 +37,9 @@ TaskFacts FactsOf(const CaseSources& sources, absl::Time now) {
   if (task.tokens_per_month > 0) {
     facts.tokens_per_month = {{task.tokens_per_month, kDeclared}};
   } else if (task.requests_per_day > 0 && sources.best_result && sources.best_result->answers > 0) {
-    double tokens = static_cast<double>(sources.best_result->usage.input + sources.best_result->usage.output) /
-                    static_cast<double>(sources.best_result->answers);
+    double tokens =
+        static_cast<double>(sources.best_result->usage.input + sources.best_result->usage.output) /
+        static_cast<double>(sources.best_result->answers);
     facts.tokens_per_month = {{tokens * task.requests_per_day * kDaysPerMonth, kMeasured}};
   }
   facts.changing_knowledge = {{task.knowledge_changes, kDeclared}};
@@ -62,23 +65,29 @@ stats::Interval Errors(stats::Interval valid) {
   return valid;
 }
 
-// A month with the best prompt: what is spent by declaration, else volume times the measured cost of a request.
+// A month with the best prompt: what is spent by declaration, else volume times the measured cost
+// of a request.
 std::optional<Fact<double>> MonthlySpend(const CaseSources& sources) {
   const TaskRecord& task = sources.task;
   if (task.monthly_spend) return Fact<double>{*task.monthly_spend, kDeclared};
-  if (task.requests_per_day <= 0 || !sources.best_result || !sources.best_result->cost_per_request) return std::nullopt;
-  return Fact<double>{sources.best_result->cost_per_request->point * task.requests_per_day * kDaysPerMonth, kMeasured};
+  if (task.requests_per_day <= 0 || !sources.best_result || !sources.best_result->cost_per_request)
+    return std::nullopt;
+  return Fact<double>{
+      sources.best_result->cost_per_request->point * task.requests_per_day * kDaysPerMonth,
+      kMeasured};
 }
 
 PromptFacts PromptOf(const CaseSources& sources) {
   PromptFacts prompt;
   if (sources.task.target_score) prompt.target_score = {{*sources.task.target_score, kDeclared}};
-  if (sources.task.target_latency_p50) prompt.latency_target_ms = {{*sources.task.target_latency_p50 * 1000, kDeclared}};
+  if (sources.task.target_latency_p50)
+    prompt.latency_target_ms = {{*sources.task.target_latency_p50 * 1000, kDeclared}};
   prompt.spend_per_month = MonthlySpend(sources);
   if (sources.prompt) prompt.examples = {{sources.prompt->examples, kMeasured}};
   if (!sources.best_result) return prompt;
   const SystemResult& result = *sources.best_result;
-  if (result.latency.mean.n > 0) prompt.latency_ms = {{Milliseconds(result.latency.mean), kMeasured}};
+  if (result.latency.mean.n > 0)
+    prompt.latency_ms = {{Milliseconds(result.latency.mean), kMeasured}};
   if (result.format_valid) prompt.format_errors = {{Errors(*result.format_valid), kMeasured}};
   prompt.prompt_tokens = {{result.prompt_tokens, kMeasured}};
   return prompt;
@@ -91,35 +100,32 @@ const ComparedMetric* Find(const Comparison& comparison, const std::string& name
   return nullptr;
 }
 
-double TokensOf(const SystemResult& result) { return static_cast<double>(result.usage.input + result.usage.output); }
-
-// A request to the tuned model: measured if it has been compared; else the plain prompt's tokens, at our own serving price, or as
-// a share of what the best prompt's tokens cost today.
-std::optional<Fact<std::pair<double, std::string>>> TunedCost(const CaseSources& sources, const std::optional<Fact<double>>& spend) {
+// A request to the tuned model: measured if it has been compared; else the plain prompt's tokens at
+// our own price.
+std::optional<Fact<std::pair<double, std::string>>> TunedCost(const CaseSources& sources) {
   using Result = Fact<std::pair<double, std::string>>;
   if (sources.comparison) {
     if (const ComparedMetric* cost = Find(*sources.comparison, "cost_per_request")) {
       return Result{{cost->candidate.point, "measured by the comparison"}, kMeasured};
     }
   }
-  if (!sources.plain_result || sources.plain_result->answers == 0) return std::nullopt;
+  Prices prices = ServingPrices(sources.task);
+  if (!sources.plain_result || sources.plain_result->answers == 0 || !prices.known)
+    return std::nullopt;
   const SystemResult& plain = *sources.plain_result;
-  double answers = static_cast<double>(plain.answers);
-  if (sources.task.serving.known) {
-    return Result{{CostOf(plain.usage, sources.task.serving) / answers, "the plain prompt's measured tokens at the declared serving price"}, kMeasured};
-  }
-  if (!spend || !sources.best_result || TokensOf(*sources.best_result) <= 0 || sources.task.requests_per_day <= 0) return std::nullopt;
-  double share = (TokensOf(plain) / answers) / (TokensOf(*sources.best_result) / static_cast<double>(sources.best_result->answers));
-  double today = spend->value / (sources.task.requests_per_day * kDaysPerMonth);
-  return Result{{today * std::min(1.0, share), absl::StrFormat("%.0f %% of today's cost: the plain prompt's share of the tokens", share * 100)}, kMeasured};
+  return Result{{CostOf(plain.usage, prices) / static_cast<double>(plain.answers),
+                 "the plain prompt's measured tokens at the declared price"},
+                kMeasured};
 }
 
 std::optional<Costs> CostsOf(const CaseSources& sources, const std::optional<Fact<double>>& spend) {
   const TaskRecord& task = sources.task;
-  auto tuned = TunedCost(sources, spend);
+  auto tuned = TunedCost(sources);
   if (!task.developer_hours || task.requests_per_day <= 0 || !tuned || !spend) return std::nullopt;
   Costs costs;
-  auto origin = [&costs](const char* name, EvidenceSource source, std::string words) { costs.origins[name] = {std::move(words), source}; };
+  auto origin = [&costs](const char* name, EvidenceSource source, std::string words) {
+    costs.origins[name] = {std::move(words), source};
+  };
   costs.requests_per_month = task.requests_per_day * kDaysPerMonth;
   costs.prompt_per_month = spend->value;
   costs.tuned_serving_per_month = tuned->value.first * costs.requests_per_month;
@@ -134,19 +140,29 @@ std::optional<Costs> CostsOf(const CaseSources& sources, const std::optional<Fac
     origin("operations", kDeclared, "a month");
   }
   costs.training = task.device_hour.value_or(0) * kTrainingHours;
-  origin("training", EvidenceSource::kDefault, absl::StrFormat("%g device hour(s) at %g USD", kTrainingHours, task.device_hour.value_or(0)));
+  origin(
+      "training", EvidenceSource::kDefault,
+      absl::StrFormat("%g device hour(s) at %g USD", kTrainingHours, task.device_hour.value_or(0)));
   costs.sweeps = costs.training * kSweepTrainings;
   origin("sweeps", EvidenceSource::kDefault, absl::StrFormat("%g trainings", kSweepTrainings));
   costs.evaluation = sources.evaluation_cost;
   origin("evaluation", kMeasured, "the ladder's runs");
   costs.shadow = tuned->value.first * task.requests_per_day * kShadowDays;
-  origin("shadow", EvidenceSource::kDefault, absl::StrFormat("%g days of mirrored traffic; a request: %s", kShadowDays, tuned->value.second));
+  origin("shadow", EvidenceSource::kDefault,
+         absl::StrFormat("%g days of mirrored traffic; a request: %s", kShadowDays,
+                         tuned->value.second));
   costs.one_retraining = costs.training + costs.evaluation;
   origin("retraining", EvidenceSource::kDefault, "one training and one evaluation, 2 to 4 a year");
   return costs;
 }
 
 }  // namespace
+
+Prices ServingPrices(const TaskRecord& task) {
+  if (task.serving.known || !task.monthly_spend || task.tokens_per_month <= 0) return task.serving;
+  double per_million = *task.monthly_spend / task.tokens_per_month * 1e6;
+  return {.known = true, .input = per_million, .cached_input = per_million, .output = per_million};
+}
 
 CaseFile BuildCase(const CaseSources& sources, absl::Time now) {
   CaseFile file;

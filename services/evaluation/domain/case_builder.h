@@ -15,7 +15,8 @@ namespace crossover::evaluation {
 struct CaseSources {
   TaskRecord task;
   std::optional<Ladder> ladder;
-  // Result of the best rung's run, and of the cheapest prompt on our own machines (the zero-shot rung), if measured.
+  // Result of the best rung's run, and of the cheapest prompt on our own machines (the zero-shot
+  // rung), if measured.
   std::optional<SystemResult> best_result;
   std::optional<SystemResult> plain_result;
   std::optional<PromptRecord> prompt;  // of the best rung

@@ -21,7 +21,8 @@ struct LadderEvidence {
   };
   std::vector<Rung> rungs;  // as tried
   int best = -1;            // index of the best; -1 = none
-  // Paired gain of the last iteration over the one before, and of that one over its predecessor; absent with fewer.
+  // Paired gain of the last iteration over the one before, and of that one over its predecessor;
+  // absent with fewer.
   std::vector<stats::Interval> last_gains;
   std::vector<std::string> inputs;  // runs and suites
 };
@@ -29,8 +30,8 @@ struct LadderEvidence {
 // What the data holds.
 struct DataEvidence {
   Fact<int64_t> clean_rows;
-  std::optional<Fact<double>> agreement;        // alpha or kappa, where two labels exist
-  std::optional<Fact<bool>> annotator_bias;     // a systematic one was found
+  std::optional<Fact<double>> agreement;     // alpha or kappa, where two labels exist
+  std::optional<Fact<bool>> annotator_bias;  // a systematic one was found
   std::optional<Fact<stats::Interval>> label_errors;
   std::optional<Fact<stats::Interval>> coverage;
   std::optional<Fact<int64_t>> thinnest_label_rows;  // rows of the rarest label with enough traffic
@@ -41,17 +42,17 @@ struct DataEvidence {
 struct TaskFacts {
   std::optional<Fact<std::string>> owner;
   std::optional<Fact<std::string>> retraining_plan;
-  std::optional<Fact<int64_t>> task_count;           // output schemas or label sets in one prompt
-  std::optional<Fact<double>> prompt_age_days;       // since the prompt last changed
+  std::optional<Fact<int64_t>> task_count;      // output schemas or label sets in one prompt
+  std::optional<Fact<double>> prompt_age_days;  // since the prompt last changed
   std::optional<Fact<double>> tokens_per_month;
   std::optional<Fact<double>> requests_per_day;
   std::optional<Fact<bool>> changing_knowledge;
   std::optional<Fact<bool>> deep_reasoning;
   std::optional<Fact<bool>> urgent;                  // the gap cannot wait for the next base model
   std::optional<Fact<double>> model_horizon_months;  // when that is expected
-  bool changing_part = false;                        // a part of the prompt changes often: hybrid keeps it in the prompt
+  bool changing_part = false;  // a part of the prompt changes often: hybrid keeps it in the prompt
   // A person's confirmation of large, fixed reasons to waive: on-device, regulated determinism …
-  std::vector<std::string> symptoms;                 // names of Remedies()
+  std::vector<std::string> symptoms;  // names of Remedies()
 };
 
 // What the prompt in use does today.
@@ -62,7 +63,7 @@ struct PromptFacts {
   std::optional<Fact<stats::Interval>> format_errors;  // share of answers
   std::optional<Fact<double>> prompt_tokens;
   std::optional<Fact<int64_t>> examples;
-  std::optional<Fact<double>> spend_per_month;         // USD
+  std::optional<Fact<double>> spend_per_month;  // USD
 };
 
 struct CaseFile {
@@ -71,7 +72,8 @@ struct CaseFile {
   std::optional<DataEvidence> data;
   TaskFacts facts;
   PromptFacts prompt;
-  // Measured (paired, tuned - best prompt) or projected gain; where absent the gap is target - best prompt.
+  // Measured (paired, tuned - best prompt) or projected gain; where absent the gap is target - best
+  // prompt.
   std::optional<Fact<stats::Interval>> tuned_gain;
   std::optional<Costs> costs;
   std::vector<Waiver> waivers;

@@ -49,12 +49,14 @@ Columns Collect(const std::vector<Pair>& pairs, const Measure& measure) {
 
 std::vector<double> Differences(const Columns& columns) {
   std::vector<double> differences(columns.baseline.size());
-  std::transform(columns.candidate.begin(), columns.candidate.end(), columns.baseline.begin(), differences.begin(), std::minus<>());
+  std::transform(columns.candidate.begin(), columns.candidate.end(), columns.baseline.begin(),
+                 differences.begin(), std::minus<>());
   return differences;
 }
 
 // Two-sided normal test of a mean difference with its clustered error.
-std::optional<double> PairedPValue(const std::vector<double>& differences, const std::vector<std::string>& clusters) {
+std::optional<double> PairedPValue(const std::vector<double>& differences,
+                                   const std::vector<std::string>& clusters) {
   double error = stats::ClusteredStandardError(differences, clusters);
   double sum = 0;
   for (double difference : differences) sum += difference;
@@ -64,7 +66,8 @@ std::optional<double> PairedPValue(const std::vector<double>& differences, const
 }
 
 bool IsBinary(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double value) { return value == 0 || value == 1; });
+  return std::all_of(values.begin(), values.end(),
+                     [](double value) { return value == 0 || value == 1; });
 }
 
 ComparedMcNemar CountPairs(const Columns& columns) {
@@ -86,7 +89,8 @@ ComparedMetric ScoreMetric(const std::string& name, const Columns& columns, doub
   ComparedMetric metric{.metric = name};
   metric.baseline = stats::MeanScore(columns.baseline, columns.clusters, level);
   metric.candidate = stats::MeanScore(columns.candidate, columns.clusters, level);
-  metric.difference = stats::PairedDifference(columns.candidate, columns.baseline, columns.clusters, level);
+  metric.difference =
+      stats::PairedDifference(columns.candidate, columns.baseline, columns.clusters, level);
   if (IsBinary(columns.baseline) && IsBinary(columns.candidate)) {
     metric.mcnemar = CountPairs(columns);
     metric.p_value = metric.mcnemar->test.exact_p;
@@ -97,7 +101,8 @@ ComparedMetric ScoreMetric(const std::string& name, const Columns& columns, doub
 }
 
 // An amount where less is better.
-ComparedMetric AmountMetric(const std::string& name, const Columns& columns, double level, double scale = 1) {
+ComparedMetric AmountMetric(const std::string& name, const Columns& columns, double level,
+                            double scale = 1) {
   Columns scaled = columns;
   for (auto* column : {&scaled.baseline, &scaled.candidate}) {
     for (double& value : *column) value *= scale;
@@ -124,10 +129,12 @@ ComparedMetric MedianMetric(const std::string& name, const Columns& columns, dou
   ComparedMetric metric{.metric = name, .higher_is_better = false};
   metric.baseline = stats::Percentile(columns.baseline, 0.5, level);
   metric.candidate = stats::Percentile(columns.candidate, 0.5, level);
-  metric.difference = stats::Bootstrap(
-      static_cast<uint32_t>(columns.baseline.size()),
-      [&](std::span<const uint32_t> units) { return MedianOf(columns.candidate, units) - MedianOf(columns.baseline, units); },
-      {.resamples = 2000, .level = level});
+  metric.difference = stats::Bootstrap(static_cast<uint32_t>(columns.baseline.size()),
+                                       [&](std::span<const uint32_t> units) {
+                                         return MedianOf(columns.candidate, units) -
+                                                MedianOf(columns.baseline, units);
+                                       },
+                                       {.resamples = 2000, .level = level});
   return metric;
 }
 
@@ -164,12 +171,22 @@ std::optional<double> FormatOf(const ScoredAnswer& answer) {
   return *answer.raw_valid ? 1.0 : 0.0;
 }
 
-void AddQualityMetrics(const Suite& suite, const std::vector<Pair>& pairs, double level, std::vector<ComparedMetric>& out) {
+void AddQualityMetrics(const Suite& suite, const std::vector<Pair>& pairs, double level,
+                       std::vector<ComparedMetric>& out) {
   for (size_t i = 0; i < suite.graders.size(); ++i) {
-    out.push_back(ScoreMetric(suite.graders[i].name, Collect(pairs, [i](const ScoredRow& row) -> std::optional<double> { return row.MeanScore(i); }), level));
+    out.push_back(ScoreMetric(
+        suite.graders[i].name,
+        Collect(pairs,
+                [i](const ScoredRow& row) -> std::optional<double> { return row.MeanScore(i); }),
+        level));
   }
   double pass_score = suite.graders[0].pass_score;
-  out.push_back(ScoreMetric("accuracy", Collect(pairs, [=](const ScoredRow& row) -> std::optional<double> { return row.PassShare(0, pass_score); }), level));
+  out.push_back(ScoreMetric("accuracy",
+                            Collect(pairs,
+                                    [=](const ScoredRow& row) -> std::optional<double> {
+                                      return row.PassShare(0, pass_score);
+                                    }),
+                            level));
   Columns format = Collect(pairs, MeanOver(FormatOf));
   if (!format.baseline.empty()) out.push_back(ScoreMetric("format_valid", format, level));
   Columns consistency = Collect(pairs, [](const ScoredRow& row) -> std::optional<double> {
@@ -179,7 +196,8 @@ void AddQualityMetrics(const Suite& suite, const std::vector<Pair>& pairs, doubl
   if (!consistency.baseline.empty()) out.push_back(ScoreMetric("consistency", consistency, level));
 }
 
-void AddAmountMetrics(const std::vector<Pair>& pairs, const CompareOptions& options, std::vector<ComparedMetric>& out) {
+void AddAmountMetrics(const std::vector<Pair>& pairs, const CompareOptions& options,
+                      std::vector<ComparedMetric>& out) {
   Columns tokens = Collect(pairs, MeanOver(PromptTokens));
   if (!tokens.baseline.empty()) out.push_back(AmountMetric("prompt_tokens", tokens, options.level));
   Columns latency = Collect(pairs, MeanOver(LatencyOf));
@@ -215,20 +233,24 @@ std::string InputOf(const SuiteRow& row) {
   std::string text = messages.ok() ? dataset::LastUserText(*messages) : "";
   if (text.size() <= kInputCharacters) return text;
   size_t end = kInputCharacters;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a character
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
+    --end;  // not inside a character
   return text.substr(0, end);
 }
 
 Flip MakeFlip(const Pair& pair) {
-  return {.row_digest = pair.baseline->row.row_digest, .input = InputOf(pair.baseline->row),
+  return {.row_digest = pair.baseline->row.row_digest,
+          .input = InputOf(pair.baseline->row),
           .expected = pair.baseline->row.expected,
           .baseline_output = pair.baseline->answers.front().answer.output,
           .candidate_output = pair.candidate->answers.front().answer.output,
-          .baseline_score = pair.baseline->MeanScore(0), .candidate_score = pair.candidate->MeanScore(0)};
+          .baseline_score = pair.baseline->MeanScore(0),
+          .candidate_score = pair.candidate->MeanScore(0)};
 }
 
 // A row is right when more than half of its answers are.
-void AddFlips(const std::vector<Pair>& pairs, double pass_score, double level, Comparison& comparison) {
+void AddFlips(const std::vector<Pair>& pairs, double pass_score, double level,
+              Comparison& comparison) {
   std::vector<double> flipped;
   std::vector<std::string> clusters;
   for (const Pair& pair : pairs) {
@@ -244,8 +266,8 @@ void AddFlips(const std::vector<Pair>& pairs, double pass_score, double level, C
 
 }  // namespace
 
-absl::StatusOr<Comparison> Compare(const Suite& suite, const ScoredSystem& baseline, const ScoredSystem& candidate,
-                                   const CompareOptions& options) {
+absl::StatusOr<Comparison> Compare(const Suite& suite, const ScoredSystem& baseline,
+                                   const ScoredSystem& candidate, const CompareOptions& options) {
   std::unordered_map<std::string, const ScoredRow*> rows;
   for (const ScoredRow& row : candidate.rows) rows[row.row.row_digest] = &row;
   std::vector<Pair> pairs;
@@ -255,9 +277,12 @@ absl::StatusOr<Comparison> Compare(const Suite& suite, const ScoredSystem& basel
   }
   if (pairs.empty()) {
     return Error(absl::StatusCode::kFailedPrecondition, "RUNS_NOT_COMPARABLE",
-                 "no row was answered by both systems: compare systems of one suite version after their runs have answers");
+                 "no row was answered by both systems: compare systems of one suite version after "
+                 "their runs have answers");
   }
-  Comparison comparison{.suite_version = suite.name, .baseline = baseline.system.digest, .candidate = candidate.system.digest};
+  Comparison comparison{.suite_version = suite.name,
+                        .baseline = baseline.system.digest,
+                        .candidate = candidate.system.digest};
   AddQualityMetrics(suite, pairs, options.level, comparison.metrics);
   AddAmountMetrics(pairs, options, comparison.metrics);
   AdjustForAll(options.level, comparison.metrics);

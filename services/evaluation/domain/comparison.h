@@ -65,10 +65,11 @@ struct CompareOptions {
   std::optional<double> requests_per_month;
 };
 
-// Metrics: every grader; accuracy (of the deciding one); format_valid; consistency (from 2 repeats on); prompt_tokens;
-// latency_p50; cost_per_request; cost_per_month: with them the six rows of the comparison table. FailedPrecondition
-// RUNS_NOT_COMPARABLE if no row was answered by both.
-absl::StatusOr<Comparison> Compare(const Suite& suite, const ScoredSystem& baseline, const ScoredSystem& candidate,
+// Metrics: every grader; accuracy (of the deciding one); format_valid; consistency (from 2 repeats
+// on); prompt_tokens; latency_p50; cost_per_request; cost_per_month: with them the six rows of the
+// comparison table. FailedPrecondition RUNS_NOT_COMPARABLE if no row was answered by both.
+absl::StatusOr<Comparison> Compare(const Suite& suite, const ScoredSystem& baseline,
+                                   const ScoredSystem& candidate,
                                    const CompareOptions& options = {});
 
 }  // namespace crossover::evaluation

@@ -22,7 +22,8 @@ Vector Embed(const std::string& text) {
   Vector vector{};
   for (size_t i = 0; i + 3 <= text.size(); ++i) {
     uint32_t hash = 2166136261u;  // FNV-1a
-    for (size_t j = i; j < i + 3; ++j) hash = (hash ^ static_cast<unsigned char>(text[j])) * 16777619u;
+    for (size_t j = i; j < i + 3; ++j)
+      hash = (hash ^ static_cast<unsigned char>(text[j])) * 16777619u;
     vector[(hash ^ (hash >> 16)) % kDimensions] += 1;
   }
   float length = 0;
@@ -56,7 +57,8 @@ double Nearest(const Vector& vector, const std::vector<Vector>& training, size_t
 
 }  // namespace
 
-std::optional<stats::Interval> MeasureCoverage(const std::vector<std::string>& training, const std::vector<std::string>& inputs) {
+std::optional<stats::Interval> MeasureCoverage(const std::vector<std::string>& training,
+                                               const std::vector<std::string>& inputs) {
   if (training.size() < kLeastTraining || inputs.empty()) return std::nullopt;
   std::vector<Vector> vectors = EmbedSome(training, kMostTraining);
   std::vector<double> inside;

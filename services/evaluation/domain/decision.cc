@@ -27,7 +27,8 @@ bool IsMet(const std::vector<Evidence>& evidence, std::string_view condition) {
   });
 }
 
-Triggers TriggersOf(const CaseFile& file, const std::vector<Evidence>& sufficient, const GateThresholds& thresholds) {
+Triggers TriggersOf(const CaseFile& file, const std::vector<Evidence>& sufficient,
+                    const GateThresholds& thresholds) {
   Triggers triggers;
   triggers.quality = IsMet(sufficient, "quality_gap") || IsMet(sufficient, "format_errors");
   triggers.sla = IsMet(sufficient, "latency");
@@ -41,7 +42,8 @@ Triggers TriggersOf(const CaseFile& file, const std::vector<Evidence>& sufficien
 std::string TriggerNames(const std::vector<Evidence>& sufficient) {
   std::string names;
   for (const Evidence& item : sufficient) {
-    if (item.status == EvidenceStatus::kMet) absl::StrAppend(&names, names.empty() ? "" : ", ", item.condition);
+    if (item.status == EvidenceStatus::kMet)
+      absl::StrAppend(&names, names.empty() ? "" : ", ", item.condition);
   }
   return names.empty() ? "none" : names;
 }
@@ -50,8 +52,8 @@ bool True(const std::optional<Fact<bool>>& fact) { return fact && fact->value; }
 
 std::string PaybackWords(const ReturnOnInvestment& roi) {
   if (!roi.payback_months) return "never: the saving is not positive";
-  return absl::StrFormat("%.1f months [%.1f, %.1f]", roi.payback_months->point, roi.payback_months->lower,
-                         roi.payback_months->upper);
+  return absl::StrFormat("%.1f months [%.1f, %.1f]", roi.payback_months->point,
+                         roi.payback_months->lower, roi.payback_months->upper);
 }
 
 // Step 1. True if it decided.
@@ -67,8 +69,9 @@ bool DecideByNecessary(const std::vector<Evidence>& necessary, Verdict& verdict)
   EvidenceStatus wanted = unmet ? EvidenceStatus::kNotMet : EvidenceStatus::kUnknown;
   for (const Evidence& item : necessary) {
     if (item.status != wanted) continue;
-    verdict.reasons.push_back(absl::StrCat(item.condition, unmet ? " is not met (" : " is unknown (", item.value, ", needed ",
-                                           item.threshold, "). ", item.next_step));
+    verdict.reasons.push_back(absl::StrCat(item.condition,
+                                           unmet ? " is not met (" : " is unknown (", item.value,
+                                           ", needed ", item.threshold, "). ", item.next_step));
   }
   return true;
 }
@@ -76,10 +79,12 @@ bool DecideByNecessary(const std::vector<Evidence>& necessary, Verdict& verdict)
 // Step 2.
 bool DecideByNature(const CaseFile& file, Verdict& verdict) {
   if (True(file.facts.changing_knowledge)) {
-    verdict.reasons.push_back("The knowledge changes: keep it outside the weights, with the prompt and retrieval.");
+    verdict.reasons.push_back(
+        "The knowledge changes: keep it outside the weights, with the prompt and retrieval.");
   }
   if (True(file.facts.deep_reasoning)) {
-    verdict.reasons.push_back("The task needs reasoning depth: prompt with steps; tuning improves format, not depth.");
+    verdict.reasons.push_back(
+        "The task needs reasoning depth: prompt with steps; tuning improves format, not depth.");
   }
   verdict.recommendation = Recommendation::kPrompt;
   return !verdict.reasons.empty();
@@ -89,55 +94,71 @@ bool DecideByNature(const CaseFile& file, Verdict& verdict) {
 void DecideByValue(const CaseFile& file, const Triggers& triggers, const std::string& trigger_names,
                    const GateThresholds& thresholds, Verdict& verdict) {
   const auto& tokens = file.facts.tokens_per_month;
-  if (tokens && tokens->value < thresholds.low_tokens_per_month && !triggers.quality && !triggers.sla) {
+  if (tokens && tokens->value < thresholds.low_tokens_per_month && !triggers.quality &&
+      !triggers.sla) {
     verdict.recommendation = Recommendation::kPrompt;
-    verdict.reasons.push_back(absl::StrFormat("%.0f tokens a month is under %.0f and there is no quality or latency trigger: "
-                                              "development would outweigh the savings.",
-                                              tokens->value, thresholds.low_tokens_per_month));
+    verdict.reasons.push_back(absl::StrFormat(
+        "%.0f tokens a month is under %.0f and there is no quality or latency trigger: "
+        "development would outweigh the savings.",
+        tokens->value, thresholds.low_tokens_per_month));
     return;
   }
   if (triggers.any() && !verdict.roi_known) {
     verdict.recommendation = Recommendation::kWait;
-    verdict.reasons.push_back(absl::StrCat("Triggers: ", trigger_names,
-                                           ". The return is unknown: declare developer hours, prices and volume."));
+    verdict.reasons.push_back(
+        absl::StrCat("Triggers: ", trigger_names,
+                     ". The return is unknown: declare developer hours, prices and volume."));
     return;
   }
   const auto& payback = verdict.roi.payback_months;
   if (triggers.any() && payback && payback->point <= thresholds.maximum_payback_months) {
-    verdict.recommendation = file.facts.changing_part ? Recommendation::kHybrid : Recommendation::kFineTune;
-    verdict.reasons.push_back(absl::StrCat("Triggers: ", trigger_names, ". Payback ", PaybackWords(verdict.roi),
-                                           ", within ", thresholds.maximum_payback_months, " months."));
+    verdict.recommendation =
+        file.facts.changing_part ? Recommendation::kHybrid : Recommendation::kFineTune;
+    verdict.reasons.push_back(absl::StrCat("Triggers: ", trigger_names, ". Payback ",
+                                           PaybackWords(verdict.roi), ", within ",
+                                           thresholds.maximum_payback_months, " months."));
     if (file.facts.changing_part) {
-      verdict.reasons.push_back("A part of the prompt changes: fine-tuned for the stable part, prompt for the changing part.");
+      verdict.reasons.push_back(
+          "A part of the prompt changes: fine-tuned for the stable part, prompt for the changing "
+          "part.");
     }
     return;
   }
   bool bought_not_saved = triggers.quality || triggers.sla;
   if (triggers.any() && (payback || bought_not_saved)) {
     verdict.recommendation = Recommendation::kHybrid;
-    verdict.reasons.push_back(absl::StrCat("Triggers: ", trigger_names, ". Payback ", PaybackWords(verdict.roi),
-                                           ": serve the confident requests by the tuned model and the rest by the prompt."));
+    verdict.reasons.push_back(absl::StrCat(
+        "Triggers: ", trigger_names, ". Payback ", PaybackWords(verdict.roi),
+        ": serve the confident requests by the tuned model and the rest by the prompt."));
     return;
   }
-  if (file.facts.urgent && !file.facts.urgent->value && file.facts.model_horizon_months && triggers.any()) {
+  if (file.facts.urgent && !file.facts.urgent->value && file.facts.model_horizon_months &&
+      triggers.any()) {
     verdict.recommendation = Recommendation::kWait;
-    verdict.reasons.push_back(absl::StrFormat("Not urgent within %.0f months, when the next base model may close the gap.",
-                                              file.facts.model_horizon_months->value));
+    verdict.reasons.push_back(absl::StrFormat(
+        "Not urgent within %.0f months, when the next base model may close the gap.",
+        file.facts.model_horizon_months->value));
     return;
   }
   verdict.recommendation = Recommendation::kPrompt;
-  verdict.reasons.push_back(triggers.any() ? absl::StrCat("Triggers: ", trigger_names, ", but payback is ", PaybackWords(verdict.roi), ".")
-                                           : "Nothing asks for leaving the prompt: no sufficient condition is met.");
+  verdict.reasons.push_back(
+      triggers.any() ? absl::StrCat("Triggers: ", trigger_names, ", but payback is ",
+                                    PaybackWords(verdict.roi), ".")
+                     : "Nothing asks for leaving the prompt: no sufficient condition is met.");
 }
 
 }  // namespace
 
 const char* Name(Recommendation recommendation) {
   switch (recommendation) {
-    case Recommendation::kPrompt: return "PROMPT";
-    case Recommendation::kFineTune: return "FINE_TUNE";
-    case Recommendation::kHybrid: return "HYBRID";
-    case Recommendation::kWait: return "WAIT";
+    case Recommendation::kPrompt:
+      return "PROMPT";
+    case Recommendation::kFineTune:
+      return "FINE_TUNE";
+    case Recommendation::kHybrid:
+      return "HYBRID";
+    case Recommendation::kWait:
+      return "WAIT";
   }
   return "WAIT";
 }
@@ -159,18 +180,21 @@ Verdict DecideOnce(const CaseFile& file, const GateThresholds& thresholds) {
     }
   }
   for (const Evidence& item : necessary) {
-    if (item.condition == "clean_rows" && item.status == EvidenceStatus::kMet && !item.explanation.empty()) {
+    if (item.condition == "clean_rows" && item.status == EvidenceStatus::kMet &&
+        !item.explanation.empty()) {
       verdict.warnings.push_back(item.explanation);
     }
   }
   if (!DecideByNecessary(necessary, verdict) && !DecideByNature(file, verdict)) {
-    DecideByValue(file, TriggersOf(file, sufficient, thresholds), TriggerNames(sufficient), thresholds, verdict);
+    DecideByValue(file, TriggersOf(file, sufficient, thresholds), TriggerNames(sufficient),
+                  thresholds, verdict);
   }
   verdict.evidence = std::move(necessary);
   verdict.evidence.insert(verdict.evidence.end(), sufficient.begin(), sufficient.end());
   verdict.questions = FiveQuestions(file, verdict);
   for (const Evidence& item : verdict.evidence) {
-    if (item.kind == EvidenceKind::kNecessary && !item.Holds()) verdict.next_steps.push_back(absl::StrCat(item.condition, ": ", item.next_step));
+    if (item.kind == EvidenceKind::kNecessary && !item.Holds())
+      verdict.next_steps.push_back(absl::StrCat(item.condition, ": ", item.next_step));
   }
   return verdict;
 }
@@ -192,12 +216,14 @@ bool Scale(CaseFile& file, const std::string& parameter, double factor) {
   return true;
 }
 
-// The nearest multiple or fraction, in steps of a tenth of an octave up to 32 fold, that changes the recommendation.
+// The nearest multiple or fraction, in steps of a tenth of an octave up to 32 fold, that changes
+// the recommendation.
 void AddFlips(const CaseFile& file, const GateThresholds& thresholds, Verdict& verdict) {
   for (const char* parameter : {"requests_per_day", "developer_hours"}) {
-    double value = parameter == std::string("developer_hours") ? (file.costs ? file.costs->developer_hours : 0)
-                   : file.facts.requests_per_day              ? file.facts.requests_per_day->value
-                                                               : 0;
+    double value = parameter == std::string("developer_hours")
+                       ? (file.costs ? file.costs->developer_hours : 0)
+                   : file.facts.requests_per_day ? file.facts.requests_per_day->value
+                                                 : 0;
     for (int step = 1; step <= 50; ++step) {
       for (double factor : {std::exp2(step / 10.0), std::exp2(-step / 10.0)}) {
         CaseFile scaled = file;
@@ -229,11 +255,13 @@ Recommendation RecommendStrategy(const StrategyProfile& profile, const GateThres
   if (profile.knowledge_changes || profile.complex_reasoning) return Recommendation::kPrompt;
   bool gap = profile.accuracy_gap >= thresholds.minimum_gap;
   bool volume = profile.tokens_per_month > thresholds.high_tokens_per_month;
-  if (profile.tokens_per_month < thresholds.low_tokens_per_month && !gap) return Recommendation::kPrompt;
+  if (profile.tokens_per_month < thresholds.low_tokens_per_month && !gap)
+    return Recommendation::kPrompt;
   if (!gap && !volume) return Recommendation::kPrompt;
   if (profile.saving_per_month <= 0) return gap ? Recommendation::kHybrid : Recommendation::kPrompt;
   double payback = profile.one_time_cost / profile.saving_per_month;
-  return payback <= thresholds.maximum_payback_months ? Recommendation::kFineTune : Recommendation::kHybrid;
+  return payback <= thresholds.maximum_payback_months ? Recommendation::kFineTune
+                                                      : Recommendation::kHybrid;
 }
 
 }  // namespace crossover::evaluation

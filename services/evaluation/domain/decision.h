@@ -30,22 +30,24 @@ struct Alternative {
 
 struct Verdict {
   Recommendation recommendation = Recommendation::kWait;
-  std::vector<std::string> reasons;   // the step of the order that decided comes first
+  std::vector<std::string> reasons;  // the step of the order that decided comes first
   std::vector<std::string> warnings;
-  std::vector<Evidence> evidence;     // necessary, then sufficient
+  std::vector<Evidence> evidence;  // necessary, then sufficient
   ReturnOnInvestment roi;
   bool roi_known = false;
   std::vector<Alternative> alternatives;  // remedies of the declared symptoms
-  std::vector<Answer5> questions;     // the five every verdict answers
+  std::vector<Answer5> questions;         // the five every verdict answers
   std::vector<std::string> next_steps;
   std::map<std::string, double> thresholds;
 };
 
-// In this order: (1) necessary evidence unknown -> WAIT, not met -> PROMPT with the remedy; (2) knowledge that changes or
-// reasoning depth -> PROMPT; (3) under 1 M tokens a month without a quality or SLA trigger -> PROMPT; (4) trigger and payback
-// within 3 months -> FINE_TUNE; (5) trigger and longer payback -> HYBRID; (6) a gap that is not urgent within the model horizon
-// -> WAIT; else PROMPT. A saving that is never positive leaves only quality and SLA triggers for (5): cost triggers have nothing
-// to gain. With changing parts in the prompt, (4) gives HYBRID: tuned for the stable part.
+// In this order: (1) necessary evidence unknown -> WAIT, not met -> PROMPT with the remedy; (2)
+// knowledge that changes or reasoning depth -> PROMPT; (3) under 1 M tokens a month without a
+// quality or SLA trigger -> PROMPT; (4) trigger and payback within 3 months -> FINE_TUNE; (5)
+// trigger and longer payback -> HYBRID; (6) a gap that is not urgent within the model horizon
+// -> WAIT; else PROMPT. A saving that is never positive leaves only quality and SLA triggers for
+// (5): cost triggers have nothing to gain. With changing parts in the prompt, (4) gives HYBRID:
+// tuned for the stable part.
 Verdict Decide(const CaseFile& file, const GateThresholds& thresholds);
 
 // What a decision may rest on. Empty members: the newest of the task.
@@ -79,8 +81,9 @@ struct Decision {
   std::string name() const { return task + "/decisions/" + id; }
 };
 
-// The published rule of thumb, from volume, gap and money alone. The published TypeScript divides the saving by 3 once too often
-// (payback = one_time / (saving / 3), as if a quarter's saving were given); here payback = one_time / saving per month.
+// The published rule of thumb, from volume, gap and money alone. The published TypeScript divides
+// the saving by 3 once too often (payback = one_time / (saving / 3), as if a quarter's saving were
+// given); here payback = one_time / saving per month.
 struct StrategyProfile {
   double tokens_per_month = 0;
   bool knowledge_changes = false;
@@ -89,6 +92,7 @@ struct StrategyProfile {
   double one_time_cost = 0;
   double saving_per_month = 0;
 };
-Recommendation RecommendStrategy(const StrategyProfile& profile, const GateThresholds& thresholds = {});
+Recommendation RecommendStrategy(const StrategyProfile& profile,
+                                 const GateThresholds& thresholds = {});
 
 }  // namespace crossover::evaluation

@@ -1,4 +1,5 @@
-// The gate and the order of decisions, as tables: symptoms, scenarios, the brand-voice case, the contract-clause case.
+// The gate and the order of decisions, as tables: symptoms, scenarios, the brand-voice case, the
+// contract-clause case.
 #include "services/evaluation/domain/decision.h"
 
 #include <gmock/gmock.h>
@@ -20,7 +21,12 @@ constexpr auto kDeclared = EvidenceSource::kDeclared;
 constexpr auto kMeasured = EvidenceSource::kMeasured;
 
 stats::Interval Around(double point, double half, int64_t n = 1000) {
-  return {.point = point, .lower = point - half, .upper = point + half, .method = "test", .n = n, .clusters = n};
+  return {.point = point,
+          .lower = point - half,
+          .upper = point + half,
+          .method = "test",
+          .n = n,
+          .clusters = n};
 }
 
 // A case in which every necessary condition holds, nothing is sufficient, and the money is known.
@@ -110,7 +116,8 @@ TEST(DecisionTest, UnmetNecessaryEvidenceStaysWithThePromptWithTheRemedy) {
     void (*spoil)(CaseFile&);
   };
   const Case kCases[] = {
-      {"ladder_converged", [](CaseFile& file) { file.ladder->last_gains.back() = Around(0.06, 0.02); }},
+      {"ladder_converged",
+       [](CaseFile& file) { file.ladder->last_gains.back() = Around(0.06, 0.02); }},
       {"clean_rows", [](CaseFile& file) { file.data->clean_rows.value = 20; }},
       {"label_agreement", [](CaseFile& file) { file.data->agreement = {{0.5, kMeasured}}; }},
       {"annotator_bias", [](CaseFile& file) { file.data->annotator_bias = {{true, kMeasured}}; }},
@@ -126,7 +133,8 @@ TEST(DecisionTest, UnmetNecessaryEvidenceStaysWithThePromptWithTheRemedy) {
     // Although everything asks for leaving the prompt.
     file.facts.tokens_per_month->value = 20e6;
     Verdict verdict = DecideDefault(file);
-    // 20 rows: below 50 there is no training advice at all, and more rows could come: both unknown and unmet do not fine-tune.
+    // 20 rows: below 50 there is no training advice at all, and more rows could come: both unknown
+    // and unmet do not fine-tune.
     EXPECT_EQ(verdict.recommendation, Recommendation::kPrompt) << one.condition;
     EXPECT_THAT(verdict.reasons.front(), HasSubstr(one.condition));
   }
@@ -138,9 +146,10 @@ TEST(DecisionTest, RowsDecideInFourSteps) {
     Recommendation recommendation;
     bool warns;
   };
-  for (const Case& one : {Case{49, Recommendation::kPrompt, false}, Case{50, Recommendation::kWait, false},
-                          Case{199, Recommendation::kWait, false}, Case{200, Recommendation::kFineTune, true},
-                          Case{999, Recommendation::kFineTune, true}, Case{1000, Recommendation::kFineTune, false}}) {
+  for (const Case& one :
+       {Case{49, Recommendation::kPrompt, false}, Case{50, Recommendation::kWait, false},
+        Case{199, Recommendation::kWait, false}, Case{200, Recommendation::kFineTune, true},
+        Case{999, Recommendation::kFineTune, true}, Case{1000, Recommendation::kFineTune, false}}) {
     CaseFile file = Calm();
     file.facts.tokens_per_month->value = 6e6;
     file.data->clean_rows.value = one.rows;
@@ -158,7 +167,8 @@ TEST(DecisionTest, ConvergenceNeedsIntervalsInsideTheMarginAndSaysHowManyRows) {
   // Half the width takes four times the rows.
   EXPECT_THAT(Find(verdict, "ladder_converged").next_step, HasSubstr("about 400 DEV rows"));
   file.ladder->last_gains = {Around(0.0, 0.01), Around(-0.08, 0.02)};
-  EXPECT_EQ(Find(DecideDefault(file), "ladder_converged").status, EvidenceStatus::kMet) << "a worse prompt gained nothing";
+  EXPECT_EQ(Find(DecideDefault(file), "ladder_converged").status, EvidenceStatus::kMet)
+      << "a worse prompt gained nothing";
   file.ladder->last_gains = {Around(0.0, 0.01)};
   EXPECT_EQ(Find(DecideDefault(file), "ladder_converged").status, EvidenceStatus::kUnknown);
 }
@@ -167,7 +177,8 @@ TEST(DecisionTest, WaivedConditionHoldsAndKeepsItsReason) {
   CaseFile file = Calm();
   file.ladder->last_gains.clear();
   file.facts.tokens_per_month->value = 6e6;
-  file.waivers = {{"ladder_converged", "ana", "runs on the device: no prompt fits", absl::UnixEpoch()}};
+  file.waivers = {
+      {"ladder_converged", "ana", "runs on the device: no prompt fits", absl::UnixEpoch()}};
   Verdict verdict = DecideDefault(file);
   EXPECT_EQ(verdict.recommendation, Recommendation::kFineTune);
   EXPECT_EQ(Find(verdict, "ladder_converged").status, EvidenceStatus::kWaived);
@@ -182,11 +193,13 @@ TEST(DecisionTest, EachSufficientConditionAloneIsATrigger) {
   const Case kCases[] = {
       {"quality_gap", [](CaseFile& file) { file.prompt.target_score->value = 0.96; }},
       {"latency", [](CaseFile& file) { file.prompt.latency_ms->value = Around(700, 20); }},
-      {"format_errors", [](CaseFile& file) { file.prompt.format_errors->value = Around(0.08, 0.01); }},
+      {"format_errors",
+       [](CaseFile& file) { file.prompt.format_errors->value = Around(0.08, 0.01); }},
       {"tokens_per_month", [](CaseFile& file) { file.facts.tokens_per_month->value = 5.1e6; }},
       {"prompt_length", [](CaseFile& file) { file.prompt.prompt_tokens->value = 2001; }},
       {"examples", [](CaseFile& file) { file.prompt.examples->value = 6; }},
-      {"spend", [](CaseFile& file) {
+      {"spend",
+       [](CaseFile& file) {
          file.facts.requests_per_day->value = 50;
          file.prompt.spend_per_month->value = 201;
        }},
@@ -355,40 +368,69 @@ TEST(SymptomTest, EachHasItsRemedy) {
   }
 }
 
-// The table says FINE_TUNE at a payback of exactly three months. The published TypeScript divides the saving by 3 once too
-// often: it would call a payback of one month three, and one of three months nine. That error is not copied.
+// The table says FINE_TUNE at a payback of exactly three months. The published TypeScript divides
+// the saving by 3 once too often: it would call a payback of one month three, and one of three
+// months nine. That error is not copied.
 TEST(RecommendStrategyTest, FollowsTheTableAndNotThePublishedSlip) {
   struct Case {
     StrategyProfile profile;
     Recommendation recommendation;
   };
   const Case kTable[] = {
-      {{.tokens_per_month = 0.5e6, .one_time_cost = 1000, .saving_per_month = 900}, Recommendation::kPrompt},
-      {{.tokens_per_month = 2e6, .one_time_cost = 1000, .saving_per_month = 900}, Recommendation::kPrompt},
-      {{.tokens_per_month = 12e6, .one_time_cost = 3000, .saving_per_month = 1000}, Recommendation::kFineTune},
-      {{.tokens_per_month = 12e6, .one_time_cost = 3001, .saving_per_month = 1000}, Recommendation::kHybrid},
-      {{.tokens_per_month = 12e6, .one_time_cost = 3000, .saving_per_month = -1}, Recommendation::kPrompt},
-      {{.tokens_per_month = 0.5e6, .accuracy_gap = 0.08, .one_time_cost = 1000, .saving_per_month = 900}, Recommendation::kFineTune},
-      {{.tokens_per_month = 0.5e6, .accuracy_gap = 0.08, .one_time_cost = 1000, .saving_per_month = 0}, Recommendation::kHybrid},
-      {{.tokens_per_month = 12e6, .knowledge_changes = true, .one_time_cost = 1, .saving_per_month = 1000}, Recommendation::kPrompt},
-      {{.tokens_per_month = 12e6, .complex_reasoning = true, .one_time_cost = 1, .saving_per_month = 1000}, Recommendation::kPrompt},
+      {{.tokens_per_month = 0.5e6, .one_time_cost = 1000, .saving_per_month = 900},
+       Recommendation::kPrompt},
+      {{.tokens_per_month = 2e6, .one_time_cost = 1000, .saving_per_month = 900},
+       Recommendation::kPrompt},
+      {{.tokens_per_month = 12e6, .one_time_cost = 3000, .saving_per_month = 1000},
+       Recommendation::kFineTune},
+      {{.tokens_per_month = 12e6, .one_time_cost = 3001, .saving_per_month = 1000},
+       Recommendation::kHybrid},
+      {{.tokens_per_month = 12e6, .one_time_cost = 3000, .saving_per_month = -1},
+       Recommendation::kPrompt},
+      {{.tokens_per_month = 0.5e6,
+        .accuracy_gap = 0.08,
+        .one_time_cost = 1000,
+        .saving_per_month = 900},
+       Recommendation::kFineTune},
+      {{.tokens_per_month = 0.5e6,
+        .accuracy_gap = 0.08,
+        .one_time_cost = 1000,
+        .saving_per_month = 0},
+       Recommendation::kHybrid},
+      {{.tokens_per_month = 12e6,
+        .knowledge_changes = true,
+        .one_time_cost = 1,
+        .saving_per_month = 1000},
+       Recommendation::kPrompt},
+      {{.tokens_per_month = 12e6,
+        .complex_reasoning = true,
+        .one_time_cost = 1,
+        .saving_per_month = 1000},
+       Recommendation::kPrompt},
   };
   for (const Case& one : kTable) {
     EXPECT_EQ(RecommendStrategy(one.profile), one.recommendation)
-        << one.profile.tokens_per_month << " " << one.profile.one_time_cost << " " << one.profile.saving_per_month;
+        << one.profile.tokens_per_month << " " << one.profile.one_time_cost << " "
+        << one.profile.saving_per_month;
   }
 }
 
 TEST(ReturnTest, TwoToFourRetrainingsGiveTheInterval) {
-  Costs costs{.developer_hours = 10, .requests_per_month = 1000, .labelling = 500, .prompt_per_month = 1000,
-              .tuned_serving_per_month = 200, .operations_per_month = 100, .one_retraining = 1200};
+  Costs costs{.developer_hours = 10,
+              .requests_per_month = 1000,
+              .labelling = 500,
+              .prompt_per_month = 1000,
+              .tuned_serving_per_month = 200,
+              .operations_per_month = 100,
+              .one_retraining = 1200};
   ReturnOnInvestment roi = ComputeReturn(costs, GateThresholds());
   EXPECT_EQ(roi.one_time, 2000);
   EXPECT_EQ(roi.saving_per_month, 400);
   EXPECT_EQ(roi.payback_months->point, 5);
   EXPECT_EQ(roi.payback_months->lower, 4);
   EXPECT_NEAR(roi.payback_months->upper, 2000.0 / 300, 1e-9);
-  costs.one_retraining = 3000;  // four a year cost more than they save: the upper end never pays back
+  costs.one_retraining =
+      3000;  // four a year cost more than they save: the upper end never pays back
   roi = ComputeReturn(costs, GateThresholds());
   EXPECT_FALSE(roi.payback_months.has_value());
 }
@@ -429,7 +471,8 @@ TEST(DecisionTest, AnswersTheFiveQuestions) {
   EXPECT_THAT(verdict.questions[3].answer, HasSubstr("platform team"));
   EXPECT_THAT(verdict.questions[4].answer, HasSubstr("2900.00 USD a month"));
   CaseFile nothing;
-  for (const Answer5& answer : DecideDefault(nothing).questions) EXPECT_THAT(answer.answer, Not(IsEmpty()));
+  for (const Answer5& answer : DecideDefault(nothing).questions)
+    EXPECT_THAT(answer.answer, Not(IsEmpty()));
 }
 
 }  // namespace

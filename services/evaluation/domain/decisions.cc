@@ -12,13 +12,15 @@ namespace crossover::evaluation {
 namespace {
 
 // The named ladder, else the newest of the task that has measured anything.
-absl::StatusOr<std::optional<Ladder>> FindLadder(Store& store, const std::string& task, const std::string& name) {
+absl::StatusOr<std::optional<Ladder>> FindLadder(Store& store, const std::string& task,
+                                                 const std::string& name) {
   if (!name.empty()) {
     ASSIGN_OR_RETURN(Document document, store.Get(kLadderKind, name));
     ASSIGN_OR_RETURN(Ladder ladder, FromDocument<Ladder>(document));
     return ladder;
   }
-  ASSIGN_OR_RETURN(std::vector<Document> documents, store.List({.kind = kLadderKind, .task = task}));
+  ASSIGN_OR_RETURN(std::vector<Document> documents,
+                   store.List({.kind = kLadderKind, .task = task}));
   ASSIGN_OR_RETURN(std::vector<Ladder> ladders, FromDocuments<Ladder>(documents));
   for (Ladder& ladder : ladders) {
     if (BestRung(ladder) >= 0) return std::move(ladder);
@@ -26,13 +28,15 @@ absl::StatusOr<std::optional<Ladder>> FindLadder(Store& store, const std::string
   return std::nullopt;
 }
 
-absl::StatusOr<std::optional<Comparison>> FindComparison(Store& store, const std::string& task, const std::string& name) {
+absl::StatusOr<std::optional<Comparison>> FindComparison(Store& store, const std::string& task,
+                                                         const std::string& name) {
   if (!name.empty()) {
     ASSIGN_OR_RETURN(Document document, store.Get(kComparisonKind, name));
     ASSIGN_OR_RETURN(Comparison comparison, FromDocument<Comparison>(document));
     return comparison;
   }
-  ASSIGN_OR_RETURN(std::vector<Document> documents, store.List({.kind = kComparisonKind, .task = task, .limit = 1}));
+  ASSIGN_OR_RETURN(std::vector<Document> documents,
+                   store.List({.kind = kComparisonKind, .task = task, .limit = 1}));
   if (documents.empty()) return std::nullopt;
   ASSIGN_OR_RETURN(Comparison comparison, FromDocument<Comparison>(documents[0]));
   return comparison;
@@ -44,7 +48,8 @@ absl::StatusOr<CaseFile> Decisions::Gather(const Decision& decision) {
   CaseSources sources;
   ASSIGN_OR_RETURN(sources.task, facts_.Task(decision.task));
   ASSIGN_OR_RETURN(sources.ladder, FindLadder(store_, decision.task, decision.inputs.ladder));
-  ASSIGN_OR_RETURN(sources.comparison, FindComparison(store_, decision.task, decision.inputs.comparison));
+  ASSIGN_OR_RETURN(sources.comparison,
+                   FindComparison(store_, decision.task, decision.inputs.comparison));
   ASSIGN_OR_RETURN(sources.data, facts_.Data(decision.task, decision.inputs.dataset_version));
   if (sources.ladder) {
     int best = BestRung(*sources.ladder);
@@ -81,7 +86,8 @@ absl::Status Decisions::DecideNow(Decision& decision) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Decision> Decisions::Create(Decision decision, const RequestKey& request, bool validate_only) {
+absl::StatusOr<Decision> Decisions::Create(Decision decision, const RequestKey& request,
+                                           bool validate_only) {
   decision.create_time = clock_.Now();
   decision.state = DecisionState::kOpen;
   RETURN_IF_ERROR(DecideNow(decision));
@@ -99,10 +105,12 @@ absl::StatusOr<Decision> Decisions::Get(const std::string& name) {
 absl::StatusOr<Decision> Decisions::Change(const std::string& name, bool must_be_open,
                                            const std::function<absl::Status(Decision&)>& change) {
   ASSIGN_OR_RETURN(Decision decision, Get(name));
-  bool closed = decision.state == DecisionState::kSigned || decision.state == DecisionState::kVetoed;
+  bool closed =
+      decision.state == DecisionState::kSigned || decision.state == DecisionState::kVetoed;
   if (must_be_open && closed) {
     return Error(absl::StatusCode::kFailedPrecondition, "DECISION_CLOSED",
-                 absl::StrCat(name, " is ", Name(decision.state), " by ", decision.signed_by, "; reopen it first"));
+                 absl::StrCat(name, " is ", Name(decision.state), " by ", decision.signed_by,
+                              "; reopen it first"));
   }
   RETURN_IF_ERROR(change(decision));
   decision.update_time = clock_.Now();
@@ -110,7 +118,8 @@ absl::StatusOr<Decision> Decisions::Change(const std::string& name, bool must_be
   return FromDocument<Decision>(stored);
 }
 
-absl::StatusOr<Decision> Decisions::Sign(const std::string& name, const std::string& by, const std::string& reason) {
+absl::StatusOr<Decision> Decisions::Sign(const std::string& name, const std::string& by,
+                                         const std::string& reason) {
   return Change(name, true, [&](Decision& decision) {
     decision.state = DecisionState::kSigned;
     decision.signed_by = by;
@@ -120,7 +129,8 @@ absl::StatusOr<Decision> Decisions::Sign(const std::string& name, const std::str
   });
 }
 
-absl::StatusOr<Decision> Decisions::Veto(const std::string& name, const std::string& by, const std::string& reason) {
+absl::StatusOr<Decision> Decisions::Veto(const std::string& name, const std::string& by,
+                                         const std::string& reason) {
   return Change(name, true, [&](Decision& decision) {
     decision.state = DecisionState::kVetoed;
     decision.signed_by = by;
@@ -130,10 +140,11 @@ absl::StatusOr<Decision> Decisions::Veto(const std::string& name, const std::str
   });
 }
 
-absl::StatusOr<Decision> Decisions::Waive(const std::string& name, const std::string& condition, const std::string& by,
-                                          const std::string& reason) {
+absl::StatusOr<Decision> Decisions::Waive(const std::string& name, const std::string& condition,
+                                          const std::string& by, const std::string& reason) {
   if (reason.empty() || by.empty()) {
-    return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED", "a waiver needs `by` and `reason`: who takes the responsibility, and why");
+    return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
+                 "a waiver needs `by` and `reason`: who takes the responsibility, and why");
   }
   return Change(name, true, [&](Decision& decision) -> absl::Status {
     const auto& evidence = decision.verdict.evidence;
@@ -141,8 +152,9 @@ absl::StatusOr<Decision> Decisions::Waive(const std::string& name, const std::st
       return item.condition == condition && item.kind == EvidenceKind::kNecessary;
     });
     if (!known) {
-      return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
-                   absl::StrCat("condition: '", condition, "' is no necessary condition of this decision"));
+      return Error(
+          absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+          absl::StrCat("condition: '", condition, "' is no necessary condition of this decision"));
     }
     decision.waivers.push_back({condition, by, reason, clock_.Now()});
     return DecideNow(decision);

@@ -11,20 +11,40 @@
 namespace crossover::evaluation {
 
 inline Document ToDocument(const Run& run) {
-  return {.kind = kRunKind, .name = run.name(), .project = run.project, .task = run.task, .state = Name(run.state),
-          .body = Encode(run), .version = run.version};
+  return {.kind = kRunKind,
+          .name = run.name(),
+          .project = run.project,
+          .task = run.task,
+          .state = Name(run.state),
+          .body = Encode(run),
+          .version = run.version};
 }
 inline Document ToDocument(const Suite& suite) {
-  return {.kind = kSuiteKind, .name = suite.name, .project = suite.project, .task = suite.task, .parent = suite.slug,
-          .state = "FROZEN", .body = Encode(suite)};
+  return {.kind = kSuiteKind,
+          .name = suite.name,
+          .project = suite.project,
+          .task = suite.task,
+          .parent = suite.slug,
+          .state = "FROZEN",
+          .body = Encode(suite)};
 }
 inline Document ToDocument(const Ladder& ladder) {
-  return {.kind = kLadderKind, .name = ladder.name(), .project = ladder.project, .task = ladder.task,
-          .state = Name(ladder.state), .body = Encode(ladder), .version = ladder.version};
+  return {.kind = kLadderKind,
+          .name = ladder.name(),
+          .project = ladder.project,
+          .task = ladder.task,
+          .state = Name(ladder.state),
+          .body = Encode(ladder),
+          .version = ladder.version};
 }
 inline Document ToDocument(const Decision& decision) {
-  return {.kind = kDecisionKind, .name = decision.name(), .project = decision.task.substr(0, decision.task.find("/tasks/")),
-          .task = decision.task, .state = Name(decision.state), .body = Encode(decision), .version = decision.version};
+  return {.kind = kDecisionKind,
+          .name = decision.name(),
+          .project = decision.task.substr(0, decision.task.find("/tasks/")),
+          .task = decision.task,
+          .state = Name(decision.state),
+          .body = Encode(decision),
+          .version = decision.version};
 }
 
 // T's document, with the version it has in the store.

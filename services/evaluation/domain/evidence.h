@@ -27,9 +27,9 @@ struct Evidence {
   EvidenceKind kind = EvidenceKind::kNecessary;
   EvidenceStatus status = EvidenceStatus::kUnknown;
   EvidenceSource source = EvidenceSource::kDefault;
-  std::string value;      // as people read it
+  std::string value;  // as people read it
   std::optional<stats::Interval> interval;
-  std::string threshold;  // as people read it: ">= 200 rows"
+  std::string threshold;            // as people read it: ">= 200 rows"
   std::vector<std::string> inputs;  // digests and names it was computed from
   std::optional<Waiver> waiver;
   std::string explanation;

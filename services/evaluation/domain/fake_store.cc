@@ -9,12 +9,15 @@ namespace crossover::evaluation {
 namespace {
 
 absl::Status NotFound(const std::string& name) {
-  return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND", absl::StrCat(name, " does not exist"));
+  return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+               absl::StrCat(name, " does not exist"));
 }
 
 bool Wanted(const DocumentQuery& query, const Document& document) {
-  return document.kind == query.kind && (query.project.empty() || document.project == query.project) && document.sequence < query.before &&
-         (query.task.empty() || document.task == query.task) && (query.parent.empty() || document.parent == query.parent) &&
+  return document.kind == query.kind &&
+         (query.project.empty() || document.project == query.project) &&
+         document.sequence < query.before && (query.task.empty() || document.task == query.task) &&
+         (query.parent.empty() || document.parent == query.parent) &&
          (query.state.empty() || document.state == query.state);
 }
 
@@ -29,7 +32,8 @@ absl::StatusOr<Document> FakeStore::Create(const Document& document, const Reque
                  absl::StrCat("request_id ", request.id, " was used before with another payload"));
   }
   if (documents_.count(document.name)) {
-    return Error(absl::StatusCode::kAlreadyExists, "RESOURCE_EXISTS", absl::StrCat(document.name, " exists"));
+    return Error(absl::StatusCode::kAlreadyExists, "RESOURCE_EXISTS",
+                 absl::StrCat(document.name, " exists"));
   }
   Document stored = document;
   stored.version = 1;
@@ -51,7 +55,8 @@ absl::StatusOr<Document> FakeStore::Update(const Document& document) {
   auto found = documents_.find(document.name);
   if (found == documents_.end()) return NotFound(document.name);
   if (found->second.version != document.version) {
-    return Error(absl::StatusCode::kAborted, "ETAG_MISMATCH", absl::StrCat(document.name, " has changed; read it again"));
+    return Error(absl::StatusCode::kAborted, "ETAG_MISMATCH",
+                 absl::StrCat(document.name, " has changed; read it again"));
   }
   found->second.state = document.state;
   found->second.body = document.body;
@@ -65,16 +70,19 @@ absl::StatusOr<std::vector<Document>> FakeStore::List(const DocumentQuery& query
   for (const auto& [name, document] : documents_) {
     if (Wanted(query, document)) list.push_back(document);
   }
-  std::sort(list.begin(), list.end(), [](const Document& a, const Document& b) { return a.sequence > b.sequence; });
+  std::sort(list.begin(), list.end(),
+            [](const Document& a, const Document& b) { return a.sequence > b.sequence; });
   if (list.size() > static_cast<size_t>(query.limit)) list.resize(static_cast<size_t>(query.limit));
   return list;
 }
 
-absl::StatusOr<std::optional<Document>> FakeStore::ClaimRun(const std::string& owner, absl::Duration ttl) {
+absl::StatusOr<std::optional<Document>> FakeStore::ClaimRun(const std::string& owner,
+                                                            absl::Duration ttl) {
   absl::MutexLock lock(&mutex_);
   const Document* oldest = nullptr;
   for (const auto& [name, document] : documents_) {
-    if (document.kind != kRunKind || (document.state != "QUEUED" && document.state != "RUNNING")) continue;
+    if (document.kind != kRunKind || (document.state != "QUEUED" && document.state != "RUNNING"))
+      continue;
     auto claim = claims_.find(name);
     if (claim != claims_.end() && claim->second.expires > clock_.Now()) continue;
     if (oldest == nullptr || document.sequence < oldest->sequence) oldest = &document;
@@ -84,11 +92,13 @@ absl::StatusOr<std::optional<Document>> FakeStore::ClaimRun(const std::string& o
   return *oldest;
 }
 
-absl::Status FakeStore::RenewClaim(const std::string& run, const std::string& owner, absl::Duration ttl) {
+absl::Status FakeStore::RenewClaim(const std::string& run, const std::string& owner,
+                                   absl::Duration ttl) {
   absl::MutexLock lock(&mutex_);
   auto claim = claims_.find(run);
   if (claim == claims_.end() || claim->second.owner != owner) {
-    return Error(absl::StatusCode::kAborted, "LEASE_LOST", absl::StrCat("another process runs ", run));
+    return Error(absl::StatusCode::kAborted, "LEASE_LOST",
+                 absl::StrCat("another process runs ", run));
   }
   claim->second.expires = clock_.Now() + ttl;
   return absl::OkStatus();
@@ -101,7 +111,8 @@ absl::Status FakeStore::ReleaseClaim(const std::string& run, const std::string& 
   return absl::OkStatus();
 }
 
-absl::Status FakeStore::PutSuiteRows(const std::string& suite_digest, const std::vector<SuiteRow>& rows) {
+absl::Status FakeStore::PutSuiteRows(const std::string& suite_digest,
+                                     const std::vector<SuiteRow>& rows) {
   absl::MutexLock lock(&mutex_);
   rows_.try_emplace(suite_digest, rows);
   return absl::OkStatus();
@@ -118,15 +129,17 @@ absl::StatusOr<bool> FakeStore::PutAnswer(const Answer& answer) {
   return answers_[answer.suite_digest].emplace(key, answer).second;
 }
 
-absl::StatusOr<std::vector<Answer>> FakeStore::ListAnswers(const std::string& suite_digest,
-                                                           const std::vector<std::string>& system_digests, int repeats,
-                                                           const std::optional<AnswerKey>& after, int limit) {
+absl::StatusOr<std::vector<Answer>> FakeStore::ListAnswers(
+    const std::string& suite_digest, const std::vector<std::string>& system_digests, int repeats,
+    const std::optional<AnswerKey>& after, int limit) {
   absl::MutexLock lock(&mutex_);
   std::vector<Answer> list;
   for (const auto& [key, answer] : answers_[suite_digest]) {
     if (after && key <= *after) continue;
     if (key.repeat >= repeats) continue;
-    if (std::find(system_digests.begin(), system_digests.end(), key.system_digest) == system_digests.end()) continue;
+    if (std::find(system_digests.begin(), system_digests.end(), key.system_digest) ==
+        system_digests.end())
+      continue;
     list.push_back(answer);
     if (limit > 0 && list.size() == static_cast<size_t>(limit)) break;
   }
@@ -170,7 +183,8 @@ absl::Status FakeStore::AppendEvent(const std::string& resource, const Event& ev
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Event>> FakeStore::ListEvents(const std::string& resource, int64_t after, int limit) {
+absl::StatusOr<std::vector<Event>> FakeStore::ListEvents(const std::string& resource, int64_t after,
+                                                         int limit) {
   absl::MutexLock lock(&mutex_);
   std::vector<Event> list;
   for (const Event& event : events_[resource]) {

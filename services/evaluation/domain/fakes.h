@@ -20,7 +20,8 @@ class FakeRunner final : public SystemRunner {
   explicit FakeRunner(AskFn ask) : ask_(std::move(ask)) {}
 
   absl::StatusOr<Resolved> Resolve(const std::string&, const System& system) override {
-    if (system.model == "unknown") return Error(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND", "no model 'unknown'");
+    if (system.model == "unknown")
+      return Error(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND", "no model 'unknown'");
     auto resolved = WithDigest(system);
     if (!resolved.ok()) return resolved.status();
     return Resolved{*resolved, prices_};
@@ -58,7 +59,8 @@ class FakeRunner final : public SystemRunner {
 class FakeRows final : public RowSource {
  public:
   explicit FakeRows(std::vector<dataset::Row> rows) : rows_(std::move(rows)) {}
-  absl::StatusOr<std::vector<dataset::Row>> Rows(const std::string&, const std::string& split) override {
+  absl::StatusOr<std::vector<dataset::Row>> Rows(const std::string&,
+                                                 const std::string& split) override {
     std::vector<dataset::Row> wanted;
     for (const dataset::Row& row : rows_) {
       if (row.split == split) wanted.push_back(row);
@@ -77,11 +79,15 @@ class FakeFacts final : public FactSource {
   std::optional<DataEvidence> data;
 
   absl::StatusOr<TaskRecord> Task(const std::string& name) override {
-    if (task.name != name) return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND", name + " does not exist");
+    if (task.name != name)
+      return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND", name + " does not exist");
     return task;
   }
   absl::StatusOr<PromptRecord> Prompt(const std::string&) override { return prompt; }
-  absl::StatusOr<std::optional<DataEvidence>> Data(const std::string&, const std::string&) override { return data; }
+  absl::StatusOr<std::optional<DataEvidence>> Data(const std::string&,
+                                                   const std::string&) override {
+    return data;
+  }
 };
 
 }  // namespace crossover::evaluation

@@ -10,10 +10,12 @@ namespace {
 std::string PromptsFallShort(const CaseFile& file) {
   if (!file.ladder || file.ladder->best < 0) return "None: the ladder has not been measured.";
   const auto& best = file.ladder->rungs[file.ladder->best];
-  std::string answer = absl::StrCat("The best prompt (", best.name, ") scores ", Percent(best.score), " on ", best.score.n, " rows");
+  std::string answer = absl::StrCat("The best prompt (", best.name, ") scores ",
+                                    Percent(best.score), " on ", best.score.n, " rows");
   if (file.prompt.target_score) {
     absl::StrAppend(&answer, "; the target is ", Percent(file.prompt.target_score->value),
-                    file.prompt.target_score->value > best.score.upper ? ", above its interval." : ", within its interval.");
+                    file.prompt.target_score->value > best.score.upper ? ", above its interval."
+                                                                       : ", within its interval.");
   } else {
     absl::StrAppend(&answer, "; no target is declared.");
   }
@@ -30,21 +32,25 @@ std::string RungsTried(const CaseFile& file) {
 }
 
 std::string CleanExamples(const CaseFile& file) {
-  return file.data ? absl::StrCat(file.data->clean_rows.value, " rows.") : "Unknown: no data set has been sealed.";
+  return file.data ? absl::StrCat(file.data->clean_rows.value, " rows.")
+                   : "Unknown: no data set has been sealed.";
 }
 
 std::string WhoRetrains(const CaseFile& file) {
   if (!file.facts.owner || file.facts.owner->value.empty()) return "Nobody is named.";
   bool plan = file.facts.retraining_plan && !file.facts.retraining_plan->value.empty();
-  return absl::StrCat(file.facts.owner->value, ": ", plan ? file.facts.retraining_plan->value : "without a plan.");
+  return absl::StrCat(file.facts.owner->value, ": ",
+                      plan ? file.facts.retraining_plan->value : "without a plan.");
 }
 
 std::string Saving(const CaseFile& file, const Verdict& verdict) {
   if (!verdict.roi_known) return "Unknown: developer hours, prices and volume are not declared.";
   const ReturnOnInvestment& roi = verdict.roi;
-  std::string answer = absl::StrFormat("%.2f USD a month (from %.2f to %.2f)", roi.saving_per_month, roi.monthly_before, roi.monthly_after);
+  std::string answer = absl::StrFormat("%.2f USD a month (from %.2f to %.2f)", roi.saving_per_month,
+                                       roi.monthly_before, roi.monthly_after);
   if (file.facts.requests_per_day && file.facts.requests_per_day->value > 0) {
-    absl::StrAppendFormat(&answer, ", %.6f USD a call", roi.saving_per_month / (file.facts.requests_per_day->value * 30));
+    absl::StrAppendFormat(&answer, ", %.6f USD a call",
+                          roi.saving_per_month / (file.facts.requests_per_day->value * 30));
   }
   absl::StrAppendFormat(&answer, ", against %.2f USD once.", roi.one_time);
   return answer;
@@ -59,7 +65,9 @@ std::vector<Answer5> FiveQuestions(const CaseFile& file, const Verdict& verdict)
           {"Which rungs were tried?", RungsTried(file), ladder},
           {"How many clean examples?", CleanExamples(file), data},
           {"Who retrains when the base changes?", WhoRetrains(file), {file.task}},
-          {"What is the saving per call and per month against a better prompt on the plain model?", Saving(file, verdict), {file.task}}};
+          {"What is the saving per call and per month against a better prompt on the plain model?",
+           Saving(file, verdict),
+           {file.task}}};
 }
 
 }  // namespace crossover::evaluation

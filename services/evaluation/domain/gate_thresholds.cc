@@ -56,7 +56,8 @@ absl::StatusOr<GateThresholds> WithOverrides(const std::map<std::string, double>
       found = true;
     }
     if (!found) {
-      std::string known = absl::StrJoin(Fields(), ", ", [](std::string* out, const auto& field) { *out += field.first; });
+      std::string known = absl::StrJoin(
+          Fields(), ", ", [](std::string* out, const auto& field) { *out += field.first; });
       return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
                    absl::StrCat("threshold '", name, "' is unknown; known are: ", known));
     }

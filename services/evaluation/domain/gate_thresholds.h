@@ -1,5 +1,5 @@
-// Every number the gate holds evidence against. Defaults are the project's; all of them are configuration and are printed with
-// the verdict.
+// Every number the gate holds evidence against. Defaults are the project's; all of them are
+// configuration and are printed with the verdict.
 #pragma once
 
 #include <map>
@@ -13,25 +13,26 @@ namespace crossover::evaluation {
 
 struct GateThresholds {
   // Necessary.
-  double convergence_margin = 0.02;       // last two iterations' gain lies inside ± this
-  double rows_advice = 50;                // below: no training advice at all
-  double rows_wait = 200;                 // below: WAIT
-  double rows_good = 1000;                // below: go with a warning
-  double minimum_agreement = 0.67;        // Krippendorff's alpha or Cohen's kappa, where two labels exist
+  double convergence_margin = 0.02;  // last two iterations' gain lies inside ± this
+  double rows_advice = 50;           // below: no training advice at all
+  double rows_wait = 200;            // below: WAIT
+  double rows_good = 1000;           // below: go with a warning
+  double minimum_agreement = 0.67;  // Krippendorff's alpha or Cohen's kappa, where two labels exist
   double maximum_label_errors = 0.05;
-  double minimum_coverage = 0.90;         // inputs nearer to a training row than the 95th percentile inside training
-  double minimum_rows_per_label = 10;     // for every label with at least…
-  double label_traffic_share = 0.02;      // …this share of traffic
+  double minimum_coverage =
+      0.90;  // inputs nearer to a training row than the 95th percentile inside training
+  double minimum_rows_per_label = 10;  // for every label with at least…
+  double label_traffic_share = 0.02;   // …this share of traffic
   double prompt_stable_days = 14;
   // Sufficient.
-  double minimum_gap = 0.05;              // a gap below this is not worth closing by training
+  double minimum_gap = 0.05;  // a gap below this is not worth closing by training
   double maximum_latency_ms = 600;
   double maximum_format_errors = 0.05;
   double high_tokens_per_month = 5e6;
   double long_prompt_tokens = 2000;
   double many_examples = 5;
   double requests_per_day = 50;
-  double spend_per_month = 200;           // USD, together with requests_per_day
+  double spend_per_month = 200;  // USD, together with requests_per_day
   // Decision.
   double low_tokens_per_month = 1e6;
   double very_high_tokens_per_month = 10e6;

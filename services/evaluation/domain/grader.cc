@@ -9,7 +9,8 @@
 namespace crossover::evaluation {
 namespace {
 
-constexpr const char* kNames[] = {"exact", "normalised", "regex", "choice", "json_valid", "json_schema", "json_fields", "numeric"};
+constexpr const char* kNames[] = {"exact",      "normalised",  "regex",       "choice",
+                                  "json_valid", "json_schema", "json_fields", "numeric"};
 
 }  // namespace
 
@@ -43,7 +44,8 @@ absl::StatusOr<std::unique_ptr<Grader>> MakeGrader(const GraderSpec& spec) {
     case GraderKind::kJsonSchema:
       return MakeSchemaGrader(spec);
   }
-  return Error(absl::StatusCode::kInvalidArgument, "GRADER_INVALID", absl::StrCat("grader ", spec.name, " has no kind"));
+  return Error(absl::StatusCode::kInvalidArgument, "GRADER_INVALID",
+               absl::StrCat("grader ", spec.name, " has no kind"));
 }
 
 }  // namespace crossover::evaluation

@@ -33,7 +33,8 @@ TEST(GraderTest, NormalisedEvensOutCaseSpaceAndPunctuation) {
 TEST(GraderTest, RegexMatchesTheWholeAnswer) {
   EXPECT_EQ(Score({.kind = GraderKind::kRegex, .pattern = "[a-z]+ \\d+"}, "", "abc 12").score, 1);
   EXPECT_EQ(Score({.kind = GraderKind::kRegex, .pattern = "[a-z]+"}, "", "abc 12").score, 0);
-  EXPECT_EQ(Score({.kind = GraderKind::kRegex}, "ab*", "abbb").score, 1) << "the expected text is the pattern";
+  EXPECT_EQ(Score({.kind = GraderKind::kRegex}, "ab*", "abbb").score, 1)
+      << "the expected text is the pattern";
   EXPECT_EQ(Score({.kind = GraderKind::kRegex}, "(", "x").score, 0);
 }
 
@@ -85,7 +86,8 @@ TEST(GraderTest, JsonFieldsReadsFencedAnswersUnlessToldNotTo) {
 }
 
 TEST(GraderTest, FieldsDefaultToThoseOfTheExpectedAnswer) {
-  Grade grade = Score({.kind = GraderKind::kJsonFields}, R"({"a": 1, "b": null})", R"({"a": 1.0, "b": null, "c": 3})");
+  Grade grade = Score({.kind = GraderKind::kJsonFields}, R"({"a": 1, "b": null})",
+                      R"({"a": 1.0, "b": null, "c": 3})");
   EXPECT_EQ(grade.score, 1);
   EXPECT_EQ(grade.fields.size(), 2u);
 }
@@ -107,16 +109,23 @@ TEST(GraderTest, NumericTakesTheLastNumberWithinTolerance) {
   EXPECT_EQ(Score(spec, "12", "3 + 9 = 12.4").score, 1);
   EXPECT_EQ(Score(spec, "12", "13").score, 0);
   EXPECT_EQ(Score(spec, "1,200", "The total is 1200.").score, 1);
-  EXPECT_EQ(Score({.kind = GraderKind::kNumeric, .relative_tolerance = 0.1}, "-100", "-109").score, 1);
+  EXPECT_EQ(Score({.kind = GraderKind::kNumeric, .relative_tolerance = 0.1}, "-100", "-109").score,
+            1);
   EXPECT_EQ(Score(spec, "12", "twelve").score, 0);
   EXPECT_EQ(Score({.kind = GraderKind::kNumeric}, "4", "3-4").score, 1);
 }
 
 TEST(GraderTest, BadParametersNameTheGraderAndThePlace) {
-  EXPECT_THAT(std::string(MakeGrader({.name = "id", .kind = GraderKind::kRegex, .pattern = "a("}).status().message()),
+  EXPECT_THAT(std::string(MakeGrader({.name = "id", .kind = GraderKind::kRegex, .pattern = "a("})
+                              .status()
+                              .message()),
               HasSubstr("grader id: pattern at character 3"));
-  EXPECT_EQ(DetailOf(MakeGrader({.name = "c", .kind = GraderKind::kChoice}).status()).reason, "GRADER_INVALID");
-  EXPECT_EQ(DetailOf(MakeGrader({.name = "s", .kind = GraderKind::kJsonSchema, .schema = "{"}).status()).reason, "GRADER_INVALID");
+  EXPECT_EQ(DetailOf(MakeGrader({.name = "c", .kind = GraderKind::kChoice}).status()).reason,
+            "GRADER_INVALID");
+  EXPECT_EQ(
+      DetailOf(MakeGrader({.name = "s", .kind = GraderKind::kJsonSchema, .schema = "{"}).status())
+          .reason,
+      "GRADER_INVALID");
   EXPECT_EQ(DetailOf(MakeGrader({.kind = GraderKind::kExact}).status()).reason, "GRADER_INVALID");
   EXPECT_THAT(std::string(ParseGraderKind("magic").status().message()), HasSubstr("json_fields"));
 }

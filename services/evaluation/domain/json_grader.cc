@@ -10,7 +10,9 @@
 namespace crossover::evaluation {
 namespace {
 
-nlohmann::json Parse(const std::string& text) { return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false); }
+nlohmann::json Parse(const std::string& text) {
+  return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
 
 class JsonValidGrader final : public Grader {
  public:
@@ -21,7 +23,9 @@ class JsonValidGrader final : public Grader {
     bool unfenced = raw || !Parse(Unfenced(answer)).is_discarded();
     return {.score = raw ? 1.0 : 0.0,
             .fields = {{"raw", raw ? 1.0 : 0.0}, {"unfenced", unfenced ? 1.0 : 0.0}},
-            .note = raw ? "" : unfenced ? "JSON only inside a code fence" : "not JSON"};
+            .note = raw        ? ""
+                    : unfenced ? "JSON only inside a code fence"
+                               : "not JSON"};
   }
 };
 
@@ -37,7 +41,8 @@ class JsonFieldsGrader final : public Grader {
     int right = 0;
     std::vector<std::string> fields = FieldsOf(wanted);
     for (const std::string& field : fields) {
-      bool equal = given.is_object() && given.contains(field) && wanted.contains(field) && given[field] == wanted[field];
+      bool equal = given.is_object() && given.contains(field) && wanted.contains(field) &&
+                   given[field] == wanted[field];
       // A field that both leave out is agreed upon.
       equal |= given.is_object() && !given.contains(field) && !wanted.contains(field);
       grade.fields[field] = equal ? 1 : 0;
@@ -45,7 +50,8 @@ class JsonFieldsGrader final : public Grader {
       if (!equal) absl::StrAppend(&grade.note, grade.note.empty() ? "wrong: " : ", ", field);
     }
     if (!given.is_object()) grade.note = "not a JSON object";
-    double share = fields.empty() ? 1 : static_cast<double>(right) / static_cast<double>(fields.size());
+    double share =
+        fields.empty() ? 1 : static_cast<double>(right) / static_cast<double>(fields.size());
     if (!given.is_object()) share = 0;
     grade.score = spec().all ? (share == 1 ? 1 : 0) : share;
     return grade;
@@ -64,7 +70,8 @@ class JsonFieldsGrader final : public Grader {
 
 std::string Unfenced(const std::string& answer) {
   std::string text(absl::StripAsciiWhitespace(answer));
-  if (!absl::StartsWith(text, "```") || !absl::EndsWith(text, "```") || text.size() < 6) return text;
+  if (!absl::StartsWith(text, "```") || !absl::EndsWith(text, "```") || text.size() < 6)
+    return text;
   size_t line = text.find('\n');
   if (line == std::string::npos || line + 3 > text.size()) return text;
   return std::string(absl::StripAsciiWhitespace(text.substr(line + 1, text.size() - line - 4)));

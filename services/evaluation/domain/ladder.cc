@@ -21,7 +21,8 @@ Evidence ConvergenceOf(const Ladder& ladder) {
 }
 
 bool Meets(const Ladder& ladder, int index) {
-  return index >= 0 && ladder.target && ladder.rungs[index].dev && ladder.rungs[index].dev->point >= *ladder.target;
+  return index >= 0 && ladder.target && ladder.rungs[index].dev &&
+         ladder.rungs[index].dev->point >= *ladder.target;
 }
 
 int FirstUnmeasured(const Ladder& ladder) {
@@ -34,13 +35,15 @@ int FirstUnmeasured(const Ladder& ladder) {
 }  // namespace
 
 const char* Name(RungKind kind) {
-  constexpr const char* kNames[] = {"prompt",         "zero-shot", "few-shot",     "structured output", "step by step",
-                                    "decomposed", "retrieval", "larger model", "fine-tuned"};
+  constexpr const char* kNames[] = {"prompt",       "zero-shot",  "few-shot",  "structured output",
+                                    "step by step", "decomposed", "retrieval", "larger model",
+                                    "fine-tuned"};
   return kNames[static_cast<int>(kind)];
 }
 
 const char* Name(LadderState state) {
-  constexpr const char* kNames[] = {"RUNNING", "MET", "CEILING", "NOT_ENOUGH_EVIDENCE", "CANCELLED", "FAILED"};
+  constexpr const char* kNames[] = {"RUNNING",   "MET",   "CEILING", "NOT_ENOUGH_EVIDENCE",
+                                    "CANCELLED", "FAILED"};
   return kNames[static_cast<int>(state)];
 }
 
@@ -54,8 +57,8 @@ int BestRung(const Ladder& ladder) {
   return best;
 }
 
-void RecordRung(Ladder& ladder, size_t index, const SystemResult& result, const ScoredSystem& scored,
-                const ScoredSystem* best_before) {
+void RecordRung(Ladder& ladder, size_t index, const SystemResult& result,
+                const ScoredSystem& scored, const ScoredSystem* best_before) {
   Rung& rung = ladder.rungs[index];
   rung.dev = result.graders.at(0).score;
   if (result.cost_per_request) rung.cost_per_request = result.cost_per_request->point;
@@ -82,11 +85,13 @@ LadderEvidence ToEvidence(const Ladder& ladder) {
   for (size_t i = 0; i < ladder.rungs.size(); ++i) {
     const Rung& rung = ladder.rungs[i];
     if (!rung.dev || rung.kind == RungKind::kFineTuned) continue;
-    if (static_cast<int>(i) == BestRung(ladder)) evidence.best = static_cast<int>(evidence.rungs.size());
-    evidence.rungs.push_back({.kind = Name(rung.kind),
-                              .name = rung.system.display_name.empty() ? Name(rung.kind) : rung.system.display_name,
-                              .score = *rung.dev,
-                              .cost_per_request = rung.cost_per_request.value_or(0)});
+    if (static_cast<int>(i) == BestRung(ladder))
+      evidence.best = static_cast<int>(evidence.rungs.size());
+    evidence.rungs.push_back(
+        {.kind = Name(rung.kind),
+         .name = rung.system.display_name.empty() ? Name(rung.kind) : rung.system.display_name,
+         .score = *rung.dev,
+         .cost_per_request = rung.cost_per_request.value_or(0)});
     if (rung.gain) evidence.last_gains.push_back(*rung.gain);
     if (!rung.run.empty()) evidence.inputs.push_back(rung.run);
   }
@@ -100,7 +105,8 @@ int NextRung(Ladder& ladder) {
   int next = FirstUnmeasured(ladder);
   bool met = Meets(ladder, best);
   bool converged = ladder.converged.status == EvidenceStatus::kMet;
-  // Convergence alone does not end the climb: the rungs differ in kind, and the next may be the one that pays.
+  // Convergence alone does not end the climb: the rungs differ in kind, and the next may be the one
+  // that pays.
   if (next >= 0 && (!met || ladder.climb_all)) return next;
   ladder.chosen = best;
   if (best < 0) {
@@ -108,10 +114,12 @@ int NextRung(Ladder& ladder) {
     ladder.state_reason = "no rung of prompts was measured";
   } else if (met) {
     ladder.state = LadderState::kMet;
-    ladder.state_reason = absl::StrCat(Title(ladder.rungs[best].system), " meets the target of ", Percent(*ladder.target));
+    ladder.state_reason = absl::StrCat(Title(ladder.rungs[best].system), " meets the target of ",
+                                       Percent(*ladder.target));
   } else if (converged) {
     ladder.state = LadderState::kCeiling;
-    ladder.state_reason = absl::StrCat("the gains have converged at ", Percent(*ladder.rungs[best].dev));
+    ladder.state_reason =
+        absl::StrCat("the gains have converged at ", Percent(*ladder.rungs[best].dev));
   } else {
     ladder.state = LadderState::kNotEnoughEvidence;
     ladder.state_reason = absl::StrCat("all rungs are measured; ", ladder.converged.next_step);

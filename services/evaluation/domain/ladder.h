@@ -1,4 +1,5 @@
-// Prompts of rising effort on the same DEV rows, until one meets the target or more effort stops paying.
+// Prompts of rising effort on the same DEV rows, until one meets the target or more effort stops
+// paying.
 #pragma once
 
 #include <map>
@@ -15,7 +16,15 @@
 namespace crossover::evaluation {
 
 enum class RungKind {
-  kUnspecified, kSystemPrompt, kFewShot, kStructuredOutput, kStepByStep, kDecomposed, kRetrieval, kLargerModel, kFineTuned
+  kUnspecified,
+  kSystemPrompt,
+  kFewShot,
+  kStructuredOutput,
+  kStepByStep,
+  kDecomposed,
+  kRetrieval,
+  kLargerModel,
+  kFineTuned
 };
 const char* Name(RungKind kind);  // "zero-shot", "few-shot" …
 
@@ -64,15 +73,16 @@ struct Ladder {
 // The measured rung with the best DEV score; -1 = none.
 int BestRung(const Ladder& ladder);
 
-// Records a rung's run: its result, and its paired gain over the best measured rung before it (absent for the first).
-// `best_before` may be null for the first.
-void RecordRung(Ladder& ladder, size_t index, const SystemResult& result, const ScoredSystem& scored, const ScoredSystem* best_before);
+// Records a rung's run: its result, and its paired gain over the best measured rung before it
+// (absent for the first). `best_before` may be null for the first.
+void RecordRung(Ladder& ladder, size_t index, const SystemResult& result,
+                const ScoredSystem& scored, const ScoredSystem* best_before);
 
 // What the gate reads of a ladder.
 LadderEvidence ToEvidence(const Ladder& ladder);
 
-// After a rung: decides whether to go on, and sets state, chosen and converged when the climb ends. Returns the index of the next
-// rung to measure, or -1 at the end.
+// After a rung: decides whether to go on, and sets state, chosen and converged when the climb ends.
+// Returns the index of the next rung to measure, or -1 at the end.
 int NextRung(Ladder& ladder);
 
 }  // namespace crossover::evaluation

@@ -22,8 +22,10 @@ using ::testing::HasSubstr;
 absl::StatusOr<Reply> PercentAnswer(const System& system, const SuiteRow& row, int) {
   int percent = std::stoi(system.model.substr(1));
   int number = std::stoi(row.messages.substr(row.messages.find("question ") + 9));
-  return Reply{.output = number % 100 < percent ? row.expected : "{}", .finish_reason = "stop",
-               .usage = {.input = 2500, .output = 20}, .latency_seconds = 0.3};
+  return Reply{.output = number % 100 < percent ? row.expected : "{}",
+               .finish_reason = "stop",
+               .usage = {.input = 2500, .output = 20},
+               .latency_seconds = 0.3};
 }
 
 class LadderTest : public ::testing::Test {
@@ -35,12 +37,19 @@ class LadderTest : public ::testing::Test {
     dev_ = Freeze(400, SuiteRole::kDev);
     test_ = Freeze(200, SuiteRole::kTest);
   }
-  std::string Freeze(int rows, SuiteRole role) { return suites_.Freeze({.suite = TestSuite(role), .inline_rows = TestRows(rows)})->name; }
+  std::string Freeze(int rows, SuiteRole role) {
+    return suites_.Freeze({.suite = TestSuite(role), .inline_rows = TestRows(rows)})->name;
+  }
 
   Ladder Make(std::vector<std::string> models) {
-    Ladder ladder{.project = "projects/default", .task = facts_.task.name, .dev_suite = dev_, .test_suite = test_};
-    const RungKind kKinds[] = {RungKind::kSystemPrompt, RungKind::kFewShot, RungKind::kFewShot, RungKind::kFewShot};
-    for (size_t i = 0; i < models.size(); ++i) ladder.rungs.push_back({.kind = kKinds[i], .system = TestSystem(models[i])});
+    Ladder ladder{.project = "projects/default",
+                  .task = facts_.task.name,
+                  .dev_suite = dev_,
+                  .test_suite = test_};
+    const RungKind kKinds[] = {RungKind::kSystemPrompt, RungKind::kFewShot, RungKind::kFewShot,
+                               RungKind::kFewShot};
+    for (size_t i = 0; i < models.size(); ++i)
+      ladder.rungs.push_back({.kind = kKinds[i], .system = TestSystem(models[i])});
     return ladder;
   }
 
@@ -49,7 +58,8 @@ class LadderTest : public ::testing::Test {
     for (int step = 0; step < 100; ++step) {
       EXPECT_OK(ladders_.AdvanceAll());
       auto claimed = store_.ClaimRun("worker", absl::Seconds(30));
-      if (claimed.ok() && *claimed) EXPECT_OK(executor_.Execute(*FromDocument<evaluation::Run>(**claimed), "worker", stop_));
+      if (claimed.ok() && *claimed)
+        EXPECT_OK(executor_.Execute(*FromDocument<evaluation::Run>(**claimed), "worker", stop_));
       Ladder ladder = *ladders_.Get(name);
       if (ladder.state != LadderState::kRunning) return ladder;
     }
@@ -86,7 +96,8 @@ TEST_F(LadderTest, StopsAtTheFirstRungThatMeetsTheTargetAndReadsTestRowsOnce) {
 
 TEST_F(LadderTest, ConvergedGainsBelowTheTargetAreACeiling) {
   Ladder ladder = Climb(ladders_.Create(Make({"p60", "p61", "p61"}), {})->name());
-  // p61 twice is one system: the second cannot be told apart, so the gains are those of 61 over 60 and of none.
+  // p61 twice is one system: the second cannot be told apart, so the gains are those of 61 over 60
+  // and of none.
   EXPECT_EQ(ladder.converged.status, EvidenceStatus::kUnknown) << ladder.converged.value;
   EXPECT_EQ(ladder.state, LadderState::kNotEnoughEvidence);
   facts_.task.target_score = 0.95;
@@ -144,7 +155,8 @@ TEST_F(LadderTest, DecisionGathersEvidenceFromLadderTaskAndData) {
   Climb(ladders_.Create(Make({"p60", "p60", "p60"}), {})->name());
   auto decision = decisions_.Create({.task = task.name}, {});
   ASSERT_OK(decision);
-  EXPECT_EQ(decision->verdict.recommendation, Recommendation::kFineTune) << decision->verdict.reasons.front();
+  EXPECT_EQ(decision->verdict.recommendation, Recommendation::kFineTune)
+      << decision->verdict.reasons.front();
   EXPECT_NEAR(decision->verdict.roi.monthly_before, 90'000 * (2500 * 10e-6 + 20 * 30e-6), 1e-6);
   EXPECT_GT(decision->verdict.roi.saving_per_month, 1000);
   EXPECT_EQ(decision->verdict.questions.size(), 5u);
@@ -158,8 +170,10 @@ TEST_F(LadderTest, WaiverDecidesAgainAndSignatureClosesTheDecision) {
   auto decision = decisions_.Create({.task = facts_.task.name}, {});
   ASSERT_OK(decision);
   EXPECT_EQ(decision->verdict.recommendation, Recommendation::kWait);
-  EXPECT_THAT(decisions_.Waive(decision->name(), "owner", "ana", ""), HasReasonThat("FIELD_REQUIRED"));
-  EXPECT_THAT(decisions_.Waive(decision->name(), "moon", "ana", "because"), HasReasonThat("FIELD_INVALID"));
+  EXPECT_THAT(decisions_.Waive(decision->name(), "owner", "ana", ""),
+              HasReasonThat("FIELD_REQUIRED"));
+  EXPECT_THAT(decisions_.Waive(decision->name(), "moon", "ana", "because"),
+              HasReasonThat("FIELD_INVALID"));
   auto waived = decisions_.Waive(decision->name(), "owner", "ana", "a one-week experiment");
   ASSERT_OK(waived);
   for (const Evidence& item : waived->verdict.evidence) {
@@ -167,7 +181,8 @@ TEST_F(LadderTest, WaiverDecidesAgainAndSignatureClosesTheDecision) {
   }
   ASSERT_OK(decisions_.Sign(decision->name(), "ana", ""));
   EXPECT_THAT(decisions_.Veto(decision->name(), "bob", "no"), HasReasonThat("DECISION_CLOSED"));
-  EXPECT_THAT(decisions_.Waive(decision->name(), "owner", "ana", "again"), HasReasonThat("DECISION_CLOSED"));
+  EXPECT_THAT(decisions_.Waive(decision->name(), "owner", "ana", "again"),
+              HasReasonThat("DECISION_CLOSED"));
   auto reopened = decisions_.Reopen(decision->name(), "new_base_model");
   ASSERT_OK(reopened);
   EXPECT_EQ(reopened->state, DecisionState::kReopened);

@@ -10,18 +10,21 @@ namespace {
 
 constexpr int kMaxRunning = 1000;
 
-absl::Status CheckRole(Store& store, const std::string& field, const std::string& name, SuiteRole role) {
+absl::Status CheckRole(Store& store, const std::string& field, const std::string& name,
+                       SuiteRole role) {
   ASSIGN_OR_RETURN(Document document, store.Get(kSuiteKind, name));
   ASSIGN_OR_RETURN(Suite suite, FromDocument<Suite>(document));
   if (suite.role == role) return absl::OkStatus();
-  return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
-               absl::StrCat(field, ": ", name, " has role ", Name(suite.role), ", needed is ", Name(role),
-                            ": the search reads DEV rows, TEST rows are read once for the chosen rung"));
+  return Error(
+      absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+      absl::StrCat(field, ": ", name, " has role ", Name(suite.role), ", needed is ", Name(role),
+                   ": the search reads DEV rows, TEST rows are read once for the chosen rung"));
 }
 
 // Errors that time may cure; others end the ladder.
 bool MayPass(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsAborted(status) || absl::IsResourceExhausted(status);
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsAborted(status) || absl::IsResourceExhausted(status);
 }
 
 }  // namespace
@@ -33,16 +36,20 @@ absl::Status Ladders::Save(Ladder& ladder) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Ladder> Ladders::Create(Ladder ladder, const RequestKey& request, bool validate_only) {
+absl::StatusOr<Ladder> Ladders::Create(Ladder ladder, const RequestKey& request,
+                                       bool validate_only) {
   if (ladder.rungs.empty()) {
-    return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED", "ladder.rungs: at least one rung is needed");
+    return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
+                 "ladder.rungs: at least one rung is needed");
   }
   RETURN_IF_ERROR(CheckRole(store_, "ladder.dev_suite", ladder.dev_suite, SuiteRole::kDev));
-  if (!ladder.test_suite.empty()) RETURN_IF_ERROR(CheckRole(store_, "ladder.test_suite", ladder.test_suite, SuiteRole::kTest));
+  if (!ladder.test_suite.empty())
+    RETURN_IF_ERROR(CheckRole(store_, "ladder.test_suite", ladder.test_suite, SuiteRole::kTest));
   ASSIGN_OR_RETURN(TaskRecord task, facts_.Task(ladder.task));
   ladder.target = task.target_score;
   if (ladder.repeats == 0) ladder.repeats = 1;
-  if (ladder.convergence_margin == 0) ladder.convergence_margin = GateThresholds().convergence_margin;
+  if (ladder.convergence_margin == 0)
+    ladder.convergence_margin = GateThresholds().convergence_margin;
   ladder.state = LadderState::kRunning;
   ladder.chosen = -1;
   ladder.create_time = ladder.update_time = clock_.Now();
@@ -74,12 +81,18 @@ absl::StatusOr<Ladder> Ladders::Cancel(const std::string& name) {
   }
 }
 
-absl::StatusOr<bool> Ladders::StartRun(Ladder& ladder, const std::string& suite, const System& system, const std::string& key,
+absl::StatusOr<bool> Ladders::StartRun(Ladder& ladder, const std::string& suite,
+                                       const System& system, const std::string& key,
                                        std::string& run_name) {
-  Run run{.project = ladder.project, .suite_version = suite, .systems = {system}, .repeats = ladder.repeats, .cost_cap = ladder.cost_cap};
+  Run run{.project = ladder.project,
+          .suite_version = suite,
+          .systems = {system},
+          .repeats = ladder.repeats,
+          .cost_cap = ladder.cost_cap};
   run.labels["ladder"] = ladder.id;
   // The key makes a second starter find the first one's run.
-  absl::StatusOr<Run> created = runs_.Create(run, {.id = absl::StrCat("ladder-", ladder.id, "-", key), .payload_digest = key});
+  absl::StatusOr<Run> created = runs_.Create(
+      run, {.id = absl::StrCat("ladder-", ladder.id, "-", key), .payload_digest = key});
   if (!created.ok()) {
     if (MayPass(created.status())) return created.status();
     ladder.state = LadderState::kFailed;
@@ -124,16 +137,19 @@ absl::StatusOr<bool> Ladders::Climb(Ladder& ladder) {
     return StartRun(ladder, ladder.dev_suite, rung.system, absl::StrCat("dev-", next), rung.run);
   }
   ladder.chosen = ended.chosen;
-  if (!ladder.test_suite.empty() && ladder.chosen >= 0 && !ladder.rungs[static_cast<size_t>(ladder.chosen)].test) {
+  if (!ladder.test_suite.empty() && ladder.chosen >= 0 &&
+      !ladder.rungs[static_cast<size_t>(ladder.chosen)].test) {
     Rung& chosen = ladder.rungs[static_cast<size_t>(ladder.chosen)];
-    if (ladder.test_run.empty()) return StartRun(ladder, ladder.test_suite, chosen.system, "test", ladder.test_run);
+    if (ladder.test_run.empty())
+      return StartRun(ladder, ladder.test_suite, chosen.system, "test", ladder.test_run);
     ASSIGN_OR_RETURN(Run run, runs_.Get(ladder.test_run));
     if (!IsTerminal(run.state)) return false;
     if (run.state == RunState::kSucceeded) {
       chosen.test = run.results.at(0).graders.at(0).score;
     } else {
       ladder.state = LadderState::kFailed;
-      ladder.state_reason = absl::StrCat(ladder.test_run, " is ", Name(run.state), ": ", run.state_reason);
+      ladder.state_reason =
+          absl::StrCat(ladder.test_run, " is ", Name(run.state), ": ", run.state_reason);
       RETURN_IF_ERROR(Save(ladder));
       return true;
     }
@@ -149,14 +165,17 @@ absl::StatusOr<bool> Ladders::Advance(const std::string& name) {
   if (ladder.state != LadderState::kRunning) return false;
   absl::StatusOr<bool> done = false;
   size_t measuring = 0;
-  while (measuring < ladder.rungs.size() && (ladder.rungs[measuring].run.empty() || ladder.rungs[measuring].dev)) ++measuring;
+  while (measuring < ladder.rungs.size() &&
+         (ladder.rungs[measuring].run.empty() || ladder.rungs[measuring].dev))
+    ++measuring;
   done = measuring < ladder.rungs.size() ? Record(ladder, measuring) : Climb(ladder);
   if (absl::IsAborted(done.status())) return false;  // another process was faster
   return done;
 }
 
 absl::Status Ladders::AdvanceAll() {
-  ASSIGN_OR_RETURN(std::vector<Document> documents, store_.List({.kind = kLadderKind, .state = "RUNNING", .limit = kMaxRunning}));
+  ASSIGN_OR_RETURN(std::vector<Document> documents,
+                   store_.List({.kind = kLadderKind, .state = "RUNNING", .limit = kMaxRunning}));
   absl::Status first;
   for (const Document& document : documents) {
     absl::StatusOr<bool> done = Advance(document.name);

@@ -20,18 +20,21 @@ class Ladders {
       : store_(store), runs_(runs), facts_(facts), clock_(clock), ids_(ids) {}
 
   // Checks suites, roles and rungs, and begins to climb (Advance does the steps).
-  absl::StatusOr<Ladder> Create(Ladder ladder, const RequestKey& request, bool validate_only = false);
+  absl::StatusOr<Ladder> Create(Ladder ladder, const RequestKey& request,
+                                bool validate_only = false);
   absl::StatusOr<Ladder> Get(const std::string& name);
   absl::StatusOr<Ladder> Cancel(const std::string& name);
 
-  // One step of a RUNNING ladder: starts the next rung's run, or records one that has ended, or ends the climb. Several processes
-  // may do this at once: the store's versions let one win. True if something was done.
+  // One step of a RUNNING ladder: starts the next rung's run, or records one that has ended, or
+  // ends the climb. Several processes may do this at once: the store's versions let one win. True
+  // if something was done.
   absl::StatusOr<bool> Advance(const std::string& name);
   // Advances every RUNNING ladder; the first error is returned after all were tried.
   absl::Status AdvanceAll();
 
  private:
-  absl::StatusOr<bool> StartRun(Ladder& ladder, const std::string& suite, const System& system, const std::string& key, std::string& run);
+  absl::StatusOr<bool> StartRun(Ladder& ladder, const std::string& suite, const System& system,
+                                const std::string& key, std::string& run);
   absl::StatusOr<bool> Record(Ladder& ladder, size_t index);
   absl::StatusOr<bool> Climb(Ladder& ladder);
   absl::Status Save(Ladder& ladder);

@@ -1,4 +1,5 @@
-// What evaluation needs from the rest of the house. Implementations lie in clients/; tests have fakes. All are thread-safe.
+// What evaluation needs from the rest of the house. Implementations lie in clients/; tests have
+// fakes. All are thread-safe.
 #pragma once
 
 #include <optional>
@@ -35,11 +36,13 @@ class SystemRunner {
     System system;  // digests pinned
     Prices prices;
   };
-  // Pins what names stand for; the prices are those of `project`. NotFound for an unknown prompt, model or upstream.
+  // Pins what names stand for; the prices are those of `project`. NotFound for an unknown prompt,
+  // model or upstream.
   virtual absl::StatusOr<Resolved> Resolve(const std::string& project, const System& system) = 0;
 
-  // Blocks. InvalidArgument, FailedPrecondition, OutOfRange and DeadlineExceeded are this row's own fault and become answers
-  // without output; Unavailable and ResourceExhausted may be tried again; anything else stops the run.
+  // Blocks. InvalidArgument, FailedPrecondition, OutOfRange and DeadlineExceeded are this row's own
+  // fault and become answers without output; Unavailable and ResourceExhausted may be tried again;
+  // anything else stops the run.
   virtual absl::StatusOr<Reply> Ask(const System& system, const SuiteRow& row, int repeat) = 0;
 };
 
@@ -48,7 +51,8 @@ class RowSource {
  public:
   virtual ~RowSource() = default;
   // Rows of one split in stored order. NotFound DATASET_VERSION_UNKNOWN.
-  virtual absl::StatusOr<std::vector<dataset::Row>> Rows(const std::string& dataset_version, const std::string& split) = 0;
+  virtual absl::StatusOr<std::vector<dataset::Row>> Rows(const std::string& dataset_version,
+                                                         const std::string& split) = 0;
 };
 
 // What is declared about a task, and the prices that apply.
@@ -59,22 +63,26 @@ struct TaskRecord {
   std::optional<double> target_score;
   std::optional<double> target_latency_p50;  // seconds
   bool has_output_contract = false;
-  double requests_per_day = 0;   // 0 = not declared
-  double tokens_per_month = 0;   // 0 = not declared
+  double requests_per_day = 0;  // 0 = not declared
+  double tokens_per_month = 0;  // 0 = not declared
   std::optional<double> developer_hours;
-  std::optional<double> labelling_cost;       // USD
-  std::optional<double> monthly_operations;   // USD
-  std::optional<double> monthly_spend;        // USD
+  std::optional<double> labelling_cost;      // USD
+  std::optional<double> monthly_operations;  // USD
+  std::optional<double> monthly_spend;       // USD
   std::optional<absl::Time> prompt_unchanged_since;
   bool knowledge_changes = false;
   bool deep_reasoning = false;
-  std::optional<bool> urgent;                 // absent = not said
+  std::optional<bool> urgent;  // absent = not said
   std::optional<double> horizon_months;
   std::vector<std::string> symptoms;
-  Prices serving;                             // of the project's own machines
-  std::optional<double> device_hour;          // USD
-  std::optional<double> developer_hour;       // USD
+  Prices serving;                        // of the project's own machines
+  std::optional<double> device_hour;     // USD
+  std::optional<double> developer_hour;  // USD
 };
+
+// The price of tokens on our own machines: the project's declared price list, else what the
+// declared monthly spend and tokens come to a token. Unknown where neither is declared.
+Prices ServingPrices(const TaskRecord& task);
 
 // What the registry knows of a prompt version.
 struct PromptRecord {
@@ -88,8 +96,10 @@ class FactSource {
   virtual ~FactSource() = default;
   virtual absl::StatusOr<TaskRecord> Task(const std::string& task) = 0;
   virtual absl::StatusOr<PromptRecord> Prompt(const std::string& prompt_version) = 0;
-  // `dataset_version` empty: the current one of the task's newest data set; nullopt if there is none.
-  virtual absl::StatusOr<std::optional<DataEvidence>> Data(const std::string& task, const std::string& dataset_version) = 0;
+  // `dataset_version` empty: the current one of the task's newest data set; nullopt if there is
+  // none.
+  virtual absl::StatusOr<std::optional<DataEvidence>> Data(const std::string& task,
+                                                           const std::string& dataset_version) = 0;
 };
 
 }  // namespace crossover::evaluation

@@ -18,13 +18,15 @@ absl::StatusOr<Code> Compile(const std::string& name, const std::string& pattern
   int code = 0;
   PCRE2_SIZE offset = 0;
   Code compiled(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                              PCRE2_UTF | PCRE2_DOTALL | PCRE2_ANCHORED | PCRE2_ENDANCHORED, &code, &offset, nullptr),
+                              PCRE2_UTF | PCRE2_DOTALL | PCRE2_ANCHORED | PCRE2_ENDANCHORED, &code,
+                              &offset, nullptr),
                 &pcre2_code_free);
   if (compiled) return compiled;
   PCRE2_UCHAR message[256];
   pcre2_get_error_message(code, message, sizeof(message));
   return Error(absl::StatusCode::kInvalidArgument, "GRADER_INVALID",
-               absl::StrCat("grader ", name, ": pattern at character ", offset + 1, ": ", reinterpret_cast<char*>(message)));
+               absl::StrCat("grader ", name, ": pattern at character ", offset + 1, ": ",
+                            reinterpret_cast<char*>(message)));
 }
 
 int Match(const pcre2_code* code, const std::string& text) {
@@ -33,7 +35,8 @@ int Match(const pcre2_code* code, const std::string& text) {
   pcre2_set_match_limit(context.get(), kMatchLimit);
   std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> data(
       pcre2_match_data_create_from_pattern(code, nullptr), &pcre2_match_data_free);
-  return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, 0, data.get(), context.get());
+  return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, 0, data.get(),
+                     context.get());
 }
 
 class RegexGrader final : public Grader {
@@ -50,7 +53,9 @@ class RegexGrader final : public Grader {
  private:
   static Grade Of(int result) {
     if (result >= 0) return {.score = 1};
-    return {.note = result == PCRE2_ERROR_NOMATCH ? "does not match" : "the pattern took too long or the answer is not UTF-8"};
+    return {.note = result == PCRE2_ERROR_NOMATCH
+                        ? "does not match"
+                        : "the pattern took too long or the answer is not UTF-8"};
   }
 
   Code code_;  // null: the expected text is the pattern

@@ -7,7 +7,8 @@ const std::vector<Remedy>& Remedies() {
       {"unknown_product", "doesn't know our product", "retrieval over the documents"},
       {"wrong_format", "wrong format", "a JSON schema / structured output"},
       {"refuses", "refuses harmless requests", "scope in the system prompt"},
-      {"hallucinates", "hallucinates", "retrieval, a grounding instruction and an evaluation of it"},
+      {"hallucinates", "hallucinates",
+       "retrieval, a grounding instruction and an evaluation of it"},
       {"too_slow", "too slow", "a smaller model with a better prompt"},
       {"too_expensive", "too expensive", "caching, batching, prompt compression"},
       {"voice", "doesn't sound like us", "few-shot examples of the voice"}};

@@ -25,8 +25,9 @@ struct Column {
 std::vector<NamedScore> WorstFirst(const std::map<std::string, Column>& columns) {
   std::vector<NamedScore> scores;
   for (const auto& [name, column] : columns) scores.push_back({name, column.Score()});
-  std::stable_sort(scores.begin(), scores.end(),
-                   [](const NamedScore& a, const NamedScore& b) { return a.score.point < b.score.point; });
+  std::stable_sort(scores.begin(), scores.end(), [](const NamedScore& a, const NamedScore& b) {
+    return a.score.point < b.score.point;
+  });
   return scores;
 }
 
@@ -43,7 +44,8 @@ GraderResult ComputeGrader(const GraderSpec& spec, size_t index, const ScoredSys
     for (const ScoredAnswer& answer : row.answers) {
       for (const auto& [field, value] : answer.grades[index].fields) sums[field] += value;
     }
-    for (const auto& [field, sum] : sums) fields[field].Add(sum / static_cast<double>(row.answers.size()), row.row.cluster);
+    for (const auto& [field, sum] : sums)
+      fields[field].Add(sum / static_cast<double>(row.answers.size()), row.row.cluster);
   }
   result.score = all.Score();
   result.accuracy = passed.Score();
@@ -64,8 +66,10 @@ void ComputeTimes(const ScoredSystem& scored, SystemResult& result) {
       if (answer.first_token_seconds > 0) first_tokens.push_back(answer.first_token_seconds);
     }
   }
-  result.latency = {.p50 = stats::Percentile(latencies, 0.50), .p90 = stats::Percentile(latencies, 0.90),
-                    .p99 = stats::Percentile(latencies, 0.99), .ttft_p50 = stats::Percentile(first_tokens, 0.50),
+  result.latency = {.p50 = stats::Percentile(latencies, 0.50),
+                    .p90 = stats::Percentile(latencies, 0.90),
+                    .p99 = stats::Percentile(latencies, 0.99),
+                    .ttft_p50 = stats::Percentile(first_tokens, 0.50),
                     .mean = stats::MeanInterval(latencies, rows)};
 }
 
@@ -90,7 +94,8 @@ void ComputeUse(const ScoredSystem& scored, SystemResult& result) {
       rows.push_back(row.row.row_digest);
     }
   }
-  if (answered > 0) result.prompt_tokens = static_cast<double>(result.usage.input) / static_cast<double>(answered);
+  if (answered > 0)
+    result.prompt_tokens = static_cast<double>(result.usage.input) / static_cast<double>(answered);
   if (!costs.empty()) result.cost_per_request = stats::MeanInterval(costs, rows);
 }
 
@@ -116,7 +121,9 @@ void ComputeFormat(const ScoredSystem& scored, SystemResult& result) {
 }  // namespace
 
 bool AllEqual(const ScoredRow& row) {
-  auto text = [](const ScoredAnswer& answer) { return absl::StripAsciiWhitespace(answer.answer.output); };
+  auto text = [](const ScoredAnswer& answer) {
+    return absl::StripAsciiWhitespace(answer.answer.output);
+  };
   return std::all_of(row.answers.begin(), row.answers.end(), [&](const ScoredAnswer& answer) {
     return answer.answer.error.empty() && text(answer) == text(row.answers.front());
   });
@@ -124,7 +131,8 @@ bool AllEqual(const ScoredRow& row) {
 
 SystemResult ComputeResult(const Suite& suite, const ScoredSystem& scored) {
   SystemResult result{.system_digest = scored.system.digest, .display_name = Title(scored.system)};
-  for (size_t i = 0; i < suite.graders.size(); ++i) result.graders.push_back(ComputeGrader(suite.graders[i], i, scored));
+  for (size_t i = 0; i < suite.graders.size(); ++i)
+    result.graders.push_back(ComputeGrader(suite.graders[i], i, scored));
   Column consistent, all_right;
   for (const ScoredRow& row : scored.rows) {
     consistent.Add(AllEqual(row) ? 1 : 0, row.row.cluster);

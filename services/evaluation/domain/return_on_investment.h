@@ -1,8 +1,9 @@
 // What leaving the prompt costs once and saves each month.
 //
-//   one_time = developer hours x rate + labelling + sweeps + training + evaluation + shadow (+ opportunity cost if declared)
-//   saving per month = cost(prompt) - cost(tuned serving) - (2..4 x one retraining) / 12 - operations
-//   payback = one_time / saving; none if the saving is not positive
+//   one_time = developer hours x rate + labelling + sweeps + training + evaluation + shadow (+
+//   opportunity cost if declared) saving per month = cost(prompt) - cost(tuned serving) - (2..4 x
+//   one retraining) / 12 - operations payback = one_time / saving; none if the saving is not
+//   positive
 // The range of 2 to 4 retrainings a year gives the interval; the point takes 3.
 #pragma once
 
@@ -58,7 +59,8 @@ struct ReturnOnInvestment {
   // Serving, operations and retraining at three retrainings a year.
   double monthly_after = 0;
   double saving_per_month = 0;
-  // Absent when the saving is not positive. Its upper bound is infinite when only the optimistic end saves anything.
+  // Absent when the saving is not positive. Its upper bound is infinite when only the optimistic
+  // end saves anything.
   std::optional<stats::Interval> payback_months;
   std::optional<stats::Interval> saving_per_request;  // USD, where the volume is known
   std::vector<RoiItem> items;

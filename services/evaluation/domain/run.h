@@ -44,10 +44,10 @@ struct NamedScore {
 
 struct GraderResult {
   std::string grader;
-  stats::Interval score;            // mean; repeats are averaged per row first
-  stats::Interval accuracy;         // share of rows that pass
-  std::vector<NamedScore> slices;   // worst first
-  std::vector<NamedScore> fields;   // worst first
+  stats::Interval score;           // mean; repeats are averaged per row first
+  stats::Interval accuracy;        // share of rows that pass
+  std::vector<NamedScore> slices;  // worst first
+  std::vector<NamedScore> fields;  // worst first
 };
 
 // Seconds, over answers that no cache gave.
@@ -63,8 +63,9 @@ struct SystemResult {
   double cost = 0;
   std::optional<stats::Interval> cost_per_request;  // absent where no price is known
   Latency latency;
-  stats::Interval consistency;  // share of rows whose repeats all say the same; meaningful from 2 repeats on
-  stats::Interval pass_all;     // share of rows whose repeats are all right (pass^k)
+  stats::Interval
+      consistency;  // share of rows whose repeats all say the same; meaningful from 2 repeats on
+  stats::Interval pass_all;  // share of rows whose repeats are all right (pass^k)
   std::optional<stats::Interval> format_valid;
   std::optional<stats::Interval> format_valid_unfenced;
   std::map<std::string, int64_t> errors;

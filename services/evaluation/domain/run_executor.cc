@@ -37,16 +37,24 @@ bool BelongsToRow(const absl::Status& status) {
 }
 
 bool MayBeTriedAgain(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kUnavailable || status.code() == absl::StatusCode::kResourceExhausted;
+  return status.code() == absl::StatusCode::kUnavailable ||
+         status.code() == absl::StatusCode::kResourceExhausted;
 }
 
 // One execution of one run. Its threads share it; the thread that made it owns `run_`.
 class Execution {
  public:
   Execution(Store& store, SystemRunner& runner, Clock& clock, const RunExecutorOptions& options,
-            const std::function<void(const char*)>& count, Run run, std::string owner, const std::atomic<bool>& stop)
-      : store_(store), runner_(runner), clock_(clock), options_(options), count_(count), run_(std::move(run)),
-        owner_(std::move(owner)), stop_(stop) {}
+            const std::function<void(const char*)>& count, Run run, std::string owner,
+            const std::atomic<bool>& stop)
+      : store_(store),
+        runner_(runner),
+        clock_(clock),
+        options_(options),
+        count_(count),
+        run_(std::move(run)),
+        owner_(std::move(owner)),
+        stop_(stop) {}
 
   absl::Status Execute() {
     RETURN_IF_ERROR(Begin());
@@ -63,7 +71,8 @@ class Execution {
     ASSIGN_OR_RETURN(rows_, store_.ListSuiteRows(run_.suite_digest));
     std::vector<std::string> digests;
     for (const System& system : run_.systems) digests.push_back(system.digest);
-    ASSIGN_OR_RETURN(std::vector<Answer> answers, store_.ListAnswers(run_.suite_digest, digests, run_.repeats, std::nullopt, 0));
+    ASSIGN_OR_RETURN(std::vector<Answer> answers,
+                     store_.ListAnswers(run_.suite_digest, digests, run_.repeats, std::nullopt, 0));
     run_.answers_done = static_cast<int64_t>(answers.size());
     run_.answers_reused = 0;
     run_.cost = 0;
@@ -83,7 +92,8 @@ class Execution {
     run_.state = RunState::kRunning;
     run_.state_reason.clear();
     RETURN_IF_ERROR(Save());
-    return store_.AppendEvent(run_.name(), {.time = clock_.Now(), .type = "state_changed", .message = "RUNNING"});
+    return store_.AppendEvent(
+        run_.name(), {.time = clock_.Now(), .type = "state_changed", .message = "RUNNING"});
   }
 
   // Systems take turns, so that one's load is not in another's latency.
@@ -91,11 +101,14 @@ class Execution {
     std::deque<Question> questions;
     for (int repeat = 0; repeat < run_.repeats; ++repeat) {
       for (const SuiteRow& row : rows_) {
-        if (!done_.count({row.row_digest, run_.systems[system].digest, repeat})) questions.push_back({system, &row, repeat});
+        if (!done_.count({row.row_digest, run_.systems[system].digest, repeat}))
+          questions.push_back({system, &row, repeat});
       }
     }
-    int wanted = run_.systems[system].max_concurrency > 0 ? run_.systems[system].max_concurrency : run_.concurrency;
-    size_t threads = std::min<size_t>(questions.size(), static_cast<size_t>(std::clamp(wanted, 1, options_.maximum_concurrency)));
+    int wanted = run_.systems[system].max_concurrency > 0 ? run_.systems[system].max_concurrency
+                                                          : run_.concurrency;
+    size_t threads = std::min<size_t>(
+        questions.size(), static_cast<size_t>(std::clamp(wanted, 1, options_.maximum_concurrency)));
     working_ = static_cast<int>(threads);
     std::vector<std::thread> pool;
     for (size_t i = 0; i < threads; ++i) {
@@ -136,18 +149,27 @@ class Execution {
   absl::StatusOr<Reply> AskPatiently(const Question& question) {
     absl::Duration wait = options_.first_wait;
     for (int attempt = 1;; ++attempt) {
-      absl::StatusOr<Reply> reply = runner_.Ask(run_.systems[question.system], *question.row, question.repeat);
-      if (reply.ok() || !MayBeTriedAgain(reply.status()) || attempt >= options_.attempts || Halted()) return reply;
-      clock_.SleepFor(wait);
+      absl::StatusOr<Reply> reply =
+          runner_.Ask(run_.systems[question.system], *question.row, question.repeat);
+      if (reply.ok() || !MayBeTriedAgain(reply.status()) || attempt >= options_.attempts ||
+          Halted())
+        return reply;
+      // In slices, so that a cancelled run or a draining module does not wait for the longest.
+      for (absl::Duration rest = wait; rest > absl::ZeroDuration() && !Halted();
+           rest -= options_.first_wait) {
+        clock_.SleepFor(std::min(rest, options_.first_wait));
+      }
       wait *= 2;
     }
   }
 
-  void Take(const Question& question, absl::StatusOr<Reply> reply) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  void Take(const Question& question, absl::StatusOr<Reply> reply)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (!reply.ok() && !BelongsToRow(reply.status())) {
       if (stop_) return;  // shutting down: the question stays open for whoever claims the run next
       Halt(MayBeTriedAgain(reply.status()) ? RunState::kPaused : RunState::kFailed,
-           absl::StrCat(Title(run_.systems[question.system]), ": ", std::string(reply.status().message())));
+           absl::StrCat(Title(run_.systems[question.system]), ": ",
+                        std::string(reply.status().message())));
       return;
     }
     absl::StatusOr<bool> stored = store_.PutAnswer(ToAnswer(question, reply));
@@ -159,12 +181,16 @@ class Execution {
     ++run_.answers_done;
     AddCost(question, reply);
     if (clock_.SteadyNow() - saved_ >= options_.progress_interval) Progress();
-    if (question.system > 0 && run_.half_width > 0 && run_.answers_done % 20 == 0) StopIfPrecise(question.system);
+    if (question.system > 0 && run_.half_width > 0 && run_.answers_done % 20 == 0)
+      StopIfPrecise(question.system);
   }
 
   Answer ToAnswer(const Question& question, const absl::StatusOr<Reply>& reply) {
-    Answer answer{.suite_digest = run_.suite_digest, .row_digest = question.row->row_digest,
-                  .system_digest = run_.systems[question.system].digest, .repeat = question.repeat, .run = run_.id,
+    Answer answer{.suite_digest = run_.suite_digest,
+                  .row_digest = question.row->row_digest,
+                  .system_digest = run_.systems[question.system].digest,
+                  .repeat = question.repeat,
+                  .run = run_.id,
                   .time = clock_.Now()};
     if (!reply.ok()) {
       std::string reason = DetailOf(reply.status()).reason;
@@ -184,10 +210,13 @@ class Execution {
     return answer;
   }
 
-  void AddCost(const Question& question, const absl::StatusOr<Reply>& reply) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (reply.ok() && run_.prices[question.system].known) run_.cost += CostOf(reply->usage, run_.prices[question.system]);
+  void AddCost(const Question& question, const absl::StatusOr<Reply>& reply)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (reply.ok() && run_.prices[question.system].known)
+      run_.cost += CostOf(reply->usage, run_.prices[question.system]);
     if (run_.cost_cap > 0 && run_.cost >= run_.cost_cap && run_.answers_done < run_.answers_total) {
-      Halt(RunState::kPaused, absl::StrFormat("the cost cap of %.4f USD is reached", run_.cost_cap));
+      Halt(RunState::kPaused,
+           absl::StrFormat("the cost cap of %.4f USD is reached", run_.cost_cap));
     }
   }
 
@@ -197,7 +226,8 @@ class Execution {
     if (!kept.ok()) return Break(kept);
     double asked = static_cast<double>(run_.answers_done - done_before_);
     double left = static_cast<double>(run_.answers_total - run_.answers_done);
-    run_.eta_seconds = asked == 0 ? 0 : absl::ToDoubleSeconds(clock_.SteadyNow() - started_) / asked * left;
+    run_.eta_seconds =
+        asked == 0 ? 0 : absl::ToDoubleSeconds(clock_.SteadyNow() - started_) / asked * left;
     absl::Status saved = Save();
     if (absl::IsAborted(saved)) return ReadWish();
     if (!saved.ok()) Break(saved);
@@ -230,18 +260,21 @@ class Execution {
     }
     stats::Interval difference = stats::PairedDifference(first, second, clusters);
     if ((difference.upper - difference.lower) / 2 <= run_.half_width) {
-      Halt(RunState::kSucceeded, absl::StrFormat("the paired interval is narrower than ±%g after %d of %d answers", run_.half_width,
-                                                 run_.answers_done, run_.answers_total));
+      Halt(RunState::kSucceeded,
+           absl::StrFormat("the paired interval is narrower than ±%g after %d of %d answers",
+                           run_.half_width, run_.answers_done, run_.answers_total));
     }
   }
 
   absl::StatusOr<std::vector<ScoredSystem>> ScoreAll() {
     std::vector<std::string> digests;
     for (const System& system : run_.systems) digests.push_back(system.digest);
-    ASSIGN_OR_RETURN(std::vector<Answer> answers, store_.ListAnswers(run_.suite_digest, digests, run_.repeats, std::nullopt, 0));
+    ASSIGN_OR_RETURN(std::vector<Answer> answers,
+                     store_.ListAnswers(run_.suite_digest, digests, run_.repeats, std::nullopt, 0));
     ASSIGN_OR_RETURN(Scorer scorer, Scorer::Create(suite_));
     std::vector<ScoredSystem> scored;
-    for (const System& system : run_.systems) scored.push_back(scorer.Score(system, rows_, answers));
+    for (const System& system : run_.systems)
+      scored.push_back(scorer.Score(system, rows_, answers));
     return scored;
   }
 
@@ -294,8 +327,12 @@ class Execution {
       saved = Save();
     }
     RETURN_IF_ERROR(saved);
-    RETURN_IF_ERROR(store_.AppendEvent(run_.name(), {.time = clock_.Now(), .type = "state_changed",
-                                                     .message = absl::StrCat(Name(run_.state), run_.state_reason.empty() ? "" : ": ", run_.state_reason)}));
+    RETURN_IF_ERROR(store_.AppendEvent(
+        run_.name(),
+        {.time = clock_.Now(),
+         .type = "state_changed",
+         .message = absl::StrCat(Name(run_.state), run_.state_reason.empty() ? "" : ": ",
+                                 run_.state_reason)}));
     return store_.ReleaseClaim(run_.name(), owner_);
   }
 
@@ -304,7 +341,8 @@ class Execution {
   Clock& clock_;
   const RunExecutorOptions& options_;
   const std::function<void(const char*)>& count_;
-  // Systems, prices and suite never change; counts, cost and state change under the mutex while threads run.
+  // Systems, prices and suite never change; counts, cost and state change under the mutex while
+  // threads run.
   Run run_;
   std::string owner_;
   const std::atomic<bool>& stop_;
@@ -322,11 +360,12 @@ class Execution {
 
 }  // namespace
 
-RunExecutor::RunExecutor(Store& store, SystemRunner& runner, Clock& clock, RunExecutorOptions options,
-                         std::function<void(const char*)> count)
+RunExecutor::RunExecutor(Store& store, SystemRunner& runner, Clock& clock,
+                         RunExecutorOptions options, std::function<void(const char*)> count)
     : store_(store), runner_(runner), clock_(clock), options_(options), count_(std::move(count)) {}
 
-absl::Status RunExecutor::Execute(Run run, const std::string& owner, const std::atomic<bool>& stop) {
+absl::Status RunExecutor::Execute(Run run, const std::string& owner,
+                                  const std::atomic<bool>& stop) {
   Execution execution(store_, runner_, clock_, options_, count_, std::move(run), owner, stop);
   return execution.Execute();
 }

@@ -16,7 +16,8 @@ namespace crossover::evaluation {
 
 struct RunExecutorOptions {
   absl::Duration claim_ttl = absl::Seconds(30);
-  // A question that the system cannot take now is asked again so many times, with doubling waits; then the run pauses.
+  // A question that the system cannot take now is asked again so many times, with doubling waits;
+  // then the run pauses.
   int attempts = 8;
   absl::Duration first_wait = absl::Milliseconds(250);
   // Progress is written at least this often while answers come.
@@ -28,11 +29,13 @@ struct RunExecutorOptions {
 class RunExecutor {
  public:
   // `count` is told "ok", "error" or "reused" for every answer (metrics).
-  RunExecutor(Store& store, SystemRunner& runner, Clock& clock, RunExecutorOptions options,
-              std::function<void(const char* outcome)> count = [](const char*) {});
+  RunExecutor(
+      Store& store, SystemRunner& runner, Clock& clock, RunExecutorOptions options,
+      std::function<void(const char* outcome)> count = [](const char*) {});
 
-  // Runs a claimed run until it ends, pauses, is cancelled or `stop` becomes true (then it stays RUNNING and may be claimed again).
-  // Blocks. An error means that the store failed or the claim was lost; nothing of the run is lost.
+  // Runs a claimed run until it ends, pauses, is cancelled or `stop` becomes true (then it stays
+  // RUNNING and may be claimed again). Blocks. An error means that the store failed or the claim
+  // was lost; nothing of the run is lost.
   absl::Status Execute(Run run, const std::string& owner, const std::atomic<bool>& stop);
 
  private:

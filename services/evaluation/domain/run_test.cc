@@ -26,8 +26,12 @@ class RunTest : public ::testing::Test {
     return suite->name;
   }
 
-  evaluation::Run CreateRun(const std::string& suite, std::vector<std::string> models, int repeats = 1) {
-    evaluation::Run run{.project = "projects/default", .suite_version = suite, .repeats = repeats, .concurrency = 4};
+  evaluation::Run CreateRun(const std::string& suite, std::vector<std::string> models,
+                            int repeats = 1) {
+    evaluation::Run run{.project = "projects/default",
+                        .suite_version = suite,
+                        .repeats = repeats,
+                        .concurrency = 4};
     for (const std::string& model : models) run.systems.push_back(TestSystem(model));
     auto created = runs_.Create(run, {});
     EXPECT_TRUE(created.ok()) << created.status();
@@ -48,19 +52,21 @@ class RunTest : public ::testing::Test {
   FakeRandom random_;
   UuidGenerator ids_{clock_, random_};
   FakeStore store_{clock_};
-  FakeRunner runner_{[this](const System& system, const SuiteRow& row, int repeat) -> absl::StatusOr<Reply> {
-    if (trouble_) {
-      auto reply = trouble_(system, row, repeat);
-      if (!reply.ok()) return reply;
-    }
-    return TestAnswer(system, row, repeat);
-  }};
+  FakeRunner runner_{
+      [this](const System& system, const SuiteRow& row, int repeat) -> absl::StatusOr<Reply> {
+        if (trouble_) {
+          auto reply = trouble_(system, row, repeat);
+          if (!reply.ok()) return reply;
+        }
+        return TestAnswer(system, row, repeat);
+      }};
   FakeRunner::AskFn trouble_;
   FakeRows rows_{{}};
   FakeFacts facts_;
   Suites suites_{store_, rows_, clock_};
   Runs runs_{store_, runner_, facts_, clock_, ids_};
-  RunExecutor executor_{store_, runner_, clock_, {.attempts = 3, .first_wait = absl::ZeroDuration()}};
+  RunExecutor executor_{
+      store_, runner_, clock_, {.attempts = 3, .first_wait = absl::ZeroDuration()}};
   std::atomic<bool> stop_ = false;
 };
 
@@ -152,7 +158,9 @@ TEST_F(RunTest, TheRowsOwnErrorBecomesAWrongAnswer) {
 
 TEST_F(RunTest, AServerThatStaysAwayPausesTheRunAndResumeGoesOn) {
   evaluation::Run run = CreateRun(FreezeRows(6), {"good"});
-  trouble_ = [](const System&, const SuiteRow&, int) -> absl::StatusOr<Reply> { return absl::UnavailableError("model server is down"); };
+  trouble_ = [](const System&, const SuiteRow&, int) -> absl::StatusOr<Reply> {
+    return absl::UnavailableError("model server is down");
+  };
   ASSERT_OK(Work());
   run = *runs_.Get(run.name());
   EXPECT_EQ(run.state, RunState::kPaused);
@@ -165,7 +173,9 @@ TEST_F(RunTest, AServerThatStaysAwayPausesTheRunAndResumeGoesOn) {
 
 TEST_F(RunTest, AnErrorThatNoRowExplainsFailsTheRun) {
   evaluation::Run run = CreateRun(FreezeRows(6), {"good"});
-  trouble_ = [](const System&, const SuiteRow&, int) -> absl::StatusOr<Reply> { return absl::UnauthenticatedError("no key"); };
+  trouble_ = [](const System&, const SuiteRow&, int) -> absl::StatusOr<Reply> {
+    return absl::UnauthenticatedError("no key");
+  };
   ASSERT_OK(Work());
   EXPECT_EQ(runs_.Get(run.name())->state, RunState::kFailed);
 }
@@ -173,8 +183,12 @@ TEST_F(RunTest, AnErrorThatNoRowExplainsFailsTheRun) {
 TEST_F(RunTest, CostCapPausesAndAHigherCapGoesOn) {
   runner_.SetPrices({.known = true, .input = 1000, .output = 0});  // 10 tokens = 0.01 USD
   std::string suite = FreezeRows(50);
-  evaluation::Run run{.project = "projects/default", .suite_version = suite, .systems = {TestSystem("good")}, .repeats = 1, .cost_cap = 0.095,
-          .concurrency = 1};
+  evaluation::Run run{.project = "projects/default",
+                      .suite_version = suite,
+                      .systems = {TestSystem("good")},
+                      .repeats = 1,
+                      .cost_cap = 0.095,
+                      .concurrency = 1};
   run = *runs_.Create(run, {});
   ASSERT_OK(Work());
   run = *runs_.Get(run.name());
@@ -188,12 +202,22 @@ TEST_F(RunTest, CostCapPausesAndAHigherCapGoesOn) {
   EXPECT_NEAR(run.results[0].cost_per_request->point, 0.01, 1e-12);
 }
 
+TEST_F(RunTest, WithoutAPriceListTheDeclaredSpendGivesThePrice) {
+  facts_.task.name = "projects/default/tasks/t";
+  facts_.task.monthly_spend = 300;
+  facts_.task.tokens_per_month = 1.5e9;  // 0.2 USD a million
+  evaluation::Run run = CreateRun(FreezeRows(4), {"good"});
+  ASSERT_OK(Work());
+  EXPECT_NEAR(runs_.Get(run.name())->results.at(0).cost_per_request->point, 15 * 0.2e-6, 1e-15);
+}
+
 TEST_F(RunTest, CancelStopsARunThatIsAsking) {
   evaluation::Run run = CreateRun(FreezeRows(200), {"good"});
   std::atomic<int> asked = 0;
   trouble_ = [&](const System&, const SuiteRow&, int) -> absl::StatusOr<Reply> {
     if (++asked == 10) EXPECT_OK(runs_.Cancel(run.name()));
-    clock_.Advance(absl::Milliseconds(200));  // time for progress to be written, and the wish to be seen
+    clock_.Advance(
+        absl::Milliseconds(200));  // time for progress to be written, and the wish to be seen
     return Reply{};
   };
   ASSERT_OK(Work());
@@ -203,8 +227,12 @@ TEST_F(RunTest, CancelStopsARunThatIsAsking) {
 }
 
 TEST_F(RunTest, StopsWhenTheDifferenceIsPreciseEnough) {
-  evaluation::Run run{.project = "projects/default", .suite_version = FreezeRows(400), .systems = {TestSystem("bad"), TestSystem("good")},
-          .repeats = 1, .half_width = 0.05, .concurrency = 2};
+  evaluation::Run run{.project = "projects/default",
+                      .suite_version = FreezeRows(400),
+                      .systems = {TestSystem("bad"), TestSystem("good")},
+                      .repeats = 1,
+                      .half_width = 0.05,
+                      .concurrency = 2};
   run = *runs_.Create(run, {});
   ASSERT_OK(Work());
   run = *runs_.Get(run.name());
@@ -214,7 +242,10 @@ TEST_F(RunTest, StopsWhenTheDifferenceIsPreciseEnough) {
 }
 
 TEST_F(RunTest, ValidateOnlyStoresNothing) {
-  evaluation::Run run{.project = "projects/default", .suite_version = FreezeRows(10), .systems = {TestSystem("good")}, .repeats = 3};
+  evaluation::Run run{.project = "projects/default",
+                      .suite_version = FreezeRows(10),
+                      .systems = {TestSystem("good")},
+                      .repeats = 3};
   auto checked = runs_.Create(run, {}, /*validate_only=*/true);
   ASSERT_OK(checked);
   EXPECT_EQ(checked->answers_total, 30);
@@ -270,8 +301,10 @@ TEST_F(RunTest, ComparisonCountsDiscordantRowsAndListsRegressions) {
 TEST_F(RunTest, RunsOverDifferentRowsAreNotComparable) {
   evaluation::Run first = CreateRun(FreezeRows(10), {"good"});
   evaluation::Run second = CreateRun(FreezeRows(12), {"bad"});
-  EXPECT_THAT(runs_.Compare({.project = "projects/default", .runs = {first.name(), second.name()}}), HasReasonThat("RUNS_NOT_COMPARABLE"));
-  EXPECT_THAT(runs_.Compare({.project = "projects/default", .runs = {first.name()}}), HasReasonThat("FIELD_INVALID"));
+  EXPECT_THAT(runs_.Compare({.project = "projects/default", .runs = {first.name(), second.name()}}),
+              HasReasonThat("RUNS_NOT_COMPARABLE"));
+  EXPECT_THAT(runs_.Compare({.project = "projects/default", .runs = {first.name()}}),
+              HasReasonThat("FIELD_INVALID"));
 }
 
 }  // namespace

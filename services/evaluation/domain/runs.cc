@@ -17,7 +17,8 @@ constexpr int kDefaultConcurrency = 8;
 constexpr double kDaysPerMonth = 30;
 
 absl::Status Invalid(std::string_view field, std::string_view what) {
-  return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", absl::StrCat(std::string(field), ": ", std::string(what)));
+  return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+               absl::StrCat(std::string(field), ": ", std::string(what)));
 }
 
 std::vector<std::string> DigestsOf(const Run& run) {
@@ -28,9 +29,12 @@ std::vector<std::string> DigestsOf(const Run& run) {
 
 absl::Status CheckFields(const Run& run) {
   if (run.systems.empty()) return Invalid("run.systems", "at least one system is needed");
-  if (run.repeats < 0 || run.repeats > 100) return Invalid("run.repeats", "expected 1 to 100, or 0 for 5");
-  if (run.concurrency < 0 || run.concurrency > 256) return Invalid("run.concurrency", "expected 1 to 256, or 0 for 8");
-  if (run.half_width < 0 || run.half_width >= 1) return Invalid("run.stop_at_precision.half_width", "expected [0, 1)");
+  if (run.repeats < 0 || run.repeats > 100)
+    return Invalid("run.repeats", "expected 1 to 100, or 0 for 5");
+  if (run.concurrency < 0 || run.concurrency > 256)
+    return Invalid("run.concurrency", "expected 1 to 256, or 0 for 8");
+  if (run.half_width < 0 || run.half_width >= 1)
+    return Invalid("run.stop_at_precision.half_width", "expected [0, 1)");
   if (run.cost_cap < 0) return Invalid("run.cost_cap", "is negative");
   return absl::OkStatus();
 }
@@ -38,13 +42,15 @@ absl::Status CheckFields(const Run& run) {
 }  // namespace
 
 const char* Name(RunState state) {
-  constexpr const char* kNames[] = {"QUEUED", "RUNNING", "PAUSED", "SUCCEEDED", "FAILED", "CANCELLED"};
+  constexpr const char* kNames[] = {"QUEUED",    "RUNNING", "PAUSED",
+                                    "SUCCEEDED", "FAILED",  "CANCELLED"};
   return kNames[static_cast<int>(state)];
 }
 
 absl::Status Runs::Count(Run& run) {
   ASSIGN_OR_RETURN(std::vector<SuiteRow> rows, store_.ListSuiteRows(run.suite_digest));
-  ASSIGN_OR_RETURN(std::vector<Answer> answers, store_.ListAnswers(run.suite_digest, DigestsOf(run), run.repeats, std::nullopt, 0));
+  ASSIGN_OR_RETURN(std::vector<Answer> answers, store_.ListAnswers(run.suite_digest, DigestsOf(run),
+                                                                   run.repeats, std::nullopt, 0));
   run.answers_total = static_cast<int64_t>(rows.size() * run.systems.size()) * run.repeats;
   run.answers_done = run.answers_reused = static_cast<int64_t>(answers.size());
   return absl::OkStatus();
@@ -59,16 +65,22 @@ absl::StatusOr<Run> Runs::Create(Run run, const RequestKey& request, bool valida
   if (run.repeats == 0) run.repeats = kDefaultRepeats;
   if (run.concurrency == 0) run.concurrency = kDefaultConcurrency;
   run.prices.clear();
+  // A task that nobody registered declares no prices either; its suite can be measured all the
+  // same.
+  absl::StatusOr<TaskRecord> task = facts_.Task(run.task);
+  Prices declared = task.ok() ? ServingPrices(*task) : Prices{};
   for (size_t i = 0; i < run.systems.size(); ++i) {
     absl::StatusOr<SystemRunner::Resolved> resolved = runner_.Resolve(run.project, run.systems[i]);
     if (!resolved.ok()) return WithContext(resolved.status(), absl::StrCat("run.systems[", i, "]"));
     for (size_t other = 0; other < i; ++other) {
       if (run.systems[other].digest == resolved->system.digest) {
-        return Invalid(absl::StrCat("run.systems[", i, "]"), absl::StrCat("is the same system as systems[", other, "]"));
+        return Invalid(absl::StrCat("run.systems[", i, "]"),
+                       absl::StrCat("is the same system as systems[", other, "]"));
       }
     }
     run.systems[i] = resolved->system;
-    run.prices.push_back(resolved->prices);
+    bool local = resolved->system.kind != ModelKind::kUpstream;
+    run.prices.push_back(local && !resolved->prices.known ? declared : resolved->prices);
   }
   RETURN_IF_ERROR(Count(run));
   run.state = RunState::kQueued;
@@ -84,17 +96,21 @@ absl::StatusOr<Run> Runs::Get(const std::string& name) {
   return FromDocument<Run>(document);
 }
 
-absl::StatusOr<Run> Runs::Move(const std::string& name, const char* verb, RunState to, const std::vector<RunState>& from,
+absl::StatusOr<Run> Runs::Move(const std::string& name, const char* verb, RunState to,
+                               const std::vector<RunState>& from,
                                const std::function<void(Run&)>& change) {
   // The executor writes progress meanwhile; a few losses of the race are normal.
   for (int attempt = 0;; ++attempt) {
     ASSIGN_OR_RETURN(Run run, Get(name));
     if (run.state == to) return run;
     if (std::find(from.begin(), from.end(), run.state) == from.end()) {
-      std::string allowed = absl::StrJoin(from, ", ", [](std::string* out, RunState state) { *out += Name(state); });
+      std::string allowed =
+          absl::StrJoin(from, ", ", [](std::string* out, RunState state) { *out += Name(state); });
       return Error(absl::StatusCode::kFailedPrecondition,
-                   absl::StrCat("cannot ", verb, " a run that is ", Name(run.state), "; it must be ", allowed),
-                   {.reason = "STATE_INVALID", .metadata = {{"state", Name(run.state)}, {"allowed", allowed}}});
+                   absl::StrCat("cannot ", verb, " a run that is ", Name(run.state),
+                                "; it must be ", allowed),
+                   {.reason = "STATE_INVALID",
+                    .metadata = {{"state", Name(run.state)}, {"allowed", allowed}}});
     }
     run.state = to;
     run.update_time = clock_.Now();
@@ -102,20 +118,24 @@ absl::StatusOr<Run> Runs::Move(const std::string& name, const char* verb, RunSta
     absl::StatusOr<Document> stored = store_.Update(ToDocument(run));
     if (absl::IsAborted(stored.status()) && attempt < 10) continue;
     if (!stored.ok()) return stored.status();
-    RETURN_IF_ERROR(store_.AppendEvent(name, {.time = clock_.Now(), .type = "state_changed", .message = absl::StrCat(Name(to), " by ", verb)}));
+    RETURN_IF_ERROR(store_.AppendEvent(name, {.time = clock_.Now(),
+                                              .type = "state_changed",
+                                              .message = absl::StrCat(Name(to), " by ", verb)}));
     return FromDocument<Run>(*stored);
   }
 }
 
 absl::StatusOr<Run> Runs::Cancel(const std::string& name) {
-  return Move(name, "cancel", RunState::kCancelled, {RunState::kQueued, RunState::kRunning, RunState::kPaused}, [this](Run& run) {
-    run.state_reason = "cancelled";
-    run.finish_time = clock_.Now();
-  });
+  return Move(name, "cancel", RunState::kCancelled,
+              {RunState::kQueued, RunState::kRunning, RunState::kPaused}, [this](Run& run) {
+                run.state_reason = "cancelled";
+                run.finish_time = clock_.Now();
+              });
 }
 
 absl::StatusOr<Run> Runs::Pause(const std::string& name) {
-  return Move(name, "pause", RunState::kPaused, {RunState::kQueued, RunState::kRunning}, [](Run& run) { run.state_reason = "paused"; });
+  return Move(name, "pause", RunState::kPaused, {RunState::kQueued, RunState::kRunning},
+              [](Run& run) { run.state_reason = "paused"; });
 }
 
 absl::StatusOr<Run> Runs::Resume(const std::string& name, std::optional<double> cost_cap) {
@@ -132,24 +152,29 @@ absl::StatusOr<ScoredSystem> Runs::Scored(const Run& run, const System& system) 
   ASSIGN_OR_RETURN(Suite suite, FromDocument<Suite>(document));
   ASSIGN_OR_RETURN(Scorer scorer, Scorer::Create(suite));
   ASSIGN_OR_RETURN(std::vector<SuiteRow> rows, store_.ListSuiteRows(run.suite_digest));
-  ASSIGN_OR_RETURN(std::vector<Answer> answers,
-                   store_.ListAnswers(run.suite_digest, {system.digest}, run.repeats, std::nullopt, 0));
+  ASSIGN_OR_RETURN(
+      std::vector<Answer> answers,
+      store_.ListAnswers(run.suite_digest, {system.digest}, run.repeats, std::nullopt, 0));
   return scorer.Score(system, rows, answers);
 }
 
 absl::StatusOr<Comparison> Runs::Compare(const CompareRequest& request) {
-  if (request.runs.empty() || request.runs.size() > 2) return Invalid("runs", "expected one or two runs");
-  if (request.level <= 0.5 || request.level >= 1) return Invalid("level", "expected a number in (0.5, 1), or 0 for 0.95");
+  if (request.runs.empty() || request.runs.size() > 2)
+    return Invalid("runs", "expected one or two runs");
+  if (request.level <= 0.5 || request.level >= 1)
+    return Invalid("level", "expected a number in (0.5, 1), or 0 for 0.95");
   std::vector<Run> runs;
   for (const std::string& name : request.runs) {
     ASSIGN_OR_RETURN(Run run, Get(name));
     if (!runs.empty() && run.suite_digest != runs.front().suite_digest) {
       return Error(absl::StatusCode::kFailedPrecondition, "RUNS_NOT_COMPARABLE",
-                   absl::StrCat(name, " is over ", run.suite_version, ", but ", runs.front().name(), " over ", runs.front().suite_version));
+                   absl::StrCat(name, " is over ", run.suite_version, ", but ", runs.front().name(),
+                                " over ", runs.front().suite_version));
     }
     runs.push_back(std::move(run));
   }
-  auto find = [&](const std::string& digest, const char* field) -> absl::StatusOr<std::pair<const Run*, const System*>> {
+  auto find = [&](const std::string& digest,
+                  const char* field) -> absl::StatusOr<std::pair<const Run*, const System*>> {
     for (const Run& run : runs) {
       for (const System& system : run.systems) {
         if (system.digest == digest) return std::make_pair(&run, &system);
@@ -157,9 +182,16 @@ absl::StatusOr<Comparison> Runs::Compare(const CompareRequest& request) {
     }
     return Invalid(field, absl::StrCat("no system ", digest, " in the runs"));
   };
-  ASSIGN_OR_RETURN(auto baseline, find(request.baseline.empty() ? runs.front().systems.front().digest : request.baseline, "baseline"));
-  ASSIGN_OR_RETURN(auto candidate, find(request.candidate.empty() ? runs.back().systems.back().digest : request.candidate, "candidate"));
-  if (baseline.second->digest == candidate.second->digest) return Invalid("candidate", "is the baseline itself");
+  ASSIGN_OR_RETURN(
+      auto baseline,
+      find(request.baseline.empty() ? runs.front().systems.front().digest : request.baseline,
+           "baseline"));
+  ASSIGN_OR_RETURN(
+      auto candidate,
+      find(request.candidate.empty() ? runs.back().systems.back().digest : request.candidate,
+           "candidate"));
+  if (baseline.second->digest == candidate.second->digest)
+    return Invalid("candidate", "is the baseline itself");
 
   ASSIGN_OR_RETURN(Document suite_document, store_.Get(kSuiteKind, runs.front().suite_version));
   ASSIGN_OR_RETURN(Suite suite, FromDocument<Suite>(suite_document));
@@ -168,14 +200,19 @@ absl::StatusOr<Comparison> Runs::Compare(const CompareRequest& request) {
   CompareOptions options{.level = request.level};
   // A task that nobody registered has no volume; the comparison is as good without.
   absl::StatusOr<TaskRecord> task = facts_.Task(suite.task);
-  if (task.ok() && task->requests_per_day > 0) options.requests_per_month = task->requests_per_day * kDaysPerMonth;
+  if (task.ok() && task->requests_per_day > 0)
+    options.requests_per_month = task->requests_per_day * kDaysPerMonth;
   ASSIGN_OR_RETURN(Comparison comparison, evaluation::Compare(suite, first, second, options));
   comparison.id = ids_.NextId();
   comparison.project = request.project;
   comparison.runs = request.runs;
   comparison.create_time = clock_.Now();
-  Document document{.kind = kComparisonKind, .name = absl::StrCat(comparison.project, "/comparisons/", comparison.id),
-                    .project = comparison.project, .task = suite.task, .state = "DONE", .body = Encode(comparison)};
+  Document document{.kind = kComparisonKind,
+                    .name = absl::StrCat(comparison.project, "/comparisons/", comparison.id),
+                    .project = comparison.project,
+                    .task = suite.task,
+                    .state = "DONE",
+                    .body = Encode(comparison)};
   RETURN_IF_ERROR(store_.Create(document, {}).status());
   return comparison;
 }

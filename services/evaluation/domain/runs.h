@@ -22,11 +22,13 @@ class Runs {
   Runs(Store& store, SystemRunner& runner, FactSource& facts, Clock& clock, UuidGenerator& ids)
       : store_(store), runner_(runner), facts_(facts), clock_(clock), ids_(ids) {}
 
-  // Resolves the systems and queues the run. With validate_only nothing is stored; counts say what would be asked and reused.
+  // Resolves the systems and queues the run. With validate_only nothing is stored; counts say what
+  // would be asked and reused.
   absl::StatusOr<Run> Create(Run run, const RequestKey& request, bool validate_only = false);
   absl::StatusOr<Run> Get(const std::string& name);
 
-  // FailedPrecondition STATE_INVALID in a state the verb does not leave; a repeat of what holds already is harmless.
+  // FailedPrecondition STATE_INVALID in a state the verb does not leave; a repeat of what holds
+  // already is harmless.
   absl::StatusOr<Run> Cancel(const std::string& name);
   absl::StatusOr<Run> Pause(const std::string& name);
   absl::StatusOr<Run> Resume(const std::string& name, std::optional<double> cost_cap);
@@ -38,7 +40,8 @@ class Runs {
     std::string candidate;          // digest; empty = the last system of the last run
     double level = 0.95;
   };
-  // Computes, stores and returns. FailedPrecondition RUNS_NOT_COMPARABLE, InvalidArgument for an unknown system.
+  // Computes, stores and returns. FailedPrecondition RUNS_NOT_COMPARABLE, InvalidArgument for an
+  // unknown system.
   absl::StatusOr<Comparison> Compare(const CompareRequest& request);
   absl::StatusOr<Comparison> GetComparison(const std::string& name);
 
@@ -47,7 +50,8 @@ class Runs {
 
  private:
   absl::Status Count(Run& run);
-  absl::StatusOr<Run> Move(const std::string& name, const char* verb, RunState to, const std::vector<RunState>& from,
+  absl::StatusOr<Run> Move(const std::string& name, const char* verb, RunState to,
+                           const std::vector<RunState>& from,
                            const std::function<void(Run&)>& change);
 
   Store& store_;

@@ -27,7 +27,9 @@ class SchemaGrader final : public Grader {
     bool unfenced = raw || Valid(Unfenced(answer), unfenced_note);
     return {.score = raw ? 1.0 : 0.0,
             .fields = {{"raw", raw ? 1.0 : 0.0}, {"unfenced", unfenced ? 1.0 : 0.0}},
-            .note = raw ? "" : unfenced ? "valid only inside a code fence" : raw_note};
+            .note = raw        ? ""
+                    : unfenced ? "valid only inside a code fence"
+                               : raw_note};
   }
 
  private:
@@ -43,7 +45,8 @@ class SchemaGrader final : public Grader {
       valijson::adapters::NlohmannJsonAdapter adapter(document);
       if (validator.validate(*schema_, adapter, &results)) return true;
       valijson::ValidationResults::Error error;
-      if (results.popError(error)) note = absl::StrCat(absl::StrJoin(error.context, ""), ": ", error.description);
+      if (results.popError(error))
+        note = absl::StrCat(absl::StrJoin(error.context, ""), ": ", error.description);
     } catch (const std::exception& exception) {
       note = exception.what();
     }

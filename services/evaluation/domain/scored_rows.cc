@@ -10,10 +10,12 @@
 namespace crossover::evaluation {
 namespace {
 
-bool IsJson(const std::string& text) { return !nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false).is_discarded(); }
+bool IsJson(const std::string& text) {
+  return !nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false).is_discarded();
+}
 
-// The format verdict comes from a schema grader, else from a JSON grader, else from whether the answer is JSON at all where a
-// per-field grader needs it to be.
+// The format verdict comes from a schema grader, else from a JSON grader, else from whether the
+// answer is JSON at all where a per-field grader needs it to be.
 void JudgeFormat(const std::vector<std::unique_ptr<Grader>>& graders, ScoredAnswer& scored) {
   bool needs_json = false;
   bool by_schema = false;
@@ -61,7 +63,8 @@ ScoredAnswer Scorer::Score(const SuiteRow& row, Answer answer) const {
   ScoredAnswer scored{.answer = std::move(answer)};
   for (const auto& grader : graders_) {
     // Fields of a failed answer are all wrong, so that per-field tables count it as well.
-    scored.grades.push_back(grader->Score(row.expected, scored.answer.error.empty() ? scored.answer.output : ""));
+    scored.grades.push_back(
+        grader->Score(row.expected, scored.answer.error.empty() ? scored.answer.output : ""));
     if (scored.answer.error.empty()) continue;
     scored.grades.back().score = 0;
     scored.grades.back().note = scored.answer.error;
@@ -70,7 +73,8 @@ ScoredAnswer Scorer::Score(const SuiteRow& row, Answer answer) const {
   return scored;
 }
 
-ScoredSystem Scorer::Score(const System& system, const std::vector<SuiteRow>& rows, const std::vector<Answer>& answers) const {
+ScoredSystem Scorer::Score(const System& system, const std::vector<SuiteRow>& rows,
+                           const std::vector<Answer>& answers) const {
   std::unordered_map<std::string, std::vector<const Answer*>> by_row;
   for (const Answer& answer : answers) {
     if (answer.system_digest == system.digest) by_row[answer.row_digest].push_back(&answer);
@@ -79,7 +83,8 @@ ScoredSystem Scorer::Score(const System& system, const std::vector<SuiteRow>& ro
   for (const SuiteRow& row : rows) {
     auto found = by_row.find(row.row_digest);
     if (found == by_row.end()) continue;
-    std::sort(found->second.begin(), found->second.end(), [](const Answer* a, const Answer* b) { return a->repeat < b->repeat; });
+    std::sort(found->second.begin(), found->second.end(),
+              [](const Answer* a, const Answer* b) { return a->repeat < b->repeat; });
     ScoredRow scored_row{.row = row, .slices = SlicesOf(slices_, row)};
     for (const Answer* answer : found->second) scored_row.answers.push_back(Score(row, *answer));
     scored.rows.push_back(std::move(scored_row));

@@ -15,8 +15,10 @@ namespace crossover::evaluation {
 
 struct ScoredAnswer {
   Answer answer;
-  std::vector<Grade> grades;  // in the order of the suite's graders; an answer with an error scores 0 by all
-  std::optional<bool> raw_valid;       // right format as it came; absent where the suite asks for no format
+  std::vector<Grade>
+      grades;  // in the order of the suite's graders; an answer with an error scores 0 by all
+  std::optional<bool>
+      raw_valid;  // right format as it came; absent where the suite asks for no format
   std::optional<bool> unfenced_valid;
 };
 
@@ -42,7 +44,8 @@ class Scorer {
   static absl::StatusOr<Scorer> Create(const Suite& suite);
 
   ScoredAnswer Score(const SuiteRow& row, Answer answer) const;
-  ScoredSystem Score(const System& system, const std::vector<SuiteRow>& rows, const std::vector<Answer>& answers) const;
+  ScoredSystem Score(const System& system, const std::vector<SuiteRow>& rows,
+                     const std::vector<Answer>& answers) const;
 
  private:
   std::vector<Slice> slices_;

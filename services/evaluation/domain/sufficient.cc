@@ -1,4 +1,5 @@
-// The ways in which leaving the prompt can be worth it: a quality gap (a), or latency, format, volume, prompt length, spend (b).
+// The ways in which leaving the prompt can be worth it: a quality gap (a), or latency, format,
+// volume, prompt length, spend (b).
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -15,7 +16,8 @@ struct Gap {
   EvidenceSource source;
 };
 
-// The gain of the tuned model where one is measured or projected, else what the target is above the best prompt.
+// The gain of the tuned model where one is measured or projected, else what the target is above the
+// best prompt.
 std::optional<Gap> GapOf(const CaseFile& file) {
   if (file.tuned_gain) return Gap{file.tuned_gain->value, file.tuned_gain->source};
   if (!file.prompt.target_score || !file.ladder || file.ladder->best < 0) return std::nullopt;
@@ -29,15 +31,18 @@ std::optional<Gap> GapOf(const CaseFile& file) {
 }
 
 Evidence QualityGap(const CaseFile& file, const GateThresholds& thresholds) {
-  std::string threshold = absl::StrFormat("interval above 0 and >= %.0f points", thresholds.minimum_gap * 100);
+  std::string threshold =
+      absl::StrFormat("interval above 0 and >= %.0f points", thresholds.minimum_gap * 100);
   std::optional<Gap> gap = GapOf(file);
   if (!gap) {
-    return Unknown("quality_gap", kSufficient, threshold, "Declare a target score and measure the ladder.");
+    return Unknown("quality_gap", kSufficient, threshold,
+                   "Declare a target score and measure the ladder.");
   }
   bool significant = gap->interval.lower > 0;
   bool worth_it = gap->interval.point >= thresholds.minimum_gap;
-  Evidence evidence = Judged("quality_gap", kSufficient, significant && worth_it, gap->source, Points(gap->interval),
-                             threshold, "Nothing to do: the prompt is near enough to the target.");
+  Evidence evidence = Judged("quality_gap", kSufficient, significant && worth_it, gap->source,
+                             Points(gap->interval), threshold,
+                             "Nothing to do: the prompt is near enough to the target.");
   if (!significant) {
     evidence.explanation = "The interval of the gap includes zero.";
   } else if (!worth_it) {
@@ -49,9 +54,11 @@ Evidence QualityGap(const CaseFile& file, const GateThresholds& thresholds) {
 }
 
 Evidence Latency(const CaseFile& file, const GateThresholds& thresholds) {
-  double limit = file.prompt.latency_target_ms ? file.prompt.latency_target_ms->value : thresholds.maximum_latency_ms;
+  double limit = file.prompt.latency_target_ms ? file.prompt.latency_target_ms->value
+                                               : thresholds.maximum_latency_ms;
   std::string threshold = absl::StrFormat("> %.0f ms on average", limit);
-  if (!file.prompt.latency_ms) return Unknown("latency", kSufficient, threshold, "Run the evaluation: it measures latency.");
+  if (!file.prompt.latency_ms)
+    return Unknown("latency", kSufficient, threshold, "Run the evaluation: it measures latency.");
   const auto& latency = *file.prompt.latency_ms;
   Evidence evidence = Judged("latency", kSufficient, latency.value.point > limit, latency.source,
                              absl::StrFormat("%.0f ms", latency.value.point), threshold, "");
@@ -65,42 +72,51 @@ Evidence FormatErrors(const CaseFile& file, const GateThresholds& thresholds) {
     return Unknown("format_errors", kSufficient, threshold, "Add a JSON grader to the suite.");
   }
   const auto& errors = *file.prompt.format_errors;
-  Evidence evidence = Judged("format_errors", kSufficient, errors.value.point > thresholds.maximum_format_errors,
-                             errors.source, Percent(errors.value), threshold, "");
+  Evidence evidence =
+      Judged("format_errors", kSufficient, errors.value.point > thresholds.maximum_format_errors,
+             errors.source, Percent(errors.value), threshold, "");
   evidence.interval = errors.value;
   return evidence;
 }
 
 template <typename T>
-Evidence Above(const char* condition, const std::optional<Fact<T>>& fact, double limit, const char* format,
-               const char* next_step) {
+Evidence Above(const char* condition, const std::optional<Fact<T>>& fact, double limit,
+               const char* format, const char* next_step) {
   std::string threshold = absl::StrFormat("> %.0f %s", limit, format);
   if (!fact) return Unknown(condition, kSufficient, threshold, next_step);
   double value = static_cast<double>(fact->value);
-  return Judged(condition, kSufficient, value > limit, fact->source, absl::StrFormat("%.0f %s", value, format), threshold, "");
+  return Judged(condition, kSufficient, value > limit, fact->source,
+                absl::StrFormat("%.0f %s", value, format), threshold, "");
 }
 
 Evidence Spend(const CaseFile& file, const GateThresholds& thresholds) {
-  std::string threshold = absl::StrFormat(">= %g requests a day and > %g USD a month", thresholds.requests_per_day,
-                                          thresholds.spend_per_month);
+  std::string threshold = absl::StrFormat(">= %g requests a day and > %g USD a month",
+                                          thresholds.requests_per_day, thresholds.spend_per_month);
   if (!file.facts.requests_per_day || !file.prompt.spend_per_month) {
-    return Unknown("spend", kSufficient, threshold, "Declare volume and prices, or route the traffic through Crossover.");
+    return Unknown("spend", kSufficient, threshold,
+                   "Declare volume and prices, or route the traffic through Crossover.");
   }
   double requests = file.facts.requests_per_day->value;
   double spend = file.prompt.spend_per_month->value;
-  return Judged("spend", kSufficient, requests >= thresholds.requests_per_day && spend > thresholds.spend_per_month,
+  return Judged("spend", kSufficient,
+                requests >= thresholds.requests_per_day && spend > thresholds.spend_per_month,
                 file.prompt.spend_per_month->source,
-                absl::StrFormat("%.0f requests a day, %.0f USD a month", requests, spend), threshold, "");
+                absl::StrFormat("%.0f requests a day, %.0f USD a month", requests, spend),
+                threshold, "");
 }
 
 }  // namespace
 
 std::vector<Evidence> SufficientEvidence(const CaseFile& file, const GateThresholds& thresholds) {
-  return {QualityGap(file, thresholds), Latency(file, thresholds), FormatErrors(file, thresholds),
-          Above("tokens_per_month", file.facts.tokens_per_month, thresholds.high_tokens_per_month, "tokens a month",
-                "Declare the volume, or route the traffic through Crossover."),
-          Above("prompt_length", file.prompt.prompt_tokens, thresholds.long_prompt_tokens, "tokens", "Register the prompt."),
-          Above("examples", file.prompt.examples, thresholds.many_examples, "examples", "Register the prompt."),
+  return {QualityGap(file, thresholds),
+          Latency(file, thresholds),
+          FormatErrors(file, thresholds),
+          Above("tokens_per_month", file.facts.tokens_per_month, thresholds.high_tokens_per_month,
+                "tokens a month", "Declare the volume, or route the traffic through Crossover."),
+          Above("prompt_length", file.prompt.prompt_tokens, thresholds.long_prompt_tokens, "tokens",
+                "Register the prompt."),
+          Above("examples", file.prompt.examples, thresholds.many_examples, "examples",
+                "Register the prompt."),
           Spend(file, thresholds)};
 }
 

@@ -24,7 +24,8 @@ namespace {
 // Share of rows on which two systems are assumed to differ.
 constexpr double kAssumedDiscordance = 0.2;
 
-const std::vector<std::string> kAttributes = {"fields.*", "group.*", "split", "language", "origin", "attributes.*"};
+const std::vector<std::string> kAttributes = {"fields.*", "group.*", "split",
+                                              "language", "origin",  "attributes.*"};
 
 std::string ClusterOf(const dataset::Row& row, const std::string& cluster_by) {
   if (cluster_by == "group.conversation") return row.group.conversation;
@@ -36,14 +37,16 @@ std::string ClusterOf(const dataset::Row& row, const std::string& cluster_by) {
 
 absl::Status CheckGraders(const std::vector<GraderSpec>& graders) {
   if (graders.empty()) {
-    return Error(absl::StatusCode::kInvalidArgument, "GRADER_INVALID", "suite_version.graders: at least one grader is needed");
+    return Error(absl::StatusCode::kInvalidArgument, "GRADER_INVALID",
+                 "suite_version.graders: at least one grader is needed");
   }
   std::set<std::string> names;
   for (const GraderSpec& grader : graders) {
     RETURN_IF_ERROR(MakeGrader(grader).status());
     if (!names.insert(grader.name).second) {
-      return Error(absl::StatusCode::kInvalidArgument, "GRADER_INVALID",
-                   absl::StrCat("suite_version.graders: two graders are called '", grader.name, "'"));
+      return Error(
+          absl::StatusCode::kInvalidArgument, "GRADER_INVALID",
+          absl::StrCat("suite_version.graders: two graders are called '", grader.name, "'"));
     }
   }
   return absl::OkStatus();
@@ -53,9 +56,11 @@ absl::Status CheckSlices(const std::vector<Slice>& slices) {
   for (const Slice& slice : slices) {
     if (slice.by_field.empty() == slice.filter.empty()) {
       return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
-                   absl::StrCat("suite_version.slices: slice '", slice.name, "' needs either filter or by_field"));
+                   absl::StrCat("suite_version.slices: slice '", slice.name,
+                                "' needs either filter or by_field"));
     }
-    if (!slice.filter.empty()) RETURN_IF_ERROR(list::ParseFilter(slice.filter, kAttributes).status());
+    if (!slice.filter.empty())
+      RETURN_IF_ERROR(list::ParseFilter(slice.filter, kAttributes).status());
   }
   return absl::OkStatus();
 }
@@ -77,9 +82,11 @@ absl::StatusOr<Suite> Freeze(Suite suite, std::vector<SuiteRow>& rows) {
   RETURN_IF_ERROR(CheckGraders(suite.graders));
   RETURN_IF_ERROR(CheckSlices(suite.slices));
   if (rows.empty()) {
-    return Error(absl::StatusCode::kFailedPrecondition, "TOO_FEW_ROWS", "the suite has no rows: give another split or inline rows");
+    return Error(absl::StatusCode::kFailedPrecondition, "TOO_FEW_ROWS",
+                 "the suite has no rows: give another split or inline rows");
   }
-  static const std::set<std::string> kClusterBy = {"cluster", "group.conversation", "group.user", "group.template", "group.source"};
+  static const std::set<std::string> kClusterBy = {"cluster", "group.conversation", "group.user",
+                                                   "group.template", "group.source"};
   if (suite.cluster_by.empty()) suite.cluster_by = "cluster";
   if (!kClusterBy.count(suite.cluster_by)) {
     return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
@@ -93,7 +100,8 @@ absl::StatusOr<Suite> Freeze(Suite suite, std::vector<SuiteRow>& rows) {
     }
     // Equal rows would share one answer: they add nothing and would count twice.
     if (!digests.insert(row.row_digest).second) {
-      return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID", absl::StrCat("row ", row.row_digest, " is there twice"));
+      return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+                   absl::StrCat("row ", row.row_digest, " is there twice"));
     }
     if (row.cluster.empty()) row.cluster = row.row_digest;
     clusters.insert(row.cluster);
@@ -148,7 +156,8 @@ Power ComputePower(int64_t rows) {
   power.discordance = kAssumedDiscordance;
   power.detectable_difference = stats::DetectableDifference(rows, kAssumedDiscordance);
   for (double delta : {0.02, 0.03, 0.05, 0.08}) {
-    power.rows_needed[absl::StrFormat("%.2f", delta)] = stats::PairedSampleSize(delta, kAssumedDiscordance);
+    power.rows_needed[absl::StrFormat("%.2f", delta)] =
+        stats::PairedSampleSize(delta, kAssumedDiscordance);
   }
   return power;
 }
@@ -156,7 +165,8 @@ Power ComputePower(int64_t rows) {
 std::vector<std::string> SlicesOf(const std::vector<Slice>& slices, const SuiteRow& row) {
   auto value_of = [&row](const std::string& key) -> std::optional<std::string> {
     auto found = row.attributes.find(key.rfind("attributes.", 0) == 0 ? key.substr(11) : key);
-    if (found == row.attributes.end()) found = row.attributes.find("fields." + key);  // `section` for `fields.section`
+    if (found == row.attributes.end())
+      found = row.attributes.find("fields." + key);  // `section` for `fields.section`
     if (found == row.attributes.end()) return std::nullopt;
     return found->second;
   };
@@ -164,11 +174,13 @@ std::vector<std::string> SlicesOf(const std::vector<Slice>& slices, const SuiteR
   for (const Slice& slice : slices) {
     if (!slice.by_field.empty()) {
       if (auto value = value_of(slice.by_field)) {
-        names.push_back(absl::StrCat(slice.name.empty() ? slice.by_field : slice.name, "=", *value));
+        names.push_back(
+            absl::StrCat(slice.name.empty() ? slice.by_field : slice.name, "=", *value));
       }
       continue;
     }
-    absl::StatusOr<list::Filter> filter = list::ParseFilter(slice.filter, kAttributes);  // checked by Freeze
+    absl::StatusOr<list::Filter> filter =
+        list::ParseFilter(slice.filter, kAttributes);  // checked by Freeze
     if (filter.ok() && list::Matches(*filter, value_of)) names.push_back(slice.name);
   }
   return names;

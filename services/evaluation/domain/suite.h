@@ -53,7 +53,7 @@ struct Suite {
   std::string slug;
   std::string digest;
   std::string task;
-  DatasetRows dataset;  // dataset_version empty: the rows were given inline
+  DatasetRows dataset;              // dataset_version empty: the rows were given inline
   std::vector<GraderSpec> graders;  // the deciding one first
   std::vector<Slice> slices;
   std::string cluster_by = "cluster";
@@ -74,12 +74,14 @@ struct Judgement {
   absl::Time time;
 };
 
-// Checks graders, slices, rows and cluster_by, fills row digests, clusters, power and the digest, and names the version.
-// InvalidArgument GRADER_INVALID or FIELD_INVALID; FailedPrecondition TOO_FEW_ROWS for no rows at all.
+// Checks graders, slices, rows and cluster_by, fills row digests, clusters, power and the digest,
+// and names the version. InvalidArgument GRADER_INVALID or FIELD_INVALID; FailedPrecondition
+// TOO_FEW_ROWS for no rows at all.
 absl::StatusOr<Suite> Freeze(Suite suite, std::vector<SuiteRow>& rows);
 
-// A row of a sealed version as a suite's: request without its answer, the answer, the cluster, and attributes: its split,
-// language, origin, group.* and the top-level fields of a JSON answer as `fields.*`.
+// A row of a sealed version as a suite's: request without its answer, the answer, the cluster, and
+// attributes: its split, language, origin, group.* and the top-level fields of a JSON answer as
+// `fields.*`.
 absl::StatusOr<SuiteRow> ToSuiteRow(const dataset::Row& row, const std::string& cluster_by);
 
 // At most `max_rows` of the rows, drawn by seed, in their order. Equal inputs give equal draws.

@@ -12,7 +12,8 @@ namespace {
 dataset::Row SealedRow(int i, const std::string& split) {
   dataset::Row row;
   row.messages = {{.role = "user", .content = "input " + std::to_string(i)},
-                  {.role = "assistant", .content = "{\"section\":\"" + std::string(i % 2 ? "net" : "web") + "\"}"}};
+                  {.role = "assistant",
+                   .content = "{\"section\":\"" + std::string(i % 2 ? "net" : "web") + "\"}"}};
   row.split = split;
   row.cluster = "c" + std::to_string(i / 2);
   row.group.source = "s" + std::to_string(i / 4);
@@ -29,7 +30,10 @@ class SuiteTest : public ::testing::Test {
  protected:
   Suites::FreezeRequest FromDataset(int64_t max_rows = 0, int64_t seed = 1) {
     Suite suite = TestSuite(SuiteRole::kTest);
-    suite.dataset = {.dataset_version = "projects/default/datasets/d/versions/v", .split = "test", .max_rows = max_rows, .seed = seed};
+    suite.dataset = {.dataset_version = "projects/default/datasets/d/versions/v",
+                     .split = "test",
+                     .max_rows = max_rows,
+                     .seed = seed};
     suite.slices = {{.name = "net", .filter = "fields.section = net"}};
     return {.suite = suite};
   }
@@ -96,12 +100,15 @@ TEST_F(SuiteTest, JudgesRowsItHas) {
   auto suite = suites_.Freeze({.suite = TestSuite(), .inline_rows = TestRows(3)});
   ASSERT_OK(suite);
   std::string row = (*suites_.Rows(*suite))[0].row_digest;
-  ASSERT_OK(suites_.Judge(suite->name, {.row_digest = row, .annotator = "ana", .verdict = "PARTIAL"}));
-  ASSERT_OK(suites_.Judge(suite->name, {.row_digest = row, .annotator = "ana", .verdict = "WRONG"}));
+  ASSERT_OK(
+      suites_.Judge(suite->name, {.row_digest = row, .annotator = "ana", .verdict = "PARTIAL"}));
+  ASSERT_OK(
+      suites_.Judge(suite->name, {.row_digest = row, .annotator = "ana", .verdict = "WRONG"}));
   auto judgements = suites_.Judgements(*suite);
   ASSERT_EQ(judgements->size(), 1u);
   EXPECT_EQ((*judgements)[0].verdict, "WRONG");
-  EXPECT_THAT(suites_.Judge(suite->name, {.row_digest = "sha256:0", .annotator = "ana"}), HasReasonThat("RESOURCE_NOT_FOUND"));
+  EXPECT_THAT(suites_.Judge(suite->name, {.row_digest = "sha256:0", .annotator = "ana"}),
+              HasReasonThat("RESOURCE_NOT_FOUND"));
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ absl::StatusOr<Suite> Suites::Freeze(const FreezeRequest& request) {
   Suite suite = request.suite;
   std::vector<SuiteRow> rows = request.inline_rows;
   if (!suite.dataset.dataset_version.empty()) {
-    ASSIGN_OR_RETURN(std::vector<dataset::Row> sealed, rows_.Rows(suite.dataset.dataset_version, suite.dataset.split));
+    ASSIGN_OR_RETURN(std::vector<dataset::Row> sealed,
+                     rows_.Rows(suite.dataset.dataset_version, suite.dataset.split));
     sealed = Draw(std::move(sealed), suite.dataset.max_rows, suite.dataset.seed);
     rows.clear();
     std::set<std::string> seen;
@@ -38,17 +39,24 @@ absl::StatusOr<Suite> Suites::Get(const std::string& name) {
   return FromDocument<Suite>(document);
 }
 
-absl::StatusOr<std::vector<SuiteRow>> Suites::Rows(const Suite& suite) { return store_.ListSuiteRows(suite.digest); }
+absl::StatusOr<std::vector<SuiteRow>> Suites::Rows(const Suite& suite) {
+  return store_.ListSuiteRows(suite.digest);
+}
 
-absl::StatusOr<int64_t> Suites::TimesUsed(const Suite& suite) { return store_.CountSystemsAsked(suite.digest); }
+absl::StatusOr<int64_t> Suites::TimesUsed(const Suite& suite) {
+  return store_.CountSystemsAsked(suite.digest);
+}
 
 absl::StatusOr<Judgement> Suites::Judge(const std::string& name, Judgement judgement) {
   ASSIGN_OR_RETURN(Suite suite, Get(name));
   ASSIGN_OR_RETURN(std::vector<SuiteRow> rows, Rows(suite));
-  bool known = std::any_of(rows.begin(), rows.end(), [&](const SuiteRow& row) { return row.row_digest == judgement.row_digest; });
+  bool known = std::any_of(rows.begin(), rows.end(), [&](const SuiteRow& row) {
+    return row.row_digest == judgement.row_digest;
+  });
   if (!known) {
-    return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
-                 absl::StrCat("judgement.row_digest: ", judgement.row_digest, " is no row of ", name));
+    return Error(
+        absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+        absl::StrCat("judgement.row_digest: ", judgement.row_digest, " is no row of ", name));
   }
   judgement.time = clock_.Now();
   RETURN_IF_ERROR(store_.PutJudgement(suite.digest, judgement));

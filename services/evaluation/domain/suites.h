@@ -18,7 +18,7 @@ class Suites {
   Suites(Store& store, RowSource& rows, Clock& clock) : store_(store), rows_(rows), clock_(clock) {}
 
   struct FreezeRequest {
-    Suite suite;                        // project, slug, task, dataset, graders, slices, cluster_by, role, labels
+    Suite suite;  // project, slug, task, dataset, graders, slices, cluster_by, role, labels
     std::vector<SuiteRow> inline_rows;  // where suite.dataset names no version
     RequestKey request;
     bool validate_only = false;
@@ -32,7 +32,9 @@ class Suites {
 
   // NotFound if the row is not the suite's.
   absl::StatusOr<Judgement> Judge(const std::string& suite, Judgement judgement);
-  absl::StatusOr<std::vector<Judgement>> Judgements(const Suite& suite) { return store_.ListJudgements(suite.digest); }
+  absl::StatusOr<std::vector<Judgement>> Judgements(const Suite& suite) {
+    return store_.ListJudgements(suite.digest);
+  }
 
  private:
   Store& store_;

@@ -44,9 +44,10 @@ double CostOf(const Usage& usage, const Prices& prices) {
 }
 
 absl::StatusOr<System> WithDigest(System system) {
-  nlohmann::json json = {{"kind", static_cast<int>(system.kind)},
-                         {"model", system.model_digest.empty() ? system.model : system.model_digest},
-                         {"sampling", SamplingJson(system.sampling)}};
+  nlohmann::json json = {
+      {"kind", static_cast<int>(system.kind)},
+      {"model", system.model_digest.empty() ? system.model : system.model_digest},
+      {"sampling", SamplingJson(system.sampling)}};
   if (!system.prompt_version.empty()) json["prompt_version"] = system.prompt_version;
   if (!system.base_digest.empty()) json["base"] = system.base_digest;
   if (!system.upstream.empty()) json["upstream"] = system.upstream;
@@ -59,7 +60,8 @@ absl::StatusOr<System> WithDigest(System system) {
 std::string Title(const System& system) {
   if (!system.display_name.empty()) return system.display_name;
   std::string title = LastSegment(system.model);
-  if (!system.prompt_version.empty()) absl::StrAppend(&title, " + prompt ", LastSegment(system.prompt_version));
+  if (!system.prompt_version.empty())
+    absl::StrAppend(&title, " + prompt ", LastSegment(system.prompt_version));
   return title;
 }
 

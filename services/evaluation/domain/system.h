@@ -1,4 +1,5 @@
-// What answers a row: a prompt version, a model and the way it is sampled. The domain's form of crossover.type.v1.System.
+// What answers a row: a prompt version, a model and the way it is sampled. The domain's form of
+// crossover.type.v1.System.
 #pragma once
 
 #include <cstdint>
@@ -34,19 +35,19 @@ double CostOf(const Usage& usage, const Prices& prices);
 struct System {
   std::string prompt_version;  // resource name; empty: messages go as they come
   ModelKind kind = ModelKind::kNone;
-  std::string model;           // base slug, adapter alias, sha256:… , or the upstream's model id
-  std::string model_digest;    // set when resolved (local models)
+  std::string model;         // base slug, adapter alias, sha256:… , or the upstream's model id
+  std::string model_digest;  // set when resolved (local models)
   std::string base_digest;
-  std::string upstream;        // resource name
-  std::string revision;        // of an upstream's model, set when resolved
-  prompt::Sampling sampling;   // over the prompt's default
-  std::string response_format;  // JSON, over the prompt's
-  double timeout_seconds = 0;  // 0 = the runner's default
+  std::string upstream;          // resource name
+  std::string revision;          // of an upstream's model, set when resolved
+  prompt::Sampling sampling;     // over the prompt's default
+  std::string response_format;   // JSON, over the prompt's
+  double timeout_seconds = 0;    // 0 = the runner's default
   int64_t max_input_tokens = 0;  // 0 = no limit
   double max_cost = 0;           // USD of one request; 0 = no limit
   int max_concurrency = 0;       // 0 = the run's
   std::string display_name;
-  std::string digest;          // of everything above but limits and display_name, set by WithDigest
+  std::string digest;  // of everything above but limits and display_name, set by WithDigest
 };
 
 // Pins the digest: SHA-256 over the RFC 8785 form of what decides the answer.

@@ -15,7 +15,9 @@
 namespace crossover::evaluation {
 namespace {
 
-std::string Trimmed(const std::string& text) { return std::string(absl::StripAsciiWhitespace(text)); }
+std::string Trimmed(const std::string& text) {
+  return std::string(absl::StripAsciiWhitespace(text));
+}
 
 // Case folded; runs of white space and punctuation become one space.
 std::string Normalised(const std::string& text) {
@@ -37,14 +39,17 @@ std::string Normalised(const std::string& text) {
   return result;
 }
 
-// The choice an answer names: the only one equal to it, or else the only one that it contains as a word.
-std::optional<std::string> ChoiceIn(const std::string& answer, const std::vector<std::string>& choices) {
+// The choice an answer names: the only one equal to it, or else the only one that it contains as a
+// word.
+std::optional<std::string> ChoiceIn(const std::string& answer,
+                                    const std::vector<std::string>& choices) {
   std::string padded = absl::StrCat(" ", Normalised(answer), " ");
   std::optional<std::string> found;
   for (const std::string& choice : choices) {
     std::string normal = Normalised(choice);
     if (padded == absl::StrCat(" ", normal, " ")) return choice;
-    if (normal.empty() || padded.find(absl::StrCat(" ", normal, " ")) == std::string::npos) continue;
+    if (normal.empty() || padded.find(absl::StrCat(" ", normal, " ")) == std::string::npos)
+      continue;
     if (found) return std::nullopt;
     found = choice;
   }
@@ -56,7 +61,9 @@ std::optional<double> LastNumber(const std::string& text) {
   size_t end = text.find_last_of("0123456789");
   if (end == std::string::npos) return std::nullopt;
   size_t begin = end;
-  while (begin > 0 && (absl::ascii_isdigit(text[begin - 1]) || std::string_view(".,eE+-").find(text[begin - 1]) != std::string_view::npos)) {
+  while (begin > 0 &&
+         (absl::ascii_isdigit(text[begin - 1]) ||
+          std::string_view(".,eE+-").find(text[begin - 1]) != std::string_view::npos)) {
     --begin;
   }
   std::string number = text.substr(begin, end - begin + 1);
@@ -90,7 +97,9 @@ class TextGrader final : public Grader {
   }
 
  private:
-  static Grade Of(bool right, const char* note) { return {.score = right ? 1.0 : 0.0, .note = right ? "" : note}; }
+  static Grade Of(bool right, const char* note) {
+    return {.score = right ? 1.0 : 0.0, .note = right ? "" : note};
+  }
 
   Grade Choice(const std::string& expected, const std::string& answer) const {
     std::optional<std::string> named = ChoiceIn(answer, spec().choices);
@@ -103,7 +112,8 @@ class TextGrader final : public Grader {
     std::optional<double> given = LastNumber(answer);
     if (!wanted) return Of(false, "the expected answer holds no number");
     if (!given) return Of(false, "holds no number");
-    double tolerance = std::max(spec().absolute_tolerance, spec().relative_tolerance * std::abs(*wanted));
+    double tolerance =
+        std::max(spec().absolute_tolerance, spec().relative_tolerance * std::abs(*wanted));
     return Of(std::abs(*wanted - *given) <= tolerance, "another number");
   }
 };
@@ -112,10 +122,12 @@ class TextGrader final : public Grader {
 
 absl::StatusOr<std::unique_ptr<Grader>> MakeTextGrader(const GraderSpec& spec) {
   auto bad = [&](const char* what) {
-    return Error(absl::StatusCode::kInvalidArgument, "GRADER_INVALID", absl::StrCat("grader ", spec.name, ": ", what));
+    return Error(absl::StatusCode::kInvalidArgument, "GRADER_INVALID",
+                 absl::StrCat("grader ", spec.name, ": ", what));
   };
   if (spec.kind == GraderKind::kChoice && spec.choices.empty()) return bad("choices is empty");
-  if (spec.absolute_tolerance < 0 || spec.relative_tolerance < 0) return bad("a tolerance is negative");
+  if (spec.absolute_tolerance < 0 || spec.relative_tolerance < 0)
+    return bad("a tolerance is negative");
   return std::make_unique<TextGrader>(spec);
 }
 

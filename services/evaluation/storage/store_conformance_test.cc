@@ -40,16 +40,31 @@ class StoreConformance : public ::testing::TestWithParam<bool> {
   Store& store() { return home_->store(); }
 
   Document RunDocument(const std::string& id, const std::string& state = "QUEUED") {
-    return {.kind = kRunKind, .name = "projects/p/runs/" + id, .project = "projects/p", .task = "projects/p/tasks/t", .state = state,
+    return {.kind = kRunKind,
+            .name = "projects/p/runs/" + id,
+            .project = "projects/p",
+            .task = "projects/p/tasks/t",
+            .state = state,
             .body = "{\"id\":\"" + id + "\"}"};
   }
   Answer MakeAnswer(const std::string& row, const std::string& system, int repeat) {
-    return {.suite_digest = "suite", .row_digest = row, .system_digest = system, .repeat = repeat, .run = "r", .output = "x",
-            .usage = {.input = 3, .output = 2}, .latency_seconds = 0.25, .time = absl::FromUnixMicros(1'800'000'000'123'456)};
+    return {.suite_digest = "suite",
+            .row_digest = row,
+            .system_digest = system,
+            .repeat = repeat,
+            .run = "r",
+            .output = "x",
+            .usage = {.input = 3, .output = 2},
+            .latency_seconds = 0.25,
+            .time = absl::FromUnixMicros(1'800'000'000'123'456)};
   }
   std::vector<SuiteRow> PutRows(int count) {
     std::vector<SuiteRow> rows;
-    for (int i = 0; i < count; ++i) rows.push_back({.row_digest = "row" + std::to_string(i), .messages = "[]", .expected = "e\"ü", .attributes = {{"a", "b"}}});
+    for (int i = 0; i < count; ++i)
+      rows.push_back({.row_digest = "row" + std::to_string(i),
+                      .messages = "[]",
+                      .expected = "e\"ü",
+                      .attributes = {{"a", "b"}}});
     EXPECT_OK(store().PutSuiteRows("suite", rows));
     return rows;
   }
@@ -80,7 +95,8 @@ TEST_P(StoreConformance, RepeatedRequestGivesTheStoredDocument) {
   auto again = store().Create(RunDocument("2"), {"request", "digest"});
   ASSERT_OK(again);
   EXPECT_EQ(again->name, "projects/p/runs/1");
-  EXPECT_THAT(store().Create(RunDocument("3"), {"request", "other"}), HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(store().Create(RunDocument("3"), {"request", "other"}),
+              HasReasonThat("REQUEST_ID_REUSED"));
 }
 
 TEST_P(StoreConformance, UpdateNeedsTheCurrentVersion) {
@@ -97,12 +113,14 @@ TEST_P(StoreConformance, UpdateNeedsTheCurrentVersion) {
 }
 
 TEST_P(StoreConformance, ListsNewestFirstByWhatIsAsked) {
-  for (const char* id : {"1", "2", "3"}) ASSERT_OK(store().Create(RunDocument(id, id[0] == '2' ? "PAUSED" : "QUEUED"), {}));
+  for (const char* id : {"1", "2", "3"})
+    ASSERT_OK(store().Create(RunDocument(id, id[0] == '2' ? "PAUSED" : "QUEUED"), {}));
   auto all = store().List({.kind = kRunKind, .project = "projects/p"});
   ASSERT_OK(all);
   ASSERT_EQ(all->size(), 3u);
   EXPECT_EQ((*all)[0].name, "projects/p/runs/3");
-  EXPECT_EQ(store().List({.kind = kRunKind, .project = "projects/p", .state = "PAUSED"})->size(), 1u);
+  EXPECT_EQ(store().List({.kind = kRunKind, .project = "projects/p", .state = "PAUSED"})->size(),
+            1u);
   EXPECT_EQ(store().List({.kind = kRunKind, .task = "projects/p/tasks/t", .limit = 2})->size(), 2u);
   EXPECT_EQ(store().List({.kind = kRunKind, .before = (*all)[1].sequence})->size(), 1u);
   EXPECT_TRUE(store().List({.kind = kLadderKind})->empty());
@@ -117,7 +135,8 @@ TEST_P(StoreConformance, OldestRunIsClaimedByOneUntilReleased) {
   EXPECT_EQ((*store().ClaimRun("b", absl::Seconds(60)))->name, "projects/p/runs/3");
   EXPECT_FALSE(store().ClaimRun("c", absl::Seconds(60))->has_value());
   EXPECT_OK(store().RenewClaim("projects/p/runs/2", "a", absl::Seconds(60)));
-  EXPECT_THAT(store().RenewClaim("projects/p/runs/2", "b", absl::Seconds(60)), HasReasonThat("LEASE_LOST"));
+  EXPECT_THAT(store().RenewClaim("projects/p/runs/2", "b", absl::Seconds(60)),
+              HasReasonThat("LEASE_LOST"));
   EXPECT_OK(store().ReleaseClaim("projects/p/runs/2", "b"));
   EXPECT_FALSE(store().ClaimRun("c", absl::Seconds(60))->has_value());
   EXPECT_OK(store().ReleaseClaim("projects/p/runs/2", "a"));
@@ -196,13 +215,18 @@ TEST_P(StoreConformance, AnswersPageByKeyAndKnowTheirSystems) {
   ASSERT_OK(page);
   const Answer& last = page->back();
   EXPECT_EQ(last.row_digest, "row1");
-  auto rest = store().ListAnswers("suite", {"a", "b"}, 2, AnswerKey{last.row_digest, last.system_digest, last.repeat}, 100);
+  auto rest = store().ListAnswers("suite", {"a", "b"}, 2,
+                                  AnswerKey{last.row_digest, last.system_digest, last.repeat}, 100);
   EXPECT_EQ(rest->size(), 7u);
   EXPECT_THAT(store().CountSystemsAsked("suite"), IsOkAndHolds(2));
 }
 
 TEST_P(StoreConformance, JudgementIsTheAnnotatorsLatestWord) {
-  Judgement judgement{.row_digest = "row0", .annotator = "ana", .verdict = "WRONG", .comment = "no", .time = absl::FromUnixSeconds(1)};
+  Judgement judgement{.row_digest = "row0",
+                      .annotator = "ana",
+                      .verdict = "WRONG",
+                      .comment = "no",
+                      .time = absl::FromUnixSeconds(1)};
   ASSERT_OK(store().PutJudgement("suite", judgement));
   judgement.verdict = "CORRECT";
   ASSERT_OK(store().PutJudgement("suite", judgement));
@@ -218,14 +242,17 @@ TEST_P(StoreConformance, EventsAreNumberedWithoutGaps) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 3; ++t) {
     threads.emplace_back([&] {
-      for (int i = 0; i < 5; ++i) EXPECT_OK(store().AppendEvent(document.name, {.time = absl::FromUnixSeconds(5), .type = "progress", .message = "m"}));
+      for (int i = 0; i < 5; ++i)
+        EXPECT_OK(store().AppendEvent(
+            document.name, {.time = absl::FromUnixSeconds(5), .type = "progress", .message = "m"}));
     });
   }
   for (std::thread& thread : threads) thread.join();
   auto events = store().ListEvents(document.name, 0, 100);
   ASSERT_OK(events);
   ASSERT_EQ(events->size(), 15u);
-  for (size_t i = 0; i < events->size(); ++i) EXPECT_EQ((*events)[i].sequence, static_cast<int64_t>(i + 1));
+  for (size_t i = 0; i < events->size(); ++i)
+    EXPECT_EQ((*events)[i].sequence, static_cast<int64_t>(i + 1));
   EXPECT_EQ(store().ListEvents(document.name, 13, 100)->size(), 2u);
   EXPECT_EQ(store().ListEvents(document.name, 0, 4)->size(), 4u);
 }
@@ -236,9 +263,14 @@ INSTANTIATE_TEST_SUITE_P(Stores, StoreConformance, ::testing::Values(false, true
 TEST(PgStoreTest, KeepsAnswersThatAreNotText) {
   PgHome home;
   ASSERT_OK(home.store().PutSuiteRows("suite", {{.row_digest = "row0", .messages = "[]"}}));
-  Answer answer{.suite_digest = "suite", .row_digest = "row0", .system_digest = "s", .output = std::string("a\0b\xff", 4)};
+  Answer answer{.suite_digest = "suite",
+                .row_digest = "row0",
+                .system_digest = "s",
+                .output = std::string("a\0b\xff", 4)};
   EXPECT_THAT(home.store().PutAnswer(answer), IsOkAndHolds(true));
-  EXPECT_EQ((*home.store().ListAnswers("suite", {"s"}, 1, std::nullopt, 0))[0].output, "a\xEF\xBF\xBD" "b\xEF\xBF\xBD");
+  EXPECT_EQ((*home.store().ListAnswers("suite", {"s"}, 1, std::nullopt, 0))[0].output,
+            "a\xEF\xBF\xBD"
+            "b\xEF\xBF\xBD");
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ namespace crossover::evaluation {
 namespace pb = ::crossover::evaluation::v1;
 
 pb::SuiteVersion ToProto(const Suite& suite, int64_t times_used);
-// Project and slug come from the request's parent. Unimplemented NOT_IMPLEMENTED for graders of later issues.
+// Project and slug come from the request's parent. Unimplemented NOT_IMPLEMENTED for graders of
+// later issues.
 absl::StatusOr<Suite> FromProto(const pb::SuiteVersion& suite);
 absl::StatusOr<std::vector<SuiteRow>> RowsFromProto(const pb::InlineRows& rows);
 // `hide`: digests, attributes and judgements only, as TEST rows are shown.
@@ -30,7 +31,8 @@ absl::StatusOr<Judgement> FromProto(const pb::Judgement& judgement);
 
 pb::Run ToProto(const Run& run);
 absl::StatusOr<Run> FromProto(const pb::Run& run);
-pb::Answer ToProto(const Run& run, const SuiteRow& row, const ScoredAnswer& answer, const std::vector<GraderSpec>& graders);
+pb::Answer ToProto(const Run& run, const SuiteRow& row, const ScoredAnswer& answer,
+                   const std::vector<GraderSpec>& graders);
 pb::Comparison ToProto(const Comparison& comparison);
 
 pb::Ladder ToProto(const Ladder& ladder);

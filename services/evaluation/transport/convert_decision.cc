@@ -14,7 +14,8 @@ namespace {
 using evaluation::ToProto;  // the overloads below would hide those of convert_type.h
 
 pb::Decision::Recommendation ToProto(Recommendation recommendation) {
-  return static_cast<pb::Decision::Recommendation>(static_cast<int>(recommendation) + 1);  // same order after UNSPECIFIED
+  return static_cast<pb::Decision::Recommendation>(static_cast<int>(recommendation) +
+                                                   1);  // same order after UNSPECIFIED
 }
 
 pb::ReturnOnInvestment ToProto(const ReturnOnInvestment& roi) {
@@ -62,7 +63,8 @@ void FillVerdict(const Verdict& verdict, pb::Decision* out) {
     for (const std::string& input : question.inputs) added->add_inputs(input);
   }
   for (const std::string& step : verdict.next_steps) out->add_next_steps(step);
-  for (const auto& [name, value] : verdict.thresholds) (*out->mutable_thresholds())[name] = absl::StrFormat("%g", value);
+  for (const auto& [name, value] : verdict.thresholds)
+    (*out->mutable_thresholds())[name] = absl::StrFormat("%g", value);
 }
 
 }  // namespace
@@ -82,7 +84,8 @@ pb::Ladder ToProto(const Ladder& ladder) {
     added->set_kind(static_cast<pb::Ladder::RungKind>(rung.kind));
     *added->mutable_system() = ToProto(rung.system);
     if (rung.dev) *added->mutable_dev() = ToProto(*rung.dev);
-    if (rung.cost_per_request) *added->mutable_cost_per_request() = MoneyToProto(*rung.cost_per_request);
+    if (rung.cost_per_request)
+      *added->mutable_cost_per_request() = MoneyToProto(*rung.cost_per_request);
     if (rung.test) *added->mutable_test() = ToProto(*rung.test);
     added->set_run(rung.run);
     if (rung.gain) *added->mutable_gain() = ToProto(*rung.gain);
@@ -93,7 +96,8 @@ pb::Ladder ToProto(const Ladder& ladder) {
   }
   if (!ladder.converged.condition.empty()) *out.mutable_converged() = ToProto(ladder.converged);
   out.set_chosen(ladder.chosen);
-  out.set_state(static_cast<pb::Ladder::State>(static_cast<int>(ladder.state) + 1));  // same order after UNSPECIFIED
+  out.set_state(static_cast<pb::Ladder::State>(static_cast<int>(ladder.state) +
+                                               1));  // same order after UNSPECIFIED
   out.set_state_reason(ladder.state_reason);
   out.set_repeats(ladder.repeats);
   if (ladder.cost_cap > 0) *out.mutable_cost_cap() = MoneyToProto(ladder.cost_cap);
@@ -103,11 +107,17 @@ pb::Ladder ToProto(const Ladder& ladder) {
 }
 
 absl::StatusOr<Ladder> FromProto(const pb::Ladder& in) {
-  Ladder ladder{.task = in.task(), .dev_suite = in.dev_suite(), .test_suite = in.test_suite(), .repeats = in.repeats(),
-                .climb_all = in.climb_all(), .convergence_margin = in.convergence_margin(), .labels = FromMap(in.labels())};
+  Ladder ladder{.task = in.task(),
+                .dev_suite = in.dev_suite(),
+                .test_suite = in.test_suite(),
+                .repeats = in.repeats(),
+                .climb_all = in.climb_all(),
+                .convergence_margin = in.convergence_margin(),
+                .labels = FromMap(in.labels())};
   for (int i = 0; i < in.rungs_size(); ++i) {
     Rung rung{.kind = static_cast<RungKind>(in.rungs(i).kind())};
-    ASSIGN_OR_RETURN(rung.system, FromProto(in.rungs(i).system(), absl::StrCat("ladder.rungs[", i, "].system")));
+    ASSIGN_OR_RETURN(rung.system,
+                     FromProto(in.rungs(i).system(), absl::StrCat("ladder.rungs[", i, "].system")));
     ladder.rungs.push_back(std::move(rung));
   }
   ASSIGN_OR_RETURN(ladder.cost_cap, ToUsd(in.cost_cap(), "ladder.cost_cap"));
@@ -140,12 +150,14 @@ pb::Decision ToProto(const Decision& decision) {
 
 absl::StatusOr<Decision> FromProto(const pb::Decision& in) {
   Decision decision{.labels = FromMap(in.labels())};
-  decision.inputs = {in.inputs().ladder(), in.inputs().dataset_version(), in.inputs().comparison(), {}};
+  decision.inputs = {
+      in.inputs().ladder(), in.inputs().dataset_version(), in.inputs().comparison(), {}};
   for (const auto& [name, text] : in.inputs().thresholds()) {
     double value = 0;
     if (!absl::SimpleAtod(text, &value) || !std::isfinite(value)) {
-      return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
-                   absl::StrCat("decision.inputs.thresholds[", name, "]: '", text, "' is not a number"));
+      return Error(
+          absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+          absl::StrCat("decision.inputs.thresholds[", name, "]: '", text, "' is not a number"));
     }
     decision.inputs.thresholds[name] = value;
   }

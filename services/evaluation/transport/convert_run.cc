@@ -51,7 +51,8 @@ pb::SystemResult ToProto(const SystemResult& result) {
   *out.mutable_consistency() = ToProto(result.consistency);
   *out.mutable_pass_all() = ToProto(result.pass_all);
   if (result.format_valid) *out.mutable_format_valid() = ToProto(*result.format_valid);
-  if (result.format_valid_unfenced) *out.mutable_format_valid_unfenced() = ToProto(*result.format_valid_unfenced);
+  if (result.format_valid_unfenced)
+    *out.mutable_format_valid_unfenced() = ToProto(*result.format_valid_unfenced);
   for (const auto& [reason, count] : result.errors) (*out.mutable_errors())[reason] = count;
   out.set_prompt_tokens(result.prompt_tokens);
   out.set_answers(result.answers);
@@ -85,7 +86,8 @@ pb::Comparison::Metric ToProto(const ComparedMetric& metric) {
     out.mutable_mcnemar()->set_p_value(metric.mcnemar->test.exact_p);
     out.mutable_mcnemar()->set_mid_p_value(metric.mcnemar->test.mid_p);
   }
-  out.set_adjusted_p_value(metric.adjusted_p_value.value_or(std::numeric_limits<double>::quiet_NaN()));
+  out.set_adjusted_p_value(
+      metric.adjusted_p_value.value_or(std::numeric_limits<double>::quiet_NaN()));
   out.set_significant(metric.significant);
   out.set_higher_is_better(metric.higher_is_better);
   return out;
@@ -107,7 +109,8 @@ pb::Run ToProto(const Run& run) {
   if (run.half_width > 0) out.mutable_stop_at_precision()->set_half_width(run.half_width);
   out.set_concurrency(run.concurrency);
   for (const SystemResult& result : run.results) *out.add_results() = ToProto(result);
-  out.set_state(static_cast<pb::Run::State>(static_cast<int>(run.state) + 1));  // same order after UNSPECIFIED
+  out.set_state(static_cast<pb::Run::State>(static_cast<int>(run.state) +
+                                            1));  // same order after UNSPECIFIED
   out.set_state_reason(run.state_reason);
   out.set_answers_done(run.answers_done);
   out.set_answers_total(run.answers_total);
@@ -120,8 +123,11 @@ pb::Run ToProto(const Run& run) {
 }
 
 absl::StatusOr<Run> FromProto(const pb::Run& in) {
-  Run run{.suite_version = in.suite_version(), .repeats = in.repeats(), .half_width = in.stop_at_precision().half_width(),
-          .concurrency = in.concurrency(), .labels = FromMap(in.labels())};
+  Run run{.suite_version = in.suite_version(),
+          .repeats = in.repeats(),
+          .half_width = in.stop_at_precision().half_width(),
+          .concurrency = in.concurrency(),
+          .labels = FromMap(in.labels())};
   for (int i = 0; i < in.systems_size(); ++i) {
     ASSIGN_OR_RETURN(System system, FromProto(in.systems(i), absl::StrCat("run.systems[", i, "]")));
     run.systems.push_back(std::move(system));
@@ -130,17 +136,22 @@ absl::StatusOr<Run> FromProto(const pb::Run& in) {
   return run;
 }
 
-pb::Answer ToProto(const Run& run, const SuiteRow& row, const ScoredAnswer& scored, const std::vector<GraderSpec>& graders) {
+pb::Answer ToProto(const Run& run, const SuiteRow& row, const ScoredAnswer& scored,
+                   const std::vector<GraderSpec>& graders) {
   const Answer& answer = scored.answer;
   pb::Answer out;
-  auto part = [](const std::string& digest) { return digest.substr(0, 7) == "sha256:" ? digest.substr(7, 12) : digest; };
-  out.set_name(absl::StrCat(run.name(), "/answers/", part(answer.row_digest), "-", part(answer.system_digest), "-", answer.repeat));
+  auto part = [](const std::string& digest) {
+    return digest.substr(0, 7) == "sha256:" ? digest.substr(7, 12) : digest;
+  };
+  out.set_name(absl::StrCat(run.name(), "/answers/", part(answer.row_digest), "-",
+                            part(answer.system_digest), "-", answer.repeat));
   out.set_row_digest(answer.row_digest);
   out.set_system_digest(answer.system_digest);
   out.set_repeat(answer.repeat);
   out.set_output(answer.output);
   out.set_expected(row.expected);
-  for (size_t i = 0; i < graders.size(); ++i) (*out.mutable_scores())[graders[i].name] = scored.grades[i].score;
+  for (size_t i = 0; i < graders.size(); ++i)
+    (*out.mutable_scores())[graders[i].name] = scored.grades[i].score;
   out.set_finish_reason(answer.finish_reason);
   *out.mutable_usage() = ToProto(answer.usage);
   if (answer.cost_known) *out.mutable_cost() = MoneyToProto(answer.cost);

@@ -20,24 +20,36 @@ absl::Status Invalid(const std::string& field, std::string_view what) {
 
 absl::StatusOr<GraderKind> KindFromProto(pb::Grader::Kind kind, const std::string& field) {
   switch (kind) {
-    case pb::Grader::EXACT: return GraderKind::kExact;
-    case pb::Grader::NORMALISED: return GraderKind::kNormalised;
-    case pb::Grader::REGEX: return GraderKind::kRegex;
-    case pb::Grader::CHOICE: return GraderKind::kChoice;
-    case pb::Grader::JSON_VALID: return GraderKind::kJsonValid;
-    case pb::Grader::JSON_SCHEMA: return GraderKind::kJsonSchema;
-    case pb::Grader::JSON_FIELDS: return GraderKind::kJsonFields;
-    case pb::Grader::NUMERIC: return GraderKind::kNumeric;
-    case pb::Grader::KIND_UNSPECIFIED: return Invalid(field + ".kind", "is required");
+    case pb::Grader::EXACT:
+      return GraderKind::kExact;
+    case pb::Grader::NORMALISED:
+      return GraderKind::kNormalised;
+    case pb::Grader::REGEX:
+      return GraderKind::kRegex;
+    case pb::Grader::CHOICE:
+      return GraderKind::kChoice;
+    case pb::Grader::JSON_VALID:
+      return GraderKind::kJsonValid;
+    case pb::Grader::JSON_SCHEMA:
+      return GraderKind::kJsonSchema;
+    case pb::Grader::JSON_FIELDS:
+      return GraderKind::kJsonFields;
+    case pb::Grader::NUMERIC:
+      return GraderKind::kNumeric;
+    case pb::Grader::KIND_UNSPECIFIED:
+      return Invalid(field + ".kind", "is required");
     default:
       return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                   absl::StrCat(field, ".kind: ", pb::Grader::Kind_Name(kind), " is not served by this version"));
+                   absl::StrCat(field, ".kind: ", pb::Grader::Kind_Name(kind),
+                                " is not served by this version"));
   }
 }
 
 pb::Grader::Kind KindToProto(GraderKind kind) {
-  constexpr pb::Grader::Kind kKinds[] = {pb::Grader::EXACT, pb::Grader::NORMALISED, pb::Grader::REGEX, pb::Grader::CHOICE,
-                                         pb::Grader::JSON_VALID, pb::Grader::JSON_SCHEMA, pb::Grader::JSON_FIELDS, pb::Grader::NUMERIC};
+  constexpr pb::Grader::Kind kKinds[] = {pb::Grader::EXACT,       pb::Grader::NORMALISED,
+                                         pb::Grader::REGEX,       pb::Grader::CHOICE,
+                                         pb::Grader::JSON_VALID,  pb::Grader::JSON_SCHEMA,
+                                         pb::Grader::JSON_FIELDS, pb::Grader::NUMERIC};
   return kKinds[static_cast<int>(kind)];
 }
 
@@ -82,10 +94,12 @@ absl::Status TakeParameter(const std::string& key, const nlohmann::json& value, 
   } else {
     return Error(absl::StatusCode::kInvalidArgument, "GRADER_INVALID",
                  absl::StrCat("grader ", spec.name, ": unknown parameter '", key,
-                              "'; known are: absolute_tolerance, all, choices, fields, pattern, raw_only, relative_tolerance, schema, tolerance"));
+                              "'; known are: absolute_tolerance, all, choices, fields, pattern, "
+                              "raw_only, relative_tolerance, schema, tolerance"));
   }
   if (understood) return absl::OkStatus();
-  return Error(absl::StatusCode::kInvalidArgument, "GRADER_INVALID", absl::StrCat("grader ", spec.name, ": parameter '", key, "' has the wrong type"));
+  return Error(absl::StatusCode::kInvalidArgument, "GRADER_INVALID",
+               absl::StrCat("grader ", spec.name, ": parameter '", key, "' has the wrong type"));
 }
 
 absl::StatusOr<GraderSpec> GraderFromProto(const pb::Grader& in, const std::string& field) {
@@ -94,7 +108,8 @@ absl::StatusOr<GraderSpec> GraderFromProto(const pb::Grader& in, const std::stri
   if (spec.name.empty()) spec.name = Name(spec.kind);
   if (in.has_pass_score()) spec.pass_score = in.pass_score();
   std::string text;
-  if (!google::protobuf::util::MessageToJsonString(in.parameters(), &text).ok()) return Invalid(field + ".parameters", "cannot be read");
+  if (!google::protobuf::util::MessageToJsonString(in.parameters(), &text).ok())
+    return Invalid(field + ".parameters", "cannot be read");
   nlohmann::json parameters = nlohmann::json::parse(text, nullptr, false);
   if (!parameters.is_object()) return spec;
   for (const auto& [key, value] : parameters.items()) {
@@ -112,13 +127,15 @@ pb::Grader GraderToProto(const GraderSpec& spec) {
   if (!spec.fields.empty()) parameters["fields"] = spec.fields;
   if (!spec.choices.empty()) parameters["choices"] = spec.choices;
   if (!spec.pattern.empty()) parameters["pattern"] = spec.pattern;
-  if (!spec.schema.empty()) parameters["schema"] = nlohmann::json::parse(spec.schema, nullptr, false);
+  if (!spec.schema.empty())
+    parameters["schema"] = nlohmann::json::parse(spec.schema, nullptr, false);
   if (spec.absolute_tolerance > 0) parameters["tolerance"] = spec.absolute_tolerance;
   if (spec.relative_tolerance > 0) parameters["relative_tolerance"] = spec.relative_tolerance;
   if (spec.all) parameters["all"] = true;
   if (spec.raw_only) parameters["raw_only"] = true;
   if (!parameters.empty() &&
-      !google::protobuf::util::JsonStringToMessage(parameters.dump(), out.mutable_parameters()).ok()) {
+      !google::protobuf::util::JsonStringToMessage(parameters.dump(), out.mutable_parameters())
+           .ok()) {
     out.clear_parameters();
   }
   return out;
@@ -127,7 +144,8 @@ pb::Grader GraderToProto(const GraderSpec& spec) {
 dataset::Message MessageFromProto(const type::v1::ChatMessage& in) {
   dataset::Message out{.role = in.role(), .tool_call_id = in.tool_call_id(), .name = in.name()};
   if (in.has_content()) out.content = in.content();
-  for (const type::v1::ToolCall& call : in.tool_calls()) out.tool_calls.push_back({call.id(), call.name(), call.arguments()});
+  for (const type::v1::ToolCall& call : in.tool_calls())
+    out.tool_calls.push_back({call.id(), call.name(), call.arguments()});
   return out;
 }
 
@@ -154,10 +172,12 @@ pb::SuiteVersion ToProto(const Suite& suite, int64_t times_used) {
     added->set_by_field(slice.by_field);
   }
   out.set_cluster_by(suite.cluster_by);
-  out.set_role(static_cast<pb::SuiteVersion::Role>(static_cast<int>(suite.role) + 1));  // same order after UNSPECIFIED
+  out.set_role(static_cast<pb::SuiteVersion::Role>(static_cast<int>(suite.role) +
+                                                   1));  // same order after UNSPECIFIED
   out.mutable_power()->set_detectable_difference(suite.power.detectable_difference);
   out.mutable_power()->set_discordance(suite.power.discordance);
-  for (const auto& [delta, rows] : suite.power.rows_needed) (*out.mutable_power()->mutable_rows_needed())[delta] = rows;
+  for (const auto& [delta, rows] : suite.power.rows_needed)
+    (*out.mutable_power()->mutable_rows_needed())[delta] = rows;
   out.set_times_used(times_used);
   out.set_row_count(suite.row_count);
   out.set_cluster_count(suite.cluster_count);
@@ -167,21 +187,28 @@ pb::SuiteVersion ToProto(const Suite& suite, int64_t times_used) {
 absl::StatusOr<Suite> FromProto(const pb::SuiteVersion& in) {
   Suite suite{.task = in.task(), .cluster_by = in.cluster_by()};
   if (in.task().empty()) return Invalid("suite_version.task", "is required");
-  if (in.role() == pb::SuiteVersion::ROLE_UNSPECIFIED) return Invalid("suite_version.role", "DEV, TEST, GENERAL or OOD is needed");
+  if (in.role() == pb::SuiteVersion::ROLE_UNSPECIFIED)
+    return Invalid("suite_version.role", "DEV, TEST, GENERAL or OOD is needed");
   suite.role = static_cast<SuiteRole>(static_cast<int>(in.role()) - 1);
   if (in.has_dataset()) {
-    suite.dataset = {in.dataset().dataset_version(), in.dataset().split(), in.dataset().max_rows(), in.dataset().seed()};
-    if (suite.dataset.dataset_version.empty()) return Invalid("suite_version.dataset.dataset_version", "is required");
-    if (suite.dataset.split.empty()) return Invalid("suite_version.dataset.split", "train, validation or test is needed");
+    suite.dataset = {in.dataset().dataset_version(), in.dataset().split(), in.dataset().max_rows(),
+                     in.dataset().seed()};
+    if (suite.dataset.dataset_version.empty())
+      return Invalid("suite_version.dataset.dataset_version", "is required");
+    if (suite.dataset.split.empty())
+      return Invalid("suite_version.dataset.split", "train, validation or test is needed");
     if (suite.dataset.max_rows < 0) return Invalid("suite_version.dataset.max_rows", "is negative");
   } else if (!in.has_inline_()) {
     return Invalid("suite_version.rows", "dataset or inline is needed");
   }
   for (int i = 0; i < in.graders_size(); ++i) {
-    ASSIGN_OR_RETURN(GraderSpec grader, GraderFromProto(in.graders(i), absl::StrCat("suite_version.graders[", i, "]")));
+    ASSIGN_OR_RETURN(
+        GraderSpec grader,
+        GraderFromProto(in.graders(i), absl::StrCat("suite_version.graders[", i, "]")));
     suite.graders.push_back(std::move(grader));
   }
-  for (const pb::Slice& slice : in.slices()) suite.slices.push_back({slice.name(), slice.filter(), slice.by_field()});
+  for (const pb::Slice& slice : in.slices())
+    suite.slices.push_back({slice.name(), slice.filter(), slice.by_field()});
   suite.labels = FromMap(in.labels());
   return suite;
 }
@@ -190,10 +217,16 @@ absl::StatusOr<std::vector<SuiteRow>> RowsFromProto(const pb::InlineRows& rows) 
   std::vector<SuiteRow> out;
   for (const pb::SuiteRow& row : rows.rows()) {
     std::vector<dataset::Message> messages;
-    for (const type::v1::ChatMessage& message : row.messages()) messages.push_back(MessageFromProto(message));
-    if (messages.empty()) return Invalid(absl::StrCat("suite_version.inline.rows[", out.size(), "].messages"), "is empty");
-    out.push_back({.messages = dataset::MessagesToJson(messages), .expected = row.expected(), .observed = row.observed(),
-                   .cluster = row.cluster(), .attributes = FromMap(row.attributes())});
+    for (const type::v1::ChatMessage& message : row.messages())
+      messages.push_back(MessageFromProto(message));
+    if (messages.empty())
+      return Invalid(absl::StrCat("suite_version.inline.rows[", out.size(), "].messages"),
+                     "is empty");
+    out.push_back({.messages = dataset::MessagesToJson(messages),
+                   .expected = row.expected(),
+                   .observed = row.observed(),
+                   .cluster = row.cluster(),
+                   .attributes = FromMap(row.attributes())});
   }
   return out;
 }
@@ -242,8 +275,12 @@ pb::Judgement ToProto(const Judgement& judgement) {
 
 absl::StatusOr<Judgement> FromProto(const pb::Judgement& in) {
   if (in.annotator().empty()) return Invalid("judgement.annotator", "is required");
-  if (in.verdict() == pb::Judgement::VERDICT_UNSPECIFIED) return Invalid("judgement.verdict", "CORRECT, PARTIAL or WRONG is needed");
-  return Judgement{.row_digest = in.row_digest(), .annotator = in.annotator(), .verdict = pb::Judgement::Verdict_Name(in.verdict()), .comment = in.comment()};
+  if (in.verdict() == pb::Judgement::VERDICT_UNSPECIFIED)
+    return Invalid("judgement.verdict", "CORRECT, PARTIAL or WRONG is needed");
+  return Judgement{.row_digest = in.row_digest(),
+                   .annotator = in.annotator(),
+                   .verdict = pb::Judgement::Verdict_Name(in.verdict()),
+                   .comment = in.comment()};
 }
 
 }  // namespace crossover::evaluation

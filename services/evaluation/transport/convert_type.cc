@@ -25,10 +25,12 @@ std::string FormatJson(const type::v1::ResponseFormat& format) {
     case type::v1::ResponseFormat::JSON_OBJECT:
       return R"({"type":"json_object"})";
     case type::v1::ResponseFormat::JSON_SCHEMA:
-      return nlohmann::json({{"type", "json_schema"},
-                             {"json_schema", {{"name", format.name()},
-                                              {"schema", nlohmann::json::parse(format.json_schema(), nullptr, false)},
-                                              {"strict", format.strict()}}}})
+      return nlohmann::json(
+                 {{"type", "json_schema"},
+                  {"json_schema",
+                   {{"name", format.name()},
+                    {"schema", nlohmann::json::parse(format.json_schema(), nullptr, false)},
+                    {"strict", format.strict()}}}})
           .dump();
     default:
       return "";
@@ -39,7 +41,8 @@ void FillFormat(const std::string& text, type::v1::Sampling* out) {
   nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return;
   auto* format = out->mutable_response_format();
-  format->set_type(json.value("type", "") == "json_object" ? type::v1::ResponseFormat::JSON_OBJECT : type::v1::ResponseFormat::JSON_SCHEMA);
+  format->set_type(json.value("type", "") == "json_object" ? type::v1::ResponseFormat::JSON_OBJECT
+                                                           : type::v1::ResponseFormat::JSON_SCHEMA);
   if (!json.contains("json_schema")) return;
   format->set_name(json["json_schema"].value("name", ""));
   format->set_json_schema(json["json_schema"].value("schema", nlohmann::json::object()).dump());
@@ -50,9 +53,12 @@ absl::Status CheckSampling(const type::v1::Sampling& sampling, const std::string
   if (sampling.has_temperature() && !(sampling.temperature() >= 0 && sampling.temperature() <= 2)) {
     return Invalid(field + ".temperature", "expected 0 to 2");
   }
-  if (sampling.has_top_p() && !(sampling.top_p() > 0 && sampling.top_p() <= 1)) return Invalid(field + ".top_p", "expected (0, 1]");
-  if (sampling.has_max_tokens() && sampling.max_tokens() < 1) return Invalid(field + ".max_tokens", "expected at least 1");
-  if (sampling.has_n() && sampling.n() != 1) return Invalid(field + ".n", "an evaluation asks for one answer at a time; use repeats");
+  if (sampling.has_top_p() && !(sampling.top_p() > 0 && sampling.top_p() <= 1))
+    return Invalid(field + ".top_p", "expected (0, 1]");
+  if (sampling.has_max_tokens() && sampling.max_tokens() < 1)
+    return Invalid(field + ".max_tokens", "expected at least 1");
+  if (sampling.has_n() && sampling.n() != 1)
+    return Invalid(field + ".n", "an evaluation asks for one answer at a time; use repeats");
   return absl::OkStatus();
 }
 
@@ -144,16 +150,20 @@ type::v1::System ToProto(const System& system) {
     out.mutable_upstream()->set_model(system.model);
     out.mutable_upstream()->set_revision(system.revision);
   } else if (system.kind != ModelKind::kNone) {
-    type::v1::LocalModel* model = system.kind == ModelKind::kAdapter ? out.mutable_adapter() : out.mutable_base_model();
+    type::v1::LocalModel* model =
+        system.kind == ModelKind::kAdapter ? out.mutable_adapter() : out.mutable_base_model();
     model->set_model(system.model);
     model->set_digest(system.model_digest);
     model->set_base_digest(system.base_digest);
   }
   Fill(system.sampling, out.mutable_sampling());
   FillFormat(system.response_format, out.mutable_sampling());
-  if (system.timeout_seconds > 0) *out.mutable_limits()->mutable_timeout() = SecondsToProto(system.timeout_seconds);
-  if (system.max_input_tokens > 0) out.mutable_limits()->set_max_input_tokens(system.max_input_tokens);
-  if (system.max_cost > 0) *out.mutable_limits()->mutable_max_cost() = MoneyToProto(system.max_cost);
+  if (system.timeout_seconds > 0)
+    *out.mutable_limits()->mutable_timeout() = SecondsToProto(system.timeout_seconds);
+  if (system.max_input_tokens > 0)
+    out.mutable_limits()->set_max_input_tokens(system.max_input_tokens);
+  if (system.max_cost > 0)
+    *out.mutable_limits()->mutable_max_cost() = MoneyToProto(system.max_cost);
   if (system.max_concurrency > 0) out.mutable_limits()->set_max_concurrency(system.max_concurrency);
   out.set_digest(system.digest);
   out.set_display_name(system.display_name);
@@ -184,7 +194,8 @@ absl::StatusOr<System> FromProto(const type::v1::System& in, const std::string& 
   RETURN_IF_ERROR(CheckSampling(in.sampling(), field + ".sampling"));
   out.sampling = FromProto(in.sampling());
   out.response_format = FormatJson(in.sampling().response_format());
-  out.timeout_seconds = static_cast<double>(in.limits().timeout().seconds()) + in.limits().timeout().nanos() * 1e-9;
+  out.timeout_seconds =
+      static_cast<double>(in.limits().timeout().seconds()) + in.limits().timeout().nanos() * 1e-9;
   out.max_input_tokens = in.limits().max_input_tokens();
   ASSIGN_OR_RETURN(out.max_cost, ToUsd(in.limits().max_cost(), field + ".limits.max_cost"));
   out.max_concurrency = in.limits().max_concurrency();
@@ -194,8 +205,10 @@ absl::StatusOr<System> FromProto(const type::v1::System& in, const std::string& 
 type::v1::Evidence ToProto(const Evidence& evidence) {
   type::v1::Evidence out;
   out.set_condition(evidence.condition);
-  out.set_kind(evidence.kind == EvidenceKind::kNecessary ? type::v1::Evidence::NECESSARY : type::v1::Evidence::SUFFICIENT);
-  out.set_status(static_cast<type::v1::Evidence::Status>(static_cast<int>(evidence.status) + 1));  // same order after UNSPECIFIED
+  out.set_kind(evidence.kind == EvidenceKind::kNecessary ? type::v1::Evidence::NECESSARY
+                                                         : type::v1::Evidence::SUFFICIENT);
+  out.set_status(static_cast<type::v1::Evidence::Status>(static_cast<int>(evidence.status) +
+                                                         1));  // same order after UNSPECIFIED
   out.set_source(static_cast<type::v1::Evidence::Source>(static_cast<int>(evidence.source) + 1));
   out.set_value(evidence.value);
   if (evidence.interval) *out.mutable_interval() = ToProto(*evidence.interval);

@@ -27,46 +27,68 @@ constexpr double kDefaultLevel = 0.95;
 class EvaluationServiceImpl final : public v1::EvaluationService::CallbackService {
  public:
   EvaluationServiceImpl(const ServiceContext& context, RunWatcher& watcher)
-      : context_(context), watcher_(watcher),
-        handler_({.service = "crossover.evaluation.v1.EvaluationService", .authenticator = context.authenticator}, context.clock,
-                 context.logger, context.metrics) {}
+      : context_(context),
+        watcher_(watcher),
+        handler_({.service = "crossover.evaluation.v1.EvaluationService",
+                  .authenticator = context.authenticator},
+                 context.clock, context.logger, context.metrics) {}
 
-  grpc::ServerUnaryReactor* CreateRun(grpc::CallbackServerContext* call, const v1::CreateRunRequest* request, v1::Run* response) override {
+  grpc::ServerUnaryReactor* CreateRun(grpc::CallbackServerContext* call,
+                                      const v1::CreateRunRequest* request,
+                                      v1::Run* response) override {
     return handler_.Unary(call, "CreateRun", [=, this](const rpc::Call&) -> absl::Status {
       RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
       ASSIGN_OR_RETURN(Run run, FromProto(request->run()));
       run.project = request->parent();
-      ASSIGN_OR_RETURN(run, context_.runs.Create(run, KeyOf(*request, request->request_id()), request->validate_only()));
+      ASSIGN_OR_RETURN(run, context_.runs.Create(run, KeyOf(*request, request->request_id()),
+                                                 request->validate_only()));
       *response = ToProto(run);
       return absl::OkStatus();
     });
   }
 
-  grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* call, const v1::GetRunRequest* request, v1::Run* response) override {
-    return Verb(call, "GetRun", request->name(), response, [this](const std::string& name) { return context_.runs.Get(name); });
+  grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* call,
+                                   const v1::GetRunRequest* request, v1::Run* response) override {
+    return Verb(call, "GetRun", request->name(), response,
+                [this](const std::string& name) { return context_.runs.Get(name); });
   }
-  grpc::ServerUnaryReactor* CancelRun(grpc::CallbackServerContext* call, const v1::CancelRunRequest* request, v1::Run* response) override {
-    return Verb(call, "CancelRun", request->name(), response, [this](const std::string& name) { return context_.runs.Cancel(name); });
+  grpc::ServerUnaryReactor* CancelRun(grpc::CallbackServerContext* call,
+                                      const v1::CancelRunRequest* request,
+                                      v1::Run* response) override {
+    return Verb(call, "CancelRun", request->name(), response,
+                [this](const std::string& name) { return context_.runs.Cancel(name); });
   }
-  grpc::ServerUnaryReactor* PauseRun(grpc::CallbackServerContext* call, const v1::PauseRunRequest* request, v1::Run* response) override {
-    return Verb(call, "PauseRun", request->name(), response, [this](const std::string& name) { return context_.runs.Pause(name); });
+  grpc::ServerUnaryReactor* PauseRun(grpc::CallbackServerContext* call,
+                                     const v1::PauseRunRequest* request,
+                                     v1::Run* response) override {
+    return Verb(call, "PauseRun", request->name(), response,
+                [this](const std::string& name) { return context_.runs.Pause(name); });
   }
-  grpc::ServerUnaryReactor* ResumeRun(grpc::CallbackServerContext* call, const v1::ResumeRunRequest* request, v1::Run* response) override {
-    return Verb(call, "ResumeRun", request->name(), response, [this, request](const std::string& name) -> absl::StatusOr<Run> {
-      std::optional<double> cap;
-      if (request->has_cost_cap()) {
-        ASSIGN_OR_RETURN(cap, ToUsd(request->cost_cap(), "cost_cap"));
-      }
-      return context_.runs.Resume(name, cap);
-    });
+  grpc::ServerUnaryReactor* ResumeRun(grpc::CallbackServerContext* call,
+                                      const v1::ResumeRunRequest* request,
+                                      v1::Run* response) override {
+    return Verb(call, "ResumeRun", request->name(), response,
+                [this, request](const std::string& name) -> absl::StatusOr<Run> {
+                  std::optional<double> cap;
+                  if (request->has_cost_cap()) {
+                    ASSIGN_OR_RETURN(cap, ToUsd(request->cost_cap(), "cost_cap"));
+                  }
+                  return context_.runs.Resume(name, cap);
+                });
   }
 
-  grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext* call, const v1::ListRunsRequest* request, v1::ListRunsResponse* response) override {
+  grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext* call,
+                                     const v1::ListRunsRequest* request,
+                                     v1::ListRunsResponse* response) override {
     return handler_.Unary(call, "ListRuns", [=, this](const rpc::Call&) -> absl::Status {
       RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
-      ListRequest list_request{.query = {.kind = kRunKind, .project = request->parent()}, .page_size = request->page_size(),
-                               .page_token = request->page_token(), .filter = request->filter(), .order_by = request->order_by(),
-                               .filter_fields = {"state", "task", "suite_version", "systems.digest", "labels.*"}};
+      ListRequest list_request{
+          .query = {.kind = kRunKind, .project = request->parent()},
+          .page_size = request->page_size(),
+          .page_token = request->page_token(),
+          .filter = request->filter(),
+          .order_by = request->order_by(),
+          .filter_fields = {"state", "task", "suite_version", "systems.digest", "labels.*"}};
       ASSIGN_OR_RETURN(ListPage page, ListDocuments(context_.store, list_request, RunField));
       response->set_next_page_token(page.next_page_token);
       for (const Document& document : page.documents) {
@@ -77,36 +99,49 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
     });
   }
 
-  grpc::ServerWriteReactor<v1::WatchRunResponse>* WatchRun(grpc::CallbackServerContext* call, const v1::WatchRunRequest* request) override {
-    return handler_.ServerStream<v1::WatchRunResponse>(call, "WatchRun", [=, this](const rpc::Call&, rpc::Stream<v1::WatchRunResponse> stream) {
-      int64_t after = 0;
-      if (!request->resume_token().empty() && (!absl::SimpleAtoi(request->resume_token(), &after) || after < 0)) {
-        stream.Finish(Error(absl::StatusCode::kOutOfRange, "RESUME_TOKEN_EXPIRED", "the resume token is unknown; watch without one"));
-        return;
-      }
-      watcher_.Watch(request->name(), after, std::move(stream));
+  grpc::ServerWriteReactor<v1::WatchRunResponse>* WatchRun(
+      grpc::CallbackServerContext* call, const v1::WatchRunRequest* request) override {
+    return handler_.ServerStream<v1::WatchRunResponse>(
+        call, "WatchRun", [=, this](const rpc::Call&, rpc::Stream<v1::WatchRunResponse> stream) {
+          int64_t after = 0;
+          if (!request->resume_token().empty() &&
+              (!absl::SimpleAtoi(request->resume_token(), &after) || after < 0)) {
+            stream.Finish(Error(absl::StatusCode::kOutOfRange, "RESUME_TOKEN_EXPIRED",
+                                "the resume token is unknown; watch without one"));
+            return;
+          }
+          watcher_.Watch(request->name(), after, std::move(stream));
+        });
+  }
+
+  grpc::ServerUnaryReactor* ListAnswers(grpc::CallbackServerContext* call,
+                                        const v1::ListAnswersRequest* request,
+                                        v1::ListAnswersResponse* response) override {
+    return handler_.Unary(call, "ListAnswers", [=, this](const rpc::Call&) -> absl::Status {
+      return FillAnswers(*request, response);
     });
   }
 
-  grpc::ServerUnaryReactor* ListAnswers(grpc::CallbackServerContext* call, const v1::ListAnswersRequest* request, v1::ListAnswersResponse* response) override {
-    return handler_.Unary(call, "ListAnswers", [=, this](const rpc::Call&) -> absl::Status { return FillAnswers(*request, response); });
-  }
-
-  grpc::ServerUnaryReactor* Compare(grpc::CallbackServerContext* call, const v1::CompareRequest* request, v1::Comparison* response) override {
+  grpc::ServerUnaryReactor* Compare(grpc::CallbackServerContext* call,
+                                    const v1::CompareRequest* request,
+                                    v1::Comparison* response) override {
     return handler_.Unary(call, "Compare", [=, this](const rpc::Call&) -> absl::Status {
       RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
       ASSIGN_OR_RETURN(Comparison comparison,
-                       context_.runs.Compare({.project = request->parent(),
-                                              .runs = {request->runs().begin(), request->runs().end()},
-                                              .baseline = request->baseline(),
-                                              .candidate = request->candidate(),
-                                              .level = request->level() == 0 ? kDefaultLevel : request->level()}));
+                       context_.runs.Compare(
+                           {.project = request->parent(),
+                            .runs = {request->runs().begin(), request->runs().end()},
+                            .baseline = request->baseline(),
+                            .candidate = request->candidate(),
+                            .level = request->level() == 0 ? kDefaultLevel : request->level()}));
       *response = ToProto(comparison);
       return absl::OkStatus();
     });
   }
 
-  grpc::ServerUnaryReactor* GetComparison(grpc::CallbackServerContext* call, const v1::GetComparisonRequest* request, v1::Comparison* response) override {
+  grpc::ServerUnaryReactor* GetComparison(grpc::CallbackServerContext* call,
+                                          const v1::GetComparisonRequest* request,
+                                          v1::Comparison* response) override {
     return handler_.Unary(call, "GetComparison", [=, this](const rpc::Call&) -> absl::Status {
       ASSIGN_OR_RETURN(Comparison comparison, context_.runs.GetComparison(request->name()));
       *response = ToProto(comparison);
@@ -115,7 +150,8 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
   }
 
  private:
-  grpc::ServerUnaryReactor* Verb(grpc::CallbackServerContext* call, const char* method, const std::string& name, v1::Run* response,
+  grpc::ServerUnaryReactor* Verb(grpc::CallbackServerContext* call, const char* method,
+                                 const std::string& name, v1::Run* response,
                                  std::function<absl::StatusOr<Run>(const std::string&)> verb) {
     return handler_.Unary(call, method, [=](const rpc::Call&) -> absl::Status {
       RETURN_IF_ERROR(list::ParseName(name, kRunPattern).status());
@@ -131,33 +167,41 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
     if (field == "suite_version") return run->suite_version;
     if (field == "systems.digest") {
       std::string all;
-      for (const System& system : run->systems) absl::StrAppend(&all, all.empty() ? "" : ",", system.digest);
+      for (const System& system : run->systems)
+        absl::StrAppend(&all, all.empty() ? "" : ",", system.digest);
       return all;
     }
     return CommonField(document, run->labels, field);
   }
 
-  static std::optional<std::string> AnswerField(const v1::Answer& answer, const std::string& field) {
+  static std::optional<std::string> AnswerField(const v1::Answer& answer,
+                                                const std::string& field) {
     if (field == "system_digest") return answer.system_digest();
     if (field == "row_digest") return answer.row_digest();
     if (field == "repeat") return absl::StrCat(answer.repeat());
-    if (field == "error") return answer.error().empty() ? std::nullopt : std::optional<std::string>(answer.error());
+    if (field == "error")
+      return answer.error().empty() ? std::nullopt : std::optional<std::string>(answer.error());
     auto score = answer.scores().find(field.substr(std::string_view("scores.").size()));
     if (score == answer.scores().end()) return std::nullopt;
     return absl::StrCat(score->second);
   }
 
-  absl::Status FillAnswers(const v1::ListAnswersRequest& request, v1::ListAnswersResponse* response) {
+  absl::Status FillAnswers(const v1::ListAnswersRequest& request,
+                           v1::ListAnswersResponse* response) {
     ASSIGN_OR_RETURN(Run run, context_.runs.Get(request.parent()));
     ASSIGN_OR_RETURN(int size, list::PageSize(request.page_size()));
-    ASSIGN_OR_RETURN(list::Filter filter, list::ParseFilter(request.filter(), {"system_digest", "row_digest", "repeat", "error", "scores.*"}));
+    ASSIGN_OR_RETURN(list::Filter filter,
+                     list::ParseFilter(request.filter(), {"system_digest", "row_digest", "repeat",
+                                                          "error", "scores.*"}));
     std::string identity = absl::StrCat("answers|", request.parent(), "|", request.filter());
     ASSIGN_OR_RETURN(std::string position, list::ParsePageToken(request.page_token(), identity));
     std::optional<AnswerKey> after;
     if (!position.empty()) {
       std::vector<std::string> parts = absl::StrSplit(position, ' ');
       after.emplace();
-      if (parts.size() != 3 || !absl::SimpleAtoi(parts[2], &after->repeat)) return Error(absl::StatusCode::kInvalidArgument, "PAGE_TOKEN_INVALID", "page_token is damaged");
+      if (parts.size() != 3 || !absl::SimpleAtoi(parts[2], &after->repeat))
+        return Error(absl::StatusCode::kInvalidArgument, "PAGE_TOKEN_INVALID",
+                     "page_token is damaged");
       after->row_digest = parts[0];
       after->system_digest = parts[1];
     }
@@ -169,15 +213,21 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
     std::vector<std::string> systems;
     for (const System& system : run.systems) systems.push_back(system.digest);
     while (true) {
-      ASSIGN_OR_RETURN(std::vector<evaluation::Answer> answers, context_.store.ListAnswers(run.suite_digest, systems, run.repeats, after, size));
+      ASSIGN_OR_RETURN(
+          std::vector<evaluation::Answer> answers,
+          context_.store.ListAnswers(run.suite_digest, systems, run.repeats, after, size));
       for (const evaluation::Answer& answer : answers) {
         after = {answer.row_digest, answer.system_digest, answer.repeat};
         const SuiteRow& row = *by_digest.at(answer.row_digest);
         v1::Answer proto = ToProto(run, row, scorer.Score(row, answer), suite.graders);
-        if (!list::Matches(filter, [&](const std::string& field) { return AnswerField(proto, field); })) continue;
+        if (!list::Matches(filter,
+                           [&](const std::string& field) { return AnswerField(proto, field); }))
+          continue;
         *response->add_answers() = std::move(proto);
         if (response->answers_size() < size) continue;
-        response->set_next_page_token(list::MakePageToken(absl::StrCat(after->row_digest, " ", after->system_digest, " ", after->repeat), identity));
+        response->set_next_page_token(list::MakePageToken(
+            absl::StrCat(after->row_digest, " ", after->system_digest, " ", after->repeat),
+            identity));
         return absl::OkStatus();
       }
       if (answers.size() < static_cast<size_t>(size)) return absl::OkStatus();
@@ -191,7 +241,8 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewEvaluationService(const ServiceContext& context, RunWatcher& watcher) {
+std::unique_ptr<grpc::Service> NewEvaluationService(const ServiceContext& context,
+                                                    RunWatcher& watcher) {
   return std::make_unique<EvaluationServiceImpl>(context, watcher);
 }
 

@@ -16,21 +16,29 @@ namespace {
 class LadderServiceImpl final : public v1::LadderService::CallbackService {
  public:
   explicit LadderServiceImpl(const ServiceContext& context)
-      : context_(context), handler_({.service = "crossover.evaluation.v1.LadderService", .authenticator = context.authenticator},
-                                    context.clock, context.logger, context.metrics) {}
+      : context_(context),
+        handler_({.service = "crossover.evaluation.v1.LadderService",
+                  .authenticator = context.authenticator},
+                 context.clock, context.logger, context.metrics) {}
 
-  grpc::ServerUnaryReactor* CreateLadder(grpc::CallbackServerContext* call, const v1::CreateLadderRequest* request, v1::Ladder* response) override {
+  grpc::ServerUnaryReactor* CreateLadder(grpc::CallbackServerContext* call,
+                                         const v1::CreateLadderRequest* request,
+                                         v1::Ladder* response) override {
     return handler_.Unary(call, "CreateLadder", [=, this](const rpc::Call&) -> absl::Status {
       RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
       ASSIGN_OR_RETURN(Ladder ladder, FromProto(request->ladder()));
       ladder.project = request->parent();
-      ASSIGN_OR_RETURN(ladder, context_.ladders.Create(ladder, KeyOf(*request, request->request_id()), request->validate_only()));
+      ASSIGN_OR_RETURN(ladder,
+                       context_.ladders.Create(ladder, KeyOf(*request, request->request_id()),
+                                               request->validate_only()));
       *response = ToProto(ladder);
       return absl::OkStatus();
     });
   }
 
-  grpc::ServerUnaryReactor* GetLadder(grpc::CallbackServerContext* call, const v1::GetLadderRequest* request, v1::Ladder* response) override {
+  grpc::ServerUnaryReactor* GetLadder(grpc::CallbackServerContext* call,
+                                      const v1::GetLadderRequest* request,
+                                      v1::Ladder* response) override {
     return handler_.Unary(call, "GetLadder", [=, this](const rpc::Call&) -> absl::Status {
       RETURN_IF_ERROR(list::ParseName(request->name(), "projects/*/ladders/*").status());
       ASSIGN_OR_RETURN(Ladder ladder, context_.ladders.Get(request->name()));
@@ -39,17 +47,25 @@ class LadderServiceImpl final : public v1::LadderService::CallbackService {
     });
   }
 
-  grpc::ServerUnaryReactor* ListLadders(grpc::CallbackServerContext* call, const v1::ListLaddersRequest* request, v1::ListLaddersResponse* response) override {
+  grpc::ServerUnaryReactor* ListLadders(grpc::CallbackServerContext* call,
+                                        const v1::ListLaddersRequest* request,
+                                        v1::ListLaddersResponse* response) override {
     return handler_.Unary(call, "ListLadders", [=, this](const rpc::Call&) -> absl::Status {
       RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
-      ListRequest list_request{.query = {.kind = kLadderKind, .project = request->parent()}, .page_size = request->page_size(),
-                               .page_token = request->page_token(), .filter = request->filter(), .order_by = request->order_by(),
+      ListRequest list_request{.query = {.kind = kLadderKind, .project = request->parent()},
+                               .page_size = request->page_size(),
+                               .page_token = request->page_token(),
+                               .filter = request->filter(),
+                               .order_by = request->order_by(),
                                .filter_fields = {"state", "task", "labels.*"}};
-      ASSIGN_OR_RETURN(ListPage page, ListDocuments(context_.store, list_request, [](const Document& document, const std::string& field) -> std::optional<std::string> {
-        auto ladder = FromDocument<Ladder>(document);
-        if (!ladder.ok()) return std::nullopt;
-        return CommonField(document, ladder->labels, field);
-      }));
+      ASSIGN_OR_RETURN(ListPage page,
+                       ListDocuments(context_.store, list_request,
+                                     [](const Document& document,
+                                        const std::string& field) -> std::optional<std::string> {
+                                       auto ladder = FromDocument<Ladder>(document);
+                                       if (!ladder.ok()) return std::nullopt;
+                                       return CommonField(document, ladder->labels, field);
+                                     }));
       response->set_next_page_token(page.next_page_token);
       for (const Document& document : page.documents) {
         ASSIGN_OR_RETURN(Ladder ladder, FromDocument<Ladder>(document));
@@ -59,7 +75,9 @@ class LadderServiceImpl final : public v1::LadderService::CallbackService {
     });
   }
 
-  grpc::ServerUnaryReactor* CancelLadder(grpc::CallbackServerContext* call, const v1::CancelLadderRequest* request, v1::Ladder* response) override {
+  grpc::ServerUnaryReactor* CancelLadder(grpc::CallbackServerContext* call,
+                                         const v1::CancelLadderRequest* request,
+                                         v1::Ladder* response) override {
     return handler_.Unary(call, "CancelLadder", [=, this](const rpc::Call&) -> absl::Status {
       RETURN_IF_ERROR(list::ParseName(request->name(), "projects/*/ladders/*").status());
       ASSIGN_OR_RETURN(Ladder ladder, context_.ladders.Cancel(request->name()));
@@ -68,26 +86,37 @@ class LadderServiceImpl final : public v1::LadderService::CallbackService {
     });
   }
 
-  grpc::ServerUnaryReactor* CreateLearningCurve(grpc::CallbackServerContext* call, const v1::CreateLearningCurveRequest*, v1::LearningCurve*) override {
+  grpc::ServerUnaryReactor* CreateLearningCurve(grpc::CallbackServerContext* call,
+                                                const v1::CreateLearningCurveRequest*,
+                                                v1::LearningCurve*) override {
     return NotServed(call, "CreateLearningCurve");
   }
-  grpc::ServerUnaryReactor* GetLearningCurve(grpc::CallbackServerContext* call, const v1::GetLearningCurveRequest*, v1::LearningCurve*) override {
+  grpc::ServerUnaryReactor* GetLearningCurve(grpc::CallbackServerContext* call,
+                                             const v1::GetLearningCurveRequest*,
+                                             v1::LearningCurve*) override {
     return NotServed(call, "GetLearningCurve");
   }
-  grpc::ServerUnaryReactor* ListLearningCurves(grpc::CallbackServerContext* call, const v1::ListLearningCurvesRequest*, v1::ListLearningCurvesResponse*) override {
+  grpc::ServerUnaryReactor* ListLearningCurves(grpc::CallbackServerContext* call,
+                                               const v1::ListLearningCurvesRequest*,
+                                               v1::ListLearningCurvesResponse*) override {
     return NotServed(call, "ListLearningCurves");
   }
-  grpc::ServerUnaryReactor* CancelLearningCurve(grpc::CallbackServerContext* call, const v1::CancelLearningCurveRequest*, v1::LearningCurve*) override {
+  grpc::ServerUnaryReactor* CancelLearningCurve(grpc::CallbackServerContext* call,
+                                                const v1::CancelLearningCurveRequest*,
+                                                v1::LearningCurve*) override {
     return NotServed(call, "CancelLearningCurve");
   }
-  grpc::ServerUnaryReactor* ResumeLearningCurve(grpc::CallbackServerContext* call, const v1::ResumeLearningCurveRequest*, v1::LearningCurve*) override {
+  grpc::ServerUnaryReactor* ResumeLearningCurve(grpc::CallbackServerContext* call,
+                                                const v1::ResumeLearningCurveRequest*,
+                                                v1::LearningCurve*) override {
     return NotServed(call, "ResumeLearningCurve");
   }
 
  private:
   grpc::ServerUnaryReactor* NotServed(grpc::CallbackServerContext* call, const char* method) {
     return handler_.Unary(call, method, [method](const rpc::Call&) -> absl::Status {
-      return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED", absl::StrCat(method, " is not served by this version"));
+      return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+                   absl::StrCat(method, " is not served by this version"));
     });
   }
 
@@ -97,6 +126,8 @@ class LadderServiceImpl final : public v1::LadderService::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewLadderService(const ServiceContext& context) { return std::make_unique<LadderServiceImpl>(context); }
+std::unique_ptr<grpc::Service> NewLadderService(const ServiceContext& context) {
+  return std::make_unique<LadderServiceImpl>(context);
+}
 
 }  // namespace crossover::evaluation

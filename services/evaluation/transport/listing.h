@@ -1,4 +1,5 @@
-// Pages of documents: keyset by creation order, newest first, filters applied to what the documents say.
+// Pages of documents: keyset by creation order, newest first, filters applied to what the documents
+// say.
 #pragma once
 
 #include <functional>
@@ -29,9 +30,12 @@ struct ListPage {
 // `value_of` gives what a document says of a filter field.
 absl::StatusOr<ListPage> ListDocuments(
     Store& store, const ListRequest& request,
-    const std::function<std::optional<std::string>(const Document& document, const std::string& field)>& value_of);
+    const std::function<std::optional<std::string>(const Document& document,
+                                                   const std::string& field)>& value_of);
 
 // Labels and the fields every document has, by name; nullopt for others.
-std::optional<std::string> CommonField(const Document& document, const std::map<std::string, std::string>& labels, const std::string& field);
+std::optional<std::string> CommonField(const Document& document,
+                                       const std::map<std::string, std::string>& labels,
+                                       const std::string& field);
 
 }  // namespace crossover::evaluation

@@ -10,7 +10,8 @@
 
 namespace crossover::evaluation {
 
-RunWatcher::RunWatcher(Store& store, absl::Duration interval) : store_(store), interval_(interval), thread_([this] { Loop(); }) {}
+RunWatcher::RunWatcher(Store& store, absl::Duration interval)
+    : store_(store), interval_(interval), thread_([this] { Loop(); }) {}
 
 RunWatcher::~RunWatcher() { Stop(); }
 
@@ -18,7 +19,8 @@ void RunWatcher::Watch(std::string run, int64_t after, RunStream stream) {
   std::unique_lock<std::mutex> lock(mutex_);
   if (stopping_) {
     lock.unlock();
-    stream.Finish(Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING", "the server is shutting down"));
+    stream.Finish(
+        Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING", "the server is shutting down"));
     return;
   }
   watched_.push_back({std::move(run), after, -1, std::move(stream)});
@@ -42,7 +44,8 @@ void RunWatcher::Loop() {
       if (mine.empty()) {
         changed_.wait(lock, [this] { return stopping_ || !watched_.empty(); });
       } else {
-        changed_.wait_for(lock, absl::ToChronoMilliseconds(interval_), [this] { return stopping_ || !watched_.empty(); });
+        changed_.wait_for(lock, absl::ToChronoMilliseconds(interval_),
+                          [this] { return stopping_ || !watched_.empty(); });
       }
       for (Watched& added : watched_) mine.push_back(std::move(added));
       watched_.clear();
@@ -51,7 +54,8 @@ void RunWatcher::Loop() {
     std::erase_if(mine, [this](Watched& watched) { return !Feed(watched); });
   }
   for (Watched& watched : mine) {
-    watched.stream.Finish(Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING", "the server is shutting down; watch again with the resume token"));
+    watched.stream.Finish(Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING",
+                                "the server is shutting down; watch again with the resume token"));
   }
 }
 
@@ -78,7 +82,9 @@ bool RunWatcher::Feed(Watched& watched) {
     response.mutable_event()->set_type(event.type);
     response.mutable_event()->set_message(event.message);
     // Our own JSON; should it ever not parse, the event still stands without it.
-    if (event.data != "{}" && !google::protobuf::util::JsonStringToMessage(event.data, response.mutable_event()->mutable_data()).ok()) {
+    if (event.data != "{}" && !google::protobuf::util::JsonStringToMessage(
+                                   event.data, response.mutable_event()->mutable_data())
+                                   .ok()) {
       response.mutable_event()->clear_data();
     }
     if (!watched.stream.Write(std::move(response))) return false;

@@ -23,7 +23,8 @@ class RunWatcher {
   explicit RunWatcher(Store& store, absl::Duration interval = absl::Milliseconds(200));
   ~RunWatcher();  // Stop()
 
-  // Begins with a snapshot, then events after `after` and a snapshot whenever the run changes; ends when the run has ended.
+  // Begins with a snapshot, then events after `after` and a snapshot whenever the run changes; ends
+  // when the run has ended.
   void Watch(std::string run, int64_t after, RunStream stream);
   // Ends all streams with UNAVAILABLE SERVER_DRAINING and joins. Idempotent.
   void Stop();

@@ -13,7 +13,8 @@ namespace crossover::evaluation {
 
 std::unique_ptr<grpc::Service> NewSuiteService(const ServiceContext& context);
 // Borrows the watcher.
-std::unique_ptr<grpc::Service> NewEvaluationService(const ServiceContext& context, RunWatcher& watcher);
+std::unique_ptr<grpc::Service> NewEvaluationService(const ServiceContext& context,
+                                                    RunWatcher& watcher);
 std::unique_ptr<grpc::Service> NewLadderService(const ServiceContext& context);
 std::unique_ptr<grpc::Service> NewDecisionService(const ServiceContext& context);
 

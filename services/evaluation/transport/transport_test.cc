@@ -48,7 +48,8 @@ class TransportTest : public ::testing::Test {
     server_->Shutdown();
   }
 
-  v1::FreezeSuiteRequest FreezeRequest(int rows, v1::SuiteVersion::Role role = v1::SuiteVersion::DEV) {
+  v1::FreezeSuiteRequest FreezeRequest(int rows,
+                                       v1::SuiteVersion::Role role = v1::SuiteVersion::DEV) {
     v1::FreezeSuiteRequest request;
     request.set_parent("projects/default/suites/s");
     v1::SuiteVersion* suite = request.mutable_suite_version();
@@ -60,14 +61,16 @@ class TransportTest : public ::testing::Test {
     for (const SuiteRow& row : TestRows(rows)) {
       v1::SuiteRow* added = suite->mutable_inline_()->add_rows();
       added->add_messages()->set_role("user");
-      added->mutable_messages(0)->set_content("question " + std::to_string(suite->inline_().rows_size() - 1));
+      added->mutable_messages(0)->set_content("question " +
+                                              std::to_string(suite->inline_().rows_size() - 1));
       added->set_expected(row.expected);
       (*added->mutable_attributes())["fields.label"] = row.attributes.at("fields.label");
     }
     return request;
   }
   std::string Freeze(int rows, v1::SuiteVersion::Role role = v1::SuiteVersion::DEV) {
-    auto suite = rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::FreezeSuite, FreezeRequest(rows, role));
+    auto suite =
+        rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::FreezeSuite, FreezeRequest(rows, role));
     EXPECT_OK(suite);
     return suite.ok() ? suite->name() : "";
   }
@@ -127,13 +130,18 @@ TEST_F(TransportTest, SuiteIsFrozenReadAndListed) {
   EXPECT_TRUE(suite->graders(0).parameters().fields().at("all").bool_value());
   v1::GetSuiteVersionRequest get;
   get.set_name(suite->name());
-  EXPECT_EQ(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::GetSuiteVersion, get)->digest(), suite->digest());
+  EXPECT_EQ(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::GetSuiteVersion, get)->digest(),
+            suite->digest());
   v1::ListSuiteVersionsRequest list;
   list.set_parent("projects/default/suites/-");
   list.set_filter("role = DEV");
-  EXPECT_EQ(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::ListSuiteVersions, list)->suite_versions_size(), 1);
+  EXPECT_EQ(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::ListSuiteVersions, list)
+                ->suite_versions_size(),
+            1);
   list.set_filter("role = TEST");
-  EXPECT_EQ(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::ListSuiteVersions, list)->suite_versions_size(), 0);
+  EXPECT_EQ(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::ListSuiteVersions, list)
+                ->suite_versions_size(),
+            0);
 }
 
 TEST_F(TransportTest, RowsOfATestSuiteStayHidden) {
@@ -146,32 +154,45 @@ TEST_F(TransportTest, RowsOfATestSuiteStayHidden) {
     EXPECT_EQ(page->rows_size(), 2);
     EXPECT_EQ(page->rows(0).expected().empty(), role == v1::SuiteVersion::TEST);
     request.set_page_token(page->next_page_token());
-    EXPECT_EQ(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::ListSuiteRows, request)->rows_size(), 2);
+    EXPECT_EQ(
+        rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::ListSuiteRows, request)->rows_size(), 2);
     request.set_filter("attributes.fields.label = b");
-    EXPECT_THAT(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::ListSuiteRows, request), HasReasonThat("PAGE_TOKEN_INVALID"));
+    EXPECT_THAT(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::ListSuiteRows, request),
+                HasReasonThat("PAGE_TOKEN_INVALID"));
     request.clear_page_token();
     request.set_page_size(0);
-    EXPECT_EQ(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::ListSuiteRows, request)->rows_size(), 2);
+    EXPECT_EQ(
+        rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::ListSuiteRows, request)->rows_size(), 2);
   }
 }
 
 TEST_F(TransportTest, WrongFieldsAreNamed) {
   v1::FreezeSuiteRequest request = FreezeRequest(3);
   request.mutable_suite_version()->mutable_graders(0)->set_kind(v1::Grader::ROUGE);
-  EXPECT_THAT(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::FreezeSuite, request), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("ROUGE")));
+  EXPECT_THAT(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::FreezeSuite, request),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("ROUGE")));
   request = FreezeRequest(3);
   request.mutable_suite_version()->clear_role();
-  EXPECT_THAT(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::FreezeSuite, request), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("suite_version.role")));
+  EXPECT_THAT(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::FreezeSuite, request),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("suite_version.role")));
   request = FreezeRequest(3);
-  (*request.mutable_suite_version()->mutable_graders(0)->mutable_parameters()->mutable_fields())["filds"].set_string_value("a");
-  EXPECT_THAT(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::FreezeSuite, request), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("filds")));
+  (*request.mutable_suite_version()
+        ->mutable_graders(0)
+        ->mutable_parameters()
+        ->mutable_fields())["filds"]
+      .set_string_value("a");
+  EXPECT_THAT(rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::FreezeSuite, request),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("filds")));
   v1::CreateRunRequest run = RunRequest(Freeze(3), {"good"});
   run.mutable_run()->mutable_systems(0)->mutable_sampling()->set_temperature(3);
-  EXPECT_THAT(rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun, run), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("run.systems[0].sampling.temperature")));
+  EXPECT_THAT(rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun, run),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("run.systems[0].sampling.temperature")));
 }
 
 TEST_F(TransportTest, RunReportsResultsAnswersAndAComparison) {
-  auto run = rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun, RunRequest(Freeze(30), {"bad", "good"}));
+  auto run = rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun,
+                         RunRequest(Freeze(30), {"bad", "good"}));
   ASSERT_OK(run);
   EXPECT_EQ(run->state(), v1::Run::QUEUED);
   EXPECT_FALSE(run->systems(0).digest().empty());
@@ -193,7 +214,8 @@ TEST_F(TransportTest, RunReportsResultsAnswersAndAComparison) {
   ASSERT_OK(page);
   EXPECT_EQ(page->answers_size(), 20);
   answers.set_page_token(page->next_page_token());
-  EXPECT_EQ(rpc::Invoke(*stub_, &v1::EvaluationService::Stub::ListAnswers, answers)->answers_size(), 10);
+  EXPECT_EQ(rpc::Invoke(*stub_, &v1::EvaluationService::Stub::ListAnswers, answers)->answers_size(),
+            10);
 
   v1::CompareRequest compare;
   compare.set_parent("projects/default");
@@ -205,7 +227,9 @@ TEST_F(TransportTest, RunReportsResultsAnswersAndAComparison) {
   EXPECT_EQ(comparison->flips_size(), 30);
   v1::GetComparisonRequest get_comparison;
   get_comparison.set_name(comparison->name());
-  EXPECT_EQ(rpc::Invoke(*stub_, &v1::EvaluationService::Stub::GetComparison, get_comparison)->metrics_size(), comparison->metrics_size());
+  EXPECT_EQ(rpc::Invoke(*stub_, &v1::EvaluationService::Stub::GetComparison, get_comparison)
+                ->metrics_size(),
+            comparison->metrics_size());
 }
 
 TEST_F(TransportTest, RepeatedCreateGivesTheSameRunAndAnotherPayloadIsRefused) {
@@ -216,11 +240,13 @@ TEST_F(TransportTest, RepeatedCreateGivesTheSameRunAndAnotherPayloadIsRefused) {
   ASSERT_OK(first);
   EXPECT_EQ(first->name(), second->name());
   request.mutable_run()->set_repeats(2);
-  EXPECT_THAT(rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun, request), HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun, request),
+              HasReasonThat("REQUEST_ID_REUSED"));
 }
 
 TEST_F(TransportTest, WatchBeginsWithASnapshotAndEndsWithTheRun) {
-  auto run = rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun, RunRequest(Freeze(10), {"good"}));
+  auto run = rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun,
+                         RunRequest(Freeze(10), {"good"}));
   ASSERT_OK(run);
   grpc::ClientContext call;
   v1::WatchRunRequest watch;
@@ -284,7 +310,8 @@ TEST_F(TransportTest, LadderClimbsAndADecisionIsMadeWaivedAndSigned) {
 
   v1::CreateDecisionRequest decide;
   decide.set_parent(facts_.task.name);
-  (*decide.mutable_decision()->mutable_inputs()->mutable_thresholds())["maximum_latency_ms"] = "300";
+  (*decide.mutable_decision()->mutable_inputs()->mutable_thresholds())["maximum_latency_ms"] =
+      "300";
   auto decision = rpc::Invoke(*decision_stub_, &v1::DecisionService::Stub::CreateDecision, decide);
   ASSERT_OK(decision);
   EXPECT_EQ(decision->recommendation(), v1::Decision::WAIT);
@@ -300,18 +327,23 @@ TEST_F(TransportTest, LadderClimbsAndADecisionIsMadeWaivedAndSigned) {
   ASSERT_OK(decision);
   bool waived = false;
   for (const auto& evidence : decision->evidence()) {
-    waived |= evidence.condition() == "clean_rows" && evidence.status() == type::v1::Evidence::WAIVED && evidence.waiver().by() == "ana";
+    waived |= evidence.condition() == "clean_rows" &&
+              evidence.status() == type::v1::Evidence::WAIVED && evidence.waiver().by() == "ana";
   }
   EXPECT_TRUE(waived);
   v1::SignDecisionRequest sign;
   sign.set_name(decision->name());
   sign.set_by("ana");
-  EXPECT_EQ(rpc::Invoke(*decision_stub_, &v1::DecisionService::Stub::SignDecision, sign)->state(), v1::Decision::SIGNED);
-  EXPECT_THAT(rpc::Invoke(*decision_stub_, &v1::DecisionService::Stub::WaiveCondition, waive), HasReasonThat("DECISION_CLOSED"));
+  EXPECT_EQ(rpc::Invoke(*decision_stub_, &v1::DecisionService::Stub::SignDecision, sign)->state(),
+            v1::Decision::SIGNED);
+  EXPECT_THAT(rpc::Invoke(*decision_stub_, &v1::DecisionService::Stub::WaiveCondition, waive),
+              HasReasonThat("DECISION_CLOSED"));
   v1::ListDecisionsRequest list;
   list.set_parent("projects/default/tasks/-");
   list.set_filter("state = SIGNED AND recommendation = WAIT");
-  EXPECT_EQ(rpc::Invoke(*decision_stub_, &v1::DecisionService::Stub::ListDecisions, list)->decisions_size(), 1);
+  EXPECT_EQ(rpc::Invoke(*decision_stub_, &v1::DecisionService::Stub::ListDecisions, list)
+                ->decisions_size(),
+            1);
 }
 
 }  // namespace
