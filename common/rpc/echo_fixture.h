@@ -46,9 +46,12 @@ class EchoService final : public pb::EchoService::CallbackService {
   grpc::ServerReadReactor<pb::EchoRequest>* Upload(grpc::CallbackServerContext* context,
                                                    pb::EchoResponse* response) override {
     return handler_.Upload<pb::EchoRequest>(
-        context, "Upload", [response](const Call&, UploadReader<pb::EchoRequest>& reader) -> absl::Status {
+        context, "Upload", [this, response](const Call&, UploadReader<pb::EchoRequest>& reader) -> absl::Status {
           pb::EchoRequest message;
-          while (reader.Read(&message)) response->set_count(response->count() + message.count());
+          while (reader.Read(&message)) {
+            response->set_count(response->count() + message.count());
+            if (uploaded) uploaded();
+          }
           return reader.cancelled() ? absl::CancelledError("gone") : absl::OkStatus();
         });
   }
@@ -56,6 +59,7 @@ class EchoService final : public pb::EchoService::CallbackService {
   std::function<absl::Status(const Call&, const pb::EchoRequest&, pb::EchoResponse&)> echo;
   std::function<void(Finisher, pb::EchoResponse*)> poll;
   std::function<void(const pb::EchoRequest&, const Stream<pb::EchoResponse>&)> watch;
+  std::function<void()> uploaded;  // after each message of an upload
 
  private:
   Handler handler_;
