@@ -59,15 +59,20 @@ absl::StatusOr<std::unique_ptr<http::Server>> StartMetrics(const std::string& ad
 
 // From here on everything is parsed. Objects end in reverse order.
 absl::Status Serve(const CommonOptions& options, const std::string& name, Logger& logger, rpc::ShutdownSignal& signal,
-                   const BuildModule& build) {
+                   const BuildModules& build) {
   metrics::Registry registry(name);
   Runtime runtime(options, SystemClock(), SystemRandom(), logger, registry);
-  ASSIGN_OR_RETURN(std::unique_ptr<rpc::Module> module, build(runtime));
-  ASSIGN_OR_RETURN(auto metrics_server,
-                   StartMetrics(options.metrics_address, registry, [&] { return module->Ready(); }, logger));
+  ASSIGN_OR_RETURN(std::vector<std::unique_ptr<rpc::Module>> owned, build(runtime));
+  std::vector<rpc::Module*> modules;
+  for (const auto& module : owned) modules.push_back(module.get());
+  const auto ready = [&modules]() -> absl::Status {
+    for (rpc::Module* module : modules) RETURN_IF_ERROR(module->Ready());
+    return absl::OkStatus();
+  };
+  ASSIGN_OR_RETURN(auto metrics_server, StartMetrics(options.metrics_address, registry, ready, logger));
   rpc::ServerOptions server_options{.addresses = absl::StrSplit(options.grpc_address, ','),
                                     .drain_timeout = options.drain_timeout};
-  ASSIGN_OR_RETURN(auto server, rpc::Server::Start(std::move(server_options), {module.get()}, logger));
+  ASSIGN_OR_RETURN(auto server, rpc::Server::Start(std::move(server_options), modules, logger));
   const int number = signal.Wait();
   logger.Info("stopping", {{"signal", number}});
   server->Stop();
@@ -137,6 +142,15 @@ ServiceMain::ServiceMain(std::string program, std::string about)
 ServiceMain::~ServiceMain() = default;
 
 int ServiceMain::Run(int argc, char** argv, const BuildModule& build) {
+  return RunAll(argc, argv, [&build](Runtime& runtime) -> absl::StatusOr<std::vector<std::unique_ptr<rpc::Module>>> {
+    ASSIGN_OR_RETURN(std::unique_ptr<rpc::Module> module, build(runtime));
+    std::vector<std::unique_ptr<rpc::Module>> all;
+    all.push_back(std::move(module));
+    return all;
+  });
+}
+
+int ServiceMain::RunAll(int argc, char** argv, const BuildModules& build) {
   const absl::StatusOr<config::Next> next = config_.Parse(argc, argv);
   if (!next.ok()) return Fail(program_, next.status());
   if (*next == config::Next::kExit) return 0;

@@ -74,6 +74,8 @@ class Runtime {
 };
 
 using BuildModule = std::function<absl::StatusOr<std::unique_ptr<rpc::Module>>(Runtime&)>;
+// For a process that hosts several. They are started in this order, and none may borrow from another.
+using BuildModules = std::function<absl::StatusOr<std::vector<std::unique_ptr<rpc::Module>>>(Runtime&)>;
 
 // Used once, by main.
 class ServiceMain {
@@ -88,6 +90,7 @@ class ServiceMain {
   // Parses, prints the effective configuration, builds the module, serves gRPC (health, reflection), /metrics, /healthz and
   // /readyz until SIGTERM or SIGINT, drains. Returns the exit code: 0, or 1 after an error on stderr that says what to do.
   int Run(int argc, char** argv, const BuildModule& build);
+  int RunAll(int argc, char** argv, const BuildModules& build);
 
  private:
   std::string program_;
