@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/buffer.hpp>
@@ -255,7 +256,7 @@ class Connection::RequestExchange final : public AsyncExchange {
   bool continue_due_ = true;
   bool started_ = false;
   bool finished_ = false;
-  bool disconnected_ = false;
+  std::atomic<bool> disconnected_ = false;  // blocking handlers ask from their own thread
   bool watching_ = false;
   std::function<void()> on_disconnect_;
   std::shared_ptr<WatchState> watch_;

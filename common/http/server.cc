@@ -61,10 +61,8 @@ class BlockingExchange final : public Exchange {
   }
   absl::Status Write(std::string_view piece) override { return Run(exchange_.Write(std::string(piece))); }
   absl::Status Finish() override { return Run(exchange_.Finish()); }
-  bool Disconnected() const override {
-    std::lock_guard lock(watch_->mutex);
-    return watch_->gone;
-  }
+  // Without a lock: a handler may ask while it holds a mutex that its own callback takes.
+  bool Disconnected() const override { return watch_->gone; }
 
   // Watching starts on the connection's thread, which also calls back.
   void OnDisconnect(std::function<void()> callback) override {
@@ -74,8 +72,8 @@ class BlockingExchange final : public Exchange {
     }
     asio::post(exchange_.executor(), [exchange = &exchange_, watch = watch_] {
       exchange->OnDisconnect([watch] {
-        std::lock_guard lock(watch->mutex);
         watch->gone = true;
+        std::lock_guard lock(watch->mutex);
         if (auto call = std::exchange(watch->callback, nullptr)) call();
       });
     });
@@ -84,18 +82,15 @@ class BlockingExchange final : public Exchange {
  private:
   // Shared with the connection's thread.
   struct Watch {
-    std::mutex mutex;
-    bool gone = false;
+    std::atomic<bool> gone = false;
+    std::mutex mutex;  // held while the callback runs, so that the handler cannot end under it
     std::function<void()> callback;
   };
 
   template <typename T>
   T Run(Task<T> task) {
     T result = asio::co_spawn(exchange_.executor(), std::move(task), asio::use_future).get();
-    if (exchange_.Disconnected()) {
-      std::lock_guard lock(watch_->mutex);
-      watch_->gone = true;
-    }
+    if (exchange_.Disconnected()) watch_->gone = true;
     return result;
   }
 

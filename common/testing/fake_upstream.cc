@@ -96,12 +96,12 @@ struct FakeUpstream::Impl {
 
   // False if the client went away first.
   bool WaitForRelease(http::Exchange& exchange, int64_t before) {
-    for (;;) {
+    const auto go_on = [&] { return released != before || stopping; };
+    while (!exchange.Disconnected()) {
       absl::MutexLock lock(&mutex);
-      const auto go_on = [&] { return released != before || stopping; };
       if (mutex.AwaitWithTimeout(absl::Condition(&go_on), absl::Milliseconds(5))) return !stopping;
-      if (exchange.Disconnected()) return false;
     }
+    return false;
   }
 
   static void Answer(http::Exchange& exchange, const Reply& reply) {
