@@ -14,36 +14,47 @@ namespace {
 constexpr char kFooter[] =
     "The way through:\n"
     "  crossover up                                            start everything on this machine\n"
-    "  crossover task create support --file task.yaml          what it is for: owner, targets, volume, prices\n"
-    "  crossover prompt create support/main --file prompt.yaml the prompt in use becomes a hashed version\n"
+    "  crossover task create support --file task.yaml          what it is for: owner, targets, "
+    "volume, prices\n"
+    "  crossover prompt create support/main --file prompt.yaml the prompt in use becomes a hashed "
+    "version\n"
     "  crossover dataset import support-rows rows.jsonl --task support --seal\n"
-    "  crossover suite freeze support-dev --task support --dataset support-rows --split validation --role dev\n"
-    "  crossover ladder support --dev support-dev --rung system-prompt:prompt=support/main,model=smollm2-135m-instruct\n"
+    "  crossover suite freeze support-dev --task support --dataset support-rows --split validation "
+    "--role dev\n"
+    "  crossover ladder support --dev support-dev --rung "
+    "system-prompt:prompt=support/main,model=smollm2-135m-instruct\n"
     "  crossover decide support                                is fine-tuning worth it?\n"
     "  crossover tune support-rows --base smollm2-135m-instruct\n"
-    "  crossover evaluate support-test --system prompt=support/main,model=smollm2-135m-instruct --system adapter=ft:…\n"
+    "  crossover evaluate support-test --system prompt=support/main,model=smollm2-135m-instruct "
+    "--system adapter=ft:…\n"
     "  crossover experiment start support --candidate tuned    shadow, canary, promotion\n"
     "\n"
-    "Server: --server, CROSSOVER_SERVER, the platform of the data folder, else 127.0.0.1:7070. Key: CROSSOVER_API_KEY or\n"
-    "CROSSOVER_API_KEY_FILE. --json prints proto JSON with the protos' field names; streams print one object a line.\n"
+    "Server: --server, CROSSOVER_SERVER, the platform of the data folder, else 127.0.0.1:7070. "
+    "Key: CROSSOVER_API_KEY or\n"
+    "CROSSOVER_API_KEY_FILE. --json prints proto JSON with the protos' field names; streams print "
+    "one object a line.\n"
     "Exit codes: 0 done, 1 failed or refused, 2 wrong arguments or files, 3 no server there.";
 
 void AddGlobals(CLI::App& app, Context& context) {
   app.add_option("--server", context.globals.server, "HOST:PORT or unix:/path of the server");
-  app.add_option("--project", context.globals.project, "Project; default CROSSOVER_PROJECT, else default");
+  app.add_option("--project", context.globals.project,
+                 "Project; default CROSSOVER_PROJECT, else default");
   app.add_option("--data", context.globals.data, "Data folder of the platform on this machine");
   app.add_flag("--json", context.globals.json, "JSON for programs instead of tables");
   app.add_option_function<double>(
-         "--timeout", [&context](const double& seconds) { context.globals.timeout = absl::Seconds(seconds); },
+         "--timeout",
+         [&context](const double& seconds) { context.globals.timeout = absl::Seconds(seconds); },
          "Seconds one call may take; default 60")
       ->check(CLI::PositiveNumber);
 }
 
-// Global options may also stand after the command; an option that may be given again takes one value each time.
+// Global options may also stand after the command; an option that may be given again takes one
+// value each time.
 void LetThrough(CLI::App& app) {
   app.fallthrough();
   for (CLI::Option* option : app.get_options()) {
-    if (!option->get_positional() && option->get_items_expected_max() > 1) option->allow_extra_args(false);
+    if (!option->get_positional() && option->get_items_expected_max() > 1)
+      option->allow_extra_args(false);
   }
   for (CLI::App* sub : app.get_subcommands([](CLI::App*) { return true; })) {
     if (sub->get_name() != "up") LetThrough(*sub);
@@ -64,12 +75,15 @@ int ParseError(const CLI::App& app, Context& context, const CLI::ParseError& err
   }
   const CLI::App& command = Deepest(app);
   std::string message = error.what();
-  const std::vector<std::string> rest = app.remaining(true);  // with fallthrough they end up in a parent
+  const std::vector<std::string> rest =
+      app.remaining(true);  // with fallthrough they end up in a parent
   std::vector<std::string> known;
-  for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; })) known.push_back(sub->get_name());
+  for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; }))
+    known.push_back(sub->get_name());
   const std::string meant = rest.empty() ? "" : Nearest(rest[0], known);
   if (!rest.empty() && !known.empty()) {
-    message = "there is no command '" + rest[0] + "'" + (meant.empty() ? "" : "; did you mean '" + meant + "'?");
+    message = "there is no command '" + rest[0] + "'" +
+              (meant.empty() ? "" : "; did you mean '" + meant + "'?");
   }
   const absl::Status status = UsageError(message);
   terminal.err << (context.globals.json ? RenderErrorJson(status) : RenderError(terminal, status));
@@ -115,7 +129,8 @@ int Run(World& world, const std::vector<std::string>& arguments) {
   const absl::Status status = context.action ? context.action() : absl::OkStatus();
   world.terminal.out.flush();
   if (status.ok()) return kExitOk;
-  world.terminal.err << (context.globals.json ? RenderErrorJson(status) : RenderError(world.terminal, status));
+  world.terminal.err << (context.globals.json ? RenderErrorJson(status)
+                                              : RenderError(world.terminal, status));
   return ExitCode(status);
 }
 

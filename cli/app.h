@@ -8,7 +8,8 @@
 
 namespace crossover::cli {
 
-// Runs `crossover ARGUMENTS` in `world` and returns the exit code (see cli/output/error.h). Writes to the world's terminal only.
+// Runs `crossover ARGUMENTS` in `world` and returns the exit code (see cli/output/error.h). Writes
+// to the world's terminal only.
 int Run(World& world, const std::vector<std::string>& arguments);
 
 }  // namespace crossover::cli

@@ -17,12 +17,14 @@ class AppTest : public testing::CliTest {};
 
 TEST_F(AppTest, HelpNamesEveryCommandTheWayThroughAndTheExitCodes) {
   EXPECT_EQ(Crossover({"--help"}), kExitOk);
-  for (const char* command : {"up", "status", "task", "prompt", "dataset", "suite", "evaluate", "ladder", "decide", "diagnose", "tune",
-                              "jobs", "adapter", "models", "route", "experiment", "feedback", "lineage", "completion"}) {
+  for (const char* command : {"up", "status", "task", "prompt", "dataset", "suite", "evaluate",
+                              "ladder", "decide", "diagnose", "tune", "jobs", "adapter", "models",
+                              "route", "experiment", "feedback", "lineage", "completion"}) {
     EXPECT_THAT(out(), HasSubstr("\n  " + std::string(command) + " ")) << command;
   }
   EXPECT_THAT(out(), HasSubstr("The way through:"));
-  EXPECT_THAT(out(), HasSubstr("Exit codes: 0 done, 1 failed or refused, 2 wrong arguments or files, 3 no server there."));
+  EXPECT_THAT(out(), HasSubstr("Exit codes: 0 done, 1 failed or refused, 2 wrong arguments or "
+                               "files, 3 no server there."));
 }
 
 TEST_F(AppTest, HelpOfACommandHasItsOptionsAndExamples) {
@@ -71,7 +73,8 @@ TEST_F(AppTest, NoServerEndsInExitCodeThreeAndSaysHowToStartOne) {
   EXPECT_EQ(Crossover({"jobs", "list"}), kExitUnreachable);
   EXPECT_EQ(err(),
             "error: no Crossover server answers at 127.0.0.1:1\n"
-            "  try  start it with `crossover up`, or name a server with --server HOST:PORT or CROSSOVER_SERVER\n");
+            "  try  start it with `crossover up`, or name a server with --server HOST:PORT or "
+            "CROSSOVER_SERVER\n");
   EXPECT_EQ(Crossover({"status"}), kExitUnreachable);
 }
 
@@ -97,14 +100,19 @@ TEST_F(AppTest, UpBecomesThePlatformWithItsOptions) {
     arguments = all;
     return absl::OkStatus();
   };
-  EXPECT_EQ(Crossover({"--data", "/srv/x", "up", "--http-address", "0.0.0.0:8080", "--drain-timeout=5s"}), kExitOk) << err();
+  EXPECT_EQ(
+      Crossover({"--data", "/srv/x", "up", "--http-address", "0.0.0.0:8080", "--drain-timeout=5s"}),
+      kExitOk)
+      << err();
   EXPECT_EQ(program, "crossover-platform");
-  EXPECT_THAT(arguments, ElementsAre("--data", "/srv/x", "--http-address", "0.0.0.0:8080", "--drain-timeout=5s"));
+  EXPECT_THAT(arguments, ElementsAre("--data", "/srv/x", "--http-address", "0.0.0.0:8080",
+                                     "--drain-timeout=5s"));
 }
 
 TEST_F(AppTest, CompletionKnowsCommandsAndOptions) {
   EXPECT_EQ(Crossover({"completion", "bash"}), kExitOk);
-  EXPECT_THAT(out(), HasSubstr("'experiment') words='start status explain watch advance rollback pause resume abort --help'"));
+  EXPECT_THAT(out(), HasSubstr("'experiment') words='start status explain watch advance rollback "
+                               "pause resume abort --help'"));
   EXPECT_THAT(out(), HasSubstr("complete -o filenames -F _crossover crossover"));
   EXPECT_EQ(Crossover({"completion", "zsh"}), kExitOk);
   EXPECT_THAT(out(), HasSubstr("bashcompinit"));

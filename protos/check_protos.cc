@@ -1,7 +1,9 @@
-// Refuses protos whose methods do not say who may call them, what they do, or how HTTP reaches them.
-// Run by the build on the descriptor set that protoc makes of all files: check_protos SET STAMP
+// Refuses protos whose methods do not say who may call them, what they do, or how HTTP reaches
+// them. Run by the build on the descriptor set that protoc makes of all files: check_protos SET
+// STAMP
 //
-// The access option is what transport authorises by, so a method without one must not build (docs/ARCHITECTURE.md, access).
+// The access option is what transport authorises by, so a method without one must not build
+// (docs/ARCHITECTURE.md, access).
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -22,18 +24,22 @@ using google::protobuf::SourceLocation;
 // Services that only Crossover's own processes call, over gRPC alone.
 bool IsInternal(const MethodDescriptor& method) {
   const std::string& service = method.service()->full_name();
-  return service == "crossover.scheduler.v1.LeaseService" || service == "crossover.worker.v1.WorkerService";
+  return service == "crossover.scheduler.v1.LeaseService" ||
+         service == "crossover.worker.v1.WorkerService";
 }
 
 // What is wrong with a method; empty = nothing.
 std::vector<std::string> ProblemsOf(const MethodDescriptor& method) {
   std::vector<std::string> problems;
   SourceLocation location;
-  if (!method.GetSourceLocation(&location) || location.leading_comments.empty()) problems.push_back("has no comment");
-  if (method.options().GetExtension(crossover::type::v1::access).role() == crossover::type::v1::ROLE_UNSPECIFIED) {
+  if (!method.GetSourceLocation(&location) || location.leading_comments.empty())
+    problems.push_back("has no comment");
+  if (method.options().GetExtension(crossover::type::v1::access).role() ==
+      crossover::type::v1::ROLE_UNSPECIFIED) {
     problems.push_back("has no (crossover.type.v1.access).role");
   }
-  if (!IsInternal(method) && !method.options().HasExtension(google::api::http)) problems.push_back("has no google.api.http");
+  if (!IsInternal(method) && !method.options().HasExtension(google::api::http))
+    problems.push_back("has no google.api.http");
   return problems;
 }
 
@@ -45,7 +51,8 @@ int Check(const FileDescriptor& file) {
       SourceLocation location;
       method.GetSourceLocation(&location);
       for (const std::string& problem : ProblemsOf(method)) {
-        std::cerr << file.name() << ':' << location.start_line + 1 << ": " << method.full_name() << ' ' << problem << '\n';
+        std::cerr << file.name() << ':' << location.start_line + 1 << ": " << method.full_name()
+                  << ' ' << problem << '\n';
         ++problems;
       }
     }

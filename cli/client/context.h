@@ -1,4 +1,5 @@
-// What every command has: where to write, where the server is, and the options before the command's name.
+// What every command has: where to write, where the server is, and the options before the command's
+// name.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -54,7 +55,8 @@ class Context {
   Terminal& terminal() { return world.terminal; }
   absl::Time Now() { return world.clock.Now(); }
 
-  // --server, CROSSOVER_SERVER, the embedded platform's state file in the data folder, else 127.0.0.1:7070.
+  // --server, CROSSOVER_SERVER, the embedded platform's state file in the data folder, else
+  // 127.0.0.1:7070.
   std::string ServerAddress() const;
   // `projects/{project}`: --project, CROSSOVER_PROJECT, else `projects/default`.
   std::string Project() const;
@@ -67,14 +69,18 @@ class Context {
   // Error as the user should see it: a dead address becomes CLI_UNREACHABLE.
   absl::Status Explained(const absl::Status& status) const;
 
-  // One call with the global timeout. Reads (Get…, List…) are repeated when the server is briefly away.
+  // One call with the global timeout. Reads (Get…, List…) are repeated when the server is briefly
+  // away.
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(std::unique_ptr<Stub>& stub,
-                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                                const std::type_identity_t<Request>& request, bool idempotent = false) {
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
+                                const std::type_identity_t<Request>& request,
+                                bool idempotent = false) {
     const std::string key = ApiKey();
-    auto response = rpc::Invoke(*stub, method, request,
-                                {.timeout = globals.timeout, .idempotent = idempotent, .api_key = key});
+    auto response =
+        rpc::Invoke(*stub, method, request,
+                    {.timeout = globals.timeout, .idempotent = idempotent, .api_key = key});
     if (!response.ok()) return Explained(response.status());
     return response;
   }
@@ -82,7 +88,8 @@ class Context {
   // All pages of a list as one response. `page_items` returns a response's mutable repeated field.
   template <typename Stub, typename Request, typename Response, typename Items>
   absl::StatusOr<Response> ListAll(std::unique_ptr<Stub>& stub,
-                                   grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                                   grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                                const Request&, Response*),
                                    Request request, Items items, int limit = 0) {
     Response all;
     request.set_page_size(limit > 0 && limit < 1000 ? limit : 1000);

@@ -29,7 +29,8 @@ class ScopedInterrupt {
   Interrupts& interrupts_;
 };
 
-// SIGINT of this process: blocked in every thread and waited for in one of its own. Make it first in main, before other threads.
+// SIGINT of this process: blocked in every thread and waited for in one of its own. Make it first
+// in main, before other threads.
 class SignalInterrupts final : public Interrupts {
  public:
   SignalInterrupts();

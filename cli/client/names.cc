@@ -19,8 +19,8 @@ namespace registry = ::crossover::registry::v1;
 bool IsFullName(std::string_view name) { return name.rfind("projects/", 0) == 0; }
 
 // Picks the one of `names` (…/versions/{digest}, newest first) whose digest begins with `prefix`.
-absl::StatusOr<std::string> PickVersion(const std::vector<std::string>& names, std::string_view prefix,
-                                        std::string_view parent) {
+absl::StatusOr<std::string> PickVersion(const std::vector<std::string>& names,
+                                        std::string_view prefix, std::string_view parent) {
   const std::string wanted =
       prefix.rfind("sha256:", 0) == 0 ? std::string(prefix) : "sha256:" + std::string(prefix);
   std::vector<std::string> found;
@@ -52,8 +52,10 @@ std::string_view IdOf(std::string_view name) {
   return slash == std::string_view::npos ? name : name.substr(slash + 1);
 }
 
-absl::StatusOr<std::string> FullName(const Context& context, std::string_view collection, std::string_view name) {
-  if (name.empty()) return UsageError(absl::StrCat("a name of ", std::string(collection), " is empty"));
+absl::StatusOr<std::string> FullName(const Context& context, std::string_view collection,
+                                     std::string_view name) {
+  if (name.empty())
+    return UsageError(absl::StrCat("a name of ", std::string(collection), " is empty"));
   if (IsFullName(name)) return std::string(name);
   return absl::StrCat(context.Project(), "/", std::string(collection), "/", std::string(name));
 }
@@ -72,7 +74,9 @@ absl::StatusOr<std::string> PromptName(const Context& context, std::string_view 
   if (IsFullName(text)) return std::string(text);
   const size_t slash = text.find('/');
   if (slash == std::string_view::npos || slash == 0 || slash + 1 == text.size()) {
-    return UsageError(absl::StrCat("'", std::string(text), "' is not a prompt's name; write TASK/PROMPT, such as support/main"));
+    return UsageError(
+        absl::StrCat("'", std::string(text),
+                     "' is not a prompt's name; write TASK/PROMPT, such as support/main"));
   }
   return absl::StrCat(context.Project(), "/tasks/", std::string(text.substr(0, slash)), "/prompts/",
                       std::string(text.substr(slash + 1)));
@@ -100,9 +104,10 @@ absl::StatusOr<std::string> PromptVersionName(Context& context, std::string_view
   }
   registry::ListPromptVersionsRequest request;
   request.set_parent(prompt);
-  ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &registry::PromptService::Stub::ListPromptVersions, request,
-                                   [](auto& page) { return page.mutable_prompt_versions(); }));
+  ASSIGN_OR_RETURN(
+      const auto list,
+      context.ListAll(stub, &registry::PromptService::Stub::ListPromptVersions, request,
+                      [](auto& page) { return page.mutable_prompt_versions(); }));
   std::vector<std::string> names;
   for (const auto& version : list.prompt_versions()) names.push_back(version.name());
   return PickVersion(names, wanted.version, prompt);
@@ -115,13 +120,15 @@ absl::StatusOr<std::string> DatasetVersionName(Context& context, std::string_vie
   auto stub = curation::DatasetService::NewStub(context.Channel());
   curation::ListDatasetVersionsRequest request;
   request.set_parent(dataset);
-  ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &curation::DatasetService::Stub::ListDatasetVersions, request,
-                                   [](auto& page) { return page.mutable_dataset_versions(); }));
+  ASSIGN_OR_RETURN(
+      const auto list,
+      context.ListAll(stub, &curation::DatasetService::Stub::ListDatasetVersions, request,
+                      [](auto& page) { return page.mutable_dataset_versions(); }));
   if (list.dataset_versions().empty()) {
-    return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
-                 absl::StrCat(dataset, " has no sealed version yet; make one with `crossover dataset seal ",
-                              std::string(IdOf(dataset)), "`"));
+    return Error(
+        absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+        absl::StrCat(dataset, " has no sealed version yet; make one with `crossover dataset seal ",
+                     std::string(IdOf(dataset)), "`"));
   }
   if (wanted.version.empty()) return list.dataset_versions(0).name();
   std::vector<std::string> names;
@@ -136,9 +143,10 @@ absl::StatusOr<std::string> SuiteVersionName(Context& context, std::string_view 
   auto stub = evaluation::SuiteService::NewStub(context.Channel());
   evaluation::ListSuiteVersionsRequest request;
   request.set_parent(suite);
-  ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &evaluation::SuiteService::Stub::ListSuiteVersions, request,
-                                   [](auto& page) { return page.mutable_suite_versions(); }));
+  ASSIGN_OR_RETURN(
+      const auto list,
+      context.ListAll(stub, &evaluation::SuiteService::Stub::ListSuiteVersions, request,
+                      [](auto& page) { return page.mutable_suite_versions(); }));
   if (list.suite_versions().empty()) return NoVersions(suite);
   if (wanted.version.empty()) return list.suite_versions(0).name();
   std::vector<std::string> names;

@@ -1,7 +1,7 @@
 // Short names that people type, and the resource names they stand for.
 //
-//   support               → projects/default/tasks/support, …/datasets/support, …/suites/support, …/routes/support, by place
-//   support/main          → projects/default/tasks/support/prompts/main
+//   support               → projects/default/tasks/support, …/datasets/support, …/suites/support,
+//   …/routes/support, by place support/main          → projects/default/tasks/support/prompts/main
 //   support/main@3f2a     → the version of that prompt whose digest begins with 3f2a
 //   rows@sha256:48c2…     → projects/default/datasets/rows/versions/sha256:48c2…
 //   06bq3…, ftjob-06bq3…  → projects/default/jobs/06bq3…
@@ -18,7 +18,8 @@
 namespace crossover::cli {
 
 // `{project}/{collection}/{id}` unless `name` is a full name already. CLI_USAGE when it is empty.
-absl::StatusOr<std::string> FullName(const Context& context, std::string_view collection, std::string_view name);
+absl::StatusOr<std::string> FullName(const Context& context, std::string_view collection,
+                                     std::string_view name);
 
 // `name@version` in two parts; version is empty without "@".
 struct Versioned {
@@ -32,8 +33,9 @@ absl::StatusOr<std::string> TaskName(const Context& context, std::string_view te
 absl::StatusOr<std::string> PromptName(const Context& context, std::string_view text);
 absl::StatusOr<std::string> JobName(const Context& context, std::string_view text);
 
-// Names of versions. Without "@" the one in use: a prompt's active (else newest), a data set's and a suite's newest. A digest may be
-// shortened as long as one version matches. These ask the server. NOT_FOUND or CLI_USAGE say what was looked for.
+// Names of versions. Without "@" the one in use: a prompt's active (else newest), a data set's and
+// a suite's newest. A digest may be shortened as long as one version matches. These ask the server.
+// NOT_FOUND or CLI_USAGE say what was looked for.
 absl::StatusOr<std::string> PromptVersionName(Context& context, std::string_view text);
 absl::StatusOr<std::string> DatasetVersionName(Context& context, std::string_view text);
 absl::StatusOr<std::string> SuiteVersionName(Context& context, std::string_view text);

@@ -7,7 +7,8 @@
 
 namespace crossover::cli {
 
-// The one of `known` that `word` is most likely a misspelling of; empty when none is near (more than two letters and more than a third of them differ).
+// The one of `known` that `word` is most likely a misspelling of; empty when none is near (more
+// than two letters and more than a third of them differ).
 std::string Nearest(std::string_view word, const std::vector<std::string>& known);
 
 }  // namespace crossover::cli

@@ -46,7 +46,8 @@ absl::Status Wrong(const Place& place, const std::string& what) {
   return UsageError(absl::StrCat(place.origin, line, ": ", field, what));
 }
 
-// A value without a field to guide it: plain scalars become null, bool or number as YAML says, quoted ones stay text.
+// A value without a field to guide it: plain scalars become null, bool or number as YAML says,
+// quoted ones stay text.
 Json Free(const YAML::Node& node) {
   switch (node.Type()) {
     case YAML::NodeType::Undefined:
@@ -68,7 +69,8 @@ Json Free(const YAML::Node& node) {
   const std::string text = node.Scalar();
   if (node.Tag() == "!") return text;  // quoted
   bool boolean = false;
-  if ((text == "true" || text == "false") && YAML::convert<bool>::decode(node, boolean)) return boolean;
+  if ((text == "true" || text == "false") && YAML::convert<bool>::decode(node, boolean))
+    return boolean;
   int64_t whole = 0;
   if (absl::SimpleAtoi(text, &whole)) return whole;
   double number = 0;
@@ -80,7 +82,8 @@ Json Free(const YAML::Node& node) {
 std::optional<absl::Duration> ReadDuration(const std::string& text) {
   double number = 0;
   if (absl::SimpleAtod(text, &number)) return absl::Seconds(number);
-  if (!text.empty() && text.back() == 'd' && absl::SimpleAtod(text.substr(0, text.size() - 1), &number)) {
+  if (!text.empty() && text.back() == 'd' &&
+      absl::SimpleAtod(text.substr(0, text.size() - 1), &number)) {
     return absl::Hours(24) * number;
   }
   absl::Duration duration;
@@ -92,7 +95,8 @@ std::optional<Json> ReadMoney(const std::string& text) {
   static const std::regex kAmount(R"(\s*(-?[0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]{3})?\s*)");
   std::smatch match;
   double amount = 0;
-  if (!std::regex_match(text, match, kAmount) || !absl::SimpleAtod(match[1].str(), &amount)) return std::nullopt;
+  if (!std::regex_match(text, match, kAmount) || !absl::SimpleAtod(match[1].str(), &amount))
+    return std::nullopt;
   std::string currency = match[2].matched ? match[2].str() : "USD";
   for (char& c : currency) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   const double units = std::trunc(amount);
@@ -103,19 +107,24 @@ std::optional<Json> ReadMoney(const std::string& text) {
   return money;
 }
 
-absl::StatusOr<Json> ReadMessage(const YAML::Node& node, const Descriptor& type, const Place& place);
-absl::StatusOr<Json> ReadSingle(const YAML::Node& node, const FieldDescriptor& field, const Place& place);
+absl::StatusOr<Json> ReadMessage(const YAML::Node& node, const Descriptor& type,
+                                 const Place& place);
+absl::StatusOr<Json> ReadSingle(const YAML::Node& node, const FieldDescriptor& field,
+                                const Place& place);
 
-absl::StatusOr<Json> ReadEnum(const std::string& text, const FieldDescriptor& field, const Place& place) {
+absl::StatusOr<Json> ReadEnum(const std::string& text, const FieldDescriptor& field,
+                              const Place& place) {
   std::string wanted = text;
-  for (char& c : wanted) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (char& c : wanted)
+    c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   std::vector<std::string> known;
   for (int i = 0; i < field.enum_type()->value_count(); ++i) {
     const std::string& name = field.enum_type()->value(i)->name();
     if (name == wanted) return Json(name);
     if (field.enum_type()->value(i)->number() != 0) {
       std::string word = name;
-      for (char& c : word) c = c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      for (char& c : word)
+        c = c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
       known.push_back(word);
     }
   }
@@ -124,14 +133,18 @@ absl::StatusOr<Json> ReadEnum(const std::string& text, const FieldDescriptor& fi
   return Wrong(place, absl::StrCat("'", text, "' is none of ", list));
 }
 
-absl::StatusOr<Json> ReadWellKnown(const YAML::Node& node, const std::string& type, const Place& place, bool* handled) {
+absl::StatusOr<Json> ReadWellKnown(const YAML::Node& node, const std::string& type,
+                                   const Place& place, bool* handled) {
   *handled = true;
-  if (type == "google.protobuf.Struct" || type == "google.protobuf.Value" || type == "google.protobuf.ListValue") {
+  if (type == "google.protobuf.Struct" || type == "google.protobuf.Value" ||
+      type == "google.protobuf.ListValue") {
     return Free(node);
   }
   if (type == "google.protobuf.Duration" && node.IsScalar()) {
     const auto duration = ReadDuration(node.Scalar());
-    if (!duration) return Wrong(place, absl::StrCat("'", node.Scalar(), "' is not a duration such as 14d, 1h30m, 2.8s or 600ms"));
+    if (!duration)
+      return Wrong(place, absl::StrCat("'", node.Scalar(),
+                                       "' is not a duration such as 14d, 1h30m, 2.8s or 600ms"));
     return Json(absl::StrFormat("%.9fs", absl::ToDoubleSeconds(*duration)));
   }
   if (type == "google.protobuf.Timestamp" && node.IsScalar()) {
@@ -139,20 +152,24 @@ absl::StatusOr<Json> ReadWellKnown(const YAML::Node& node, const std::string& ty
     std::string error;
     if (!absl::ParseTime("%Y-%m-%d", node.Scalar(), absl::UTCTimeZone(), &time, &error) &&
         !absl::ParseTime(absl::RFC3339_full, node.Scalar(), &time, &error)) {
-      return Wrong(place, absl::StrCat("'", node.Scalar(), "' is not a time such as 2026-10-08 or 2026-10-08T12:00:00Z"));
+      return Wrong(place,
+                   absl::StrCat("'", node.Scalar(),
+                                "' is not a time such as 2026-10-08 or 2026-10-08T12:00:00Z"));
     }
     return Json(absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()));
   }
   if (type == "google.type.Money" && node.IsScalar()) {
     const auto money = ReadMoney(node.Scalar());
-    if (!money) return Wrong(place, absl::StrCat("'", node.Scalar(), "' is not an amount such as 0.024 USD"));
+    if (!money)
+      return Wrong(place, absl::StrCat("'", node.Scalar(), "' is not an amount such as 0.024 USD"));
     return *money;
   }
   *handled = false;
   return Json();
 }
 
-absl::StatusOr<Json> ReadScalar(const YAML::Node& node, const FieldDescriptor& field, const Place& place) {
+absl::StatusOr<Json> ReadScalar(const YAML::Node& node, const FieldDescriptor& field,
+                                const Place& place) {
   if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
     // A text that holds JSON (a schema, parameters) may be written as YAML.
     if (!node.IsScalar()) return Json(Free(node).dump());
@@ -165,44 +182,53 @@ absl::StatusOr<Json> ReadScalar(const YAML::Node& node, const FieldDescriptor& f
       return ReadEnum(text, field, place);
     case FieldDescriptor::CPPTYPE_BOOL: {
       bool value = false;
-      if (!YAML::convert<bool>::decode(node, value)) return Wrong(place, absl::StrCat("'", text, "' is not true or false"));
+      if (!YAML::convert<bool>::decode(node, value))
+        return Wrong(place, absl::StrCat("'", text, "' is not true or false"));
       return Json(value);
     }
     case FieldDescriptor::CPPTYPE_DOUBLE:
     case FieldDescriptor::CPPTYPE_FLOAT: {
       double value = 0;
-      if (!absl::SimpleAtod(text, &value)) return Wrong(place, absl::StrCat("'", text, "' is not a number"));
+      if (!absl::SimpleAtod(text, &value))
+        return Wrong(place, absl::StrCat("'", text, "' is not a number"));
       return Json(value);
     }
     default: {
       int64_t value = 0;
-      if (!absl::SimpleAtoi(text, &value)) return Wrong(place, absl::StrCat("'", text, "' is not a whole number"));
+      if (!absl::SimpleAtoi(text, &value))
+        return Wrong(place, absl::StrCat("'", text, "' is not a whole number"));
       return Json(std::to_string(value));
     }
   }
 }
 
-absl::StatusOr<Json> ReadMap(const YAML::Node& node, const FieldDescriptor& field, const Place& place) {
+absl::StatusOr<Json> ReadMap(const YAML::Node& node, const FieldDescriptor& field,
+                             const Place& place) {
   const FieldDescriptor& value_field = *field.message_type()->FindFieldByNumber(2);
   Json map = Json::object();
   if (node.IsScalar() && value_field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
-    map["input"] = node.Scalar();  // an example of a prompt with the one variable that is always there
+    map["input"] =
+        node.Scalar();  // an example of a prompt with the one variable that is always there
     return map;
   }
   if (!node.IsMap()) return Wrong(place, "a map is expected here");
   for (const auto& entry : node) {
     const std::string key = entry.first.as<std::string>();
-    ASSIGN_OR_RETURN(map[key], ReadSingle(entry.second, value_field, place.Child(key, entry.second)));
+    ASSIGN_OR_RETURN(map[key],
+                     ReadSingle(entry.second, value_field, place.Child(key, entry.second)));
   }
   return map;
 }
 
-absl::StatusOr<Json> ReadSingle(const YAML::Node& node, const FieldDescriptor& field, const Place& place) {
-  if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) return ReadMessage(node, *field.message_type(), place);
+absl::StatusOr<Json> ReadSingle(const YAML::Node& node, const FieldDescriptor& field,
+                                const Place& place) {
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE)
+    return ReadMessage(node, *field.message_type(), place);
   return ReadScalar(node, field, place);
 }
 
-absl::StatusOr<Json> ReadField(const YAML::Node& node, const FieldDescriptor& field, const Place& place) {
+absl::StatusOr<Json> ReadField(const YAML::Node& node, const FieldDescriptor& field,
+                               const Place& place) {
   if (field.is_map()) return ReadMap(node, field, place);
   if (!field.is_repeated()) return ReadSingle(node, field, place);
   Json list = Json::array();
@@ -228,15 +254,19 @@ absl::Status UnknownField(const std::string& key, const Descriptor& type, const 
   std::string list;
   for (const std::string& name : known) list += (list.empty() ? "" : ", ") + name;
   return Wrong(place, absl::StrCat("there is no field of this name in ", type.name(),
-                                   nearest.empty() ? "; known are " + list : "; did you mean '" + nearest + "'?"));
+                                   nearest.empty() ? "; known are " + list
+                                                   : "; did you mean '" + nearest + "'?"));
 }
 
-absl::StatusOr<Json> ReadMessage(const YAML::Node& node, const Descriptor& type, const Place& place) {
+absl::StatusOr<Json> ReadMessage(const YAML::Node& node, const Descriptor& type,
+                                 const Place& place) {
   bool handled = false;
   ASSIGN_OR_RETURN(Json known, ReadWellKnown(node, type.full_name(), place, &handled));
   if (handled) return known;
   if (node.IsNull()) return Json::object();
-  if (!node.IsMap()) return Wrong(place, absl::StrCat("a map with the fields of ", type.name(), " is expected here"));
+  if (!node.IsMap())
+    return Wrong(place,
+                 absl::StrCat("a map with the fields of ", type.name(), " is expected here"));
   Json message = Json::object();
   for (const auto& entry : node) {
     const std::string key = entry.first.as<std::string>();
@@ -250,7 +280,8 @@ absl::StatusOr<Json> ReadMessage(const YAML::Node& node, const Descriptor& type,
   return message;
 }
 
-// JSON is YAML but for one thing: a character outside the basic plane as two \u escapes, which YAML refuses.
+// JSON is YAML but for one thing: a character outside the basic plane as two \u escapes, which YAML
+// refuses.
 std::string WithoutEscapes(std::string_view text) {
   if (text.find("\\u") == std::string_view::npos) return std::string(text);
   const Json json = Json::parse(text, nullptr, false);
@@ -265,14 +296,17 @@ void ClearSetLists(const google::protobuf::Message& from, google::protobuf::Mess
   for (const FieldDescriptor* field : fields) {
     if (field->is_repeated()) {
       reflection.ClearField(to, field);
-    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && reflection.HasField(*to, field)) {
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE &&
+               reflection.HasField(*to, field)) {
       ClearSetLists(reflection.GetMessage(from, field), reflection.MutableMessage(to, field));
     }
   }
 }
 
-absl::Status Merge(const YAML::Node& node, const std::string& origin, google::protobuf::Message* message) {
-  ASSIGN_OR_RETURN(const Json json, ReadMessage(node, *message->GetDescriptor(), {origin, "", node.Mark()}));
+absl::Status Merge(const YAML::Node& node, const std::string& origin,
+                   google::protobuf::Message* message) {
+  ASSIGN_OR_RETURN(const Json json,
+                   ReadMessage(node, *message->GetDescriptor(), {origin, "", node.Mark()}));
   std::unique_ptr<google::protobuf::Message> read(message->New());
   const auto status = google::protobuf::util::JsonStringToMessage(json.dump(), read.get());
   if (!status.ok()) return UsageError(absl::StrCat(origin, ": ", std::string(status.message())));
@@ -283,7 +317,8 @@ absl::Status Merge(const YAML::Node& node, const std::string& origin, google::pr
 
 }  // namespace
 
-absl::Status ReadSpecText(std::string_view text, const std::string& origin, google::protobuf::Message* message) {
+absl::Status ReadSpecText(std::string_view text, const std::string& origin,
+                          google::protobuf::Message* message) {
   try {
     return Merge(YAML::Load(WithoutEscapes(text)), origin, message);
   } catch (const YAML::Exception& error) {
@@ -298,7 +333,8 @@ absl::Status ReadSpecFile(const std::string& path, google::protobuf::Message* me
   return ReadSpecText(text, path, message);
 }
 
-absl::Status ApplyAssignments(const std::vector<std::string>& assignments, google::protobuf::Message* message) {
+absl::Status ApplyAssignments(const std::vector<std::string>& assignments,
+                              google::protobuf::Message* message) {
   for (const std::string& assignment : assignments) {
     const size_t equals = assignment.find('=');
     if (equals == std::string::npos || equals == 0) {

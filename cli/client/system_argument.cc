@@ -23,10 +23,12 @@ std::vector<std::string> Parts(const std::string& text) {
 }
 
 // `openai/gpt-4o-mini`: the upstream's slug, then the model's id, which may hold slashes itself.
-absl::Status SetUpstream(const Context& context, const std::string& value, type::v1::System& system) {
+absl::Status SetUpstream(const Context& context, const std::string& value,
+                         type::v1::System& system) {
   const size_t slash = value.find('/');
   if (slash == std::string::npos || slash == 0 || slash + 1 == value.size()) {
-    return UsageError(absl::StrCat("'", value, "' is not UPSTREAM/MODEL, such as openai/gpt-4o-mini"));
+    return UsageError(
+        absl::StrCat("'", value, "' is not UPSTREAM/MODEL, such as openai/gpt-4o-mini"));
   }
   ASSIGN_OR_RETURN(*system.mutable_upstream()->mutable_upstream(),
                    FullName(context, "upstreams", value.substr(0, slash)));
@@ -34,7 +36,8 @@ absl::Status SetUpstream(const Context& context, const std::string& value, type:
   return absl::OkStatus();
 }
 
-absl::Status SetPart(Context& context, const std::string& key, const std::string& value, type::v1::System& system) {
+absl::Status SetPart(Context& context, const std::string& key, const std::string& value,
+                     type::v1::System& system) {
   if (key == "prompt") {
     ASSIGN_OR_RETURN(*system.mutable_prompt_version(), PromptVersionName(context, value));
   } else if (key == "model" || key == "base") {
@@ -48,8 +51,10 @@ absl::Status SetPart(Context& context, const std::string& key, const std::string
   } else if (system.mutable_sampling()->GetDescriptor()->FindFieldByName(key) != nullptr) {
     return ApplyAssignments({"sampling." + key + "=" + value}, &system);
   } else {
-    return UsageError(absl::StrCat("'", key, "' is no part of a system; known are prompt, model, adapter, upstream, name, "
-                                   "temperature, top_p, top_k, seed, max_tokens, stop"));
+    return UsageError(
+        absl::StrCat("'", key,
+                     "' is no part of a system; known are prompt, model, adapter, upstream, name, "
+                     "temperature, top_p, top_k, seed, max_tokens, stop"));
   }
   return absl::OkStatus();
 }
@@ -65,12 +70,14 @@ absl::StatusOr<type::v1::System> ReadSystem(Context& context, const std::string&
   for (const std::string& part : Parts(argument)) {
     const size_t equals = part.find('=');
     if (equals == std::string::npos) {
-      return UsageError(absl::StrCat("'", part, "' is not PART=VALUE, such as model=smollm2-135m-instruct"));
+      return UsageError(
+          absl::StrCat("'", part, "' is not PART=VALUE, such as model=smollm2-135m-instruct"));
     }
     RETURN_IF_ERROR(SetPart(context, part.substr(0, equals), part.substr(equals + 1), system));
   }
   if (system.model_case() == type::v1::System::MODEL_NOT_SET) {
-    return UsageError(absl::StrCat("'", argument, "' names no model; add model=, adapter= or upstream="));
+    return UsageError(
+        absl::StrCat("'", argument, "' names no model; add model=, adapter= or upstream="));
   }
   // An empty sampling message would say "set" where nothing is.
   if (system.sampling().ByteSizeLong() == 0) system.clear_sampling();
@@ -92,7 +99,8 @@ std::string SystemLabel(const type::v1::System& system) {
     case type::v1::System::kAdapter:
       return prompt + "adapter " + ShortDigest(system.adapter().model());
     case type::v1::System::kUpstream:
-      return absl::StrCat(prompt, std::string(IdOf(system.upstream().upstream())), "/", system.upstream().model());
+      return absl::StrCat(prompt, std::string(IdOf(system.upstream().upstream())), "/",
+                          system.upstream().model());
     case type::v1::System::MODEL_NOT_SET:
       break;
   }

@@ -4,7 +4,8 @@
 //   adapter=sha256:48c2…  or  adapter=ft:smollm2…            a tuned model
 //   prompt=support/main,upstream=openai/gpt-4o-mini          a prompt on a model behind an upstream
 //   …,temperature=0.7,top_p=0.9,max_tokens=64,seed=1,name=few-shot
-//   @system.yaml                                             a file with the fields of crossover.type.v1.System
+//   @system.yaml                                             a file with the fields of
+//   crossover.type.v1.System
 #pragma once
 
 #include <string>

@@ -32,7 +32,9 @@ constexpr int kProblemsShown = 20;
 // Running SHA-256.
 class Sha256 {
  public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
+  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+    EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
+  }
   void Add(std::string_view bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
   std::string Digest() {
     unsigned char bytes[EVP_MAX_MD_SIZE];
@@ -48,8 +50,9 @@ class Sha256 {
 };
 
 // Sends the file's bytes from `offset` on. OK when the server has taken and validated all.
-absl::StatusOr<curation::File> Send(Context& context, curation::FileService::Stub& stub, const curation::File& file,
-                                    const std::filesystem::path& path, int64_t size, ProgressLine& progress) {
+absl::StatusOr<curation::File> Send(Context& context, curation::FileService::Stub& stub,
+                                    const curation::File& file, const std::filesystem::path& path,
+                                    int64_t size, ProgressLine& progress) {
   std::ifstream input(path, std::ios::binary);
   if (!input) return UsageError(absl::StrCat("cannot read ", path.string()));
   const int64_t offset = file.size_bytes();
@@ -73,10 +76,11 @@ absl::StatusOr<curation::File> Send(Context& context, curation::FileService::Stu
     const bool last = input.gcount() < static_cast<std::streamsize>(buffer.size());
     piece.set_finish(last);
     open = writer->Write(piece) && !last;
-    progress.Update(absl::StrCat("uploading ", path.filename().string(), "  ",
-                                 Bar(size > 0 ? static_cast<double>(sent) / static_cast<double>(size) : 1, 24,
-                                     context.terminal().err_is_terminal),
-                                 " ", Bytes(sent), " of ", Bytes(size), last ? ", validating" : ""));
+    progress.Update(
+        absl::StrCat("uploading ", path.filename().string(), "  ",
+                     Bar(size > 0 ? static_cast<double>(sent) / static_cast<double>(size) : 1, 24,
+                         context.terminal().err_is_terminal),
+                     " ", Bytes(sent), " of ", Bytes(size), last ? ", validating" : ""));
   }
   writer->WritesDone();
   const grpc::Status status = writer->Finish();
@@ -85,35 +89,41 @@ absl::StatusOr<curation::File> Send(Context& context, curation::FileService::Stu
 }
 
 // The first problems of a rejected file as one error.
-absl::Status Rejected(Context& context, std::unique_ptr<curation::FileService::Stub>& stub, const curation::File& file) {
+absl::Status Rejected(Context& context, std::unique_ptr<curation::FileService::Stub>& stub,
+                      const curation::File& file) {
   curation::ListProblemsRequest request;
   request.set_parent(file.name());
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &curation::FileService::Stub::ListProblems, request,
-                                                    [](auto& page) { return page.mutable_problems(); },
-                                                    kProblemsShown));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(
+                       stub, &curation::FileService::Stub::ListProblems, request,
+                       [](auto& page) { return page.mutable_problems(); }, kProblemsShown));
   ErrorDetail detail{.reason = "ROW_INVALID"};
   for (const curation::Problem& problem : list.problems()) {
     if (static_cast<int>(detail.violations.size()) == kProblemsShown) break;
-    detail.violations.push_back({absl::StrCat("line ", problem.line(), problem.field().empty() ? "" : " ", problem.field()),
-                                 problem.message()});
+    detail.violations.push_back(
+        {absl::StrCat("line ", problem.line(), problem.field().empty() ? "" : " ", problem.field()),
+         problem.message()});
   }
   const std::string more = file.problem_count() > static_cast<int64_t>(detail.violations.size())
                                ? absl::StrCat(", the first ", detail.violations.size(), " are")
                                : ":";
   return Error(absl::StatusCode::kInvalidArgument,
                absl::StrCat(file.filename(), " was rejected: ",
-                            file.state_reason().empty() ? absl::StrCat(file.problem_count(), " problems", more)
-                                                        : file.state_reason()),
+                            file.state_reason().empty()
+                                ? absl::StrCat(file.problem_count(), " problems", more)
+                                : file.state_reason()),
                std::move(detail));
 }
 
 // One file on its way to disk: temporary until it is verified.
 class IncomingFile {
  public:
-  absl::Status Open(const std::filesystem::path& folder, const std::string& path, const std::string& sha256) {
+  absl::Status Open(const std::filesystem::path& folder, const std::string& path,
+                    const std::string& sha256) {
     const std::filesystem::path relative = std::filesystem::path(path).lexically_normal();
     if (relative.is_absolute() || (!relative.empty() && *relative.begin() == "..")) {
-      return Error(absl::StatusCode::kDataLoss, "FORMAT_INVALID", absl::StrCat("the artifact names a path outside itself: ", path));
+      return Error(absl::StatusCode::kDataLoss, "FORMAT_INVALID",
+                   absl::StrCat("the artifact names a path outside itself: ", path));
     }
     target_ = folder / relative;
     temporary_ = target_;
@@ -123,14 +133,16 @@ class IncomingFile {
     std::error_code error;
     std::filesystem::create_directories(target_.parent_path(), error);
     stream_.open(temporary_, std::ios::binary | std::ios::trunc);
-    return stream_ ? absl::OkStatus() : UsageError(absl::StrCat("cannot write ", temporary_.string()));
+    return stream_ ? absl::OkStatus()
+                   : UsageError(absl::StrCat("cannot write ", temporary_.string()));
   }
 
   absl::Status Add(const std::string& bytes) {
     digest_->Add(bytes);
     stream_.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     if (stream_) return absl::OkStatus();
-    return Error(absl::StatusCode::kResourceExhausted, "DISK_FULL", absl::StrCat("cannot write ", temporary_.string()));
+    return Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
+                 absl::StrCat("cannot write ", temporary_.string()));
   }
 
   absl::Status Close() {
@@ -140,12 +152,15 @@ class IncomingFile {
     digest_.reset();
     const std::string hex = actual.substr(actual.find(':') + 1);
     if (!expected_.empty() && expected_ != actual && expected_ != hex) {
-      return Error(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
-                   absl::StrCat(target_.string(), " arrived as ", actual, " instead of ", expected_));
+      return Error(
+          absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
+          absl::StrCat(target_.string(), " arrived as ", actual, " instead of ", expected_));
     }
     std::error_code error;
     std::filesystem::rename(temporary_, target_, error);
-    return error ? UsageError(absl::StrCat("cannot write ", target_.string(), ": ", error.message())) : absl::OkStatus();
+    return error
+               ? UsageError(absl::StrCat("cannot write ", target_.string(), ": ", error.message()))
+               : absl::OkStatus();
   }
 
  private:
@@ -170,7 +185,8 @@ absl::StatusOr<curation::File> UploadFile(Context& context, const std::filesyste
   create.mutable_file()->set_filename(path.filename().string());
   create.mutable_file()->set_purpose(purpose);
   create.set_request_id(context.RequestId());
-  ASSIGN_OR_RETURN(curation::File file, context.Call(stub, &curation::FileService::Stub::CreateFile, create, true));
+  ASSIGN_OR_RETURN(curation::File file,
+                   context.Call(stub, &curation::FileService::Stub::CreateFile, create, true));
   ProgressLine progress(context.terminal(), context.world.clock);
   for (int attempt = 1;; ++attempt) {
     auto sent = Send(context, *stub, file, path, static_cast<int64_t>(size), progress);
@@ -199,7 +215,8 @@ absl::StatusOr<curation::File> UploadFile(Context& context, const std::filesyste
 }
 
 absl::StatusOr<Downloaded> DownloadArtifact(Context& context, const std::string& digest,
-                                            const std::filesystem::path& folder, const std::string& single_name) {
+                                            const std::filesystem::path& folder,
+                                            const std::string& single_name) {
   auto stub = scheduler::ModelService::NewStub(context.Channel());
   scheduler::DownloadArtifactRequest request;
   request.set_parent(context.Project());
@@ -224,7 +241,8 @@ absl::StatusOr<Downloaded> DownloadArtifact(Context& context, const std::string&
     }
     RETURN_IF_ERROR(file.Add(piece.data()));
     done.bytes += static_cast<int64_t>(piece.data().size());
-    progress.Update(absl::StrCat("downloading  ", Bytes(done.bytes), total > 0 ? " of " + Bytes(total) : ""));
+    progress.Update(
+        absl::StrCat("downloading  ", Bytes(done.bytes), total > 0 ? " of " + Bytes(total) : ""));
   }
   const grpc::Status status = reader->Finish();
   if (!status.ok()) return context.Explained(rpc::FromGrpc(status));

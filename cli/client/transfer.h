@@ -11,8 +11,9 @@
 
 namespace crossover::cli {
 
-// Uploads a file and waits until the server has validated it. A broken upload goes on where it stopped. CLI_USAGE when the file cannot
-// be read; ROW_INVALID, with line and field of the first problems, when the server rejects its rows.
+// Uploads a file and waits until the server has validated it. A broken upload goes on where it
+// stopped. CLI_USAGE when the file cannot be read; ROW_INVALID, with line and field of the first
+// problems, when the server rejects its rows.
 absl::StatusOr<curation::v1::File> UploadFile(Context& context, const std::filesystem::path& path,
                                               const std::string& purpose);
 
@@ -22,9 +23,11 @@ struct Downloaded {
   int64_t bytes = 0;
 };
 
-// Writes the files of artifact `digest` below `folder`, each under a temporary name until its digest is verified. A single-file
-// artifact is written as `folder / single_name`. DATA_LOSS when bytes do not have their digest.
+// Writes the files of artifact `digest` below `folder`, each under a temporary name until its
+// digest is verified. A single-file artifact is written as `folder / single_name`. DATA_LOSS when
+// bytes do not have their digest.
 absl::StatusOr<Downloaded> DownloadArtifact(Context& context, const std::string& digest,
-                                            const std::filesystem::path& folder, const std::string& single_name);
+                                            const std::filesystem::path& folder,
+                                            const std::string& single_name);
 
 }  // namespace crossover::cli

@@ -19,11 +19,14 @@ enum class Watching { kGoOn, kStop };
 inline constexpr absl::Duration kWatchDeadline = absl::Hours(24 * 7);
 inline constexpr int kReconnects = 30;  // about a minute: enough for a platform that restarts
 
-// Opens the stream with `open(context, resume_token)` and hands every response to `on_item`. When the server goes away it is opened
-// again after the last token seen. CANCELLED `CLI_INTERRUPTED` on Ctrl-C.
+// Opens the stream with `open(context, resume_token)` and hands every response to `on_item`. When
+// the server goes away it is opened again after the last token seen. CANCELLED `CLI_INTERRUPTED` on
+// Ctrl-C.
 template <typename Response>
 absl::Status Watch(Context& context,
-                   std::function<std::unique_ptr<grpc::ClientReader<Response>>(grpc::ClientContext*, const std::string&)> open,
+                   std::function<std::unique_ptr<grpc::ClientReader<Response>>(grpc::ClientContext*,
+                                                                               const std::string&)>
+                       open,
                    std::function<Watching(const Response&)> on_item) {
   std::string token;
   const std::string key = context.ApiKey();
@@ -51,14 +54,16 @@ absl::Status Watch(Context& context,
     if (stopped || (ended.ok() && !interrupted)) return absl::OkStatus();
     if (interrupted) return Error(absl::StatusCode::kCancelled, kInterrupted, "interrupted");
     const bool never_there = token.empty() && failures == 0;
-    if (ended.error_code() != grpc::StatusCode::UNAVAILABLE || never_there || ++failures > kReconnects) {
+    if (ended.error_code() != grpc::StatusCode::UNAVAILABLE || never_there ||
+        ++failures > kReconnects) {
       return context.Explained(rpc::FromGrpc(ended));
     }
     context.world.clock.SleepFor(absl::Seconds(2));
   }
 }
 
-// Asks again and again until `done` says so; for resources without a Watch method. CANCELLED `CLI_INTERRUPTED` on Ctrl-C.
+// Asks again and again until `done` says so; for resources without a Watch method. CANCELLED
+// `CLI_INTERRUPTED` on Ctrl-C.
 template <typename Resource>
 absl::StatusOr<Resource> Poll(Context& context, std::function<absl::StatusOr<Resource>()> get,
                               std::function<Watching(const Resource&)> on_item) {

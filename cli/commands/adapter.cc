@@ -67,7 +67,8 @@ absl::Status Export(Context& context, const Options& options) {
   request.set_name(VersionName(context, options.adapter));
   request.set_format(format.value);
   request.set_request_id(context.RequestId());
-  ASSIGN_OR_RETURN(scheduler::Job job, context.Call(stub, &scheduler::ModelService::Stub::ExportModel, request, true));
+  ASSIGN_OR_RETURN(scheduler::Job job,
+                   context.Call(stub, &scheduler::ModelService::Stub::ExportModel, request, true));
   if (!IsTerminal(job.state())) {
     const bool json = context.globals.json;
     context.globals.json = false;  // progress is for people; the result below is the JSON
@@ -78,13 +79,16 @@ absl::Status Export(Context& context, const Options& options) {
   }
   RETURN_IF_ERROR(JobOutcome(job));
   const std::string stem = FileStem(options.adapter);
-  const std::filesystem::path folder = options.out.empty() ? std::filesystem::path(format.extension == nullptr ? stem : ".")
-                                                           : std::filesystem::path(options.out);
+  const std::filesystem::path folder =
+      options.out.empty() ? std::filesystem::path(format.extension == nullptr ? stem : ".")
+                          : std::filesystem::path(options.out);
   const std::string file = stem + (format.extension == nullptr ? "" : format.extension);
-  ASSIGN_OR_RETURN(const Downloaded done, DownloadArtifact(context, job.outputs().artifact(), folder, file));
+  ASSIGN_OR_RETURN(const Downloaded done,
+                   DownloadArtifact(context, job.outputs().artifact(), folder, file));
   if (context.PrintedJson(job)) return absl::OkStatus();
   const std::filesystem::path where = format.extension == nullptr ? folder : folder / file;
-  context.terminal().out << absl::StrCat(where.string(), "  ", done.files, done.files == 1 ? " file, " : " files, ",
+  context.terminal().out << absl::StrCat(where.string(), "  ", done.files,
+                                         done.files == 1 ? " file, " : " files, ",
                                          Bytes(done.bytes), ", ", job.outputs().artifact(), "\n");
   return absl::OkStatus();
 }
@@ -98,10 +102,17 @@ absl::Status List(Context& context) {
                    context.ListAll(stub, &scheduler::ModelService::Stub::ListModelVersions, request,
                                    [](auto& page) { return page.mutable_model_versions(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
-  Table table({{"ADAPTER", Align::kLeft, true}, {"DIGEST"}, {"BASE"}, {"TASK"}, {"SIZE", Align::kRight}, {"JOB"}, {"CREATED"}});
+  Table table({{"ADAPTER", Align::kLeft, true},
+               {"DIGEST"},
+               {"BASE"},
+               {"TASK"},
+               {"SIZE", Align::kRight},
+               {"JOB"},
+               {"CREATED"}});
   for (const auto& version : list.model_versions()) {
-    table.AddRow({version.alias(), ShortDigest(version.digest()), ShortDigest(version.base_digest()),
-                  ShortName(version.task()), Bytes(version.size_bytes()), ShortName(version.source_job()),
+    table.AddRow({version.alias(), ShortDigest(version.digest()),
+                  ShortDigest(version.base_digest()), ShortName(version.task()),
+                  Bytes(version.size_bytes()), ShortName(version.source_job()),
                   Ago(version.create_time(), context.Now())});
   }
   context.terminal().out << (table.empty() ? "no adapters yet; `crossover tune` trains one\n"
@@ -119,14 +130,20 @@ void AddAdapter(CLI::App& app, Context& context) {
       *group, context, "export", "Write an adapter, or base and adapter merged, to files",
       "  crossover adapter export ft:smollm2-135m-instruct:default:support:06bq3f2a\n"
       "  crossover adapter export sha256:48c2d8… --format gguf-q8_0 --out models\n"
-      "Formats: peft (adapter folder), safetensors (merged folder), gguf-f16 and gguf-q8_0 (merged file for llama.cpp, Ollama),\n"
+      "Formats: peft (adapter folder), safetensors (merged folder), gguf-f16 and gguf-q8_0 (merged "
+      "file for llama.cpp, Ollama),\n"
       "gguf-adapter (adapter alone for llama.cpp --lora).",
       [&context, options] { return Export(context, *options); });
-  command->add_option("adapter", options->adapter, "Alias, digest or name of the adapter")->required();
+  command->add_option("adapter", options->adapter, "Alias, digest or name of the adapter")
+      ->required();
   std::vector<std::string> names;
   for (const auto& [name, format] : Formats()) names.push_back(name);
-  command->add_option("--format", options->format, "Form of the files")->check(CLI::IsMember(names))->capture_default_str();
-  command->add_option("--out", options->out, "Folder to write to; default: one named after the adapter, or . for a single file");
+  command->add_option("--format", options->format, "Form of the files")
+      ->check(CLI::IsMember(names))
+      ->capture_default_str();
+  command->add_option(
+      "--out", options->out,
+      "Folder to write to; default: one named after the adapter, or . for a single file");
 }
 
 }  // namespace crossover::cli

@@ -11,9 +11,11 @@
 
 namespace crossover::cli {
 
-// A command that does something. `examples` are whole command lines, one a line; --help ends with them.
-inline CLI::App* AddCommand(CLI::App& parent, Context& context, const std::string& name, const std::string& about,
-                            const std::string& examples, std::function<absl::Status()> run) {
+// A command that does something. `examples` are whole command lines, one a line; --help ends with
+// them.
+inline CLI::App* AddCommand(CLI::App& parent, Context& context, const std::string& name,
+                            const std::string& about, const std::string& examples,
+                            std::function<absl::Status()> run) {
   CLI::App* command = parent.add_subcommand(name, about);
   if (!examples.empty()) command->footer("Examples:\n" + examples);
   command->callback([&context, run = std::move(run)] { context.action = run; });

@@ -1,4 +1,5 @@
-// The commands. Each function adds one command (with its sub-commands) to the application; choosing it sets context.action.
+// The commands. Each function adds one command (with its sub-commands) to the application; choosing
+// it sets context.action.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -12,7 +12,8 @@ namespace {
 // Sub-commands and long options of one command, blank-separated.
 std::string Words(const CLI::App& command) {
   std::string words;
-  for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; })) words += sub->get_name() + " ";
+  for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; }))
+    words += sub->get_name() + " ";
   for (const CLI::Option* option : command.get_options()) {
     for (const std::string& name : option->get_lnames()) words += "--" + name + " ";
   }
@@ -48,11 +49,13 @@ _crossover() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case "${path:+$path }$word" in
-    )" + Paths(root, "") + R"() path="${path:+$path }$word" ;;
+    )" + Paths(root, "") +
+         R"() path="${path:+$path }$word" ;;
     esac
   done
   case $path in
-)" + cases + R"(  esac
+)" + cases +
+         R"(  esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   [ ${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
 }
@@ -70,14 +73,16 @@ std::string ZshScript(const CLI::App& root) {
 
 void AddCompletion(CLI::App& app, Context& context) {
   CLI::App* group = AddGroup(app, "completion", "Print a completion script for your shell");
-  AddCommand(*group, context, "bash", "For bash", "  source <(crossover completion bash)", [&app, &context] {
-    context.terminal().out << BashScript(app);
-    return absl::OkStatus();
-  });
-  AddCommand(*group, context, "zsh", "For zsh", "  source <(crossover completion zsh)", [&app, &context] {
-    context.terminal().out << ZshScript(app);
-    return absl::OkStatus();
-  });
+  AddCommand(*group, context, "bash", "For bash", "  source <(crossover completion bash)",
+             [&app, &context] {
+               context.terminal().out << BashScript(app);
+               return absl::OkStatus();
+             });
+  AddCommand(*group, context, "zsh", "For zsh", "  source <(crossover completion zsh)",
+             [&app, &context] {
+               context.terminal().out << ZshScript(app);
+               return absl::OkStatus();
+             });
 }
 
 }  // namespace crossover::cli

@@ -51,24 +51,38 @@ std::string ReasonsText(const google::protobuf::Map<std::string, int64_t>& reaso
   return absl::StrJoin(parts, ", ");
 }
 
-void PrintFunnel(Context& context, const google::protobuf::RepeatedPtrField<curation::FunnelStep>& funnel) {
-  Table table({{"STAGE"}, {"IN", Align::kRight}, {"OUT", Align::kRight}, {"DROPPED", Align::kRight}, {"TIME", Align::kRight},
+void PrintFunnel(Context& context,
+                 const google::protobuf::RepeatedPtrField<curation::FunnelStep>& funnel) {
+  Table table({{"STAGE"},
+               {"IN", Align::kRight},
+               {"OUT", Align::kRight},
+               {"DROPPED", Align::kRight},
+               {"TIME", Align::kRight},
                {"WHY", Align::kLeft, true}});
   for (const auto& step : funnel) {
     std::string why = ReasonsText(step.dropped());
-    if (!step.flagged().empty()) absl::StrAppend(&why, why.empty() ? "" : "; ", "flagged: ", ReasonsText(step.flagged()));
-    if (!step.changed().empty()) absl::StrAppend(&why, why.empty() ? "" : "; ", "changed: ", ReasonsText(step.changed()));
+    if (!step.flagged().empty())
+      absl::StrAppend(&why, why.empty() ? "" : "; ", "flagged: ", ReasonsText(step.flagged()));
+    if (!step.changed().empty())
+      absl::StrAppend(&why, why.empty() ? "" : "; ", "changed: ", ReasonsText(step.changed()));
     const int64_t dropped = step.rows_in() - step.rows_out();
-    table.AddRow({step.stage(), Count(step.rows_in()), Count(step.rows_out()), dropped > 0 ? Count(dropped) : "",
+    table.AddRow({step.stage(), Count(step.rows_in()), Count(step.rows_out()),
+                  dropped > 0 ? Count(dropped) : "",
                   step.cached() ? "cached" : Length(step.duration()), why});
   }
   context.terminal().out << table.Render(context.terminal());
 }
 
-void PrintCounts(Context& context, const google::protobuf::RepeatedPtrField<curation::DatasetVersion::SplitCounts>& counts) {
-  Table table({{"SPLIT"}, {"ROWS", Align::kRight}, {"CLUSTERS", Align::kRight}, {"CHARACTERS", Align::kRight}});
+void PrintCounts(
+    Context& context,
+    const google::protobuf::RepeatedPtrField<curation::DatasetVersion::SplitCounts>& counts) {
+  Table table({{"SPLIT"},
+               {"ROWS", Align::kRight},
+               {"CLUSTERS", Align::kRight},
+               {"CHARACTERS", Align::kRight}});
   for (const auto& split : counts) {
-    table.AddRow({split.split(), Count(split.rows()), Count(split.clusters()), Count(split.characters())});
+    table.AddRow(
+        {split.split(), Count(split.rows()), Count(split.clusters()), Count(split.characters())});
   }
   context.terminal().out << table.Render(context.terminal());
 }
@@ -80,7 +94,8 @@ void PrintVersion(Context& context, const curation::DatasetVersion& version) {
   details.Add("recipe", version.recipe_digest());
   details.Add("licence", version.licence());
   details.Add("size", version.size_bytes() > 0 ? Bytes(version.size_bytes()) : "");
-  if (version.tombstones_applied() > 0) details.Add("kept out", Count(version.tombstones_applied()) + " forgotten rows");
+  if (version.tombstones_applied() > 0)
+    details.Add("kept out", Count(version.tombstones_applied()) + " forgotten rows");
   context.terminal().out << details.Render(context.terminal()) << "\n";
   PrintCounts(context, version.counts());
 }
@@ -105,15 +120,16 @@ absl::Status EnsureDataset(Context& context, const std::string& name, const Opti
 }
 
 // Uploads one file and adds it to the run.
-absl::Status AddFile(Context& context, const std::string& path, const std::string& split, const Options& options,
-                     CurationRun& run) {
+absl::Status AddFile(Context& context, const std::string& path, const std::string& split,
+                     const Options& options, CurationRun& run) {
   ASSIGN_OR_RETURN(const curation::File file, UploadFile(context, path, "fine-tune"));
   curation::RunInput& input = *run.add_inputs();
   input.set_file(file.name());
   input.set_split(split);
   for (const std::string& option : options.reader_options) {
     const size_t equals = option.find('=');
-    if (equals == std::string::npos) return UsageError(absl::StrCat("'", option, "' is not NAME=VALUE"));
+    if (equals == std::string::npos)
+      return UsageError(absl::StrCat("'", option, "' is not NAME=VALUE"));
     (*input.mutable_options())[option.substr(0, equals)] = option.substr(equals + 1);
   }
   return absl::OkStatus();
@@ -135,14 +151,17 @@ absl::StatusOr<CurationRun> FollowRun(Context& context, const CurationRun& start
         if (!item.has_snapshot()) return Watching::kGoOn;
         run = item.snapshot();
         const int stages = std::max(run.resolved_recipe().stages_size(), run.funnel_size());
-        const std::string stage = run.funnel().empty() ? "" : ", after " + run.funnel(run.funnel_size() - 1).stage();
+        const std::string stage =
+            run.funnel().empty() ? "" : ", after " + run.funnel(run.funnel_size() - 1).stage();
         line.Update(absl::StrCat("curating: ", run.funnel_size(), "/", stages, " stages", stage));
-        const bool at_work = run.state() == CurationRun::QUEUED || run.state() == CurationRun::RUNNING;
+        const bool at_work =
+            run.state() == CurationRun::QUEUED || run.state() == CurationRun::RUNNING;
         return at_work ? Watching::kGoOn : Watching::kStop;
       });
   line.Finish();
   if (HasReason(status, kInterrupted)) {
-    context.terminal().err << "Detached; the run goes on.\n  look again   crossover dataset report " << run.name() << "\n";
+    context.terminal().err << "Detached; the run goes on.\n  look again   crossover dataset report "
+                           << run.name() << "\n";
   }
   if (!status.ok()) return status;
   curation::GetCurationRunRequest get;
@@ -150,7 +169,8 @@ absl::StatusOr<CurationRun> FollowRun(Context& context, const CurationRun& start
   return context.Call(stub, &RunStub::GetCurationRun, get, true);
 }
 
-absl::StatusOr<curation::DatasetVersion> SealRun(Context& context, const std::string& dataset, const std::string& run,
+absl::StatusOr<curation::DatasetVersion> SealRun(Context& context, const std::string& dataset,
+                                                 const std::string& run,
                                                  const std::string& previous) {
   auto stub = curation::DatasetService::NewStub(context.Channel());
   curation::SealDatasetVersionRequest request;
@@ -167,8 +187,10 @@ absl::Status RunOutcome(const CurationRun& run) {
     return Error(absl::StatusCode::kFailedPrecondition, "REVIEW_OPEN",
                  absl::StrCat(run.open_review_items(), " rows wait for a person's review"));
   }
-  return Error(absl::StatusCode::kFailedPrecondition, run.error_reason().empty() ? kOutcome : run.error_reason(),
-               absl::StrCat("the run is ", EnumWord(CurationRun::State_Name(run.state())), ": ", run.state_reason()));
+  return Error(absl::StatusCode::kFailedPrecondition,
+               run.error_reason().empty() ? kOutcome : run.error_reason(),
+               absl::StrCat("the run is ", EnumWord(CurationRun::State_Name(run.state())), ": ",
+                            run.state_reason()));
 }
 
 absl::Status Import(Context& context, const Options& options) {
@@ -180,14 +202,18 @@ absl::Status Import(Context& context, const Options& options) {
   CurationRun& run = *create.mutable_curation_run();
   if (!options.recipe.empty()) RETURN_IF_ERROR(ReadSpecFile(options.recipe, run.mutable_recipe()));
   RETURN_IF_ERROR(EnsureDataset(context, dataset, options));
-  for (const std::string& path : options.files) RETURN_IF_ERROR(AddFile(context, path, "", options, run));
+  for (const std::string& path : options.files)
+    RETURN_IF_ERROR(AddFile(context, path, "", options, run));
   for (const std::string& text : options.split_files) {
     const size_t equals = text.find('=');
-    if (equals == std::string::npos) return UsageError(absl::StrCat("'", text, "' is not SPLIT=FILE"));
-    RETURN_IF_ERROR(AddFile(context, text.substr(equals + 1), text.substr(0, equals), options, run));
+    if (equals == std::string::npos)
+      return UsageError(absl::StrCat("'", text, "' is not SPLIT=FILE"));
+    RETURN_IF_ERROR(
+        AddFile(context, text.substr(equals + 1), text.substr(0, equals), options, run));
   }
   auto stub = curation::CurationService::NewStub(context.Channel());
-  ASSIGN_OR_RETURN(const CurationRun started, context.Call(stub, &RunStub::CreateCurationRun, create, true));
+  ASSIGN_OR_RETURN(const CurationRun started,
+                   context.Call(stub, &RunStub::CreateCurationRun, create, true));
   if (options.detach) {
     if (!context.PrintedJson(started)) context.terminal().out << started.name() << "\n";
     return absl::OkStatus();
@@ -198,7 +224,8 @@ absl::Status Import(Context& context, const Options& options) {
   if (!context.globals.json) PrintFunnel(context, ended->funnel());
   RETURN_IF_ERROR(RunOutcome(*ended));
   if (!options.seal) {
-    if (!context.PrintedJson(*ended)) context.terminal().out << "\nnext: crossover dataset seal " << IdOf(dataset) << "\n";
+    if (!context.PrintedJson(*ended))
+      context.terminal().out << "\nnext: crossover dataset seal " << IdOf(dataset) << "\n";
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const auto version, SealRun(context, dataset, ended->name(), options.previous));
@@ -209,16 +236,22 @@ absl::Status Import(Context& context, const Options& options) {
 }
 
 // The data set's newest run that has succeeded.
-absl::StatusOr<std::string> NewestRun(Context& context, const std::string& dataset, const std::string& filter) {
+absl::StatusOr<std::string> NewestRun(Context& context, const std::string& dataset,
+                                      const std::string& filter) {
   auto stub = curation::CurationService::NewStub(context.Channel());
   curation::ListCurationRunsRequest request;
   request.set_parent(dataset);
   request.set_filter(filter);
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &RunStub::ListCurationRuns, request,
-                                                    [](auto& page) { return page.mutable_curation_runs(); }, 1));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(
+                       stub, &RunStub::ListCurationRuns, request,
+                       [](auto& page) { return page.mutable_curation_runs(); }, 1));
   if (!list.curation_runs().empty()) return list.curation_runs(0).name();
-  return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
-               absl::StrCat(dataset, " has no curation run that has succeeded; `crossover dataset import` makes one"));
+  return Error(
+      absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+      absl::StrCat(
+          dataset,
+          " has no curation run that has succeeded; `crossover dataset import` makes one"));
 }
 
 absl::Status Seal(Context& context, const Options& options) {
@@ -234,11 +267,15 @@ absl::Status Seal(Context& context, const Options& options) {
   return absl::OkStatus();
 }
 
-// A run's or version's name as it is; else the version named, or the newest run when nothing is sealed.
+// A run's or version's name as it is; else the version named, or the newest run when nothing is
+// sealed.
 absl::StatusOr<std::string> ReportName(Context& context, const std::string& text) {
-  if (text.find("/runs/") != std::string::npos || text.find("/versions/") != std::string::npos) return text;
+  if (text.find("/runs/") != std::string::npos || text.find("/versions/") != std::string::npos)
+    return text;
   auto version = DatasetVersionName(context, text);
-  if (version.ok() || version.status().code() != absl::StatusCode::kNotFound || text.find('@') != std::string::npos) return version;
+  if (version.ok() || version.status().code() != absl::StatusCode::kNotFound ||
+      text.find('@') != std::string::npos)
+    return version;
   ASSIGN_OR_RETURN(const std::string dataset, FullName(context, "datasets", text));
   return NewestRun(context, dataset, "");
 }
@@ -247,7 +284,8 @@ absl::Status Report(Context& context, const Options& options) {
   auto stub = curation::DatasetService::NewStub(context.Channel());
   curation::GetDatasetReportRequest request;
   ASSIGN_OR_RETURN(*request.mutable_name(), ReportName(context, options.dataset));
-  ASSIGN_OR_RETURN(const auto report, context.Call(stub, &SetStub::GetDatasetReport, request, true));
+  ASSIGN_OR_RETURN(const auto report,
+                   context.Call(stub, &SetStub::GetDatasetReport, request, true));
   if (context.PrintedJson(report)) return absl::OkStatus();
   std::ostream& out = context.terminal().out;
   out << report.name() << "\n\n";
@@ -258,10 +296,15 @@ absl::Status Report(Context& context, const Options& options) {
   }
   Table findings({{"FINDING"}, {"STAGE"}, {"ROWS", Align::kRight}, {"WHAT", Align::kLeft, true}});
   for (const auto& finding : report.findings()) {
-    findings.AddRow({finding.severity(), finding.stage(), Count(finding.rows()), finding.message()});
+    findings.AddRow(
+        {finding.severity(), finding.stage(), Count(finding.rows()), finding.message()});
   }
   if (!findings.empty()) out << "\n" << findings.Render(context.terminal());
-  Table labels({{"FIELD"}, {"LABEL", Align::kLeft, true}, {"TRAIN", Align::kRight}, {"VALIDATION", Align::kRight}, {"TEST", Align::kRight}});
+  Table labels({{"FIELD"},
+                {"LABEL", Align::kLeft, true},
+                {"TRAIN", Align::kRight},
+                {"VALIDATION", Align::kRight},
+                {"TEST", Align::kRight}});
   for (const auto& label : report.label_counts()) {
     const auto rows = [&](const char* split) {
       const auto found = label.rows().find(split);
@@ -277,18 +320,25 @@ absl::Status ListVersions(Context& context, const Options& options) {
   auto stub = curation::DatasetService::NewStub(context.Channel());
   curation::ListDatasetVersionsRequest request;
   ASSIGN_OR_RETURN(*request.mutable_parent(), FullName(context, "datasets", options.dataset));
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &SetStub::ListDatasetVersions, request,
-                                                    [](auto& page) { return page.mutable_dataset_versions(); }));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &SetStub::ListDatasetVersions, request,
+                                   [](auto& page) { return page.mutable_dataset_versions(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
-  Table table({{"VERSION"}, {"TRAIN", Align::kRight}, {"VALIDATION", Align::kRight}, {"TEST", Align::kRight}, {"RUN"}, {"SEALED"}});
+  Table table({{"VERSION"},
+               {"TRAIN", Align::kRight},
+               {"VALIDATION", Align::kRight},
+               {"TEST", Align::kRight},
+               {"RUN"},
+               {"SEALED"}});
   for (const auto& version : list.dataset_versions()) {
     std::map<std::string, std::string> rows;
     for (const auto& split : version.counts()) rows[split.split()] = Count(split.rows());
-    table.AddRow({ShortDigest(version.digest()), rows["train"], rows["validation"], rows["test"], ShortName(version.run()),
-                  Ago(version.create_time(), context.Now())});
+    table.AddRow({ShortDigest(version.digest()), rows["train"], rows["validation"], rows["test"],
+                  ShortName(version.run()), Ago(version.create_time(), context.Now())});
   }
-  context.terminal().out << (table.empty() ? "nothing sealed yet; `crossover dataset seal` makes a version\n"
-                                           : table.Render(context.terminal()));
+  context.terminal().out << (table.empty()
+                                 ? "nothing sealed yet; `crossover dataset seal` makes a version\n"
+                                 : table.Render(context.terminal()));
   return absl::OkStatus();
 }
 
@@ -298,16 +348,18 @@ absl::Status List(Context& context, const Options& options) {
   curation::ListDatasetsRequest request;
   request.set_parent(context.Project());
   ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &SetStub::ListDatasets, request, [](auto& page) { return page.mutable_datasets(); }));
+                   context.ListAll(stub, &SetStub::ListDatasets, request,
+                                   [](auto& page) { return page.mutable_datasets(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"DATA SET"}, {"TASK"}, {"SEALED"}, {"LICENCE", Align::kLeft, true}, {"CREATED"}});
   for (const auto& dataset : list.datasets()) {
     table.AddRow({std::string(IdOf(dataset.name())), ShortName(dataset.task()),
-                  dataset.current_version().empty() ? "no" : ShortName(dataset.current_version()), dataset.licence(),
-                  Ago(dataset.create_time(), context.Now())});
+                  dataset.current_version().empty() ? "no" : ShortName(dataset.current_version()),
+                  dataset.licence(), Ago(dataset.create_time(), context.Now())});
   }
-  context.terminal().out << (table.empty() ? "no data sets yet; `crossover dataset import` makes one\n"
-                                           : table.Render(context.terminal()));
+  context.terminal().out << (table.empty()
+                                 ? "no data sets yet; `crossover dataset import` makes one\n"
+                                 : table.Render(context.terminal()));
   return absl::OkStatus();
 }
 
@@ -316,31 +368,39 @@ absl::Status List(Context& context, const Options& options) {
 void AddDataset(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* group = AddGroup(app, "dataset", "Rows: import, curate, seal");
-  CLI::App* import = AddCommand(
-      *group, context, "import", "Upload rows and run them through the curation stages",
-      "  crossover dataset import support-rows rows.jsonl --task support\n"
-      "  crossover dataset import support-rows --split-file train=train.jsonl --split-file test=test.jsonl --seal\n"
-      "Takes JSONL of messages, ShareGPT, Alpaca, prompt/completion, preferences, and CSV; gzip and zstd too.",
-      [&context, options] { return Import(context, *options); });
+  CLI::App* import =
+      AddCommand(*group, context, "import", "Upload rows and run them through the curation stages",
+                 "  crossover dataset import support-rows rows.jsonl --task support\n"
+                 "  crossover dataset import support-rows --split-file train=train.jsonl "
+                 "--split-file test=test.jsonl --seal\n"
+                 "Takes JSONL of messages, ShareGPT, Alpaca, prompt/completion, preferences, and "
+                 "CSV; gzip and zstd too.",
+                 [&context, options] { return Import(context, *options); });
   import->add_option("dataset", options->dataset, "Slug; made when it does not exist")->required();
   import->add_option("files", options->files, "Files whose rows the recipe splits");
-  import->add_option("--split-file", options->split_files, "SPLIT=FILE: rows that belong to train, validation or test");
+  import->add_option("--split-file", options->split_files,
+                     "SPLIT=FILE: rows that belong to train, validation or test");
   import->add_option("--task", options->task, "Task the rows are for");
   import->add_option("--licence", options->licence, "SPDX identifier of the rows");
   import->add_option("--source", options->source, "Where the rows come from");
-  import->add_option("--recipe", options->recipe, "YAML file with stages and parameters")->check(CLI::ExistingFile);
-  import->add_option("--option", options->reader_options, "NAME=VALUE for the reader: text_column, label_column, system_prompt, …");
+  import->add_option("--recipe", options->recipe, "YAML file with stages and parameters")
+      ->check(CLI::ExistingFile);
+  import->add_option("--option", options->reader_options,
+                     "NAME=VALUE for the reader: text_column, label_column, system_prompt, …");
   import->add_option("--previous", options->previous, "With --seal: version it goes on from");
   import->add_flag("--seal", options->seal, "Seal a version when all went well");
   import->add_flag("-d,--detach", options->detach, "Do not wait for the stages");
 
   AddCommand(*group, context, "report", "Show what curation did: funnel, splits, findings",
-             "  crossover dataset report support-rows\n  crossover dataset report support-rows@3f2a --json",
+             "  crossover dataset report support-rows\n  crossover dataset report "
+             "support-rows@3f2a --json",
              [&context, options] { return Report(context, *options); })
       ->add_option("dataset", options->dataset, "DATASET[@VERSION], or the name of a run")
       ->required();
-  CLI::App* seal = AddCommand(*group, context, "seal", "Make an immutable, hashed version from a run",
-                              "  crossover dataset seal support-rows", [&context, options] { return Seal(context, *options); });
+  CLI::App* seal =
+      AddCommand(*group, context, "seal", "Make an immutable, hashed version from a run",
+                 "  crossover dataset seal support-rows",
+                 [&context, options] { return Seal(context, *options); });
   seal->add_option("dataset", options->dataset, "Slug or name")->required();
   seal->add_option("--run", options->run, "Run to seal; default: the newest that has succeeded");
   seal->add_option("--previous", options->previous, "Version it goes on from");

@@ -50,15 +50,21 @@ std::string ValueCell(const Evidence& evidence) {
 
 void PrintEvidence(Context& context, const Decision& decision) {
   for (const auto kind : {Evidence::NECESSARY, Evidence::SUFFICIENT}) {
-    Table table({{kind == Evidence::NECESSARY ? "NECESSARY, ALL" : "SUFFICIENT, ONE"}, {"STATUS"}, {"VALUE", Align::kLeft, true},
-                 {"THRESHOLD", Align::kLeft, true}, {"SOURCE"}, {"WHY", Align::kLeft, true}});
+    Table table({{kind == Evidence::NECESSARY ? "NECESSARY, ALL" : "SUFFICIENT, ONE"},
+                 {"STATUS"},
+                 {"VALUE", Align::kLeft, true},
+                 {"THRESHOLD", Align::kLeft, true},
+                 {"SOURCE"},
+                 {"WHY", Align::kLeft, true}});
     for (const Evidence& evidence : decision.evidence()) {
       if (evidence.kind() != kind) continue;
-      const std::string why = evidence.has_waiver()
-                                  ? absl::StrCat("waived by ", evidence.waiver().by(), ": ", evidence.waiver().reason())
-                                  : evidence.explanation();
-      table.AddRow({evidence.condition(), StatusCell(context.terminal(), evidence.status()), ValueCell(evidence),
-                    evidence.threshold(), EnumWord(Evidence::Source_Name(evidence.source())), why});
+      const std::string why =
+          evidence.has_waiver()
+              ? absl::StrCat("waived by ", evidence.waiver().by(), ": ", evidence.waiver().reason())
+              : evidence.explanation();
+      table.AddRow({evidence.condition(), StatusCell(context.terminal(), evidence.status()),
+                    ValueCell(evidence), evidence.threshold(),
+                    EnumWord(Evidence::Source_Name(evidence.source())), why});
     }
     if (!table.empty()) context.terminal().out << table.Render(context.terminal()) << "\n";
   }
@@ -69,19 +75,25 @@ void PrintReturn(Context& context, const evaluation::ReturnOnInvestment& roi) {
   details.Add("once", Amount(roi.one_time()));
   details.Add("a month, before", Amount(roi.monthly_before()));
   details.Add("a month, after", Amount(roi.monthly_after()));
-  details.Add("paid back", roi.has_payback_months() ? NumberInterval(roi.payback_months()) + " months" : "never: no saving");
+  details.Add("paid back", roi.has_payback_months()
+                               ? NumberInterval(roi.payback_months()) + " months"
+                               : "never: no saving");
   details.Add("six months", Amount(roi.tco_6_months()).empty()
                                 ? ""
-                                : Amount(roi.tco_6_months()) + " tuned, " + Amount(roi.tco_6_months_prompt()) + " prompt");
-  context.terminal().out << Styled(context.terminal(), Style::kBold, "RETURN") << "\n" << details.Render(context.terminal());
+                                : Amount(roi.tco_6_months()) + " tuned, " +
+                                      Amount(roi.tco_6_months_prompt()) + " prompt");
+  context.terminal().out << Styled(context.terminal(), Style::kBold, "RETURN") << "\n"
+                         << details.Render(context.terminal());
   Table items({{"OF WHICH"}, {"AMOUNT", Align::kRight}, {"SOURCE"}, {"HOW", Align::kLeft, true}});
   for (const auto& item : roi.items()) {
-    items.AddRow({item.name(), Amount(item.amount()), EnumWord(Evidence::Source_Name(item.source())), item.explanation()});
+    items.AddRow({item.name(), Amount(item.amount()),
+                  EnumWord(Evidence::Source_Name(item.source())), item.explanation()});
   }
   context.terminal().out << items.Render(context.terminal()) << "\n";
 }
 
-void PrintList(Context& context, const std::string& title, const google::protobuf::RepeatedPtrField<std::string>& lines) {
+void PrintList(Context& context, const std::string& title,
+               const google::protobuf::RepeatedPtrField<std::string>& lines) {
   if (lines.empty()) return;
   context.terminal().out << Styled(context.terminal(), Style::kBold, title) << "\n";
   for (const std::string& line : lines) context.terminal().out << "- " << line << "\n";
@@ -93,12 +105,15 @@ void Print(Context& context, const Decision& decision) {
   out << decision.name() << "\n\n";
   PrintEvidence(context, decision);
   if (decision.has_roi()) PrintReturn(context, decision.roi());
-  out << Styled(context.terminal(), Style::kBold, "VERDICT  " + EnumWord(Decision::Recommendation_Name(decision.recommendation())));
+  out << Styled(context.terminal(), Style::kBold,
+                "VERDICT  " + EnumWord(Decision::Recommendation_Name(decision.recommendation())));
   out << "  (" << EnumWord(Decision::State_Name(decision.state())) << ")\n\n";
   PrintList(context, "BECAUSE", decision.reasons());
-  for (const auto& answer : decision.answers()) out << answer.question() << "\n  " << answer.answer() << "\n";
+  for (const auto& answer : decision.answers())
+    out << answer.question() << "\n  " << answer.answer() << "\n";
   if (!decision.answers().empty()) out << "\n";
-  Table alternatives({{"SYMPTOM", Align::kLeft, true}, {"REMEDY", Align::kLeft, true}, {"VERDICT"}});
+  Table alternatives(
+      {{"SYMPTOM", Align::kLeft, true}, {"REMEDY", Align::kLeft, true}, {"VERDICT"}});
   for (const auto& alternative : decision.alternatives()) {
     alternatives.AddRow({alternative.symptom(), alternative.remedy(),
                          EnumWord(Decision::Recommendation_Name(alternative.recommendation()))});
@@ -107,7 +122,8 @@ void Print(Context& context, const Decision& decision) {
   PrintList(context, "NEXT", decision.next_steps());
 }
 
-absl::StatusOr<Decision> Create(Context& context, std::unique_ptr<Stub>& stub, const Options& options) {
+absl::StatusOr<Decision> Create(Context& context, std::unique_ptr<Stub>& stub,
+                                const Options& options) {
   evaluation::CreateDecisionRequest request;
   ASSIGN_OR_RETURN(*request.mutable_parent(), TaskName(context, options.task));
   evaluation::DecisionInputs& inputs = *request.mutable_decision()->mutable_inputs();
@@ -115,14 +131,17 @@ absl::StatusOr<Decision> Create(Context& context, std::unique_ptr<Stub>& stub, c
     ASSIGN_OR_RETURN(*inputs.mutable_ladder(), FullName(context, "ladders", options.ladder));
   }
   if (!options.dataset.empty()) {
-    ASSIGN_OR_RETURN(*inputs.mutable_dataset_version(), DatasetVersionName(context, options.dataset));
+    ASSIGN_OR_RETURN(*inputs.mutable_dataset_version(),
+                     DatasetVersionName(context, options.dataset));
   }
   if (!options.comparison.empty()) {
-    ASSIGN_OR_RETURN(*inputs.mutable_comparison(), FullName(context, "comparisons", options.comparison));
+    ASSIGN_OR_RETURN(*inputs.mutable_comparison(),
+                     FullName(context, "comparisons", options.comparison));
   }
   for (const std::string& text : options.thresholds) {
     const size_t equals = text.find('=');
-    if (equals == std::string::npos) return UsageError(absl::StrCat("'", text, "' is not NAME=VALUE"));
+    if (equals == std::string::npos)
+      return UsageError(absl::StrCat("'", text, "' is not NAME=VALUE"));
     (*inputs.mutable_thresholds())[text.substr(0, equals)] = text.substr(equals + 1);
   }
   request.set_request_id(context.RequestId());
@@ -149,7 +168,8 @@ absl::Status Run(Context& context, const Options& options) {
   }
   for (const std::string& waiver : options.waivers) {
     const size_t equals = waiver.find('=');
-    if (equals == std::string::npos) return UsageError(absl::StrCat("'", waiver, "' is not CONDITION=REASON"));
+    if (equals == std::string::npos)
+      return UsageError(absl::StrCat("'", waiver, "' is not CONDITION=REASON"));
     evaluation::WaiveConditionRequest request;
     request.set_name(decision.name());
     request.set_condition(waiver.substr(0, equals));
@@ -179,19 +199,26 @@ absl::Status Run(Context& context, const Options& options) {
 
 void AddDecide(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = AddCommand(
-      app, context, "decide", "Say whether fine-tuning is worth it, with evidence for every condition",
-      "  crossover decide support\n"
-      "  crossover decide support --dataset support-rows --ladder 06bq3f…\n"
-      "  crossover decide support --show 06bq3f… --waive prompt_stable='moved from another tool' --by ana --sign 'agreed in review'",
-      [&context, options] { return Run(context, *options); });
+  CLI::App* command =
+      AddCommand(app, context, "decide",
+                 "Say whether fine-tuning is worth it, with evidence for every condition",
+                 "  crossover decide support\n"
+                 "  crossover decide support --dataset support-rows --ladder 06bq3f…\n"
+                 "  crossover decide support --show 06bq3f… --waive prompt_stable='moved from "
+                 "another tool' --by ana --sign 'agreed in review'",
+                 [&context, options] { return Run(context, *options); });
   command->add_option("task", options->task, "Task to decide on");
   command->add_option("--ladder", options->ladder, "Ladder; default: the task's newest");
-  command->add_option("--dataset", options->dataset, "DATASET[@VERSION] that would be trained on; default: the task's newest");
-  command->add_option("--comparison", options->comparison, "Comparison of tuned model and prompt; default: the task's newest");
-  command->add_option("--threshold", options->thresholds, "NAME=VALUE instead of a default; may be given again");
-  command->add_option("--show", options->show, "A decision that was made before, instead of a new one");
-  command->add_option("--waive", options->waivers, "CONDITION=REASON: go on without it; may be given again");
+  command->add_option("--dataset", options->dataset,
+                      "DATASET[@VERSION] that would be trained on; default: the task's newest");
+  command->add_option("--comparison", options->comparison,
+                      "Comparison of tuned model and prompt; default: the task's newest");
+  command->add_option("--threshold", options->thresholds,
+                      "NAME=VALUE instead of a default; may be given again");
+  command->add_option("--show", options->show,
+                      "A decision that was made before, instead of a new one");
+  command->add_option("--waive", options->waivers,
+                      "CONDITION=REASON: go on without it; may be given again");
   command->add_option("--by", options->by, "Who waives, signs or vetoes")->envname("USER");
   command->add_option("--sign", options->sign, "Agree, with a reason");
   command->add_option("--veto", options->veto, "Disagree, with a reason")->excludes("--sign");

@@ -28,19 +28,25 @@ void Print(Context& context, const registry::DiagnoseTaskResponse& diagnosis) {
   std::ostream& out = context.terminal().out;
   Table sections({{"PART OF THE PROMPT"}, {"TOKENS", Align::kRight}});
   for (const auto& section : diagnosis.sections()) {
-    sections.AddRow({section.name(), Count(section.tokens()) + (section.estimated() ? " (estimate)" : "")});
+    sections.AddRow(
+        {section.name(), Count(section.tokens()) + (section.estimated() ? " (estimate)" : "")});
   }
   if (!sections.empty()) out << sections.Render(context.terminal()) << "\n";
-  Table signs({{"CEILING SIGN"}, {"WHAT", Align::kLeft, true}, {"VALUE"}, {"WHERE", Align::kLeft, true}});
+  Table signs(
+      {{"CEILING SIGN"}, {"WHAT", Align::kLeft, true}, {"VALUE"}, {"WHERE", Align::kLeft, true}});
   for (const auto& sign : diagnosis.ceiling_signs()) {
-    signs.AddRow({sign.code(), sign.message(), sign.evidence().value(), absl::StrJoin(sign.quotes(), " … ")});
+    signs.AddRow({sign.code(), sign.message(), sign.evidence().value(),
+                  absl::StrJoin(sign.quotes(), " … ")});
   }
-  out << (signs.empty() ? "no sign of a ceiling: the prompt can still improve\n" : signs.Render(context.terminal()));
+  out << (signs.empty() ? "no sign of a ceiling: the prompt can still improve\n"
+                        : signs.Render(context.terminal()));
   Table remedies({{"SYMPTOM"}, {"TRY FIRST", Align::kLeft, true}, {"RUNG"}});
-  for (const auto& remedy : diagnosis.remedies()) remedies.AddRow({remedy.symptom(), remedy.remedy(), remedy.rung()});
+  for (const auto& remedy : diagnosis.remedies())
+    remedies.AddRow({remedy.symptom(), remedy.remedy(), remedy.rung()});
   if (!remedies.empty()) out << "\n" << remedies.Render(context.terminal());
   if (!diagnosis.proposed_tasks().empty()) {
-    out << "\nmore than one task in this prompt; split it: " << absl::StrJoin(diagnosis.proposed_tasks(), ", ") << "\n";
+    out << "\nmore than one task in this prompt; split it: "
+        << absl::StrJoin(diagnosis.proposed_tasks(), ", ") << "\n";
   }
 }
 
@@ -52,7 +58,8 @@ absl::Status Run(Context& context, const Options& options) {
     ASSIGN_OR_RETURN(*request.mutable_prompt_version(), PromptVersionName(context, options.prompt));
   }
   for (const std::string& symptom : options.symptoms) request.add_symptoms(symptom);
-  ASSIGN_OR_RETURN(const auto diagnosis, context.Call(stub, &registry::TaskService::Stub::DiagnoseTask, request, true));
+  ASSIGN_OR_RETURN(const auto diagnosis,
+                   context.Call(stub, &registry::TaskService::Stub::DiagnoseTask, request, true));
   if (!context.PrintedJson(diagnosis)) Print(context, diagnosis);
   return absl::OkStatus();
 }
@@ -61,14 +68,17 @@ absl::Status Run(Context& context, const Options& options) {
 
 void AddDiagnose(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = AddCommand(app, context, "diagnose", "Look for signs that more prompt work stops paying",
-                                 "  crossover diagnose support\n"
-                                 "  crossover diagnose support --prompt support/main@3f2a --symptom wrong_format",
-                                 [&context, options] { return Run(context, *options); });
+  CLI::App* command =
+      AddCommand(app, context, "diagnose", "Look for signs that more prompt work stops paying",
+                 "  crossover diagnose support\n"
+                 "  crossover diagnose support --prompt support/main@3f2a --symptom wrong_format",
+                 [&context, options] { return Run(context, *options); });
   command->add_option("task", options->task, "Task")->required();
-  command->add_option("--prompt", options->prompt, "TASK/PROMPT[@VERSION]; default: the task's only prompt");
+  command->add_option("--prompt", options->prompt,
+                      "TASK/PROMPT[@VERSION]; default: the task's only prompt");
   command->add_option("--symptom", options->symptoms,
-                      "wrong_format, hallucinates, too_slow, too_expensive, unknown_product, refuses, voice; may be given again");
+                      "wrong_format, hallucinates, too_slow, too_expensive, unknown_product, "
+                      "refuses, voice; may be given again");
 }
 
 }  // namespace crossover::cli

@@ -42,25 +42,35 @@ struct Options {
 
 std::string StateText(const Experiment& experiment) {
   std::string text = EnumWord(Experiment::State_Name(experiment.state()));
-  if (experiment.state() == Experiment::CANARY) absl::StrAppend(&text, " step ", experiment.step() + 1, ", ", Share(experiment.weight()));
+  if (experiment.state() == Experiment::CANARY)
+    absl::StrAppend(&text, " step ", experiment.step() + 1, ", ", Share(experiment.weight()));
   return text;
 }
 
 std::string DifferenceText(const router::Verdict& verdict) {
-  const bool is_share = verdict.metric() == "quality" || verdict.metric() == "agreement" || verdict.metric().find("rate") != std::string::npos;
+  const bool is_share = verdict.metric() == "quality" || verdict.metric() == "agreement" ||
+                        verdict.metric().find("rate") != std::string::npos;
   return is_share ? PointsInterval(verdict.difference()) : NumberInterval(verdict.difference());
 }
 
 void PrintVerdicts(Context& context, const Experiment& experiment) {
-  Table table({{"METRIC"}, {"PRIMARY"}, {"CANDIDATE"}, {"DIFFERENCE"}, {"SAYS"}, {"NEEDS", Align::kRight}, {"WHY", Align::kLeft, true}});
+  Table table({{"METRIC"},
+               {"PRIMARY"},
+               {"CANDIDATE"},
+               {"DIFFERENCE"},
+               {"SAYS"},
+               {"NEEDS", Align::kRight},
+               {"WHY", Align::kLeft, true}});
   for (const auto& verdict : experiment.verdicts()) {
     const Style style = verdict.outcome() == router::Verdict::PROMOTE     ? Style::kGood
                         : verdict.outcome() == router::Verdict::ROLL_BACK ? Style::kBad
                                                                           : Style::kPlain;
-    const std::string says = EnumWord(router::Verdict::Outcome_Name(verdict.outcome())) + (verdict.decides() ? "" : " (shown only)");
+    const std::string says = EnumWord(router::Verdict::Outcome_Name(verdict.outcome())) +
+                             (verdict.decides() ? "" : " (shown only)");
     table.AddRow({verdict.metric(), verdict.has_primary() ? Number(verdict.primary().point()) : "",
-                  verdict.has_candidate() ? Number(verdict.candidate().point()) : "", DifferenceText(verdict),
-                  Styled(context.terminal(), style, says), verdict.needed() > 0 ? Count(verdict.needed()) : "", verdict.explanation()});
+                  verdict.has_candidate() ? Number(verdict.candidate().point()) : "",
+                  DifferenceText(verdict), Styled(context.terminal(), style, says),
+                  verdict.needed() > 0 ? Count(verdict.needed()) : "", verdict.explanation()});
   }
   if (!table.empty()) context.terminal().out << "\n" << table.Render(context.terminal());
 }
@@ -69,15 +79,21 @@ void Print(Context& context, const Experiment& experiment) {
   Details details;
   details.Add("experiment", experiment.name());
   details.Add("route", experiment.route());
-  details.Add("candidate", absl::StrCat(experiment.candidate(), experiment.primary().empty() ? "" : " against " + experiment.primary()));
+  details.Add("candidate",
+              absl::StrCat(experiment.candidate(),
+                           experiment.primary().empty() ? "" : " against " + experiment.primary()));
   details.Add("state", StateText(experiment));
   details.Add("since", Ago(experiment.state_time(), context.Now()));
   details.Add("why", experiment.state_reason());
   details.Add("mode", EnumWord(Experiment::QualityMode_Name(experiment.quality_mode())));
-  details.Add("pairs", absl::StrCat(Count(experiment.valid_pairs()), " valid, ", Count(experiment.graded_pairs()), " graded"));
-  if (experiment.comparison() > 1) details.Add("comparison", absl::StrCat("number ", experiment.comparison(), ": provenance changed"));
+  details.Add("pairs", absl::StrCat(Count(experiment.valid_pairs()), " valid, ",
+                                    Count(experiment.graded_pairs()), " graded"));
+  if (experiment.comparison() > 1)
+    details.Add("comparison",
+                absl::StrCat("number ", experiment.comparison(), ": provenance changed"));
   details.Add("next move", Ago(experiment.eta(), context.Now()));
-  for (const std::string& override_text : experiment.overrides()) details.Add("overridden", override_text);
+  for (const std::string& override_text : experiment.overrides())
+    details.Add("overridden", override_text);
   context.terminal().out << details.Render(context.terminal());
   PrintVerdicts(context, experiment);
 }
@@ -98,10 +114,11 @@ void PrintLedger(Context& context, const Experiment& experiment) {
     for (const auto& [reason, count] : counts) all += count;
     return all;
   };
-  context.terminal().out << absl::StrCat("\nmirror: ", Count(total.eligible()), " requests, ", Count(total.sampled()), " sampled = ",
-                                         Count(total.paired()), " paired + ", Count(sum(total.failed())), " failed + ",
-                                         Count(sum(total.dropped())), " dropped + ", Count(total.in_flight()), " on their way",
-                                         ledger->balanced() ? "" : "  (DOES NOT ADD UP)", "\n");
+  context.terminal().out << absl::StrCat(
+      "\nmirror: ", Count(total.eligible()), " requests, ", Count(total.sampled()),
+      " sampled = ", Count(total.paired()), " paired + ", Count(sum(total.failed())), " failed + ",
+      Count(sum(total.dropped())), " dropped + ", Count(total.in_flight()), " on their way",
+      ledger->balanced() ? "" : "  (DOES NOT ADD UP)", "\n");
 }
 
 // An experiment by its id, or the active (else newest) one of a route.
@@ -124,7 +141,8 @@ absl::StatusOr<std::string> Find(Context& context, const std::string& text) {
   list.set_page_size(1);
   ASSIGN_OR_RETURN(const auto found, context.Call(stub, &Stub::ListExperiments, list, true));
   if (!found.experiments().empty()) return found.experiments(0).name();
-  return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND", absl::StrCat("route ", text, " has no experiment"));
+  return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+               absl::StrCat("route ", text, " has no experiment"));
 }
 
 absl::Status Start(Context& context, const Options& options) {
@@ -135,12 +153,15 @@ absl::Status Start(Context& context, const Options& options) {
   Experiment& experiment = *create.mutable_experiment();
   if (!options.file.empty()) RETURN_IF_ERROR(ReadSpecFile(options.file, &experiment));
   RETURN_IF_ERROR(ApplyAssignments(options.settings, &experiment));
-  if (!options.mode.empty()) RETURN_IF_ERROR(ReadSpecText("quality_mode: " + options.mode, "--mode", &experiment));
+  if (!options.mode.empty())
+    RETURN_IF_ERROR(ReadSpecText("quality_mode: " + options.mode, "--mode", &experiment));
   ASSIGN_OR_RETURN(*experiment.mutable_route(), FullName(context, "routes", options.route));
   if (!options.candidate.empty()) experiment.set_candidate(options.candidate);
-  if (experiment.candidate().empty()) return UsageError("which variant is the candidate? give --candidate");
+  if (experiment.candidate().empty())
+    return UsageError("which variant is the candidate? give --candidate");
   if (!options.evaluation.empty()) {
-    ASSIGN_OR_RETURN(*experiment.mutable_evaluation(), FullName(context, "runs", options.evaluation));
+    ASSIGN_OR_RETURN(*experiment.mutable_evaluation(),
+                     FullName(context, "runs", options.evaluation));
   }
   ASSIGN_OR_RETURN(Experiment created, context.Call(stub, &Stub::CreateExperiment, create, true));
   if (!options.draft) {
@@ -157,18 +178,27 @@ absl::Status ListThem(Context& context) {
   auto stub = router::ExperimentService::NewStub(context.Channel());
   router::ListExperimentsRequest request;
   request.set_parent(context.Project());
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &Stub::ListExperiments, request,
-                                                    [](auto& page) { return page.mutable_experiments(); }));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &Stub::ListExperiments, request,
+                                   [](auto& page) { return page.mutable_experiments(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
-  Table table({{"EXPERIMENT"}, {"ROUTE"}, {"CANDIDATE"}, {"STATE"}, {"PAIRS", Align::kRight}, {"GRADED", Align::kRight}, {"NEXT MOVE"},
+  Table table({{"EXPERIMENT"},
+               {"ROUTE"},
+               {"CANDIDATE"},
+               {"STATE"},
+               {"PAIRS", Align::kRight},
+               {"GRADED", Align::kRight},
+               {"NEXT MOVE"},
                {"WHY", Align::kLeft, true}});
   for (const Experiment& experiment : list.experiments()) {
-    table.AddRow({std::string(IdOf(experiment.name())), ShortName(experiment.route()), experiment.candidate(), StateText(experiment),
-                  Count(experiment.valid_pairs()), Count(experiment.graded_pairs()), Ago(experiment.eta(), context.Now()),
+    table.AddRow({std::string(IdOf(experiment.name())), ShortName(experiment.route()),
+                  experiment.candidate(), StateText(experiment), Count(experiment.valid_pairs()),
+                  Count(experiment.graded_pairs()), Ago(experiment.eta(), context.Now()),
                   experiment.state_reason()});
   }
-  context.terminal().out << (table.empty() ? "no experiments yet; `crossover experiment start` makes one\n"
-                                           : table.Render(context.terminal()));
+  context.terminal().out << (table.empty()
+                                 ? "no experiments yet; `crossover experiment start` makes one\n"
+                                 : table.Render(context.terminal()));
   return absl::OkStatus();
 }
 
@@ -177,7 +207,8 @@ absl::Status Status(Context& context, const Options& options) {
   auto stub = router::ExperimentService::NewStub(context.Channel());
   router::GetExperimentRequest request;
   ASSIGN_OR_RETURN(*request.mutable_name(), Find(context, options.name));
-  ASSIGN_OR_RETURN(const Experiment experiment, context.Call(stub, &Stub::GetExperiment, request, true));
+  ASSIGN_OR_RETURN(const Experiment experiment,
+                   context.Call(stub, &Stub::GetExperiment, request, true));
   if (context.PrintedJson(experiment)) return absl::OkStatus();
   Print(context, experiment);
   PrintLedger(context, experiment);
@@ -191,7 +222,8 @@ absl::Status Verb(Context& context, const Options& options,
   auto stub = router::ExperimentService::NewStub(context.Channel());
   Request request;
   ASSIGN_OR_RETURN(*request.mutable_name(), Find(context, options.name));
-  if constexpr (requires { request.set_reason(options.reason); }) request.set_reason(options.reason);
+  if constexpr (requires { request.set_reason(options.reason); })
+    request.set_reason(options.reason);
   if constexpr (requires { request.set_by(options.by); }) request.set_by(options.by);
   ASSIGN_OR_RETURN(const Experiment experiment, context.Call(stub, method, request));
   if (!context.PrintedJson(experiment)) Print(context, experiment);
@@ -207,15 +239,22 @@ absl::Status Explain(Context& context, const Options& options) {
   std::ostream& out = context.terminal().out;
   Print(context, answer.experiment());
   if (!answer.summary().empty()) out << "\n" << answer.summary() << "\n";
-  Table conditions({{"FOR THE NEXT MOVE"}, {"STATUS"}, {"VALUE", Align::kLeft, true}, {"THRESHOLD"}, {"WHY", Align::kLeft, true}});
+  Table conditions({{"FOR THE NEXT MOVE"},
+                    {"STATUS"},
+                    {"VALUE", Align::kLeft, true},
+                    {"THRESHOLD"},
+                    {"WHY", Align::kLeft, true}});
   for (const auto& evidence : answer.conditions()) {
-    conditions.AddRow({evidence.condition(), EnumWord(type::v1::Evidence::Status_Name(evidence.status())), evidence.value(),
-                       evidence.threshold(), evidence.explanation()});
+    conditions.AddRow({evidence.condition(),
+                       EnumWord(type::v1::Evidence::Status_Name(evidence.status())),
+                       evidence.value(), evidence.threshold(), evidence.explanation()});
   }
   if (!conditions.empty()) out << "\n" << conditions.Render(context.terminal());
-  Table moves({{"#", Align::kRight}, {"TIME"}, {"FROM"}, {"TO"}, {"BY"}, {"WHY", Align::kLeft, true}});
+  Table moves(
+      {{"#", Align::kRight}, {"TIME"}, {"FROM"}, {"TO"}, {"BY"}, {"WHY", Align::kLeft, true}});
   for (const auto& move : answer.transitions()) {
-    moves.AddRow({absl::StrCat(move.sequence()), Moment(move.time()), EnumWord(Experiment::State_Name(move.from_state())),
+    moves.AddRow({absl::StrCat(move.sequence()), Moment(move.time()),
+                  EnumWord(Experiment::State_Name(move.from_state())),
                   EnumWord(Experiment::State_Name(move.to_state())), move.actor(), move.words()});
   }
   if (!moves.empty()) out << "\n" << moves.Render(context.terminal());
@@ -225,7 +264,8 @@ absl::Status Explain(Context& context, const Options& options) {
 }
 
 bool IsOver(Experiment::State state) {
-  return state == Experiment::COMPLETED || state == Experiment::ROLLED_BACK || state == Experiment::ABORTED;
+  return state == Experiment::COMPLETED || state == Experiment::ROLLED_BACK ||
+         state == Experiment::ABORTED;
 }
 
 absl::Status WatchIt(Context& context, const Options& options) {
@@ -242,11 +282,13 @@ absl::Status WatchIt(Context& context, const Options& options) {
       },
       [&](const router::WatchExperimentResponse& item) {
         if (context.globals.json) context.terminal().out << ToJson(item, true) << std::flush;
-        if (item.has_event() && !context.globals.json) line.Note(Moment(item.event().time()) + "  " + item.event().message());
+        if (item.has_event() && !context.globals.json)
+          line.Note(Moment(item.event().time()) + "  " + item.event().message());
         if (!item.has_snapshot()) return Watching::kGoOn;
         last = item.snapshot();
         if (!context.globals.json) {
-          line.Update(absl::StrCat(StateText(last), "  ", Count(last.valid_pairs()), " pairs, ", Count(last.graded_pairs()), " graded"));
+          line.Update(absl::StrCat(StateText(last), "  ", Count(last.valid_pairs()), " pairs, ",
+                                   Count(last.graded_pairs()), " graded"));
         }
         return IsOver(last.state()) ? Watching::kStop : Watching::kGoOn;
       });
@@ -261,22 +303,26 @@ absl::Status WatchIt(Context& context, const Options& options) {
 
 void AddExperiment(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* group = AddGroup(app, "experiment", "A candidate's way into a route: shadow, canary, promotion");
-  CLI::App* start = AddCommand(
-      *group, context, "start", "Put a variant of a route on its way",
-      "  crossover experiment start support --candidate tuned\n"
-      "  crossover experiment start support --candidate tuned --set shadow.duration=2h --set shadow.pairs=300 --override 'demo'",
-      [&context, options] { return Start(context, *options); });
+  CLI::App* group =
+      AddGroup(app, "experiment", "A candidate's way into a route: shadow, canary, promotion");
+  CLI::App* start = AddCommand(*group, context, "start", "Put a variant of a route on its way",
+                               "  crossover experiment start support --candidate tuned\n"
+                               "  crossover experiment start support --candidate tuned --set "
+                               "shadow.duration=2h --set shadow.pairs=300 --override 'demo'",
+                               [&context, options] { return Start(context, *options); });
   start->add_option("route", options->route, "Slug of the route")->required();
   start->add_option("--candidate", options->candidate, "Variant that wants to become the primary");
-  start->add_option("--mode", options->mode, "improvement (graded loss decides) or equivalence (agreement decides)");
+  start->add_option("--mode", options->mode,
+                    "improvement (graded loss decides) or equivalence (agreement decides)");
   start->add_option("--evaluation", options->evaluation, "Run that speaks for the candidate");
   start->add_option("--override", options->override_reason, "Why it begins without an evaluation");
-  start->add_option("--file", options->file, "YAML file with the fields of Experiment")->check(CLI::ExistingFile);
+  start->add_option("--file", options->file, "YAML file with the fields of Experiment")
+      ->check(CLI::ExistingFile);
   start->add_option("--set", options->settings, "FIELD=VALUE of Experiment; may be given again");
   start->add_flag("--draft", options->draft, "Create it only");
 
-  const auto with_name = [&](const std::string& name, const std::string& about, std::function<absl::Status()> run) {
+  const auto with_name = [&](const std::string& name, const std::string& about,
+                             std::function<absl::Status()> run) {
     CLI::App* command = AddCommand(*group, context, name, about, "", std::move(run));
     command->add_option("experiment", options->name, "Id, or the route's slug")->required();
     return command;
@@ -285,20 +331,32 @@ void AddExperiment(CLI::App& app, Context& context) {
     command->add_option("--reason", options->reason, "Why; kept with the move")->required(required);
     command->add_option("--by", options->by, "Who")->envname("USER");
   };
-  AddCommand(*group, context, "status", "Show an experiment, or list all", "  crossover experiment status support",
+  AddCommand(*group, context, "status", "Show an experiment, or list all",
+             "  crossover experiment status support",
              [&context, options] { return Status(context, *options); })
       ->add_option("experiment", options->name, "Id, or the route's slug");
-  with_name("explain", "Say where it is, why, and what is missing", [&context, options] { return Explain(context, *options); });
-  with_name("watch", "Follow it until it ends", [&context, options] { return WatchIt(context, *options); });
-  with_reason(with_name("advance", "Move on although a minimum or gate is not met",
-                        [&context, options] { return Verb(context, *options, &Stub::AdvanceExperiment); }), true);
-  with_reason(with_name("rollback", "Give all requests back to the primary, at once",
-                        [&context, options] { return Verb(context, *options, &Stub::RollbackExperiment); }), true);
-  with_reason(with_name("pause", "Hold everything where it is",
-                        [&context, options] { return Verb(context, *options, &Stub::PauseExperiment); }), false);
-  with_name("resume", "Go on where it was paused", [&context, options] { return Verb(context, *options, &Stub::ResumeExperiment); });
-  with_reason(with_name("abort", "End it; the primary answers",
-                        [&context, options] { return Verb(context, *options, &Stub::AbortExperiment); }), false);
+  with_name("explain", "Say where it is, why, and what is missing",
+            [&context, options] { return Explain(context, *options); });
+  with_name("watch", "Follow it until it ends",
+            [&context, options] { return WatchIt(context, *options); });
+  with_reason(
+      with_name("advance", "Move on although a minimum or gate is not met",
+                [&context, options] { return Verb(context, *options, &Stub::AdvanceExperiment); }),
+      true);
+  with_reason(
+      with_name("rollback", "Give all requests back to the primary, at once",
+                [&context, options] { return Verb(context, *options, &Stub::RollbackExperiment); }),
+      true);
+  with_reason(
+      with_name("pause", "Hold everything where it is",
+                [&context, options] { return Verb(context, *options, &Stub::PauseExperiment); }),
+      false);
+  with_name("resume", "Go on where it was paused",
+            [&context, options] { return Verb(context, *options, &Stub::ResumeExperiment); });
+  with_reason(
+      with_name("abort", "End it; the primary answers",
+                [&context, options] { return Verb(context, *options, &Stub::AbortExperiment); }),
+      false);
 }
 
 }  // namespace crossover::cli

@@ -21,7 +21,8 @@ constexpr char kExperiment[] = "projects/default/experiments/06bq7";
 constexpr char kPrompt[] = "projects/default/tasks/support/prompts/main/versions/sha256:77b0";
 
 class FakePrompts final : public registry::PromptService::Service {
-  grpc::Status GetPrompt(grpc::ServerContext*, const registry::GetPromptRequest*, registry::Prompt* response) override {
+  grpc::Status GetPrompt(grpc::ServerContext*, const registry::GetPromptRequest*,
+                         registry::Prompt* response) override {
     response->set_active_version(kPrompt);
     return grpc::Status::OK;
   }
@@ -33,21 +34,25 @@ class FakeRoutes final : public router::RouteService::Service {
   router::UpdateRouteRequest updated;
 
  private:
-  grpc::Status CreateRoute(grpc::ServerContext*, const router::CreateRouteRequest* request, router::Route* response) override {
+  grpc::Status CreateRoute(grpc::ServerContext*, const router::CreateRouteRequest* request,
+                           router::Route* response) override {
     stored = request->route();
     stored.set_name(request->parent() + "/routes/" + request->route_id());
     *response = stored;
     return grpc::Status::OK;
   }
-  grpc::Status GetRoute(grpc::ServerContext*, const router::GetRouteRequest* request, router::Route* response) override {
+  grpc::Status GetRoute(grpc::ServerContext*, const router::GetRouteRequest* request,
+                        router::Route* response) override {
     if (request->name() != "projects/default/routes/support") {
-      return testing::Refuse(absl::StatusCode::kNotFound, "ROUTE_NOT_FOUND", "there is no " + request->name());
+      return testing::Refuse(absl::StatusCode::kNotFound, "ROUTE_NOT_FOUND",
+                             "there is no " + request->name());
     }
     *response = stored;
     response->set_name(request->name());
     return grpc::Status::OK;
   }
-  grpc::Status UpdateRoute(grpc::ServerContext*, const router::UpdateRouteRequest* request, router::Route* response) override {
+  grpc::Status UpdateRoute(grpc::ServerContext*, const router::UpdateRouteRequest* request,
+                           router::Route* response) override {
     updated = *request;
     *response = request->route();
     return grpc::Status::OK;
@@ -61,31 +66,39 @@ class FakeExperiments final : public router::ExperimentService::Service {
   std::string reason;
 
  private:
-  grpc::Status CreateExperiment(grpc::ServerContext*, const router::CreateExperimentRequest* request, Experiment* response) override {
+  grpc::Status CreateExperiment(grpc::ServerContext*,
+                                const router::CreateExperimentRequest* request,
+                                Experiment* response) override {
     experiment = request->experiment();
     experiment.set_name(kExperiment);
     experiment.set_state(Experiment::DRAFT);
     *response = experiment;
     return grpc::Status::OK;
   }
-  grpc::Status StartExperiment(grpc::ServerContext*, const router::StartExperimentRequest* request, Experiment* response) override {
+  grpc::Status StartExperiment(grpc::ServerContext*, const router::StartExperimentRequest* request,
+                               Experiment* response) override {
     started = *request;
     experiment.set_state(Experiment::CALIBRATING);
     *response = experiment;
     return grpc::Status::OK;
   }
-  grpc::Status GetExperiment(grpc::ServerContext*, const router::GetExperimentRequest*, Experiment* response) override {
+  grpc::Status GetExperiment(grpc::ServerContext*, const router::GetExperimentRequest*,
+                             Experiment* response) override {
     *response = experiment;
     return grpc::Status::OK;
   }
-  grpc::Status RollbackExperiment(grpc::ServerContext*, const router::RollbackExperimentRequest* request, Experiment* response) override {
+  grpc::Status RollbackExperiment(grpc::ServerContext*,
+                                  const router::RollbackExperimentRequest* request,
+                                  Experiment* response) override {
     reason = request->reason();
     experiment.set_state(Experiment::ROLLED_BACK);
     *response = experiment;
     return grpc::Status::OK;
   }
-  grpc::Status AdvanceExperiment(grpc::ServerContext*, const router::AdvanceExperimentRequest*, Experiment*) override {
-    return testing::Refuse(absl::StatusCode::kFailedPrecondition, "GATE_NOT_MET", "a harm test has fired");
+  grpc::Status AdvanceExperiment(grpc::ServerContext*, const router::AdvanceExperimentRequest*,
+                                 Experiment*) override {
+    return testing::Refuse(absl::StatusCode::kFailedPrecondition, "GATE_NOT_MET",
+                           "a harm test has fired");
   }
 };
 
@@ -95,7 +108,8 @@ class FakeTraffic final : public router::TrafficService::Service {
   router::Feedback feedback;
 
  private:
-  grpc::Status GetLedger(grpc::ServerContext*, const router::GetLedgerRequest*, router::GetLedgerResponse* response) override {
+  grpc::Status GetLedger(grpc::ServerContext*, const router::GetLedgerRequest*,
+                         router::GetLedgerResponse* response) override {
     router::LedgerEntry& total = *response->mutable_total();
     total.set_eligible(1200);
     total.set_sampled(1000);
@@ -106,12 +120,14 @@ class FakeTraffic final : public router::TrafficService::Service {
     response->set_balanced(true);
     return grpc::Status::OK;
   }
-  grpc::Status CreateFeedback(grpc::ServerContext*, const router::CreateFeedbackRequest* request, router::Feedback* response) override {
+  grpc::Status CreateFeedback(grpc::ServerContext*, const router::CreateFeedbackRequest* request,
+                              router::Feedback* response) override {
     feedback = request->feedback();
     *response = feedback;
     return grpc::Status::OK;
   }
-  grpc::Status BatchCreateFeedback(grpc::ServerContext*, const router::BatchCreateFeedbackRequest* request,
+  grpc::Status BatchCreateFeedback(grpc::ServerContext*,
+                                   const router::BatchCreateFeedbackRequest* request,
                                    router::BatchCreateFeedbackResponse*) override {
     batch = *request;
     return grpc::Status::OK;
@@ -129,10 +145,13 @@ class ExperimentTest : public testing::CliTest {
 };
 
 TEST_F(ExperimentTest, ARouteIsMadeFromSystemsInOneArgumentEach) {
-  EXPECT_EQ(Crossover({"route", "create", "support", "--task", "support", "--mode", "fine-tune", "--variant",
-                       "prompt:prompt=support/main,model=smollm2-135m-instruct,temperature=0,max_tokens=48", "--variant",
-                       "tuned:adapter=sha256:48c2d861134c0b56", "--primary", "prompt", "--fallback", "tuned"}),
-            kExitOk)
+  EXPECT_EQ(
+      Crossover(
+          {"route", "create", "support", "--task", "support", "--mode", "fine-tune", "--variant",
+           "prompt:prompt=support/main,model=smollm2-135m-instruct,temperature=0,max_tokens=48",
+           "--variant", "tuned:adapter=sha256:48c2d861134c0b56", "--primary", "prompt",
+           "--fallback", "tuned"}),
+      kExitOk)
       << err();
   const router::Route& route = routes_.stored;
   EXPECT_EQ(route.mode(), router::Route::FINE_TUNE);
@@ -145,7 +164,10 @@ TEST_F(ExperimentTest, ARouteIsMadeFromSystemsInOneArgumentEach) {
 
 TEST_F(ExperimentTest, SetNamesTheFieldsItChanges) {
   (*routes_.stored.mutable_variants())["prompt"].mutable_base_model()->set_model("b");
-  EXPECT_EQ(Crossover({"route", "set", "support", "--variant", "tuned:adapter=a", "--set", "sla.latency_p50=600ms"}), kExitOk) << err();
+  EXPECT_EQ(Crossover({"route", "set", "support", "--variant", "tuned:adapter=a", "--set",
+                       "sla.latency_p50=600ms"}),
+            kExitOk)
+      << err();
   EXPECT_THAT(routes_.updated.update_mask().paths(), ElementsAre("variants", "sla"));
   EXPECT_EQ(routes_.updated.route().variants().size(), 2);
   EXPECT_EQ(routes_.updated.route().sla().latency_p50().nanos(), 600'000'000);
@@ -153,15 +175,17 @@ TEST_F(ExperimentTest, SetNamesTheFieldsItChanges) {
 
 TEST_F(ExperimentTest, ASystemWithoutAModelIsAUsageError) {
   EXPECT_EQ(Crossover({"route", "create", "r", "--variant", "a:prompt=support/main"}), kExitUsage);
-  EXPECT_THAT(err(), HasSubstr("'prompt=support/main' names no model; add model=, adapter= or upstream="));
+  EXPECT_THAT(err(),
+              HasSubstr("'prompt=support/main' names no model; add model=, adapter= or upstream="));
   EXPECT_EQ(Crossover({"route", "create", "r", "--variant", "a:model=m,heat=3"}), kExitUsage);
   EXPECT_THAT(err(), HasSubstr("'heat' is no part of a system"));
 }
 
 TEST_F(ExperimentTest, StartCreatesAndStartsWithMinimaFromSet) {
-  EXPECT_EQ(Crossover({"experiment", "start", "support", "--candidate", "tuned", "--mode", "improvement", "--set", "shadow.duration=2h",
-                       "--set", "shadow.pairs=300", "--override", "demo"}),
-            kExitOk)
+  EXPECT_EQ(
+      Crossover({"experiment", "start", "support", "--candidate", "tuned", "--mode", "improvement",
+                 "--set", "shadow.duration=2h", "--set", "shadow.pairs=300", "--override", "demo"}),
+      kExitOk)
       << err();
   EXPECT_EQ(experiments_.experiment.route(), "projects/default/routes/support");
   EXPECT_EQ(experiments_.experiment.shadow().duration().seconds(), 7200);
@@ -190,21 +214,24 @@ TEST_F(ExperimentTest, StatusShowsVerdictsWithIntervalsAndALedgerThatAddsUp) {
   EXPECT_EQ(Crossover({"experiment", "status", "support"}), kExitOk) << err();
   EXPECT_THAT(out(), HasSubstr("state       canary step 2, 5.0 %\n"));
   EXPECT_THAT(out(), HasSubstr("quality                      -8.0 points [-10.0, -6.0]  promote"));
-  EXPECT_THAT(out(), HasSubstr("mirror: 1,200 requests, 1,000 sampled = 990 paired + 4 failed + 5 dropped + 1 on their way\n"));
+  EXPECT_THAT(out(), HasSubstr("mirror: 1,200 requests, 1,000 sampled = 990 paired + 4 failed + 5 "
+                               "dropped + 1 on their way\n"));
 }
 
 TEST_F(ExperimentTest, RollbackNeedsAReason) {
   EXPECT_EQ(Crossover({"experiment", "rollback", "support"}), kExitUsage);
   routes_.stored.set_experiment(kExperiment);
   experiments_.experiment.set_name(kExperiment);
-  EXPECT_EQ(Crossover({"experiment", "rollback", "support", "--reason", "complaints"}), kExitOk) << err();
+  EXPECT_EQ(Crossover({"experiment", "rollback", "support", "--reason", "complaints"}), kExitOk)
+      << err();
   EXPECT_EQ(experiments_.reason, "complaints");
   EXPECT_THAT(out(), HasSubstr("rolled-back"));
 }
 
 TEST_F(ExperimentTest, ARefusedAdvanceSaysWhatToDo) {
   EXPECT_EQ(Crossover({"experiment", "advance", "06bq7", "--reason", "hurry"}), kExitFailure);
-  EXPECT_THAT(err(), HasSubstr("error: a harm test has fired\n  reason  GATE_NOT_MET\n  try     `crossover experiment explain`"));
+  EXPECT_THAT(err(), HasSubstr("error: a harm test has fired\n  reason  GATE_NOT_MET\n  try     "
+                               "`crossover experiment explain`"));
 }
 
 TEST_F(ExperimentTest, FeedbackIsOneValueOrAFileOfMany) {

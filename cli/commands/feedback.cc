@@ -41,8 +41,10 @@ absl::Status SendOne(Context& context, const Options& options) {
   feedback.set_inference_id(options.inference);
   feedback.set_author(options.author);
   std::string name = options.name;
-  const int values = options.correct + options.wrong + (options.rating >= 0 ? 1 : 0) + !options.label.empty() + !options.comment.empty();
-  if (values != 1) return UsageError("give one of --correct, --wrong, --rating, --label and --comment");
+  const int values = options.correct + options.wrong + (options.rating >= 0 ? 1 : 0) +
+                     !options.label.empty() + !options.comment.empty();
+  if (values != 1)
+    return UsageError("give one of --correct, --wrong, --rating, --label and --comment");
   if (options.correct || options.wrong) {
     feedback.set_bool_value(options.correct);
     if (name.empty()) name = "correct";
@@ -59,11 +61,13 @@ absl::Status SendOne(Context& context, const Options& options) {
   feedback.set_name(name);
   auto stub = router::TrafficService::NewStub(context.Channel());
   ASSIGN_OR_RETURN(const auto stored, context.Call(stub, &Stub::CreateFeedback, request, true));
-  if (!context.PrintedJson(stored)) context.terminal().out << "taken: " << stored.name() << " of " << stored.inference_id() << "\n";
+  if (!context.PrintedJson(stored))
+    context.terminal().out << "taken: " << stored.name() << " of " << stored.inference_id() << "\n";
   return absl::OkStatus();
 }
 
-absl::Status SendBatch(Context& context, std::unique_ptr<Stub>& stub, router::BatchCreateFeedbackRequest& request) {
+absl::Status SendBatch(Context& context, std::unique_ptr<Stub>& stub,
+                       router::BatchCreateFeedbackRequest& request) {
   if (request.feedback().empty()) return absl::OkStatus();
   request.set_parent(context.Project());
   request.set_request_id(context.RequestId());
@@ -108,18 +112,24 @@ absl::Status SendFile(Context& context, const Options& options) {
 void AddFeedback(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* command = AddCommand(
-      app, context, "feedback", "Say whether an answer was right; it grades the answer's pairs, however late",
+      app, context, "feedback",
+      "Say whether an answer was right; it grades the answer's pairs, however late",
       "  crossover feedback chatcmpl-06bq3f… --correct\n"
       "  crossover feedback chatcmpl-06bq3f… --label '{\"section\": \"games\"}'\n"
-      "  crossover feedback --file feedback.jsonl     # lines {\"inference_id\": …, \"name\": \"label\", \"demonstration\": …}",
-      [&context, options] { return options->file.empty() ? SendOne(context, *options) : SendFile(context, *options); });
+      "  crossover feedback --file feedback.jsonl     # lines {\"inference_id\": …, \"name\": "
+      "\"label\", \"demonstration\": …}",
+      [&context, options] {
+        return options->file.empty() ? SendOne(context, *options) : SendFile(context, *options);
+      });
   command->add_option("inference", options->inference, "Id of the answer, as the client got it");
   command->add_flag("--correct", options->correct, "It was right");
   command->add_flag("--wrong", options->wrong, "It was wrong");
-  command->add_option("--rating", options->rating, "How good it was, 0 to 1")->check(CLI::Range(0.0, 1.0));
+  command->add_option("--rating", options->rating, "How good it was, 0 to 1")
+      ->check(CLI::Range(0.0, 1.0));
   command->add_option("--label", options->label, "The right answer");
   command->add_option("--comment", options->comment, "Text");
-  command->add_option("--name", options->name, "What is meant, when a task has several kinds of feedback");
+  command->add_option("--name", options->name,
+                      "What is meant, when a task has several kinds of feedback");
   command->add_option("--author", options->author, "Who says it")->envname("USER");
   command->add_option("--file", options->file, "JSONL file with many")->check(CLI::ExistingFile);
 }

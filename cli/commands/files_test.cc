@@ -28,23 +28,28 @@ class FakeFiles final : public curation::FileService::Service {
   bool reject = false;
 
  private:
-  grpc::Status CreateFile(grpc::ServerContext*, const curation::CreateFileRequest* request, curation::File* response) override {
+  grpc::Status CreateFile(grpc::ServerContext*, const curation::CreateFileRequest* request,
+                          curation::File* response) override {
     *response = request->file();
     response->set_name(kFile);
     response->set_state(curation::File::UPLOADING);
     return grpc::Status::OK;
   }
-  grpc::Status GetFile(grpc::ServerContext*, const curation::GetFileRequest*, curation::File* response) override {
+  grpc::Status GetFile(grpc::ServerContext*, const curation::GetFileRequest*,
+                       curation::File* response) override {
     response->set_name(kFile);
     response->set_size_bytes(static_cast<int64_t>(bytes.size()));
     return grpc::Status::OK;
   }
-  grpc::Status UploadFile(grpc::ServerContext*, grpc::ServerReader<curation::UploadFileRequest>* reader, curation::File* response) override {
+  grpc::Status UploadFile(grpc::ServerContext*,
+                          grpc::ServerReader<curation::UploadFileRequest>* reader,
+                          curation::File* response) override {
     ++uploads;
     curation::UploadFileRequest piece;
     bool first = true;
     while (reader->Read(&piece)) {
-      if (first && (piece.name() != kFile || piece.offset() != static_cast<int64_t>(bytes.size()))) {
+      if (first &&
+          (piece.name() != kFile || piece.offset() != static_cast<int64_t>(bytes.size()))) {
         return {grpc::StatusCode::INVALID_ARGUMENT, "wrong offset"};
       }
       first = false;
@@ -58,7 +63,8 @@ class FakeFiles final : public curation::FileService::Service {
     response->set_problem_count(reject ? 1 : 0);
     return grpc::Status::OK;
   }
-  grpc::Status ListProblems(grpc::ServerContext*, const curation::ListProblemsRequest*, curation::ListProblemsResponse* response) override {
+  grpc::Status ListProblems(grpc::ServerContext*, const curation::ListProblemsRequest*,
+                            curation::ListProblemsResponse* response) override {
     curation::Problem& problem = *response->add_problems();
     problem.set_line(536);
     problem.set_field("messages[2].content");
@@ -73,14 +79,17 @@ class FakeDatasets final : public curation::DatasetService::Service {
   curation::SealDatasetVersionRequest sealed;
 
  private:
-  grpc::Status GetDataset(grpc::ServerContext*, const curation::GetDatasetRequest*, curation::Dataset*) override {
+  grpc::Status GetDataset(grpc::ServerContext*, const curation::GetDatasetRequest*,
+                          curation::Dataset*) override {
     return testing::Refuse(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND", "none");
   }
-  grpc::Status CreateDataset(grpc::ServerContext*, const curation::CreateDatasetRequest* request, curation::Dataset*) override {
+  grpc::Status CreateDataset(grpc::ServerContext*, const curation::CreateDatasetRequest* request,
+                             curation::Dataset*) override {
     created = *request;
     return grpc::Status::OK;
   }
-  grpc::Status SealDatasetVersion(grpc::ServerContext*, const curation::SealDatasetVersionRequest* request,
+  grpc::Status SealDatasetVersion(grpc::ServerContext*,
+                                  const curation::SealDatasetVersionRequest* request,
                                   curation::DatasetVersion* response) override {
     sealed = *request;
     response->set_name("projects/default/datasets/rows/versions/sha256:3f2a");
@@ -98,15 +107,18 @@ class FakeCuration final : public curation::CurationService::Service {
   CurationRun run;
 
  private:
-  grpc::Status CreateCurationRun(grpc::ServerContext*, const curation::CreateCurationRunRequest* request, CurationRun* response) override {
+  grpc::Status CreateCurationRun(grpc::ServerContext*,
+                                 const curation::CreateCurationRunRequest* request,
+                                 CurationRun* response) override {
     run = request->curation_run();
     run.set_name(kRun);
     run.set_state(CurationRun::QUEUED);
     *response = run;
     return grpc::Status::OK;
   }
-  grpc::Status WatchCurationRun(grpc::ServerContext*, const curation::WatchCurationRunRequest*,
-                                grpc::ServerWriter<curation::WatchCurationRunResponse>* writer) override {
+  grpc::Status WatchCurationRun(
+      grpc::ServerContext*, const curation::WatchCurationRunRequest*,
+      grpc::ServerWriter<curation::WatchCurationRunResponse>* writer) override {
     run.set_state(CurationRun::SUCCEEDED);
     auto& step = *run.add_funnel();
     step.set_stage("near_duplicates");
@@ -119,7 +131,8 @@ class FakeCuration final : public curation::CurationService::Service {
     writer->Write(item);
     return grpc::Status::OK;
   }
-  grpc::Status GetCurationRun(grpc::ServerContext*, const curation::GetCurationRunRequest*, CurationRun* response) override {
+  grpc::Status GetCurationRun(grpc::ServerContext*, const curation::GetCurationRunRequest*,
+                              CurationRun* response) override {
     *response = run;
     return grpc::Status::OK;
   }
@@ -128,19 +141,22 @@ class FakeCuration final : public curation::CurationService::Service {
 class FakeModels final : public scheduler::ModelService::Service {
  public:
   scheduler::ExportModelRequest exported;
-  std::string digest = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";  // of "hello"
+  std::string digest =
+      "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";  // of "hello"
   std::string path = "adapter_config.json";
 
  private:
-  grpc::Status ExportModel(grpc::ServerContext*, const scheduler::ExportModelRequest* request, scheduler::Job* response) override {
+  grpc::Status ExportModel(grpc::ServerContext*, const scheduler::ExportModelRequest* request,
+                           scheduler::Job* response) override {
     exported = *request;
     response->set_name("projects/default/jobs/06bj");
     response->set_state(scheduler::Job::SUCCEEDED);
     response->mutable_outputs()->set_artifact("sha256:ffff");
     return grpc::Status::OK;
   }
-  grpc::Status DownloadArtifact(grpc::ServerContext*, const scheduler::DownloadArtifactRequest*,
-                                grpc::ServerWriter<scheduler::DownloadArtifactResponse>* writer) override {
+  grpc::Status DownloadArtifact(
+      grpc::ServerContext*, const scheduler::DownloadArtifactRequest*,
+      grpc::ServerWriter<scheduler::DownloadArtifactResponse>* writer) override {
     scheduler::DownloadArtifactResponse piece;
     piece.set_path(path);
     piece.set_sha256(digest);
@@ -160,7 +176,9 @@ class FilesTest : public testing::CliTest {
 
   std::string Rows(size_t bytes) {
     std::string rows;
-    while (rows.size() < bytes) rows += R"({"messages":[{"role":"user","content":"hello"}]})" "\n";
+    while (rows.size() < bytes)
+      rows += R"({"messages":[{"role":"user","content":"hello"}]})"
+              "\n";
     crossover::testing::WriteFile(folder_ / "rows.jsonl", rows);
     return rows;
   }
@@ -175,7 +193,9 @@ class FilesTest : public testing::CliTest {
 
 TEST_F(FilesTest, ImportUploadsCuratesSealsAndPrintsTheFunnel) {
   const std::string rows = Rows(3'000'000);
-  EXPECT_EQ(Crossover({"dataset", "import", "rows", Path(), "--task", "support", "--seal"}), kExitOk) << err();
+  EXPECT_EQ(Crossover({"dataset", "import", "rows", Path(), "--task", "support", "--seal"}),
+            kExitOk)
+      << err();
   EXPECT_EQ(files_.bytes, rows);
   EXPECT_EQ(datasets_.created.dataset_id(), "rows");
   EXPECT_EQ(datasets_.created.dataset().task(), "projects/default/tasks/support");
@@ -221,7 +241,10 @@ TEST_F(FilesTest, AFileThatIsMissingOrEmptyIsAUsageError) {
 
 TEST_F(FilesTest, ExportWritesVerifiedFiles) {
   const std::string target = (folder_ / "out").string();
-  EXPECT_EQ(Crossover({"adapter", "export", "ft:a:b:c:d", "--format", "gguf-q8_0", "--out", target}), kExitOk) << err();
+  EXPECT_EQ(
+      Crossover({"adapter", "export", "ft:a:b:c:d", "--format", "gguf-q8_0", "--out", target}),
+      kExitOk)
+      << err();
   EXPECT_EQ(models_.exported.name(), "projects/default/models/-/versions/ft:a:b:c:d");
   EXPECT_EQ(models_.exported.format(), scheduler::ExportSpec::GGUF_Q8_0);
   EXPECT_EQ(crossover::testing::ReadFile(folder_ / "out/adapter_config.json"), "hello");
@@ -230,14 +253,16 @@ TEST_F(FilesTest, ExportWritesVerifiedFiles) {
 
 TEST_F(FilesTest, BytesWithAnotherDigestAreNotKept) {
   models_.digest = "sha256:0000";
-  EXPECT_EQ(Crossover({"adapter", "export", "a", "--out", (folder_ / "out").string()}), kExitFailure);
+  EXPECT_EQ(Crossover({"adapter", "export", "a", "--out", (folder_ / "out").string()}),
+            kExitFailure);
   EXPECT_THAT(err(), HasSubstr("arrived as sha256:2cf24dba"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out/adapter_config.json"));
 }
 
 TEST_F(FilesTest, AnArtifactCannotWriteOutsideItsFolder) {
   models_.path = "../../escape";
-  EXPECT_EQ(Crossover({"adapter", "export", "a", "--out", (folder_ / "out").string()}), kExitFailure);
+  EXPECT_EQ(Crossover({"adapter", "export", "a", "--out", (folder_ / "out").string()}),
+            kExitFailure);
   EXPECT_THAT(err(), HasSubstr("the artifact names a path outside itself"));
 }
 

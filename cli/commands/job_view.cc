@@ -25,7 +25,9 @@ constexpr int kBarColumns = 24;
 std::string WaitingText(const Job& job) {
   std::string text = EnumWord(Job::State_Name(job.state()));
   if (job.state() == Job::QUEUED) {
-    absl::StrAppend(&text, job.queue_position() > 0 ? absl::StrCat(", ", job.queue_position(), " before it") : ", next");
+    absl::StrAppend(&text, job.queue_position() > 0
+                               ? absl::StrCat(", ", job.queue_position(), " before it")
+                               : ", next");
   }
   if (!job.state_reason().empty()) absl::StrAppend(&text, ": ", job.state_reason());
   return text;
@@ -57,19 +59,22 @@ std::string NoteText(const Terminal& terminal, const JobEvent& event) {
 
 void AddTraining(const scheduler::TrainingSpec& spec, Details& details) {
   if (spec.has_adapter()) {
-    details.Add("adapter", absl::StrFormat("r %d, alpha %s, %d kinds of layers", spec.adapter().r(),
-                                           Number(spec.adapter().alpha()), spec.adapter().targets_size()));
+    details.Add("adapter",
+                absl::StrFormat("r %d, alpha %s, %d kinds of layers", spec.adapter().r(),
+                                Number(spec.adapter().alpha()), spec.adapter().targets_size()));
   }
   if (spec.has_learning_rate()) {
-    details.Add("learning rate", absl::StrCat(Number(spec.learning_rate()), " ",
-                                              EnumWord(scheduler::TrainingSpec::Schedule_Name(spec.schedule()))));
+    details.Add("learning rate",
+                absl::StrCat(Number(spec.learning_rate()), " ",
+                             EnumWord(scheduler::TrainingSpec::Schedule_Name(spec.schedule()))));
   }
   if (spec.has_batch_size()) {
-    details.Add("batch", absl::StrCat(spec.batch_size(), " rows, ", Number(spec.epochs()), " epochs, ",
-                                      Count(spec.steps()), " steps"));
+    details.Add("batch", absl::StrCat(spec.batch_size(), " rows, ", Number(spec.epochs()),
+                                      " epochs, ", Count(spec.steps()), " steps"));
   }
   if (spec.train_rows() > 0) {
-    details.Add("rows", absl::StrCat(Count(spec.train_rows()), " train, ", Count(spec.validation_rows()), " validation"));
+    details.Add("rows", absl::StrCat(Count(spec.train_rows()), " train, ",
+                                     Count(spec.validation_rows()), " validation"));
   }
 }
 
@@ -81,18 +86,25 @@ bool IsTerminal(Job::State state) {
 
 std::string ProgressText(const Job& job, bool unicode) {
   const scheduler::Progress& progress = job.progress();
-  const bool moving = job.state() == Job::RUNNING || job.state() == Job::PAUSING || job.state() == Job::CANCELLING;
+  const bool moving =
+      job.state() == Job::RUNNING || job.state() == Job::PAUSING || job.state() == Job::CANCELLING;
   if (!moving || progress.steps() == 0) {
-    return moving && !progress.phase().empty() ? absl::StrCat(WaitingText(job), ", ", progress.phase()) : WaitingText(job);
+    return moving && !progress.phase().empty()
+               ? absl::StrCat(WaitingText(job), ", ", progress.phase())
+               : WaitingText(job);
   }
   const double share = static_cast<double>(progress.step()) / static_cast<double>(progress.steps());
   std::string text = absl::StrCat(Bar(share, kBarColumns, unicode), " ", Share(share), "  step ",
                                   progress.step(), "/", progress.steps());
-  if (progress.has_train_loss()) absl::StrAppend(&text, absl::StrFormat("  loss %.3f", progress.train_loss()));
-  if (progress.has_valid_loss()) absl::StrAppend(&text, absl::StrFormat("  valid %.3f", progress.valid_loss()));
-  if (progress.tokens_per_second() > 0) absl::StrAppend(&text, "  ", Number(progress.tokens_per_second()), " tokens/s");
+  if (progress.has_train_loss())
+    absl::StrAppend(&text, absl::StrFormat("  loss %.3f", progress.train_loss()));
+  if (progress.has_valid_loss())
+    absl::StrAppend(&text, absl::StrFormat("  valid %.3f", progress.valid_loss()));
+  if (progress.tokens_per_second() > 0)
+    absl::StrAppend(&text, "  ", Number(progress.tokens_per_second()), " tokens/s");
   if (progress.has_eta()) absl::StrAppend(&text, "  eta ", Length(progress.eta()));
-  if (!progress.phase().empty() && progress.phase() != "training") absl::StrAppend(&text, "  (", progress.phase(), ")");
+  if (!progress.phase().empty() && progress.phase() != "training")
+    absl::StrAppend(&text, "  (", progress.phase(), ")");
   return text;
 }
 
@@ -116,14 +128,15 @@ absl::StatusOr<Job> FollowJob(Context& context, const Job& started) {
         }
         if (!item.has_snapshot()) return Watching::kGoOn;
         job = item.snapshot();
-        if (!context.globals.json) line.Update(ProgressText(job, context.terminal().err_is_terminal));
+        if (!context.globals.json)
+          line.Update(ProgressText(job, context.terminal().err_is_terminal));
         return IsTerminal(job.state()) ? Watching::kStop : Watching::kGoOn;
       });
   line.Finish();
   if (HasReason(status, kInterrupted)) {
     const std::string id(IdOf(job.name()));
-    context.terminal().err << "Detached; the job goes on.\n  come back   crossover jobs watch " << id
-                           << "\n  stop it     crossover jobs cancel " << id << "\n";
+    context.terminal().err << "Detached; the job goes on.\n  come back   crossover jobs watch "
+                           << id << "\n  stop it     crossover jobs cancel " << id << "\n";
   }
   if (!status.ok()) return status;
   if (IsTerminal(job.state())) return job;
@@ -137,10 +150,12 @@ absl::Status JobOutcome(const Job& job) {
   if (job.state() == Job::SUCCEEDED) return absl::OkStatus();
   const std::string id(IdOf(job.name()));
   if (job.state() == Job::CANCELLED) {
-    return Error(absl::StatusCode::kCancelled, kOutcome, absl::StrCat("job ", id, " was cancelled"));
+    return Error(absl::StatusCode::kCancelled, kOutcome,
+                 absl::StrCat("job ", id, " was cancelled"));
   }
   ErrorDetail detail{.reason = job.error().reason().empty() ? kOutcome : job.error().reason()};
-  if (!job.error().field().empty()) detail.violations.push_back({job.error().field(), job.error().message()});
+  if (!job.error().field().empty())
+    detail.violations.push_back({job.error().field(), job.error().message()});
   if (!job.error().log_tail().empty()) detail.metadata["log"] = job.error().log_tail();
   return Error(absl::StatusCode::kFailedPrecondition,
                absl::StrCat("job ", id, " failed: ", job.error().message()), std::move(detail));
@@ -155,20 +170,23 @@ void PrintJob(Context& context, const Job& job) {
   details.Add("task", job.task());
   details.Add("base", job.base_model());
   details.Add("data", job.dataset_version());
-  if (!IsTerminal(job.state())) details.Add("progress", ProgressText(job, context.terminal().out_is_terminal));
+  if (!IsTerminal(job.state()))
+    details.Add("progress", ProgressText(job, context.terminal().out_is_terminal));
   details.Add("worker", job.worker());
   details.Add("created", Ago(job.create_time(), context.Now()));
   if (job.failure_count() + job.lease_loss_count() > 0) {
-    details.Add("trouble", absl::StrCat(job.failure_count(), " failures, ", job.lease_loss_count(), " leases lost since the last progress"));
+    details.Add("trouble", absl::StrCat(job.failure_count(), " failures, ", job.lease_loss_count(),
+                                        " leases lost since the last progress"));
   }
   if (job.resolved_spec().has_training()) AddTraining(job.resolved_spec().training(), details);
   const scheduler::Resources& taken = job.actual().has_seconds() ? job.actual() : job.estimate();
   if (taken.has_seconds()) {
-    details.Add(job.actual().has_seconds() ? "took" : "should take",
-                absl::StrCat(Length(taken.seconds()),
-                             taken.peak_memory_bytes() > 0 ? ", " + Bytes(taken.peak_memory_bytes()) : "",
-                             taken.tokens() > 0 ? ", " + Count(taken.tokens()) + " tokens" : "",
-                             Amount(taken.cost()).empty() ? "" : ", " + Amount(taken.cost())));
+    details.Add(
+        job.actual().has_seconds() ? "took" : "should take",
+        absl::StrCat(Length(taken.seconds()),
+                     taken.peak_memory_bytes() > 0 ? ", " + Bytes(taken.peak_memory_bytes()) : "",
+                     taken.tokens() > 0 ? ", " + Count(taken.tokens()) + " tokens" : "",
+                     Amount(taken.cost()).empty() ? "" : ", " + Amount(taken.cost())));
   }
   details.Add("adapter", job.outputs().adapter());
   details.Add("model", job.outputs().model_alias());

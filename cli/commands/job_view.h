@@ -1,4 +1,5 @@
-// Jobs as people see them: a line that moves, and what is left at the end. Used by tune, jobs and adapter export.
+// Jobs as people see them: a line that moves, and what is left at the end. Used by tune, jobs and
+// adapter export.
 #pragma once
 
 #include <string>
@@ -13,8 +14,9 @@ namespace crossover::cli {
 // "[████▌     ] 46.0 %  step 115/250  loss 0.412  valid 0.398  512 tokens/s  eta 5 min 20 s"
 std::string ProgressText(const scheduler::v1::Job& job, bool unicode);
 
-// Follows a job until it ends; returns its last state. Progress and notes go to stderr; with --json every item of the stream is a
-// line on stdout. On Ctrl-C says how to come back and returns CANCELLED `CLI_INTERRUPTED`; the job goes on.
+// Follows a job until it ends; returns its last state. Progress and notes go to stderr; with --json
+// every item of the stream is a line on stdout. On Ctrl-C says how to come back and returns
+// CANCELLED `CLI_INTERRUPTED`; the job goes on.
 absl::StatusOr<scheduler::v1::Job> FollowJob(Context& context, const scheduler::v1::Job& job);
 
 // OK if the job has SUCCEEDED; otherwise its error (reason CLI_OUTCOME for CANCELLED).

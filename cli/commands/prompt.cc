@@ -66,27 +66,33 @@ absl::Status Create(Context& context, const Options& options) {
     user->set_content("{{input}}");
   }
   RETURN_IF_ERROR(ApplyAssignments(options.settings, &spec));
-  if (spec.messages().empty()) return UsageError("the prompt has no messages; give --file or --system");
+  if (spec.messages().empty())
+    return UsageError("the prompt has no messages; give --file or --system");
   request.mutable_prompt_version()->set_note(options.note);
   request.set_request_id(context.RequestId());
   auto stub = registry::PromptService::NewStub(context.Channel());
   RETURN_IF_ERROR(EnsurePrompt(context, stub, name));
-  ASSIGN_OR_RETURN(const auto version, context.Call(stub, &Stub::CreatePromptVersion, request, true));
+  ASSIGN_OR_RETURN(const auto version,
+                   context.Call(stub, &Stub::CreatePromptVersion, request, true));
   if (context.PrintedJson(version)) return absl::OkStatus();
-  context.terminal().out << absl::StrCat(options.prompt, "@", ShortDigest(version.digest()), " is ", StateWord(version), "\n");
+  context.terminal().out << absl::StrCat(options.prompt, "@", ShortDigest(version.digest()), " is ",
+                                         StateWord(version), "\n");
   return absl::OkStatus();
 }
 
-absl::Status ListVersions(Context& context, std::unique_ptr<Stub>& stub, const std::string& prompt) {
+absl::Status ListVersions(Context& context, std::unique_ptr<Stub>& stub,
+                          const std::string& prompt) {
   registry::ListPromptVersionsRequest request;
   request.set_parent(prompt);
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &Stub::ListPromptVersions, request,
-                                                    [](auto& page) { return page.mutable_prompt_versions(); }));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &Stub::ListPromptVersions, request,
+                                   [](auto& page) { return page.mutable_prompt_versions(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"VERSION"}, {"STATE"}, {"EVALUATION"}, {"CREATED"}, {"NOTE", Align::kLeft, true}});
   for (const auto& version : list.prompt_versions()) {
-    table.AddRow({ShortDigest(version.digest()), StateWord(version), ShortName(version.evaluation()),
-                  Ago(version.create_time(), context.Now()), version.note()});
+    table.AddRow({ShortDigest(version.digest()), StateWord(version),
+                  ShortName(version.evaluation()), Ago(version.create_time(), context.Now()),
+                  version.note()});
   }
   context.terminal().out << table.Render(context.terminal());
   return absl::OkStatus();
@@ -99,21 +105,27 @@ absl::Status List(Context& context, const Options& options) {
     return ListVersions(context, stub, prompt);
   }
   registry::ListPromptsRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_parent(), TaskName(context, options.prompt.empty() ? "-" : options.prompt));
+  ASSIGN_OR_RETURN(*request.mutable_parent(),
+                   TaskName(context, options.prompt.empty() ? "-" : options.prompt));
   ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &Stub::ListPrompts, request, [](auto& page) { return page.mutable_prompts(); }));
+                   context.ListAll(stub, &Stub::ListPrompts, request,
+                                   [](auto& page) { return page.mutable_prompts(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"PROMPT"}, {"ACTIVE"}, {"LATEST"}, {"UPDATED"}});
   for (const registry::Prompt& prompt : list.prompts()) {
     const std::string& name = prompt.name();
     const size_t task = name.find("/tasks/");
     std::string label(IdOf(name));
-    if (task != std::string::npos) label = absl::StrCat(name.substr(task + 7, name.find("/prompts/") - task - 7), "/", label);
-    table.AddRow({label, prompt.active_version().empty() ? "none" : ShortName(prompt.active_version()),
+    if (task != std::string::npos)
+      label = absl::StrCat(name.substr(task + 7, name.find("/prompts/") - task - 7), "/", label);
+    table.AddRow({label,
+                  prompt.active_version().empty() ? "none" : ShortName(prompt.active_version()),
                   ShortName(prompt.latest_version()), Ago(prompt.update_time(), context.Now())});
   }
-  context.terminal().out << (table.empty() ? "no prompts yet; `crossover prompt create TASK/PROMPT --file …` makes one\n"
-                                           : table.Render(context.terminal()));
+  context.terminal().out
+      << (table.empty()
+              ? "no prompts yet; `crossover prompt create TASK/PROMPT --file …` makes one\n"
+              : table.Render(context.terminal()));
   return absl::OkStatus();
 }
 
@@ -136,7 +148,9 @@ absl::Status Show(Context& context, const Options& options) {
   details.Add("strategy", EnumWord(registry::PromptSpec::Strategy_Name(version.spec().strategy())));
   context.terminal().out << details.Render(context.terminal());
   for (const auto& message : version.spec().messages()) {
-    context.terminal().out << "\n" << Styled(context.terminal(), Style::kBold, message.role() + ":") << "\n" << message.content() << "\n";
+    context.terminal().out << "\n"
+                           << Styled(context.terminal(), Style::kBold, message.role() + ":") << "\n"
+                           << message.content() << "\n";
   }
   return absl::OkStatus();
 }
@@ -149,7 +163,8 @@ absl::Status Activate(Context& context, const Options& options) {
     ASSIGN_OR_RETURN(*request.mutable_evaluation(), FullName(context, "runs", options.evaluation));
   }
   request.set_override_reason(options.override_reason);
-  ASSIGN_OR_RETURN(const auto version, context.Call(stub, &Stub::ActivatePromptVersion, request, true));
+  ASSIGN_OR_RETURN(const auto version,
+                   context.Call(stub, &Stub::ActivatePromptVersion, request, true));
   if (context.PrintedJson(version)) return absl::OkStatus();
   context.terminal().out << version.name() << " is " << StateWord(version) << "\n";
   return absl::OkStatus();
@@ -171,7 +186,10 @@ std::string ColoredDiff(const Terminal& terminal, const std::string& diff) {
   for (size_t begin = 0; begin < diff.size();) {
     const size_t end = std::min(diff.find('\n', begin), diff.size());
     const std::string line = diff.substr(begin, end - begin);
-    const Style style = line.empty() ? Style::kPlain : line[0] == '+' ? Style::kGood : line[0] == '-' ? Style::kBad : Style::kPlain;
+    const Style style = line.empty()     ? Style::kPlain
+                        : line[0] == '+' ? Style::kGood
+                        : line[0] == '-' ? Style::kBad
+                                         : Style::kPlain;
     out += Styled(terminal, style, line) + "\n";
     begin = end + 1;
   }
@@ -181,7 +199,9 @@ std::string ColoredDiff(const Terminal& terminal, const std::string& diff) {
 absl::Status Diff(Context& context, const Options& options) {
   auto stub = registry::PromptService::NewStub(context.Channel());
   registry::DiffPromptVersionRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_name(), PromptVersionName(context, options.other.empty() ? options.prompt : options.other));
+  ASSIGN_OR_RETURN(
+      *request.mutable_name(),
+      PromptVersionName(context, options.other.empty() ? options.prompt : options.other));
   if (!options.other.empty()) {
     ASSIGN_OR_RETURN(*request.mutable_base(), PromptVersionName(context, options.prompt));
   }
@@ -190,9 +210,12 @@ absl::Status Diff(Context& context, const Options& options) {
   std::ostream& out = context.terminal().out;
   if (diff.changes().empty()) out << "no difference\n";
   for (const auto& change : diff.changes()) {
-    out << Styled(context.terminal(), Style::kBold, change.field()) << "\n" << ColoredDiff(context.terminal(), change.diff());
+    out << Styled(context.terminal(), Style::kBold, change.field()) << "\n"
+        << ColoredDiff(context.terminal(), change.diff());
   }
-  if (diff.token_difference() != 0) out << absl::StrCat("about ", diff.token_difference() > 0 ? "+" : "", diff.token_difference(), " tokens\n");
+  if (diff.token_difference() != 0)
+    out << absl::StrCat("about ", diff.token_difference() > 0 ? "+" : "", diff.token_difference(),
+                        " tokens\n");
   return absl::OkStatus();
 }
 
@@ -201,35 +224,43 @@ absl::Status Diff(Context& context, const Options& options) {
 void AddPrompt(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* group = AddGroup(app, "prompt", "Prompts as hashed versions");
-  CLI::App* create = AddCommand(*group, context, "create", "Store a prompt; the same content is the same version",
-                                "  crossover prompt create support/main --file prompt.yaml --note 'as in production'\n"
-                                "  crossover prompt create support/short --system 'Classify the ticket. Answer with one word.'",
-                                [&context, options] { return Create(context, *options); });
+  CLI::App* create = AddCommand(
+      *group, context, "create", "Store a prompt; the same content is the same version",
+      "  crossover prompt create support/main --file prompt.yaml --note 'as in production'\n"
+      "  crossover prompt create support/short --system 'Classify the ticket. Answer with one "
+      "word.'",
+      [&context, options] { return Create(context, *options); });
   create->add_option("prompt", options->prompt, "TASK/PROMPT")->required();
-  create->add_option("--file", options->file, "YAML file with the fields of PromptSpec")->check(CLI::ExistingFile);
+  create->add_option("--file", options->file, "YAML file with the fields of PromptSpec")
+      ->check(CLI::ExistingFile);
   create->add_option("--system", options->system, "System message; the request follows it");
   create->add_option("--set", options->settings, "FIELD=VALUE of PromptSpec; may be given again");
   create->add_option("--note", options->note, "Why it was made");
   AddCommand(*group, context, "list", "List prompts, or the versions of one",
-             "  crossover prompt list\n  crossover prompt list support\n  crossover prompt list support/main",
+             "  crossover prompt list\n  crossover prompt list support\n  crossover prompt list "
+             "support/main",
              [&context, options] { return List(context, *options); })
       ->add_option("name", options->prompt, "TASK or TASK/PROMPT");
-  AddCommand(*group, context, "show", "Show a version; without @VERSION the one in use", "  crossover prompt show support/main@3f2a",
+  AddCommand(*group, context, "show", "Show a version; without @VERSION the one in use",
+             "  crossover prompt show support/main@3f2a",
              [&context, options] { return Show(context, *options); })
       ->add_option("prompt", options->prompt, "TASK/PROMPT[@VERSION]")
       ->required();
-  CLI::App* activate = AddCommand(*group, context, "activate", "Put a version into use",
-                                  "  crossover prompt activate support/main@3f2a --evaluation 06bq3f…\n"
-                                  "  crossover prompt activate support/main@3f2a --override 'first version'",
-                                  [&context, options] { return Activate(context, *options); });
+  CLI::App* activate =
+      AddCommand(*group, context, "activate", "Put a version into use",
+                 "  crossover prompt activate support/main@3f2a --evaluation 06bq3f…\n"
+                 "  crossover prompt activate support/main@3f2a --override 'first version'",
+                 [&context, options] { return Activate(context, *options); });
   activate->add_option("prompt", options->prompt, "TASK/PROMPT@VERSION")->required();
   activate->add_option("--evaluation", options->evaluation, "Evaluation run that measured it");
   activate->add_option("--override", options->override_reason, "Why it goes into use unmeasured");
-  CLI::App* rollback = AddCommand(*group, context, "rollback", "Put the version before into use again", "",
-                                  [&context, options] { return Rollback(context, *options); });
+  CLI::App* rollback =
+      AddCommand(*group, context, "rollback", "Put the version before into use again", "",
+                 [&context, options] { return Rollback(context, *options); });
   rollback->add_option("prompt", options->prompt, "TASK/PROMPT")->required();
   rollback->add_option("--reason", options->reason, "Why")->required();
-  CLI::App* diff = AddCommand(*group, context, "diff", "What differs between two versions, or from a version's parent",
+  CLI::App* diff = AddCommand(*group, context, "diff",
+                              "What differs between two versions, or from a version's parent",
                               "  crossover prompt diff support/main@3f2a support/main@77b0",
                               [&context, options] { return Diff(context, *options); });
   diff->add_option("old", options->prompt, "TASK/PROMPT@VERSION")->required();

@@ -36,7 +36,8 @@ struct Options {
 };
 
 // Puts what the options say into a route; `changed` gets the top-level fields that were touched.
-absl::Status Apply(Context& context, const Options& options, Route& route, std::vector<std::string>& changed) {
+absl::Status Apply(Context& context, const Options& options, Route& route,
+                   std::vector<std::string>& changed) {
   if (!options.file.empty()) {
     Route read;
     RETURN_IF_ERROR(ReadSpecFile(options.file, &read));
@@ -57,9 +58,11 @@ absl::Status Apply(Context& context, const Options& options, Route& route, std::
     const size_t colon = text.find(':');
     const size_t equals = text.find('=');
     if (colon == std::string::npos || colon > equals) {
-      return UsageError(absl::StrCat("'", text, "' is not NAME:SYSTEM, such as tuned:adapter=sha256:48c2…"));
+      return UsageError(
+          absl::StrCat("'", text, "' is not NAME:SYSTEM, such as tuned:adapter=sha256:48c2…"));
     }
-    ASSIGN_OR_RETURN((*route.mutable_variants())[text.substr(0, colon)], ReadSystem(context, text.substr(colon + 1)));
+    ASSIGN_OR_RETURN((*route.mutable_variants())[text.substr(0, colon)],
+                     ReadSystem(context, text.substr(colon + 1)));
     changed.push_back("variants");
   }
   if (!options.primary.empty()) {
@@ -72,7 +75,8 @@ absl::Status Apply(Context& context, const Options& options, Route& route, std::
     changed.push_back("fallbacks");
   }
   RETURN_IF_ERROR(ApplyAssignments(options.settings, &route));
-  for (const std::string& setting : options.settings) changed.push_back(setting.substr(0, setting.find_first_of(".=")));
+  for (const std::string& setting : options.settings)
+    changed.push_back(setting.substr(0, setting.find_first_of(".=")));
   return absl::OkStatus();
 }
 
@@ -84,12 +88,15 @@ void Print(Context& context, const Route& route) {
   details.Add("fallbacks", absl::StrJoin(route.fallbacks(), ", "));
   details.Add("config", absl::StrCat("version ", route.config_version()));
   details.Add("experiment", route.experiment());
-  if (route.candidate_weight() > 0) details.Add("candidate", Share(route.candidate_weight()) + " of requests");
+  if (route.candidate_weight() > 0)
+    details.Add("candidate", Share(route.candidate_weight()) + " of requests");
   context.terminal().out << details.Render(context.terminal()) << "\n";
   Table table({{"VARIANT"}, {""}, {"SYSTEM", Align::kLeft, true}, {"DIGEST"}});
-  const std::map<std::string, type::v1::System> sorted(route.variants().begin(), route.variants().end());
+  const std::map<std::string, type::v1::System> sorted(route.variants().begin(),
+                                                       route.variants().end());
   for (const auto& [name, system] : sorted) {
-    table.AddRow({name, name == route.primary() ? "primary" : "", SystemLabel(system), ShortDigest(system.digest())});
+    table.AddRow({name, name == route.primary() ? "primary" : "", SystemLabel(system),
+                  ShortDigest(system.digest())});
   }
   context.terminal().out << table.Render(context.terminal());
 }
@@ -103,8 +110,10 @@ absl::Status Create(Context& context, const Options& options) {
   std::vector<std::string> changed;
   Route& route = *request.mutable_route();
   RETURN_IF_ERROR(Apply(context, options, route, changed));
-  if (route.variants().empty()) return UsageError("the route has no variant; give --variant NAME:SYSTEM");
-  if (route.primary().empty() && route.variants().size() == 1) route.set_primary(route.variants().begin()->first);
+  if (route.variants().empty())
+    return UsageError("the route has no variant; give --variant NAME:SYSTEM");
+  if (route.primary().empty() && route.variants().size() == 1)
+    route.set_primary(route.variants().begin()->first);
   if (route.primary().empty()) return UsageError("which variant answers? give --primary");
   ASSIGN_OR_RETURN(const Route created, context.Call(stub, &Stub::CreateRoute, request, true));
   if (!context.PrintedJson(created)) Print(context, created);
@@ -141,15 +150,21 @@ absl::Status List(Context& context) {
   auto stub = router::RouteService::NewStub(context.Channel());
   router::ListRoutesRequest request;
   request.set_parent(context.Project());
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &Stub::ListRoutes, request, [](auto& page) { return page.mutable_routes(); }));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &Stub::ListRoutes, request,
+                                   [](auto& page) { return page.mutable_routes(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
-  Table table({{"ROUTE"}, {"TASK"}, {"MODE"}, {"PRIMARY"}, {"SYSTEM", Align::kLeft, true}, {"EXPERIMENT"}});
+  Table table(
+      {{"ROUTE"}, {"TASK"}, {"MODE"}, {"PRIMARY"}, {"SYSTEM", Align::kLeft, true}, {"EXPERIMENT"}});
   for (const Route& route : list.routes()) {
     const auto primary = route.variants().find(route.primary());
-    table.AddRow({std::string(IdOf(route.name())), ShortName(route.task()), EnumWord(Route::Mode_Name(route.mode())), route.primary(),
-                  primary == route.variants().end() ? "" : SystemLabel(primary->second), ShortName(route.experiment())});
+    table.AddRow({std::string(IdOf(route.name())), ShortName(route.task()),
+                  EnumWord(Route::Mode_Name(route.mode())), route.primary(),
+                  primary == route.variants().end() ? "" : SystemLabel(primary->second),
+                  ShortName(route.experiment())});
   }
-  context.terminal().out << (table.empty() ? "no routes yet; `crossover route create` makes one\n" : table.Render(context.terminal()));
+  context.terminal().out << (table.empty() ? "no routes yet; `crossover route create` makes one\n"
+                                           : table.Render(context.terminal()));
   return absl::OkStatus();
 }
 
@@ -158,8 +173,8 @@ absl::Status List(Context& context) {
 void AddRoute(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* group = AddGroup(app, "route", "What answers requests");
-  const auto with_route = [&](const std::string& name, const std::string& about, const std::string& examples,
-                              std::function<absl::Status()> run) {
+  const auto with_route = [&](const std::string& name, const std::string& about,
+                              const std::string& examples, std::function<absl::Status()> run) {
     CLI::App* command = AddCommand(*group, context, name, about, examples, std::move(run));
     command->add_option("route", options->route, "Slug: what clients send as `model`")->required();
     return command;
@@ -169,14 +184,17 @@ void AddRoute(CLI::App& app, Context& context) {
     command->add_option("--mode", options->mode, "prompt, fine-tune or hybrid");
     command->add_option("--variant", options->variants, "NAME:SYSTEM; may be given again");
     command->add_option("--primary", options->primary, "Variant that answers");
-    command->add_option("--fallback", options->fallbacks, "Variants tried in order when it fails before the first byte");
-    command->add_option("--file", options->file, "YAML file with the fields of Route")->check(CLI::ExistingFile);
+    command->add_option("--fallback", options->fallbacks,
+                        "Variants tried in order when it fails before the first byte");
+    command->add_option("--file", options->file, "YAML file with the fields of Route")
+        ->check(CLI::ExistingFile);
     command->add_option("--set", options->settings, "FIELD=VALUE of Route; may be given again");
   };
-  with_fields(with_route("create", "Create a route",
-                         "  crossover route create support --task support --mode prompt \\\n"
-                         "      --variant prompt:prompt=support/main,model=smollm2-135m-instruct --primary prompt",
-                         [&context, options] { return Create(context, *options); }));
+  with_fields(with_route(
+      "create", "Create a route",
+      "  crossover route create support --task support --mode prompt \\\n"
+      "      --variant prompt:prompt=support/main,model=smollm2-135m-instruct --primary prompt",
+      [&context, options] { return Create(context, *options); }));
   with_fields(with_route("set", "Change a route, without a restart",
                          "  crossover route set support --variant tuned:adapter=sha256:48c2d8…",
                          [&context, options] { return Set(context, *options); }));

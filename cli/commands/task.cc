@@ -46,7 +46,8 @@ std::string TargetsText(const registry::Targets& targets) {
   if (targets.has_format_valid()) parts.push_back("format " + Share(targets.format_valid()));
   if (targets.has_latency_p50()) parts.push_back("p50 " + Length(targets.latency_p50()));
   if (targets.has_latency_p99()) parts.push_back("p99 " + Length(targets.latency_p99()));
-  if (targets.has_cost_per_request()) parts.push_back("cost " + Amount(targets.cost_per_request()) + " a request");
+  if (targets.has_cost_per_request())
+    parts.push_back("cost " + Amount(targets.cost_per_request()) + " a request");
   return absl::StrJoin(parts, ", ");
 }
 
@@ -57,22 +58,27 @@ void Print(Context& context, const registry::Task& task) {
   details.Add("about", task.description());
   details.Add("state", EnumWord(registry::Task::State_Name(task.state())));
   details.Add("owner", task.owner().empty() ? "nobody yet" : task.owner());
-  details.Add("retraining", task.retraining_plan().empty() ? "no plan yet" : task.retraining_plan());
+  details.Add("retraining",
+              task.retraining_plan().empty() ? "no plan yet" : task.retraining_plan());
   details.Add("answer", ContractText(task.output_contract()));
   details.Add("targets", TargetsText(task.targets()));
   if (task.volume().requests_per_day() > 0) {
     details.Add("volume", absl::StrCat(Number(task.volume().requests_per_day()), " requests a day",
                                        task.volume().tokens_per_month() > 0
-                                           ? ", " + Number(task.volume().tokens_per_month()) + " tokens a month"
+                                           ? ", " + Number(task.volume().tokens_per_month()) +
+                                                 " tokens a month"
                                            : ""));
   }
   if (task.declared().has_developer_hours()) {
     details.Add("developer", Number(task.declared().developer_hours()) + " hours (declared)");
   }
-  details.Add("urgency", task.declared().urgency() == 0
-                             ? ""
-                             : EnumWord(registry::DeclaredFacts::Urgency_Name(task.declared().urgency())) + " (declared)");
-  for (const auto& mode : task.failure_modes()) details.Add("fails", mode.name() + ": " + mode.description());
+  details.Add("urgency",
+              task.declared().urgency() == 0
+                  ? ""
+                  : EnumWord(registry::DeclaredFacts::Urgency_Name(task.declared().urgency())) +
+                        " (declared)");
+  for (const auto& mode : task.failure_modes())
+    details.Add("fails", mode.name() + ": " + mode.description());
   context.terminal().out << details.Render(context.terminal());
 }
 
@@ -114,14 +120,23 @@ absl::Status List(Context& context) {
   registry::ListTasksRequest request;
   request.set_parent(context.Project());
   ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &Stub::ListTasks, request, [](auto& page) { return page.mutable_tasks(); }));
+                   context.ListAll(stub, &Stub::ListTasks, request,
+                                   [](auto& page) { return page.mutable_tasks(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
-  Table table({{"TASK"}, {"STATE"}, {"OWNER"}, {"ANSWER", Align::kLeft, true}, {"TARGETS", Align::kLeft, true}, {"CREATED"}});
+  Table table({{"TASK"},
+               {"STATE"},
+               {"OWNER"},
+               {"ANSWER", Align::kLeft, true},
+               {"TARGETS", Align::kLeft, true},
+               {"CREATED"}});
   for (const registry::Task& task : list.tasks()) {
-    table.AddRow({std::string(IdOf(task.name())), EnumWord(registry::Task::State_Name(task.state())), task.owner(),
-                  ContractText(task.output_contract()), TargetsText(task.targets()), Ago(task.create_time(), context.Now())});
+    table.AddRow({std::string(IdOf(task.name())),
+                  EnumWord(registry::Task::State_Name(task.state())), task.owner(),
+                  ContractText(task.output_contract()), TargetsText(task.targets()),
+                  Ago(task.create_time(), context.Now())});
   }
-  context.terminal().out << (table.empty() ? "no tasks yet; `crossover task create` makes one\n" : table.Render(context.terminal()));
+  context.terminal().out << (table.empty() ? "no tasks yet; `crossover task create` makes one\n"
+                                           : table.Render(context.terminal()));
   return absl::OkStatus();
 }
 
@@ -130,21 +145,23 @@ absl::Status List(Context& context) {
 void AddTask(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* group = AddGroup(app, "task", "Tasks: owner, targets, volume, prices");
-  const auto with_task = [&](const std::string& name, const std::string& about, const std::string& examples,
-                             std::function<absl::Status()> run) {
+  const auto with_task = [&](const std::string& name, const std::string& about,
+                             const std::string& examples, std::function<absl::Status()> run) {
     CLI::App* command = AddCommand(*group, context, name, about, examples, std::move(run));
     command->add_option("task", options->task, "Slug or name")->required();
     return command;
   };
   const auto with_spec = [&](CLI::App* command) {
-    command->add_option("--file", options->file, "YAML file with the fields of Task")->check(CLI::ExistingFile);
+    command->add_option("--file", options->file, "YAML file with the fields of Task")
+        ->check(CLI::ExistingFile);
     command->add_option("--set", options->settings, "FIELD=VALUE; may be given again");
   };
   with_spec(with_task("create", "Create a task",
                       "  crossover task create support --file task.yaml\n"
                       "  crossover task create support --set owner=ml-team --set targets.score=0.9",
                       [&context, options] { return Create(context, *options); }));
-  with_spec(with_task("update", "Change fields of a task", "  crossover task update support --set volume.requests_per_day=3000",
+  with_spec(with_task("update", "Change fields of a task",
+                      "  crossover task update support --set volume.requests_per_day=3000",
                       [&context, options] { return Update(context, *options); }));
   with_task("show", "Show a task", "", [&context, options] { return Show(context, *options); });
   AddCommand(*group, context, "list", "List tasks", "", [&context] { return List(context); });

@@ -57,7 +57,8 @@ absl::StatusOr<scheduler::CreateJobRequest> BuildRequest(Context& context, const
 absl::Status Run(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(const scheduler::CreateJobRequest request, BuildRequest(context, options));
   auto stub = scheduler::JobService::NewStub(context.Channel());
-  ASSIGN_OR_RETURN(scheduler::Job job, context.Call(stub, &scheduler::JobService::Stub::CreateJob, request, true));
+  ASSIGN_OR_RETURN(scheduler::Job job,
+                   context.Call(stub, &scheduler::JobService::Stub::CreateJob, request, true));
   if (options.estimate || options.detach) {
     if (!context.PrintedJson(job)) PrintJob(context, job);
     return absl::OkStatus();
@@ -73,7 +74,8 @@ absl::Status Run(Context& context, const Options& options) {
   if (!context.globals.json) {
     PrintJob(context, *ended);
     if (!ended->outputs().model_alias().empty()) {
-      context.terminal().out << "\nnext: crossover evaluate SUITE --system adapter=" << ended->outputs().model_alias() << "\n";
+      context.terminal().out << "\nnext: crossover evaluate SUITE --system adapter="
+                             << ended->outputs().model_alias() << "\n";
     }
   }
   return JobOutcome(*ended);
@@ -87,16 +89,24 @@ void AddTune(CLI::App& app, Context& context) {
       app, context, "tune", "Train a LoRA adapter on a sealed data set, with live progress",
       "  crossover tune support-rows --base smollm2-135m-instruct --suffix support\n"
       "  crossover tune support-rows --base smollm2-135m-instruct --estimate\n"
-      "  crossover tune support-rows@3f2a --base smollm2-135m-instruct --set epochs=1 --set adapter.r=32\n"
-      "Fields of --set and --file are those of TrainingSpec (protos/crossover/scheduler/v1/job.proto).",
+      "  crossover tune support-rows@3f2a --base smollm2-135m-instruct --set epochs=1 --set "
+      "adapter.r=32\n"
+      "Fields of --set and --file are those of TrainingSpec "
+      "(protos/crossover/scheduler/v1/job.proto).",
       [&context, options] { return Run(context, *options); });
-  command->add_option("dataset", options->dataset, "DATASET[@VERSION]; without @ the newest sealed version")->required();
+  command
+      ->add_option("dataset", options->dataset,
+                   "DATASET[@VERSION]; without @ the newest sealed version")
+      ->required();
   command->add_option("--base", options->base, "Base model: slug, name or digest")->required();
   command->add_option("--task", options->task, "Task the adapter is for");
   command->add_option("--suffix", options->suffix, "Last part of the adapter's name");
-  command->add_option("--file", options->file, "YAML file with training settings")->check(CLI::ExistingFile);
-  command->add_option("--set", options->settings, "FIELD=VALUE of the training settings; may be given again");
-  command->add_option("--priority", options->priority, "-100 to 100, higher is earlier")->check(CLI::Range(-100, 100));
+  command->add_option("--file", options->file, "YAML file with training settings")
+      ->check(CLI::ExistingFile);
+  command->add_option("--set", options->settings,
+                      "FIELD=VALUE of the training settings; may be given again");
+  command->add_option("--priority", options->priority, "-100 to 100, higher is earlier")
+      ->check(CLI::Range(-100, 100));
   command->add_option("--request-id", options->request_id, "UUID that makes a repeat harmless");
   command->add_flag("--preference", options->preference, "Preference rows (DPO)");
   command->add_flag("--estimate", options->estimate, "Check and estimate only");

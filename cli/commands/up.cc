@@ -11,7 +11,8 @@ namespace crossover::cli {
 void AddUp(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<std::vector<std::string>>();
   CLI::App* command = AddCommand(
-      app, context, "up", "Start everything on this machine: Postgres, all services, model server, worker",
+      app, context, "up",
+      "Start everything on this machine: Postgres, all services, model server, worker",
       "  crossover up\n"
       "  crossover --data /srv/crossover up --http-address 0.0.0.0:8080\n"
       "Options after `up` are crossover-platform's; `crossover-platform --help` lists them.",
@@ -25,7 +26,8 @@ void AddUp(CLI::App& app, Context& context) {
         return context.world.exec("crossover-platform", all);
       });
   command->prefix_command();
-  // prefix_command leaves what follows as remaining arguments; they are read when the command is chosen.
+  // prefix_command leaves what follows as remaining arguments; they are read when the command is
+  // chosen.
   command->parse_complete_callback([command, arguments] {
     const auto rest = command->remaining();
     arguments->insert(arguments->end(), rest.begin(), rest.end());

@@ -18,7 +18,7 @@ inline constexpr int kExitUnreachable = 3;  // no server there
 inline constexpr char kUsage[] = "CLI_USAGE";              // arguments or local files are wrong
 inline constexpr char kUnreachable[] = "CLI_UNREACHABLE";  // nothing answers at the address
 inline constexpr char kInterrupted[] = "CLI_INTERRUPTED";  // Ctrl-C while watching
-inline constexpr char kOutcome[] = "CLI_OUTCOME";          // the work was done and its outcome is bad
+inline constexpr char kOutcome[] = "CLI_OUTCOME";  // the work was done and its outcome is bad
 
 // INVALID_ARGUMENT with reason CLI_USAGE.
 absl::Status UsageError(std::string_view message);

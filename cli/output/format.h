@@ -29,7 +29,8 @@ std::string Length(absl::Duration value);
 std::string Length(const google::protobuf::Duration& value);
 // "2026-11-22 09:15" in UTC; empty for an unset time.
 std::string Moment(const google::protobuf::Timestamp& value);
-// "just now", "3 min ago", "2 h ago", else the day; "in 5 min" for the future. Empty for an unset time.
+// "just now", "3 min ago", "2 h ago", else the day; "in 5 min" for the future. Empty for an unset
+// time.
 std::string Ago(const google::protobuf::Timestamp& value, absl::Time now);
 
 // "0.024 USD"; empty for an unset amount.
@@ -44,7 +45,8 @@ std::string NumberInterval(const type::v1::Interval& value);
 // Seconds with their interval: "0.91 s [0.85, 0.99]".
 std::string SecondsInterval(const type::v1::Interval& value);
 
-// The last part of a resource name, digests cut to twelve hexadecimal digits: "sha256:48c2d861134c".
+// The last part of a resource name, digests cut to twelve hexadecimal digits:
+// "sha256:48c2d861134c".
 std::string ShortName(std::string_view name);
 std::string ShortDigest(std::string_view digest);
 

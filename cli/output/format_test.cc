@@ -66,7 +66,8 @@ TEST(FormatTest, TimesAreToldFromNow) {
 TEST(FormatTest, NoNumberTravelsWithoutItsInterval) {
   EXPECT_EQ(ShareInterval(Interval(0.591, 0.534, 0.646)), "59.1 % [53.4, 64.6]");
   EXPECT_EQ(PointsInterval(Interval(0.523, 0.46, 0.582)), "+52.3 points [+46.0, +58.2]");
-  EXPECT_EQ(NumberInterval(Interval(1.2, 0.8, std::numeric_limits<double>::infinity())), "1.2 [0.8, ∞]");
+  EXPECT_EQ(NumberInterval(Interval(1.2, 0.8, std::numeric_limits<double>::infinity())),
+            "1.2 [0.8, ∞]");
   EXPECT_EQ(SecondsInterval(Interval(0.912, 0.85, 0.99)), "0.91 s [0.85, 0.99]");
 }
 
@@ -86,7 +87,8 @@ TEST(FormatTest, MoneyShowsWhatMatters) {
 
 TEST(FormatTest, NamesAndDigestsAreShort) {
   EXPECT_EQ(ShortName("projects/default/jobs/06bq3"), "06bq3");
-  EXPECT_EQ(ShortName("projects/p/datasets/d/versions/sha256:0123456789abcdef0123"), "sha256:0123456789ab");
+  EXPECT_EQ(ShortName("projects/p/datasets/d/versions/sha256:0123456789abcdef0123"),
+            "sha256:0123456789ab");
   EXPECT_EQ(EnumWord("FINE_TUNE"), "fine-tune");
 }
 

@@ -34,7 +34,8 @@ void ProgressLine::Update(std::string text) {
 void ProgressLine::Draw() {
   shown_ = true;
   if (terminal_.err_is_terminal) {
-    terminal_.err << '\r' << Truncated(text_, std::max(1, terminal_.width - 1)) << "\x1b[K" << std::flush;
+    terminal_.err << '\r' << Truncated(text_, std::max(1, terminal_.width - 1)) << "\x1b[K"
+                  << std::flush;
     any_ = true;
   } else {
     terminal_.err << text_ << '\n' << std::flush;

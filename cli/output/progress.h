@@ -10,8 +10,8 @@
 
 namespace crossover::cli {
 
-// On a terminal redraws one line of `err`, at most ten times a second; elsewhere prints a line every ten seconds, so that logs stay
-// short. Not thread-safe. Borrows both arguments.
+// On a terminal redraws one line of `err`, at most ten times a second; elsewhere prints a line
+// every ten seconds, so that logs stay short. Not thread-safe. Borrows both arguments.
 class ProgressLine {
  public:
   ProgressLine(const Terminal& terminal, Clock& clock);
@@ -30,8 +30,8 @@ class ProgressLine {
   const Terminal& terminal_;
   Clock& clock_;
   std::string text_;
-  bool shown_ = true;     // text_ has been drawn
-  bool any_ = false;      // something is on the line
+  bool shown_ = true;  // text_ has been drawn
+  bool any_ = false;   // something is on the line
   absl::Duration last_ = -absl::InfiniteDuration();
 };
 

@@ -47,7 +47,8 @@ std::vector<int> Table::Widths(const Terminal& terminal) const {
     int widest = -1;
     for (size_t c = 0; c < columns_.size(); ++c) {
       if (!columns_[c].flexible || widths[c] <= kLeastFlexible) continue;
-      if (widest < 0 || widths[c] > widths[static_cast<size_t>(widest)]) widest = static_cast<int>(c);
+      if (widest < 0 || widths[c] > widths[static_cast<size_t>(widest)])
+        widest = static_cast<int>(c);
     }
     if (widest < 0) break;
     --widths[static_cast<size_t>(widest)];
@@ -92,7 +93,8 @@ std::string Details::Render(const Terminal& terminal) const {
       out += "\n";
       continue;
     }
-    out += Styled(terminal, Style::kDim, Padded(name, width, Align::kLeft)) + std::string(kGap, ' ');
+    out +=
+        Styled(terminal, Style::kDim, Padded(name, width, Align::kLeft)) + std::string(kGap, ' ');
     for (const char c : value) {
       out += c;
       if (c == '\n') out += std::string(static_cast<size_t>(width + kGap), ' ');

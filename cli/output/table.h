@@ -26,7 +26,8 @@ class Table {
   void AddRow(std::vector<std::string> cells);
   bool empty() const { return rows_.empty(); }
 
-  // On a terminal fitted to its width; otherwise as wide as needed. No blanks at line ends. Empty string without rows.
+  // On a terminal fitted to its width; otherwise as wide as needed. No blanks at line ends. Empty
+  // string without rows.
   std::string Render(const Terminal& terminal) const;
 
  private:
@@ -36,8 +37,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// Lines "name   value" with the values under each other: what `show` commands print. Pairs with an empty value are left out;
-// further lines of a value are indented.
+// Lines "name   value" with the values under each other: what `show` commands print. Pairs with an
+// empty value are left out; further lines of a value are indented.
 class Details {
  public:
   void Add(std::string name, std::string value);

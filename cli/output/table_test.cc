@@ -14,7 +14,8 @@ class TableTest : public ::testing::Test {
   std::ostringstream stream_;
   Terminal pipe_{.out = stream_, .err = stream_};
   Terminal narrow_{.out = stream_, .err = stream_, .out_is_terminal = true, .width = 30};
-  Terminal colored_{.out = stream_, .err = stream_, .out_is_terminal = true, .color = true, .width = 80};
+  Terminal colored_{
+      .out = stream_, .err = stream_, .out_is_terminal = true, .color = true, .width = 80};
 };
 
 TEST_F(TableTest, ColumnsAreAlignedAndLinesEndWithoutBlanks) {

@@ -7,7 +7,8 @@
 
 namespace crossover::cli {
 
-// Borrowed streams. Results go to `out`; progress, notes and errors to `err`, so that `crossover … | jq` works.
+// Borrowed streams. Results go to `out`; progress, notes and errors to `err`, so that `crossover …
+// | jq` works.
 struct Terminal {
   std::ostream& out;
   std::ostream& err;

@@ -49,7 +49,8 @@ class FakeInterrupts final : public Interrupts {
 };
 
 // What an error looks like when it leaves a service.
-inline grpc::Status Refuse(absl::StatusCode code, const std::string& reason, const std::string& message) {
+inline grpc::Status Refuse(absl::StatusCode code, const std::string& reason,
+                           const std::string& message) {
   return rpc::ToGrpc(Error(code, reason, message));
 }
 
@@ -74,7 +75,11 @@ class CliTest : public ::testing::Test {
     out_.str("");
     err_.str("");
     Terminal terminal{.out = out_, .err = err_, .width = 80};
-    World world{.terminal = terminal, .clock = clock_, .interrupts = interrupts_, .environment = environment_, .exec = exec_};
+    World world{.terminal = terminal,
+                .clock = clock_,
+                .interrupts = interrupts_,
+                .environment = environment_,
+                .exec = exec_};
     return cli::Run(world, arguments);
   }
 

@@ -23,7 +23,8 @@ constexpr size_t kPiece = 1 << 20;
 absl::Status FileError(const std::string& what, const fs::path& path, const std::error_code& code) {
   const bool full = code == std::errc::no_space_on_device;
   return Error(full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
-               full ? "DISK_FULL" : "FILE_UNUSABLE", absl::StrCat(what, " ", path.string(), ": ", code.message()));
+               full ? "DISK_FULL" : "FILE_UNUSABLE",
+               absl::StrCat(what, " ", path.string(), ": ", code.message()));
 }
 
 // Regular files below `folder`, as paths relative to it.
@@ -31,13 +32,16 @@ absl::StatusOr<std::vector<fs::path>> ListFiles(const fs::path& folder) {
   std::vector<fs::path> out;
   std::error_code code;
   if (!fs::is_directory(folder, code)) {
-    return Error(absl::StatusCode::kNotFound, "FILE_NOT_FOUND", folder.string() + " is not a folder");
+    return Error(absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
+                 folder.string() + " is not a folder");
   }
-  for (fs::recursive_directory_iterator it(folder, code), end; !code && it != end; it.increment(code)) {
+  for (fs::recursive_directory_iterator it(folder, code), end; !code && it != end;
+       it.increment(code)) {
     if (it->is_directory() && !it->is_symlink()) continue;
     if (!it->is_regular_file() || it->is_symlink()) {
-      return Error(absl::StatusCode::kInvalidArgument, "FILE_UNUSABLE",
-                   it->path().string() + " is neither a regular file nor a folder (links are refused)");
+      return Error(
+          absl::StatusCode::kInvalidArgument, "FILE_UNUSABLE",
+          it->path().string() + " is neither a regular file nor a folder (links are refused)");
     }
     out.push_back(fs::relative(it->path(), folder));
   }
@@ -57,7 +61,8 @@ absl::Status LinkOrCopy(const fs::path& from, const fs::path& to) {
 }  // namespace
 
 absl::StatusOr<std::string> BlobStore::PutBytes(std::string_view bytes) {
-  ASSIGN_OR_RETURN(std::unique_ptr<BlobWriter> writer, NewWriter(static_cast<int64_t>(bytes.size())));
+  ASSIGN_OR_RETURN(std::unique_ptr<BlobWriter> writer,
+                   NewWriter(static_cast<int64_t>(bytes.size())));
   RETURN_IF_ERROR(writer->Write(bytes));
   return writer->Commit();
 }
@@ -68,7 +73,8 @@ absl::StatusOr<std::string> BlobStore::PutFile(const fs::path& path) {
   const auto size = fs::file_size(path, code);
   if (!file || code) {
     return Error(absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
-                 absl::StrCat("cannot open ", path.string(), ": ", code ? code.message() : std::strerror(errno)));
+                 absl::StrCat("cannot open ", path.string(), ": ",
+                              code ? code.message() : std::strerror(errno)));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<BlobWriter> writer, NewWriter(static_cast<int64_t>(size)));
   std::string buffer(kPiece, '\0');
@@ -138,7 +144,8 @@ absl::Status BlobStore::Materialise(std::string_view artifact, const fs::path& f
   ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(artifact));
   std::error_code code;
   if (fs::exists(folder, code)) {
-    return Error(absl::StatusCode::kAlreadyExists, "FILE_EXISTS", folder.string() + " exists already");
+    return Error(absl::StatusCode::kAlreadyExists, "FILE_EXISTS",
+                 folder.string() + " exists already");
   }
   const fs::path partial = folder.string() + ".partial-" + std::to_string(::getpid());
   fs::create_directories(partial, code);

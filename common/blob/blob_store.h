@@ -1,8 +1,9 @@
 // Content-addressed bytes: rows' shards, adapters, base models, reports.
 //
-// A blob is named by "sha256:<hex>" of its bytes, an artifact (a folder) by the digest of its manifest, which is a blob too.
-// Put* returns only after the bytes and their directory entry are on disk (fsync); a reader never sees part of a blob, and a
-// failed put leaves nothing behind. Equal bytes are stored once.
+// A blob is named by "sha256:<hex>" of its bytes, an artifact (a folder) by the digest of its
+// manifest, which is a blob too. Put* returns only after the bytes and their directory entry are on
+// disk (fsync); a reader never sees part of a blob, and a failed put leaves nothing behind. Equal
+// bytes are stored once.
 #pragma once
 
 #include <chrono>
@@ -34,8 +35,8 @@ class BlobWriter {
 class BlobReader {
  public:
   virtual ~BlobReader() = default;
-  // Up to `max` bytes from the current place; empty at the end. With verification, the last piece of a damaged blob is
-  // DATA_LOSS `BLOB_CORRUPT` instead.
+  // Up to `max` bytes from the current place; empty at the end. With verification, the last piece
+  // of a damaged blob is DATA_LOSS `BLOB_CORRUPT` instead.
   virtual absl::StatusOr<std::string> Read(size_t max) = 0;
   virtual int64_t Size() const = 0;
 };
@@ -44,8 +45,8 @@ struct ReadOptions {
   bool verify = false;  // compare the digest while reading
 };
 
-// Thread-safe. Implementations: DirectoryBlobStore. A digest that is not one is INVALID_ARGUMENT `DIGEST_INVALID`; one that is
-// not stored NOT_FOUND `BLOB_NOT_FOUND`.
+// Thread-safe. Implementations: DirectoryBlobStore. A digest that is not one is INVALID_ARGUMENT
+// `DIGEST_INVALID`; one that is not stored NOT_FOUND `BLOB_NOT_FOUND`.
 class BlobStore {
  public:
   virtual ~BlobStore() = default;
@@ -56,15 +57,17 @@ class BlobStore {
                                                            ReadOptions options = {}) = 0;
   virtual absl::StatusOr<int64_t> SizeOf(std::string_view digest) = 0;
   virtual absl::StatusOr<bool> Exists(std::string_view digest) = 0;
-  // A local, read-only file with the blob's bytes, for mmap. Stays valid while the blob is pinned or reachable.
+  // A local, read-only file with the blob's bytes, for mmap. Stays valid while the blob is pinned
+  // or reachable.
   virtual absl::StatusOr<std::filesystem::path> LocalPath(std::string_view digest) = 0;
 
-  // Keeps a blob, and all files of it if it is an artifact, from garbage collection. `holder` names who needs it
+  // Keeps a blob, and all files of it if it is an artifact, from garbage collection. `holder` names
+  // who needs it
   // ("scheduler/job/06b…"); a blob may have several. Both are idempotent.
   virtual absl::Status Pin(std::string_view digest, std::string_view holder) = 0;
   virtual absl::Status Unpin(std::string_view digest, std::string_view holder) = 0;
-  // Removes every blob older than `min_age` that no pin reaches (through manifests) and that is not in `roots` or reached by it.
-  // Returns the number of bytes freed.
+  // Removes every blob older than `min_age` that no pin reaches (through manifests) and that is not
+  // in `roots` or reached by it. Returns the number of bytes freed.
   virtual absl::StatusOr<int64_t> CollectGarbage(const std::vector<std::string>& roots,
                                                  absl::Duration min_age) = 0;
 
@@ -72,7 +75,8 @@ class BlobStore {
   absl::StatusOr<std::string> PutBytes(std::string_view bytes);
   // Copies the file in. NOT_FOUND `FILE_NOT_FOUND` names the path.
   absl::StatusOr<std::string> PutFile(const std::filesystem::path& path);
-  // Stores all regular files below `folder` and the manifest; returns the artifact's digest. Symbolic links are refused.
+  // Stores all regular files below `folder` and the manifest; returns the artifact's digest.
+  // Symbolic links are refused.
   absl::StatusOr<std::string> PutFolder(std::string_view kind, const std::filesystem::path& folder);
   // Stores a manifest whose files are stored already (NOT_FOUND otherwise).
   absl::StatusOr<std::string> PutManifest(const Manifest& manifest);
@@ -81,9 +85,11 @@ class BlobStore {
   absl::StatusOr<std::string> ReadAll(std::string_view digest, int64_t max_size = int64_t{1} << 30);
   absl::StatusOr<Manifest> ReadManifest(std::string_view digest);
   // Path of one file of an artifact.
-  absl::StatusOr<std::filesystem::path> LocalPathOf(std::string_view artifact, std::string_view path);
-  // Lays an artifact out as a folder (hard links where possible, else copies). `folder` must not exist; it appears whole or
-  // not at all. The files are read-only and may be shared with the store: never write to them.
+  absl::StatusOr<std::filesystem::path> LocalPathOf(std::string_view artifact,
+                                                    std::string_view path);
+  // Lays an artifact out as a folder (hard links where possible, else copies). `folder` must not
+  // exist; it appears whole or not at all. The files are read-only and may be shared with the
+  // store: never write to them.
   absl::Status Materialise(std::string_view artifact, const std::filesystem::path& folder);
 };
 

@@ -23,7 +23,8 @@ namespace crossover {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr absl::Duration kAbandoned = absl::Hours(24);  // a temporary file this old belongs to nobody
+constexpr absl::Duration kAbandoned =
+    absl::Hours(24);  // a temporary file this old belongs to nobody
 
 absl::Status ErrnoError(std::string_view what, const fs::path& path) {
   const int code = errno;
@@ -31,25 +32,29 @@ absl::Status ErrnoError(std::string_view what, const fs::path& path) {
                                       ? absl::StatusCode::kPermissionDenied
                                       : absl::StatusCode::kUnavailable;
   return Error(status, "BLOB_STORE_UNUSABLE",
-               absl::StrCat("blob store: cannot ", ToAbsl(what), " ", path.string(), ": ", std::strerror(code)));
+               absl::StrCat("blob store: cannot ", ToAbsl(what), " ", path.string(), ": ",
+                            std::strerror(code)));
 }
 
 int64_t AvailableBytes(const fs::path& path) {
-  struct statvfs info {};
-  if (::statvfs(path.c_str(), &info) != 0) return INT64_MAX;  // unknown: let the write itself find out
+  struct statvfs info{};
+  if (::statvfs(path.c_str(), &info) != 0)
+    return INT64_MAX;  // unknown: let the write itself find out
   return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
 }
 
 absl::Status DiskFull(const fs::path& root, int64_t needed) {
   const int64_t available = AvailableBytes(root);
-  return Error(absl::StatusCode::kResourceExhausted,
-               absl::StrCat("no room in ", root.string(), ": ", needed >> 20, " MiB needed, ", available >> 20,
-                            " MiB available; free some space (crossover's own garbage goes with the next collection) "
-                            "or move the data folder to a larger disk"),
-               {.reason = "DISK_FULL",
-                .metadata = {{"path", root.string()},
-                             {"needed_bytes", std::to_string(needed)},
-                             {"available_bytes", std::to_string(available)}}});
+  return Error(
+      absl::StatusCode::kResourceExhausted,
+      absl::StrCat(
+          "no room in ", root.string(), ": ", needed >> 20, " MiB needed, ", available >> 20,
+          " MiB available; free some space (crossover's own garbage goes with the next collection) "
+          "or move the data folder to a larger disk"),
+      {.reason = "DISK_FULL",
+       .metadata = {{"path", root.string()},
+                    {"needed_bytes", std::to_string(needed)},
+                    {"available_bytes", std::to_string(available)}}});
 }
 
 absl::Status SyncFolder(const fs::path& folder) {
@@ -75,7 +80,9 @@ struct Layout {
 };
 
 // A holder may contain slashes; a file name may not.
-std::string FileNameOf(std::string_view holder) { return absl::WebSafeBase64Escape(ToAbsl(holder)); }
+std::string FileNameOf(std::string_view holder) {
+  return absl::WebSafeBase64Escape(ToAbsl(holder));
+}
 
 absl::Status CheckDigest(std::string_view digest) { return ParseDigest(digest).status(); }
 
@@ -108,8 +115,10 @@ class DirectoryWriter final : public BlobWriter {
     if (sync_ && ::fsync(fd_) != 0) return WriteError(0);
     if (::close(std::exchange(fd_, -1)) != 0) return WriteError(0);
     std::error_code code;
-    if (fs::create_directory(target.parent_path(), code) && sync_) RETURN_IF_ERROR(SyncFolder(layout_.Blobs()));
-    // Replaces an equal blob if there is one: same bytes, and its age starts anew, which keeps the collector away from it.
+    if (fs::create_directory(target.parent_path(), code) && sync_)
+      RETURN_IF_ERROR(SyncFolder(layout_.Blobs()));
+    // Replaces an equal blob if there is one: same bytes, and its age starts anew, which keeps the
+    // collector away from it.
     if (::rename(path_.c_str(), target.c_str()) != 0) {
       return errno == ENOSPC ? DiskFull(layout_.root, 0) : ErrnoError("rename to", target);
     }
@@ -198,16 +207,18 @@ class DirectoryBlobStore final : public BlobStore {
     const fs::path path = layout_.Temporary() / absl::StrCat(::getpid(), "-", next_++, "-",
                                                              absl::ToUnixNanos(clock_.Now()));
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) return errno == ENOSPC ? DiskFull(options_.root, expected_size) : ErrnoError("make", path);
+    if (fd < 0)
+      return errno == ENOSPC ? DiskFull(options_.root, expected_size) : ErrnoError("make", path);
     return std::make_unique<DirectoryWriter>(layout_, path, fd, options_.sync);
   }
 
-  absl::StatusOr<std::unique_ptr<BlobReader>> Open(std::string_view digest, ReadOptions options) override {
+  absl::StatusOr<std::unique_ptr<BlobReader>> Open(std::string_view digest,
+                                                   ReadOptions options) override {
     RETURN_IF_ERROR(CheckDigest(digest));
     const fs::path path = layout_.Blob(digest);
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return NotThere(digest, path);
-    struct stat info {};
+    struct stat info{};
     if (::fstat(fd, &info) != 0) {
       const absl::Status status = ErrnoError("stat", path);
       ::close(fd);
@@ -218,7 +229,7 @@ class DirectoryBlobStore final : public BlobStore {
 
   absl::StatusOr<int64_t> SizeOf(std::string_view digest) override {
     RETURN_IF_ERROR(CheckDigest(digest));
-    struct stat info {};
+    struct stat info{};
     const fs::path path = layout_.Blob(digest);
     if (::stat(path.c_str(), &info) != 0) return NotThere(digest, path);
     return info.st_size;
@@ -261,21 +272,25 @@ class DirectoryBlobStore final : public BlobStore {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<int64_t> CollectGarbage(const std::vector<std::string>& roots, absl::Duration min_age) override {
+  absl::StatusOr<int64_t> CollectGarbage(const std::vector<std::string>& roots,
+                                         absl::Duration min_age) override {
     RemoveAbandoned();
     std::set<std::string> live;
     for (const std::string& root : roots) MarkLive(root, live);
     std::error_code code;
-    for (fs::directory_iterator it(layout_.Pins(), code), end; !code && it != end; it.increment(code)) {
-      if (!fs::is_empty(it->path(), code)) MarkLive("sha256:" + it->path().filename().string(), live);
+    for (fs::directory_iterator it(layout_.Pins(), code), end; !code && it != end;
+         it.increment(code)) {
+      if (!fs::is_empty(it->path(), code))
+        MarkLive("sha256:" + it->path().filename().string(), live);
     }
     if (code) return absl::UnavailableError(absl::StrCat("cannot list pins: ", code.message()));
     int64_t freed = 0;
-    for (fs::recursive_directory_iterator it(layout_.Blobs(), code), end; !code && it != end; it.increment(code)) {
+    for (fs::recursive_directory_iterator it(layout_.Blobs(), code), end; !code && it != end;
+         it.increment(code)) {
       if (!it->is_regular_file()) continue;
-      const std::string digest =
-          absl::StrCat("sha256:", it->path().parent_path().filename().string(), it->path().filename().string());
-      struct stat info {};
+      const std::string digest = absl::StrCat(
+          "sha256:", it->path().parent_path().filename().string(), it->path().filename().string());
+      struct stat info{};
       if (live.contains(digest) || ::stat(it->path().c_str(), &info) != 0) continue;
       if (clock_.Now() - absl::TimeFromTimespec(info.st_ctim) < min_age) continue;
       if (::unlink(it->path().c_str()) == 0) freed += info.st_size;
@@ -287,7 +302,8 @@ class DirectoryBlobStore final : public BlobStore {
  private:
   static absl::Status NotThere(std::string_view digest, const fs::path& path) {
     if (errno != ENOENT) return ErrnoError("open", path);
-    return Error(absl::StatusCode::kNotFound, "BLOB_NOT_FOUND", absl::StrCat("no blob ", ToAbsl(digest), " is stored"));
+    return Error(absl::StatusCode::kNotFound, "BLOB_NOT_FOUND",
+                 absl::StrCat("no blob ", ToAbsl(digest), " is stored"));
   }
 
   // `digest` and, if it is a manifest, the blobs it lists.
@@ -306,10 +322,12 @@ class DirectoryBlobStore final : public BlobStore {
 
   void RemoveAbandoned() {
     std::error_code code;
-    for (fs::directory_iterator it(layout_.Temporary(), code), end; !code && it != end; it.increment(code)) {
-      struct stat info {};
+    for (fs::directory_iterator it(layout_.Temporary(), code), end; !code && it != end;
+         it.increment(code)) {
+      struct stat info{};
       if (::stat(it->path().c_str(), &info) != 0) continue;
-      if (clock_.Now() - absl::TimeFromTimespec(info.st_mtim) > kAbandoned) ::unlink(it->path().c_str());
+      if (clock_.Now() - absl::TimeFromTimespec(info.st_mtim) > kAbandoned)
+        ::unlink(it->path().c_str());
     }
   }
 
@@ -321,7 +339,8 @@ class DirectoryBlobStore final : public BlobStore {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<BlobStore>> NewDirectoryBlobStore(DirectoryBlobStoreOptions options, Clock& clock) {
+absl::StatusOr<std::unique_ptr<BlobStore>> NewDirectoryBlobStore(DirectoryBlobStoreOptions options,
+                                                                 Clock& clock) {
   auto store = std::make_unique<DirectoryBlobStore>(std::move(options), clock);
   RETURN_IF_ERROR(store->Prepare());
   return store;

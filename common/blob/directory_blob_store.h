@@ -1,7 +1,8 @@
 // A BlobStore in a directory of a local or shared file system.
 //
-//   <root>/sha256/ab/cdef…   the blobs (mode 0444)       <root>/tmp/…   blobs being written; emptied of old ones by Create
-//   <root>/pins/<hex>/<holder in URL-safe base64>          one empty file a pin
+//   <root>/sha256/ab/cdef…   the blobs (mode 0444)       <root>/tmp/…   blobs being written;
+//   emptied of old ones by Create <root>/pins/<hex>/<holder in URL-safe base64>          one empty
+//   file a pin
 #pragma once
 
 #include <filesystem>
@@ -15,13 +16,16 @@ namespace crossover {
 
 struct DirectoryBlobStoreOptions {
   std::filesystem::path root;
-  // Space that stays free: a put that would go below is refused with RESOURCE_EXHAUSTED `DISK_FULL`.
+  // Space that stays free: a put that would go below is refused with RESOURCE_EXHAUSTED
+  // `DISK_FULL`.
   int64_t reserve_bytes = 64 << 20;
   // Whether to fsync; false only in tests.
   bool sync = true;
 };
 
-// Makes the directories. PERMISSION_DENIED or UNAVAILABLE with the path if that fails. Several processes may share a root.
-absl::StatusOr<std::unique_ptr<BlobStore>> NewDirectoryBlobStore(DirectoryBlobStoreOptions options, Clock& clock);
+// Makes the directories. PERMISSION_DENIED or UNAVAILABLE with the path if that fails. Several
+// processes may share a root.
+absl::StatusOr<std::unique_ptr<BlobStore>> NewDirectoryBlobStore(DirectoryBlobStoreOptions options,
+                                                                 Clock& clock);
 
 }  // namespace crossover

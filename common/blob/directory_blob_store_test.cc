@@ -28,7 +28,8 @@ class BlobStoreTest : public ::testing::Test {
   // Everything below a folder of the store that is a file.
   int FilesIn(std::string_view folder) {
     int count = 0;
-    for (const auto& entry : fs::recursive_directory_iterator(dir_ / "blobs" / folder)) count += entry.is_regular_file();
+    for (const auto& entry : fs::recursive_directory_iterator(dir_ / "blobs" / folder))
+      count += entry.is_regular_file();
     return count;
   }
 
@@ -122,7 +123,8 @@ TEST_F(BlobStoreTest, LinksAndMissingFilesAreRefused) {
   EXPECT_THAT(store_->PutFolder("k", dir_ / "missing"), HasReasonThat("FILE_NOT_FOUND"));
   EXPECT_THAT(store_->PutFile(dir_ / "missing"),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr((dir_ / "missing").string())));
-  EXPECT_THAT(store_->PutManifest({"k", {{"a", 1, DigestOf("not stored")}}}), HasReasonThat("BLOB_NOT_FOUND"));
+  EXPECT_THAT(store_->PutManifest({"k", {{"a", 1, DigestOf("not stored")}}}),
+              HasReasonThat("BLOB_NOT_FOUND"));
 }
 
 TEST_F(BlobStoreTest, GarbageIsWhatNoPinReachesAndIsOldEnough) {
@@ -158,7 +160,7 @@ TEST_F(BlobStoreTest, NoRoomIsSaidBeforeTheFirstByte) {
 
 TEST_F(BlobStoreTest, ADiskThatFillsWhileWritingLeavesNoPartOfTheBlob) {
   // The file-size limit stands in for a full disk: write(2) fails in the middle of the blob.
-  struct rlimit before {};
+  struct rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
   auto* handler = ::signal(SIGXFSZ, SIG_IGN);
   struct rlimit small = before;

@@ -14,7 +14,8 @@ namespace {
 constexpr char kFormat[] = "crossover.artifact.v1";
 
 absl::Status Invalid(const std::string& why) {
-  return Error(absl::StatusCode::kInvalidArgument, "MANIFEST_INVALID", "not a valid artifact manifest: " + why);
+  return Error(absl::StatusCode::kInvalidArgument, "MANIFEST_INVALID",
+               "not a valid artifact manifest: " + why);
 }
 
 // `files` is sorted by path.
@@ -25,7 +26,8 @@ absl::Status Check(const Manifest& manifest) {
     if (!IsSafeRelativePath(file.path)) {
       return Invalid("path '" + file.path + "' does not stay inside the artifact");
     }
-    if (!IsDigest(file.sha256)) return Invalid("'" + file.sha256 + "' of " + file.path + " is not a digest");
+    if (!IsDigest(file.sha256))
+      return Invalid("'" + file.sha256 + "' of " + file.path + " is not a digest");
     if (file.size < 0) return Invalid("the size of " + file.path + " is negative");
     if (i == 0) continue;
     const std::string& previous = manifest.files[i - 1].path;

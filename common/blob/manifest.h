@@ -2,7 +2,8 @@
 //
 //   {"files":[{"path":"adapter_config.json","sha256":"sha256:…","size":612},…],"format":"crossover.artifact.v1","kind":"adapter"}
 //
-// RFC 8785 form, files sorted by path, no time, host or job inside: equal folders give equal digests.
+// RFC 8785 form, files sorted by path, no time, host or job inside: equal folders give equal
+// digests.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,8 @@ struct Manifest {
   int64_t TotalSize() const;
 };
 
-// Sorts the files and returns the hashed bytes. INVALID_ARGUMENT `MANIFEST_INVALID` for an unsafe or doubled path or a bad digest.
+// Sorts the files and returns the hashed bytes. INVALID_ARGUMENT `MANIFEST_INVALID` for an unsafe
+// or doubled path or a bad digest.
 absl::StatusOr<std::string> SerializeManifest(Manifest manifest);
 // The inverse; checks format, order and paths. INVALID_ARGUMENT `MANIFEST_INVALID`.
 absl::StatusOr<Manifest> ParseManifest(std::string_view bytes);

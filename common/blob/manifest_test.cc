@@ -13,8 +13,10 @@ TEST(ManifestTest, IsCanonicalAndIndependentOfTheOrderOfFiles) {
   const Manifest one{"adapter", {{"b.json", 2, a}, {"a/x", 1, a}}};
   const Manifest two{"adapter", {{"a/x", 1, a}, {"b.json", 2, a}}};
   ASSERT_OK_AND_ASSIGN(const std::string bytes, SerializeManifest(one));
-  EXPECT_EQ(bytes, "{\"files\":[{\"path\":\"a/x\",\"sha256\":\"" + a + "\",\"size\":1},{\"path\":\"b.json\",\"sha256\":\"" +
-                       a + "\",\"size\":2}],\"format\":\"crossover.artifact.v1\",\"kind\":\"adapter\"}");
+  EXPECT_EQ(bytes,
+            "{\"files\":[{\"path\":\"a/x\",\"sha256\":\"" + a +
+                "\",\"size\":1},{\"path\":\"b.json\",\"sha256\":\"" + a +
+                "\",\"size\":2}],\"format\":\"crossover.artifact.v1\",\"kind\":\"adapter\"}");
   EXPECT_EQ(*ManifestDigest(one), *ManifestDigest(two));
   ASSERT_OK_AND_ASSIGN(const Manifest back, ParseManifest(bytes));
   EXPECT_EQ(back.kind, "adapter");
@@ -24,18 +26,23 @@ TEST(ManifestTest, IsCanonicalAndIndependentOfTheOrderOfFiles) {
 }
 
 TEST(ManifestTest, PathsThatLeaveTheFolderAreRefused) {
-  for (const std::string path : {"", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/.", "a/"}) {
+  for (const std::string path :
+       {"", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/.", "a/"}) {
     EXPECT_FALSE(IsSafeRelativePath(path)) << path;
-    EXPECT_THAT(SerializeManifest({"k", {{path, 1, DigestOf("a")}}}), HasReasonThat("MANIFEST_INVALID")) << path;
+    EXPECT_THAT(SerializeManifest({"k", {{path, 1, DigestOf("a")}}}),
+                HasReasonThat("MANIFEST_INVALID"))
+        << path;
   }
   EXPECT_FALSE(IsSafeRelativePath(std::string_view("a\0b", 3)));
   EXPECT_TRUE(IsSafeRelativePath("a/b..c/.hidden"));
 }
 
 TEST(ManifestTest, WrongInputIsRefusedWithAReason) {
-  for (const std::string bytes :
-       {"", "[]", "{}", R"({"format":"other"})", R"({"format":"crossover.artifact.v1","kind":"k","files":[{"path":"a"}]})",
-        R"({"format":"crossover.artifact.v1","kind":"k","files":[{"path":"a","size":1,"sha256":"sha256:00"}]})"}) {
+  for (
+      const std::string bytes :
+      {"", "[]", "{}", R"({"format":"other"})",
+       R"({"format":"crossover.artifact.v1","kind":"k","files":[{"path":"a"}]})",
+       R"({"format":"crossover.artifact.v1","kind":"k","files":[{"path":"a","size":1,"sha256":"sha256:00"}]})"}) {
     EXPECT_THAT(ParseManifest(bytes), HasReasonThat("MANIFEST_INVALID")) << bytes;
   }
   EXPECT_THAT(SerializeManifest({"k", {{"a", 1, DigestOf("a")}, {"a", 1, DigestOf("a")}}}),

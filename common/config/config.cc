@@ -28,16 +28,36 @@ namespace crossover::config {
 namespace {
 
 constexpr std::string_view kPrefix = "CROSSOVER_";
-// Variables that any program of the tree may find in its environment: those of the build and of ./dev, and those that the
-// services of one deployment share (docker-compose.yml sets them for all). A misspelt one is still an error.
-const std::set<std::string, std::less<>> kForeignVariables = {
-    "CROSSOVER_CACHE",         "CROSSOVER_WHEELS",     "CROSSOVER_SOURCE_DIR",        "CROSSOVER_BINARY_DIR",
-    "CROSSOVER_PRESET",        "CROSSOVER_SKIP_APT",   "CROSSOVER_JOBS",              "CROSSOVER_CONFIG",
-    "CROSSOVER_DATABASE_URL",  "CROSSOVER_DATABASE_PASSWORD", "CROSSOVER_DATABASE_PASSWORD_FILE",
-    "CROSSOVER_BLOB_DIR",      "CROSSOVER_DATA",       "CROSSOVER_GRPC_ADDRESS",      "CROSSOVER_METRICS_ADDRESS",
-    "CROSSOVER_HTTP_ADDRESS",  "CROSSOVER_ADMIN_ADDRESS", "CROSSOVER_SCHEDULER",      "CROSSOVER_CURATION",
-    "CROSSOVER_EVALUATION",    "CROSSOVER_INFERENCE",  "CROSSOVER_REGISTRY",          "CROSSOVER_ROUTER",
-    "CROSSOVER_MODEL_SERVER",  "CROSSOVER_SERVER",     "CROSSOVER_API_KEY",           "CROSSOVER_PROJECT"};
+// Variables that any program of the tree may find in its environment: those of the build and of
+// ./dev, and those that the services of one deployment share (docker-compose.yml sets them for
+// all). A misspelt one is still an error.
+const std::set<std::string, std::less<>> kForeignVariables = {"CROSSOVER_CACHE",
+                                                              "CROSSOVER_WHEELS",
+                                                              "CROSSOVER_SOURCE_DIR",
+                                                              "CROSSOVER_BINARY_DIR",
+                                                              "CROSSOVER_PRESET",
+                                                              "CROSSOVER_SKIP_APT",
+                                                              "CROSSOVER_JOBS",
+                                                              "CROSSOVER_CONFIG",
+                                                              "CROSSOVER_DATABASE_URL",
+                                                              "CROSSOVER_DATABASE_PASSWORD",
+                                                              "CROSSOVER_DATABASE_PASSWORD_FILE",
+                                                              "CROSSOVER_BLOB_DIR",
+                                                              "CROSSOVER_DATA",
+                                                              "CROSSOVER_GRPC_ADDRESS",
+                                                              "CROSSOVER_METRICS_ADDRESS",
+                                                              "CROSSOVER_HTTP_ADDRESS",
+                                                              "CROSSOVER_ADMIN_ADDRESS",
+                                                              "CROSSOVER_SCHEDULER",
+                                                              "CROSSOVER_CURATION",
+                                                              "CROSSOVER_EVALUATION",
+                                                              "CROSSOVER_INFERENCE",
+                                                              "CROSSOVER_REGISTRY",
+                                                              "CROSSOVER_ROUTER",
+                                                              "CROSSOVER_MODEL_SERVER",
+                                                              "CROSSOVER_SERVER",
+                                                              "CROSSOVER_API_KEY",
+                                                              "CROSSOVER_PROJECT"};
 
 absl::Status Invalid(const std::string& message) {
   return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", message);
@@ -45,7 +65,8 @@ absl::Status Invalid(const std::string& message) {
 
 std::string VariableOf(std::string_view name) {
   std::string out(kPrefix);
-  for (const char c : name) out += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (const char c : name)
+    out += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return out;
 }
 
@@ -66,9 +87,9 @@ size_t Distance(std::string_view a, std::string_view b) {
 }
 
 std::string Hint(const std::vector<std::string>& known, std::string_view wrong) {
-  const auto nearest = std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
-    return Distance(a, wrong) < Distance(b, wrong);
-  });
+  const auto nearest = std::min_element(
+      known.begin(), known.end(),
+      [&](const auto& a, const auto& b) { return Distance(a, wrong) < Distance(b, wrong); });
   if (nearest == known.end() || Distance(*nearest, wrong) > std::max<size_t>(3, wrong.size() / 3)) {
     return "; --help lists the known ones";
   }
@@ -93,9 +114,9 @@ struct Config::Field {
   std::string help;
   std::function<bool(const std::string&)> set;  // false: not of this type
   std::function<nlohmann::json()> get;
-  std::string expected;                         // "a whole number"
+  std::string expected;  // "a whole number"
   bool secret = false;
-  bool is_flag = false;                         // --x without a value means true
+  bool is_flag = false;  // --x without a value means true
   std::string source = "default";
 
   std::string FlagName() const { return "--" + name + (secret ? "-file" : ""); }
@@ -122,18 +143,22 @@ struct Config::Impl {
     return *fields.back();
   }
 
-  absl::Status Set(Field& field, const std::string& text, const std::string& source, const std::string& where) {
+  absl::Status Set(Field& field, const std::string& text, const std::string& source,
+                   const std::string& where) {
     if (!field.set(text)) {
-      return Invalid(absl::StrCat(where, ": '", field.secret ? "<redacted>" : text, "' is not ", field.expected));
+      return Invalid(absl::StrCat(where, ": '", field.secret ? "<redacted>" : text, "' is not ",
+                                  field.expected));
     }
     field.source = source;
     return absl::OkStatus();
   }
 
   absl::Status ApplyYaml(const std::string& path);
-  absl::Status ApplyYamlNode(const std::string& path, const std::string& prefix, const YAML::Node& node);
+  absl::Status ApplyYamlNode(const std::string& path, const std::string& prefix,
+                             const YAML::Node& node);
   absl::Status ApplyEnvironment(const Environment& environment);
-  absl::StatusOr<Next> ParseFlags(const std::vector<std::string>& args, std::map<std::string, std::string>& flags,
+  absl::StatusOr<Next> ParseFlags(const std::vector<std::string>& args,
+                                  std::map<std::string, std::string>& flags,
                                   std::string& config_file);
 };
 
@@ -201,7 +226,8 @@ void Config::AddSecret(std::string_view name, std::string_view help, std::string
   impl_->fields.back()->secret = true;
 }
 
-absl::Status Config::Impl::ApplyYamlNode(const std::string& path, const std::string& prefix, const YAML::Node& node) {
+absl::Status Config::Impl::ApplyYamlNode(const std::string& path, const std::string& prefix,
+                                         const YAML::Node& node) {
   for (const auto& entry : node) {
     const std::string key = prefix + entry.first.as<std::string>();
     const YAML::Node& value = entry.second;
@@ -217,12 +243,13 @@ absl::Status Config::Impl::ApplyYamlNode(const std::string& path, const std::str
       return Invalid(absl::StrCat(where, " is not a setting of ", program, Hint(known, key)));
     }
     if (field->secret) {
-      return Invalid(absl::StrCat(where, " is a secret: set ", VariableOf(field->name), "_FILE or ", field->FlagName(),
-                                  " to the name of a file instead"));
+      return Invalid(absl::StrCat(where, " is a secret: set ", VariableOf(field->name), "_FILE or ",
+                                  field->FlagName(), " to the name of a file instead"));
     }
     std::string text;
     if (value.IsSequence()) {
-      for (const auto& item : value) absl::StrAppend(&text, text.empty() ? "" : ",", item.as<std::string>());
+      for (const auto& item : value)
+        absl::StrAppend(&text, text.empty() ? "" : ",", item.as<std::string>());
     } else if (value.IsScalar()) {
       text = value.as<std::string>();
     } else {
@@ -256,11 +283,12 @@ absl::Status Config::Impl::ApplyEnvironment(const Environment& environment) {
     if (!variable.starts_with(kPrefix)) continue;
     if (std::find(known.begin(), known.end(), variable) == known.end()) {
       if (kForeignVariables.contains(variable)) continue;
-      return Invalid(absl::StrCat("the environment variable ", variable, " is not a setting of ", program,
-                                  Hint(known, variable)));
+      return Invalid(absl::StrCat("the environment variable ", variable, " is not a setting of ",
+                                  program, Hint(known, variable)));
     }
     for (const auto& field : fields) {
-      if (variable == VariableOf(field->name)) RETURN_IF_ERROR(Set(*field, value, "environment", variable));
+      if (variable == VariableOf(field->name))
+        RETURN_IF_ERROR(Set(*field, value, "environment", variable));
       if (!field->secret || variable != VariableOf(field->name) + "_FILE") continue;
       ASSIGN_OR_RETURN(const std::string secret, ReadSecretFile(value));
       RETURN_IF_ERROR(Set(*field, secret, "environment", variable));
@@ -270,18 +298,24 @@ absl::Status Config::Impl::ApplyEnvironment(const Environment& environment) {
 }
 
 absl::StatusOr<Next> Config::Impl::ParseFlags(const std::vector<std::string>& args,
-                                              std::map<std::string, std::string>& flags, std::string& config_file) {
+                                              std::map<std::string, std::string>& flags,
+                                              std::string& config_file) {
   CLI::App app(about, program);
   app.option_defaults()->always_capture_default(false);
   app.add_option("--config", config_file, "YAML file with settings (CROSSOVER_CONFIG)");
   app.set_version_flag("--version", program + " 0.1.0");
   for (const auto& field : fields) {
     const std::string shown = field->secret ? "" : " [" + field->get().dump() + "]";
-    const std::string help = field->help + shown + " (" + VariableOf(field->name) + (field->secret ? "_FILE" : "") + ")";
+    const std::string help =
+        field->help + shown + " (" + VariableOf(field->name) + (field->secret ? "_FILE" : "") + ")";
     const auto take = [&flags, name = field->name](const std::string& text) { flags[name] = text; };
     if (field->is_flag) {
       app.add_flag_function(
-          field->FlagName() + "{true}", [&flags, &app, f = field.get()](int64_t) { flags[f->name] = app.get_option(f->FlagName())->results().back(); }, help);
+          field->FlagName() + "{true}",
+          [&flags, &app, f = field.get()](int64_t) {
+            flags[f->name] = app.get_option(f->FlagName())->results().back();
+          },
+          help);
     } else {
       app.add_option_function<std::string>(field->FlagName(), take, help);
     }
@@ -299,7 +333,8 @@ absl::StatusOr<Next> Config::Impl::ParseFlags(const std::vector<std::string>& ar
     for (const std::string& arg : args) {
       const std::string flag = arg.substr(0, arg.find('='));
       if (std::find(known.begin(), known.end(), flag) != known.end()) continue;
-      if (flag.starts_with("-")) return Invalid(flag + " is not a flag of " + program + Hint(known, flag));
+      if (flag.starts_with("-"))
+        return Invalid(flag + " is not a flag of " + program + Hint(known, flag));
     }
     return Invalid(program + " takes no arguments beside flags");
   } catch (const CLI::ParseError& e) {
@@ -319,10 +354,12 @@ absl::StatusOr<Next> Config::Parse(int argc, const char* const* argv) {
   return Parse(std::vector<std::string>(argv + 1, argv + argc), environment);
 }
 
-absl::StatusOr<Next> Config::Parse(const std::vector<std::string>& args, const Environment& environment) {
+absl::StatusOr<Next> Config::Parse(const std::vector<std::string>& args,
+                                   const Environment& environment) {
   std::map<std::string, std::string> flags;
   std::string config_file;
-  if (const auto it = environment.find("CROSSOVER_CONFIG"); it != environment.end()) config_file = it->second;
+  if (const auto it = environment.find("CROSSOVER_CONFIG"); it != environment.end())
+    config_file = it->second;
   ASSIGN_OR_RETURN(const Next next, impl_->ParseFlags(args, flags, config_file));
   if (next == Next::kExit) return next;
   // Weakest first, so that the stronger ones overwrite.
@@ -354,7 +391,8 @@ std::string Config::SourceOf(std::string_view name) const {
 }
 
 std::filesystem::path DefaultDataFolder() {
-  if (const char* data = std::getenv("CROSSOVER_DATA"); data != nullptr && *data != '\0') return data;
+  if (const char* data = std::getenv("CROSSOVER_DATA"); data != nullptr && *data != '\0')
+    return data;
   if (const char* xdg = std::getenv("XDG_DATA_HOME"); xdg != nullptr && *xdg == '/') {
     return std::filesystem::path(xdg) / "crossover";
   }

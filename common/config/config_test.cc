@@ -48,9 +48,11 @@ TEST_F(ConfigTest, DefaultsStandWhenNothingIsSaid) {
 }
 
 TEST_F(ConfigTest, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
-  testing::WriteFile(dir_ / "c.yaml", "listen: file\nhttp:\n  port: 1\ndrain-timeout: 5m\nqueues: [a, b]\n");
-  EXPECT_OK(Parse({"--config", dir_ / "c.yaml", "--http-port=3"},
-                  {{"CROSSOVER_HTTP_PORT", "2"}, {"CROSSOVER_DRAIN_TIMEOUT", "1h30m"}, {"HOME", "/"}}));
+  testing::WriteFile(dir_ / "c.yaml",
+                     "listen: file\nhttp:\n  port: 1\ndrain-timeout: 5m\nqueues: [a, b]\n");
+  EXPECT_OK(
+      Parse({"--config", dir_ / "c.yaml", "--http-port=3"},
+            {{"CROSSOVER_HTTP_PORT", "2"}, {"CROSSOVER_DRAIN_TIMEOUT", "1h30m"}, {"HOME", "/"}}));
   EXPECT_EQ(http_port, 3);
   EXPECT_EQ(drain, absl::Minutes(90));
   EXPECT_EQ(listen, "file");
@@ -69,17 +71,21 @@ TEST_F(ConfigTest, BooleansNeedNoValue) {
 }
 
 TEST_F(ConfigTest, UnknownKeysAreFatalAndTheNearestIsNamed) {
-  EXPECT_THAT(Parse({"--http-prot=1"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("did you mean --http-port?")));
-  EXPECT_THAT(Parse({}, {{"CROSSOVER_HTTP_PROT", "1"}}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("did you mean CROSSOVER_HTTP_PORT?")));
+  EXPECT_THAT(Parse({"--http-prot=1"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("did you mean --http-port?")));
+  EXPECT_THAT(
+      Parse({}, {{"CROSSOVER_HTTP_PROT", "1"}}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("did you mean CROSSOVER_HTTP_PORT?")));
   testing::WriteFile(dir_ / "c.yaml", "\nhttp:\n  prot: 1\n");
   EXPECT_THAT(Parse({"--config", dir_ / "c.yaml"}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("c.yaml:3: http-prot is not a setting")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("c.yaml:3: http-prot is not a setting")));
   EXPECT_OK(Parse({}, {{"CROSSOVER_WHEELS", "/x"}}));
 }
 
 TEST_F(ConfigTest, WrongValuesSayWhereAndWhatWouldBeRight) {
-  EXPECT_THAT(Parse({"--http-port=many"}), StatusIs(absl::StatusCode::kInvalidArgument, "--http-port: 'many' is not a whole number"));
+  EXPECT_THAT(Parse({"--http-port=many"}), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                    "--http-port: 'many' is not a whole number"));
   EXPECT_THAT(Parse({}, {{"CROSSOVER_DRAIN_TIMEOUT", "30"}}), HasReasonThat("CONFIG_INVALID"));
   EXPECT_THAT(Parse({"--ratio=x"}), HasReasonThat("CONFIG_INVALID"));
   EXPECT_THAT(Parse({"--config", dir_ / "missing.yaml"}),
@@ -106,9 +112,10 @@ TEST_F(ConfigTest, SecretsComeFromFileOrEnvironmentAndAreNeverShown) {
 
 TEST_F(ConfigTest, EffectiveConfigurationIsPrintedInOrder) {
   EXPECT_OK(Parse({"--data=/tmp/x"}));
-  EXPECT_EQ(config_.EffectiveJson(),
-            R"({"listen":"127.0.0.1:7070","http-port":8080,"drain-timeout":"30s","reflection":true,"queues":["default"],)"
-            R"("ratio":0.5,"data":"/tmp/x","pg-password":""})");
+  EXPECT_EQ(
+      config_.EffectiveJson(),
+      R"({"listen":"127.0.0.1:7070","http-port":8080,"drain-timeout":"30s","reflection":true,"queues":["default"],)"
+      R"("ratio":0.5,"data":"/tmp/x","pg-password":""})");
 }
 
 TEST_F(ConfigTest, HelpEndsTheProgram) {

@@ -1,8 +1,9 @@
 // What travels with a request: its deadline, its trace, who asked.
 //
-// The RPC handler wrapper and the HTTP edge install a context for the time they run a piece of work on a thread; logging reads
-// the trace id, pg::Transact and rpc::Call read the deadline, so that neither has to be threaded through every port. Work handed
-// to another thread takes a copy with it (`RequestContext::Current()`, then `ScopedContext` there).
+// The RPC handler wrapper and the HTTP edge install a context for the time they run a piece of work
+// on a thread; logging reads the trace id, pg::Transact and rpc::Call read the deadline, so that
+// neither has to be threaded through every port. Work handed to another thread takes a copy with it
+// (`RequestContext::Current()`, then `ScopedContext` there).
 #pragma once
 
 #include <string>
@@ -14,7 +15,8 @@ namespace crossover {
 
 // A plain value; copying it is how it crosses threads.
 struct RequestContext {
-  // Clock::SteadyNow() at which the work is worth nothing any more. Infinite where nobody waits (background work).
+  // Clock::SteadyNow() at which the work is worth nothing any more. Infinite where nobody waits
+  // (background work).
   absl::Duration deadline = absl::InfiniteDuration();
   // 32 lower-case hex digits as in W3C traceparent, or empty.
   std::string trace_id;
@@ -27,7 +29,8 @@ struct RequestContext {
   // Time left; never negative. Infinite without a deadline.
   absl::Duration Remaining(Clock& clock) const;
 
-  // The context installed on this thread; an empty one outside any request. The reference lives until the scope ends.
+  // The context installed on this thread; an empty one outside any request. The reference lives
+  // until the scope ends.
   static const RequestContext& Current();
 };
 

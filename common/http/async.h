@@ -1,4 +1,5 @@
-// The coroutine face of common/http: handlers and client calls that never block a thread. Shows Asio, not Beast.
+// The coroutine face of common/http: handlers and client calls that never block a thread. Shows
+// Asio, not Beast.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -21,7 +22,8 @@ namespace crossover::http {
 template <typename T>
 using Task = boost::asio::awaitable<T>;
 
-// The same promises as Exchange, for a coroutine on the connection's thread. Not thread-safe; use it on its executor only.
+// The same promises as Exchange, for a coroutine on the connection's thread. Not thread-safe; use
+// it on its executor only.
 class AsyncExchange {
  public:
   virtual ~AsyncExchange() = default;
@@ -46,7 +48,8 @@ class AsyncRoutes {
   virtual ~AsyncRoutes() = default;
   virtual void Handle(std::string_view method, std::string_view pattern, AsyncHandler handler,
                       RouteOptions options = {}) = 0;
-  // The io threads' executors, after Start: for background coroutines and timers that belong to a thread.
+  // The io threads' executors, after Start: for background coroutines and timers that belong to a
+  // thread.
   virtual std::vector<boost::asio::any_io_executor> Executors() = 0;
 };
 
@@ -58,11 +61,13 @@ class AsyncStream {
   virtual const Headers& headers() const = 0;
   // Next piece of the body as it arrives (chunked coding removed); empty at the end.
   virtual Task<absl::StatusOr<std::string>> Read() = 0;
-  // Ends a pending Read with CANCELLED and closes the connection. May be called from the executor at any time.
+  // Ends a pending Read with CANCELLED and closes the connection. May be called from the executor
+  // at any time.
   virtual void Cancel() = 0;
 };
 
-// Cancels a call that is under way, also before its first byte. Cheap to copy; use it on the call's executor.
+// Cancels a call that is under way, also before its first byte. Cheap to copy; use it on the call's
+// executor.
 class CancelToken {
  public:
   CancelToken();
@@ -76,7 +81,8 @@ class CancelToken {
   std::shared_ptr<State> state_;
 };
 
-// Pooled keep-alive connections per (executor, host): a connection never changes threads. Thread-safe.
+// Pooled keep-alive connections per (executor, host): a connection never changes threads.
+// Thread-safe.
 class AsyncClient {
  public:
   explicit AsyncClient(ClientOptions options = {});
@@ -84,9 +90,11 @@ class AsyncClient {
   AsyncClient(const AsyncClient&) = delete;
   AsyncClient& operator=(const AsyncClient&) = delete;
 
-  // Runs on the calling coroutine's executor. Errors: UNAVAILABLE (refused, reset, TLS; `metadata.sent`="false" when the
-  // request cannot have reached the server and may be retried), DEADLINE_EXCEEDED, CANCELLED.
-  Task<absl::StatusOr<std::unique_ptr<AsyncStream>>> Open(ClientRequest request, CancelToken cancel = {});
+  // Runs on the calling coroutine's executor. Errors: UNAVAILABLE (refused, reset, TLS;
+  // `metadata.sent`="false" when the request cannot have reached the server and may be retried),
+  // DEADLINE_EXCEEDED, CANCELLED.
+  Task<absl::StatusOr<std::unique_ptr<AsyncStream>>> Open(ClientRequest request,
+                                                          CancelToken cancel = {});
   // Open and read all; RESOURCE_EXHAUSTED above max_body_bytes.
   Task<absl::StatusOr<ClientResponse>> Send(ClientRequest request, CancelToken cancel = {});
 

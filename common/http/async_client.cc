@@ -39,8 +39,9 @@ std::string_view View(beast::string_view text) { return {text.data(), text.size(
 std::string RequestHead(const ClientRequest& request, const Url& url) {
   const bool default_port = url.port == (url.scheme == "https" ? 443 : 80);
   const bool ipv6 = url.host.find(':') != std::string::npos;
-  std::string out = absl::StrCat(request.method, " ", url.target, " HTTP/1.1\r\nHost: ", ipv6 ? "[" : "", url.host,
-                                 ipv6 ? "]" : "", default_port ? "" : absl::StrCat(":", url.port), "\r\n");
+  std::string out = absl::StrCat(request.method, " ", url.target,
+                                 " HTTP/1.1\r\nHost: ", ipv6 ? "[" : "", url.host, ipv6 ? "]" : "",
+                                 default_port ? "" : absl::StrCat(":", url.port), "\r\n");
   for (const auto& [name, value] : request.headers) {
     if (name.find_first_of("\r\n:") != std::string::npos) continue;  // would be another header
     out += name;
@@ -50,14 +51,19 @@ std::string RequestHead(const ClientRequest& request, const Url& url) {
     }
     out += "\r\n";
   }
-  const bool has_body = !request.body.empty() || (request.method != "GET" && request.method != "HEAD");
+  const bool has_body =
+      !request.body.empty() || (request.method != "GET" && request.method != "HEAD");
   if (has_body) absl::StrAppend(&out, "Content-Length: ", request.body.size(), "\r\n");
   return out + "\r\n";
 }
 
-absl::Status Cancelled() { return Error(absl::StatusCode::kCancelled, "CANCELLED", "the call was cancelled"); }
+absl::Status Cancelled() {
+  return Error(absl::StatusCode::kCancelled, "CANCELLED", "the call was cancelled");
+}
 
-bool IsIdempotent(const std::string& method) { return method == "GET" || method == "HEAD" || method == "OPTIONS"; }
+bool IsIdempotent(const std::string& method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS";
+}
 
 }  // namespace
 
@@ -79,18 +85,22 @@ bool CancelToken::cancelled() const { return state_->cancelled; }
 struct AsyncClient::Impl : std::enable_shared_from_this<AsyncClient::Impl> {
   using Key = std::pair<const void*, std::string>;  // execution context, scheme://host:port
 
-  explicit Impl(ClientOptions client_options) : options(std::move(client_options)), tls(asio::ssl::context::tls_client) {
+  explicit Impl(ClientOptions client_options)
+      : options(std::move(client_options)), tls(asio::ssl::context::tls_client) {
     ErrorCode ignored;
     if (options.ca_file.empty()) {
       tls.set_default_verify_paths(ignored);
     } else {
-      tls.load_verify_file(options.ca_file, ignored);  // a wrong file makes every handshake fail with its reason
+      tls.load_verify_file(options.ca_file,
+                           ignored);  // a wrong file makes every handshake fail with its reason
     }
-    tls.set_verify_mode(options.verify_tls ? asio::ssl::verify_peer : asio::ssl::verify_none, ignored);
+    tls.set_verify_mode(options.verify_tls ? asio::ssl::verify_peer : asio::ssl::verify_none,
+                        ignored);
   }
 
   static Key KeyOf(const asio::any_io_executor& executor, const Url& url) {
-    return {&asio::query(executor, asio::execution::context), absl::StrCat(url.scheme, "://", url.host, ":", url.port)};
+    return {&asio::query(executor, asio::execution::context),
+            absl::StrCat(url.scheme, "://", url.host, ":", url.port)};
   }
 
   // An idle connection that is still good, or nullptr.
@@ -102,7 +112,8 @@ struct AsyncClient::Impl : std::enable_shared_from_this<AsyncClient::Impl> {
     while (!it->second.empty()) {
       std::unique_ptr<ClientConnection> connection = std::move(it->second.back());
       it->second.pop_back();
-      if (now - connection->idle_since < options.idle_timeout && connection->StillUsable()) return connection;
+      if (now - connection->idle_since < options.idle_timeout && connection->StillUsable())
+        return connection;
     }
     return nullptr;
   }
@@ -111,7 +122,8 @@ struct AsyncClient::Impl : std::enable_shared_from_this<AsyncClient::Impl> {
     connection->idle_since = SystemClock().SteadyNow();
     std::lock_guard lock(mutex);
     auto& list = idle[key];
-    if (static_cast<int>(list.size()) < options.max_idle_per_host) list.push_back(std::move(connection));
+    if (static_cast<int>(list.size()) < options.max_idle_per_host)
+      list.push_back(std::move(connection));
   }
 
   const ClientOptions options;
@@ -126,7 +138,8 @@ namespace {
 class Stream final : public AsyncStream {
  public:
   Stream(std::shared_ptr<AsyncClient::Impl> client, AsyncClient::Impl::Key key,
-         std::unique_ptr<ClientConnection> connection, CancelToken cancel, absl::Duration end, absl::Duration read_timeout)
+         std::unique_ptr<ClientConnection> connection, CancelToken cancel, absl::Duration end,
+         absl::Duration read_timeout)
       : client_(std::move(client)),
         key_(std::move(key)),
         connection_(std::move(connection)),
@@ -141,7 +154,8 @@ class Stream final : public AsyncStream {
   int status() const override { return status_; }
   const Headers& headers() const override { return headers_; }
 
-  // Sends the request and reads the answer's head. `got_bytes` tells whether the server has said anything.
+  // Sends the request and reads the answer's head. `got_bytes` tells whether the server has said
+  // anything.
   Task<absl::Status> Exchange(const std::string& head, const std::string& body, bool skip_body) {
     Arm(absl::InfiniteDuration());
     const std::array<asio::const_buffer, 2> buffers = {asio::buffer(head), asio::buffer(body)};
@@ -194,7 +208,9 @@ class Stream final : public AsyncStream {
   bool Untouched() const { return !parser_ || !parser_->got_some(); }
 
  private:
-  void Arm(absl::Duration limit) { connection_->ExpiresAfter(std::min(limit, end_ - SystemClock().SteadyNow())); }
+  void Arm(absl::Duration limit) {
+    connection_->ExpiresAfter(std::min(limit, end_ - SystemClock().SteadyNow()));
+  }
 
   void NewParser(bool skip_body) {
     parser_.emplace();
@@ -206,7 +222,8 @@ class Stream final : public AsyncStream {
   absl::Status Fail(std::string_view what, const ErrorCode& code) {
     absl::Status status = cancel_.cancelled() ? Cancelled() : IoStatus(what, code);
     if (status.code() == absl::StatusCode::kCancelled && !cancel_.cancelled()) {
-      status = Error(absl::StatusCode::kUnavailable, "CONNECTION_LOST", std::string(what) + ": connection closed");
+      status = Error(absl::StatusCode::kUnavailable, "CONNECTION_LOST",
+                     std::string(what) + ": connection closed");
     }
     failure_ = status;
     connection_->Close();
@@ -217,7 +234,8 @@ class Stream final : public AsyncStream {
   void Detach() {
     if (connection_ == nullptr) return;
     cancel_.state()->cut = nullptr;
-    if (failure_.ok() && parser_ && parser_->is_done() && parser_->keep_alive() && !cancel_.cancelled()) {
+    if (failure_.ok() && parser_ && parser_->is_done() && parser_->keep_alive() &&
+        !cancel_.cancelled()) {
       client_->Return(key_, std::move(connection_));
     }
     connection_.reset();
@@ -237,16 +255,19 @@ class Stream final : public AsyncStream {
 
 }  // namespace
 
-AsyncClient::AsyncClient(ClientOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
+AsyncClient::AsyncClient(ClientOptions options)
+    : impl_(std::make_shared<Impl>(std::move(options))) {}
 
 AsyncClient::~AsyncClient() = default;
 
-Task<absl::StatusOr<std::unique_ptr<AsyncStream>>> AsyncClient::Open(ClientRequest request, CancelToken cancel) {
+Task<absl::StatusOr<std::unique_ptr<AsyncStream>>> AsyncClient::Open(ClientRequest request,
+                                                                     CancelToken cancel) {
   const std::shared_ptr<Impl> impl = impl_;
   const std::optional<Url> url = ParseUrl(request.url);
   if (!url) {
-    co_return Error(absl::StatusCode::kInvalidArgument, "URL_INVALID",
-                    "'" + request.url + "' is not a URL: expected http://host:port/path or https://…");
+    co_return Error(
+        absl::StatusCode::kInvalidArgument, "URL_INVALID",
+        "'" + request.url + "' is not a URL: expected http://host:port/path or https://…");
   }
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   const Impl::Key key = Impl::KeyOf(executor, *url);
@@ -257,24 +278,30 @@ Task<absl::StatusOr<std::unique_ptr<AsyncStream>>> AsyncClient::Open(ClientReque
     std::unique_ptr<ClientConnection> connection = impl->TakeIdle(key);
     const bool reused = connection != nullptr;
     if (!reused) {
-      connection = std::make_unique<ClientConnection>(executor, url->scheme == "https" ? &impl->tls : nullptr);
+      connection = std::make_unique<ClientConnection>(
+          executor, url->scheme == "https" ? &impl->tls : nullptr);
       cancel.state()->cut = [c = connection.get()] { c->Close(); };
-      const absl::Duration limit = std::min(impl->options.connect_timeout, end - SystemClock().SteadyNow());
+      const absl::Duration limit =
+          std::min(impl->options.connect_timeout, end - SystemClock().SteadyNow());
       const absl::Status connected = co_await connection->Connect(*url, limit);
       cancel.state()->cut = nullptr;
       if (!connected.ok()) co_return connected;
     }
-    auto stream = std::make_unique<Stream>(impl, key, std::move(connection), cancel, end, request.read_timeout);
-    const absl::Status status = co_await stream->Exchange(head, request.body, request.method == "HEAD");
+    auto stream = std::make_unique<Stream>(impl, key, std::move(connection), cancel, end,
+                                           request.read_timeout);
+    const absl::Status status =
+        co_await stream->Exchange(head, request.body, request.method == "HEAD");
     if (status.ok()) co_return std::unique_ptr<AsyncStream>(std::move(stream));
-    const bool stale = reused && status.code() == absl::StatusCode::kUnavailable && stream->Untouched();
+    const bool stale =
+        reused && status.code() == absl::StatusCode::kUnavailable && stream->Untouched();
     if (!stale || !IsIdempotent(request.method)) co_return status;
   }
 }
 
 Task<absl::StatusOr<ClientResponse>> AsyncClient::Send(ClientRequest request, CancelToken cancel) {
   const size_t limit = impl_->options.max_body_bytes;
-  absl::StatusOr<std::unique_ptr<AsyncStream>> stream = co_await Open(std::move(request), std::move(cancel));
+  absl::StatusOr<std::unique_ptr<AsyncStream>> stream =
+      co_await Open(std::move(request), std::move(cancel));
   if (!stream.ok()) co_return stream.status();
   ClientResponse out{.status = (*stream)->status(), .headers = (*stream)->headers()};
   for (;;) {

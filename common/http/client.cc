@@ -33,7 +33,9 @@ void ApplyContext(ClientRequest& request) {
 
 struct Client::Impl {
   explicit Impl(ClientOptions options)
-      : context(1), guard(asio::make_work_guard(context)), client(std::make_unique<AsyncClient>(std::move(options))) {
+      : context(1),
+        guard(asio::make_work_guard(context)),
+        client(std::make_unique<AsyncClient>(std::move(options))) {
     thread = std::thread([this] { context.run(); });
   }
 
@@ -63,10 +65,12 @@ absl::StatusOr<ClientResponse> Client::Send(ClientRequest request) {
   return impl_->Run(impl_->client->Send(std::move(request)));
 }
 
-absl::Status Client::Stream(ClientRequest request, const std::function<bool(const ClientResponse& head)>& on_head,
+absl::Status Client::Stream(ClientRequest request,
+                            const std::function<bool(const ClientResponse& head)>& on_head,
                             const std::function<bool(std::string_view piece)>& on_body) {
   ApplyContext(request);
-  absl::StatusOr<std::unique_ptr<AsyncStream>> stream = impl_->Run(impl_->client->Open(std::move(request)));
+  absl::StatusOr<std::unique_ptr<AsyncStream>> stream =
+      impl_->Run(impl_->client->Open(std::move(request)));
   if (!stream.ok()) return stream.status();
   // The stream belongs to the io thread, also its end.
   const auto release = [&] {
@@ -77,7 +81,8 @@ absl::Status Client::Stream(ClientRequest request, const std::function<bool(cons
     });
     done.get_future().wait();
   };
-  const absl::Status refused = Error(absl::StatusCode::kCancelled, "CANCELLED", "the caller stopped reading");
+  const absl::Status refused =
+      Error(absl::StatusCode::kCancelled, "CANCELLED", "the caller stopped reading");
   absl::Status status;
   if (!on_head({.status = (*stream)->status(), .headers = (*stream)->headers()})) status = refused;
   while (status.ok()) {

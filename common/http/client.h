@@ -1,4 +1,5 @@
-// HTTP/1.1 client, plain and TLS, for threads that may block. Coroutines use AsyncClient of common/http/async.h.
+// HTTP/1.1 client, plain and TLS, for threads that may block. Coroutines use AsyncClient of
+// common/http/async.h.
 #pragma once
 
 #include <functional>
@@ -15,20 +16,21 @@ namespace crossover::http {
 
 struct ClientOptions {
   absl::Duration connect_timeout = absl::Seconds(5);
-  absl::Duration idle_timeout = absl::Seconds(60);   // a pooled connection unused for longer is closed
-  int max_idle_per_host = 64;                        // per thread
+  absl::Duration idle_timeout =
+      absl::Seconds(60);       // a pooled connection unused for longer is closed
+  int max_idle_per_host = 64;  // per thread
   size_t max_header_bytes = 64 << 10;
-  size_t max_body_bytes = 256 << 20;                 // Send only
+  size_t max_body_bytes = 256 << 20;  // Send only
   bool verify_tls = true;
-  std::string ca_file;                               // empty = the system's
+  std::string ca_file;  // empty = the system's
 };
 
 struct ClientRequest {
   std::string method = "GET";
-  std::string url;                                   // http://… or https://…
-  Headers headers;                                   // Host, Content-Length and Connection are set by the client
+  std::string url;  // http://… or https://…
+  Headers headers;  // Host, Content-Length and Connection are set by the client
   std::string body;
-  absl::Duration timeout = absl::Seconds(60);        // from call to the end of the body
+  absl::Duration timeout = absl::Seconds(60);              // from call to the end of the body
   absl::Duration read_timeout = absl::InfiniteDuration();  // between two reads of the answer
 };
 
@@ -49,9 +51,11 @@ class Client {
   // Blocks. Any status code is an answer, not an error. Errors as AsyncClient::Open.
   absl::StatusOr<ClientResponse> Send(ClientRequest request);
 
-  // Blocks until the body ends; gives pieces to `on_body` as they arrive (on the calling thread). `on_head` sees the response
-  // without a body first. Returning false from either cancels the call (CANCELLED).
-  absl::Status Stream(ClientRequest request, const std::function<bool(const ClientResponse& head)>& on_head,
+  // Blocks until the body ends; gives pieces to `on_body` as they arrive (on the calling thread).
+  // `on_head` sees the response without a body first. Returning false from either cancels the call
+  // (CANCELLED).
+  absl::Status Stream(ClientRequest request,
+                      const std::function<bool(const ClientResponse& head)>& on_head,
                       const std::function<bool(std::string_view piece)>& on_body);
 
  private:

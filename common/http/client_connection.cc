@@ -27,18 +27,20 @@ using Tcp = asio::ip::tcp;
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 std::chrono::steady_clock::duration Chrono(absl::Duration duration) {
-  return absl::ToChronoNanoseconds(std::clamp(duration, absl::ZeroDuration(), absl::Hours(24 * 365)));
+  return absl::ToChronoNanoseconds(
+      std::clamp(duration, absl::ZeroDuration(), absl::Hours(24 * 365)));
 }
 
 // Nothing has been sent yet: the call may be tried elsewhere.
 absl::Status ConnectError(const Url& url, const std::string& why) {
-  return Error(absl::StatusCode::kUnavailable,
-               absl::StrCat("cannot connect to ", url.scheme, "://", url.host, ":", url.port, ": ", why),
-               {.reason = "CONNECT_FAILED", .metadata = {{"sent", "false"}}});
+  return Error(
+      absl::StatusCode::kUnavailable,
+      absl::StrCat("cannot connect to ", url.scheme, "://", url.host, ":", url.port, ": ", why),
+      {.reason = "CONNECT_FAILED", .metadata = {{"sent", "false"}}});
 }
 
-Task<absl::StatusOr<std::vector<Tcp::endpoint>>> Resolve(const asio::any_io_executor& executor, const Url& url,
-                                                         absl::Duration timeout) {
+Task<absl::StatusOr<std::vector<Tcp::endpoint>>> Resolve(const asio::any_io_executor& executor,
+                                                         const Url& url, absl::Duration timeout) {
   ErrorCode code;
   const auto literal = asio::ip::make_address(url.host, code);
   std::vector<Tcp::endpoint> out;
@@ -70,13 +72,15 @@ ClientConnection::ClientConnection(const asio::any_io_executor& executor, asio::
 }
 
 Task<absl::Status> ClientConnection::Connect(const Url& url, absl::Duration timeout) {
-  absl::StatusOr<std::vector<Tcp::endpoint>> endpoints = co_await Resolve(Lowest().get_executor(), url, timeout);
+  absl::StatusOr<std::vector<Tcp::endpoint>> endpoints =
+      co_await Resolve(Lowest().get_executor(), url, timeout);
   if (!endpoints.ok()) co_return endpoints.status();
   if (closed_) co_return Error(absl::StatusCode::kCancelled, "CANCELLED", "the call was cancelled");
   Lowest().expires_after(Chrono(timeout));
   auto [code, endpoint] = co_await Lowest().async_connect(*endpoints, kToken);
   if (closed_) co_return Error(absl::StatusCode::kCancelled, "CANCELLED", "the call was cancelled");
-  if (code) co_return ConnectError(url, code == beast::error::timeout ? "timed out" : code.message());
+  if (code)
+    co_return ConnectError(url, code == beast::error::timeout ? "timed out" : code.message());
   ErrorCode ignored;
   Lowest().socket().set_option(Tcp::no_delay(true), ignored);
   if (tls_ == nullptr) co_return absl::OkStatus();
@@ -87,7 +91,9 @@ Task<absl::Status> ClientConnection::Connect(const Url& url, absl::Duration time
   co_return absl::OkStatus();
 }
 
-void ClientConnection::ExpiresAfter(absl::Duration duration) { Lowest().expires_after(Chrono(duration)); }
+void ClientConnection::ExpiresAfter(absl::Duration duration) {
+  Lowest().expires_after(Chrono(duration));
+}
 
 void ClientConnection::Close() {
   closed_ = true;

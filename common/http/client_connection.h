@@ -29,7 +29,8 @@ class ClientConnection {
   // False if the server has closed the connection or sent something unasked while it was idle.
   bool StillUsable();
 
-  // Calls `fn` with the stream, whichever it is: both have the same interface. Returns what `fn` returns, an awaitable.
+  // Calls `fn` with the stream, whichever it is: both have the same interface. Returns what `fn`
+  // returns, an awaitable.
   template <typename Fn>
   auto WithStream(Fn fn) {
     return tls_ != nullptr ? fn(*tls_) : fn(*plain_);

@@ -30,7 +30,8 @@ class ClientTest : public ::testing::Test {
       last_ = request;
       return Response::Text(200, "hello");
     });
-    server_.Handle("POST", "/echo", [](const Request& request) { return Response::Text(200, request.body); });
+    server_.Handle("POST", "/echo",
+                   [](const Request& request) { return Response::Text(200, request.body); });
     server_.HandleStream("GET", "/stall", [this](Exchange& exchange) {
       exchange.OnDisconnect([this] { gone_.Notify(); });
       gone_.WaitForNotificationWithTimeout(absl::Seconds(20));
@@ -43,7 +44,9 @@ class ClientTest : public ::testing::Test {
     });
     ASSERT_OK(server_.Start());
   }
-  std::string Url(const std::string& path) { return "http://127.0.0.1:" + std::to_string(server_.port()) + path; }
+  std::string Url(const std::string& path) {
+    return "http://127.0.0.1:" + std::to_string(server_.port()) + path;
+  }
 
   FakeLogger logger_;
   absl::Notification gone_;
@@ -62,7 +65,8 @@ TEST_F(ClientTest, AServerThatRestartedOnTheSamePortIsNoProblem) {
   const int port = server_.port();
   server_.Stop();
   Server again({.port = port}, logger_);
-  again.Handle("POST", "/echo", [](const Request& request) { return Response::Text(200, request.body); });
+  again.Handle("POST", "/echo",
+               [](const Request& request) { return Response::Text(200, request.body); });
   ASSERT_OK(again.Start());
   EXPECT_OK(client_.Send({.method = "POST", .url = Url("/echo"), .body = "2"}));
 }
@@ -71,7 +75,8 @@ TEST_F(ClientTest, NobodyThereIsUnavailableAndNothingWasSent) {
   const absl::Status status = client_.Send({.url = "http://127.0.0.1:1/"}).status();
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("127.0.0.1:1")));
   EXPECT_EQ(DetailOf(status).metadata.at("sent"), "false");
-  EXPECT_THAT(client_.Send({.url = "http://no-such-host.invalid/"}).status(), HasReasonThat("CONNECT_FAILED"));
+  EXPECT_THAT(client_.Send({.url = "http://no-such-host.invalid/"}).status(),
+              HasReasonThat("CONNECT_FAILED"));
   EXPECT_THAT(client_.Send({.url = "nonsense"}).status(), HasReasonThat("URL_INVALID"));
 }
 
@@ -87,28 +92,34 @@ TEST_F(ClientTest, AStalledBodyTimesOutBetweenReads) {
 }
 
 TEST_F(ClientTest, TheCallerMayStopInTheMiddle) {
-  EXPECT_THAT(client_.Stream({.url = Url("/half")}, [](const ClientResponse&) { return true; },
-                             [](std::string_view) { return false; }),
+  EXPECT_THAT(client_.Stream(
+                  {.url = Url("/half")}, [](const ClientResponse&) { return true; },
+                  [](std::string_view) { return false; }),
               StatusIs(absl::StatusCode::kCancelled));
   EXPECT_TRUE(gone_.WaitForNotificationWithTimeout(absl::Seconds(20)));
 }
 
 TEST_F(ClientTest, DeadlineAndTraceOfTheRequestInProgressGoAlong) {
-  ScopedContext scope(RequestContext{.deadline = SystemClock().SteadyNow() + absl::Milliseconds(100),
-                                     .traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"});
+  ScopedContext scope(
+      RequestContext{.deadline = SystemClock().SteadyNow() + absl::Milliseconds(100),
+                     .traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"});
   ASSERT_OK(client_.Send({.url = Url("/hello")}));
-  EXPECT_EQ(last_.headers.Get("traceparent"), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-  EXPECT_THAT(client_.Send({.url = Url("/stall")}).status(), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(last_.headers.Get("traceparent"),
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  EXPECT_THAT(client_.Send({.url = Url("/stall")}).status(),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
 TEST_F(ClientTest, AnAnswerThatIsTooLargeIsRefused) {
   Client small({.max_body_bytes = 10});
-  EXPECT_THAT(small.Send({.method = "POST", .url = Url("/echo"), .body = std::string(11, 'x')}).status(),
-              HasReasonThat("BODY_TOO_LARGE"));
+  EXPECT_THAT(
+      small.Send({.method = "POST", .url = Url("/echo"), .body = std::string(11, 'x')}).status(),
+      HasReasonThat("BODY_TOO_LARGE"));
 }
 
 TEST_F(ClientTest, TlsToAPlainServerFailsWithAReason) {
-  const absl::Status status = client_.Send({.url = "https://127.0.0.1:" + std::to_string(server_.port()) + "/"}).status();
+  const absl::Status status =
+      client_.Send({.url = "https://127.0.0.1:" + std::to_string(server_.port()) + "/"}).status();
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("TLS")));
 }
 

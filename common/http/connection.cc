@@ -44,7 +44,8 @@ Request ToRequest(const beast::http::request_header<>& head, std::string peer) {
   out.method = View(head.method_string());
   out.target = View(head.target());
   out.path = out.target.substr(0, out.target.find_first_of("?#"));
-  for (const auto& field : head) out.headers.Add(View(field.name_string()), std::string(View(field.value())));
+  for (const auto& field : head)
+    out.headers.Add(View(field.name_string()), std::string(View(field.value())));
   out.peer = std::move(peer);
   return out;
 }
@@ -73,7 +74,8 @@ std::string OpenAiError(std::string_view message, std::string_view type, std::st
 absl::Status IoStatus(std::string_view what, const ErrorCode& code) {
   const std::string message = absl::StrCat(ToAbsl(what), ": ", code.message());
   if (code == beast::error::timeout) {
-    return Error(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED", std::string(what) + ": timed out");
+    return Error(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED",
+                 std::string(what) + ": timed out");
   }
   if (code == asio::error::operation_aborted || code == asio::error::bad_descriptor) {
     return Error(absl::StatusCode::kCancelled, "CANCELLED", message);
@@ -81,7 +83,8 @@ absl::Status IoStatus(std::string_view what, const ErrorCode& code) {
   return Error(absl::StatusCode::kUnavailable, "CONNECTION_LOST", message);
 }
 
-std::string ResponseHead(int status, const Headers& headers, bool keep_alive, std::optional<size_t> content_length) {
+std::string ResponseHead(int status, const Headers& headers, bool keep_alive,
+                         std::optional<size_t> content_length) {
   const auto reason = beast::http::obsolete_reason(static_cast<beast::http::status>(status));
   std::string out = absl::StrCat("HTTP/1.1 ", status, " ", ToAbsl(View(reason)), "\r\n");
   for (const auto& [name, value] : headers) {
@@ -128,10 +131,12 @@ class Connection::RequestExchange final : public AsyncExchange {
       body_->get().body().data = piece.data();
       body_->get().body().size = piece.size();
       connection_->stream_.expires_after(Chrono(connection_->options_.header_timeout));
-      auto [code, n] = co_await beast::http::async_read_some(connection_->stream_, connection_->buffer_, *body_, kToken);
+      auto [code, n] = co_await beast::http::async_read_some(connection_->stream_,
+                                                             connection_->buffer_, *body_, kToken);
       if (code == beast::http::error::need_buffer) code = {};
       if (code == beast::http::error::body_limit) {
-        co_return Error(absl::StatusCode::kResourceExhausted, "BODY_TOO_LARGE", "the request's body is too large");
+        co_return Error(absl::StatusCode::kResourceExhausted, "BODY_TOO_LARGE",
+                        "the request's body is too large");
       }
       if (code) {
         disconnected_ = true;
@@ -149,13 +154,15 @@ class Connection::RequestExchange final : public AsyncExchange {
   Task<absl::Status> Respond(Response response) override {
     if (started_) co_return absl::FailedPreconditionError("the request has been answered already");
     started_ = true;
-    if (body_ != nullptr && !body_->is_done()) keep_alive_ = false;  // what remains of the body is not read
+    if (body_ != nullptr && !body_->is_done())
+      keep_alive_ = false;  // what remains of the body is not read
     const bool bodyless = response.status == 204 || response.status == 304;
-    const std::optional<size_t> length = bodyless ? std::nullopt : std::optional(response.body.size());
+    const std::optional<size_t> length =
+        bodyless ? std::nullopt : std::optional(response.body.size());
     std::string head = ResponseHead(response.status, response.headers, KeepAlive(), length);
     const bool silent = bodyless || request_.method == "HEAD";
-    const absl::Status status =
-        co_await connection_->WriteAll(std::move(head), silent ? std::string_view() : response.body);
+    const absl::Status status = co_await connection_->WriteAll(
+        std::move(head), silent ? std::string_view() : response.body);
     finished_ = status.ok();
     co_return status;
   }
@@ -221,8 +228,8 @@ class Connection::RequestExchange final : public AsyncExchange {
     asio::cancellation_signal signal;
   };
 
-  // Waits until the socket is readable while the handler works: end of file or a reset means that the client has gone; bytes are
-  // a pipelined request, which is read later.
+  // Waits until the socket is readable while the handler works: end of file or a reset means that
+  // the client has gone; bytes are a pipelined request, which is read later.
   void Watch() {
     watching_ = true;
     watch_ = std::make_shared<WatchState>();
@@ -236,8 +243,9 @@ class Connection::RequestExchange final : public AsyncExchange {
       const bool alive = n > 0 || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
       if (!alive) watch->exchange->Disconnect();
     };
-    connection_->stream_.socket().async_wait(asio::ip::tcp::socket::wait_read,
-                                             asio::bind_cancellation_slot(watch_->signal.slot(), std::move(on_readable)));
+    connection_->stream_.socket().async_wait(
+        asio::ip::tcp::socket::wait_read,
+        asio::bind_cancellation_slot(watch_->signal.slot(), std::move(on_readable)));
   }
 
   void Disconnect() {
@@ -262,8 +270,8 @@ class Connection::RequestExchange final : public AsyncExchange {
   std::shared_ptr<WatchState> watch_;
 };
 
-Connection::Connection(asio::ip::tcp::socket socket, const ServerOptions& options, const RouteTable& routes,
-                       Logger& logger)
+Connection::Connection(asio::ip::tcp::socket socket, const ServerOptions& options,
+                       const RouteTable& routes, Logger& logger)
     : stream_(std::move(socket)), options_(options), routes_(routes), logger_(logger) {
   ErrorCode code;
   stream_.socket().set_option(asio::ip::tcp::no_delay(true), code);
@@ -292,11 +300,13 @@ Task<void> Connection::Run() {
 
 Task<absl::Status> Connection::WriteAll(std::string head, std::string_view body) {
   stream_.expires_after(Chrono(options_.write_timeout));
-  const std::array<asio::const_buffer, 2> buffers = {asio::buffer(head), asio::buffer(body.data(), body.size())};
+  const std::array<asio::const_buffer, 2> buffers = {asio::buffer(head),
+                                                     asio::buffer(body.data(), body.size())};
   auto [code, n] = co_await asio::async_write(stream_, buffers, kToken);
   stream_.expires_never();
   if (!code) co_return absl::OkStatus();
-  co_return Error(absl::StatusCode::kCancelled, "CANCELLED", "the client took no more bytes: " + code.message());
+  co_return Error(absl::StatusCode::kCancelled, "CANCELLED",
+                  "the client took no more bytes: " + code.message());
 }
 
 Task<absl::Status> Connection::SendContinue(const Request& request) {
@@ -356,22 +366,29 @@ Task<bool> Connection::ServeOne(bool first) {
   }
   idle_ = false;
   if (code == beast::http::error::header_limit) {
-    co_return co_await RefuseAndClose(431, "the request's headers are too large", "headers_too_large");
+    co_return co_await RefuseAndClose(431, "the request's headers are too large",
+                                      "headers_too_large");
   }
-  if (code) co_return co_await RefuseAndClose(400, "this is not an HTTP request: " + code.message(), "bad_request");
+  if (code)
+    co_return co_await RefuseAndClose(400, "this is not an HTTP request: " + code.message(),
+                                      "bad_request");
   stream_.expires_never();
 
   Request request = ToRequest(head.get().base(), peer_);
   RouteTable::Match match = routes_.Find(request.method, request.path);
   request.params = std::move(match.params);
   const RouteOptions options = match.route == nullptr ? RouteOptions{} : match.route->options;
-  const size_t limit = options.max_body_bytes > 0 ? options.max_body_bytes : options_.max_body_bytes;
+  const size_t limit =
+      options.max_body_bytes > 0 ? options.max_body_bytes : options_.max_body_bytes;
   const bool keep_alive = head.get().keep_alive();
-  const bool too_large = head.content_length() && *head.content_length() > limit && !options.stream_body;
+  const bool too_large =
+      head.content_length() && *head.content_length() > limit && !options.stream_body;
 
   if (too_large) {
-    co_return co_await RefuseAndClose(
-        413, absl::StrCat("the request's body is too large: at most ", limit, " bytes are accepted here"), "body_too_large");
+    co_return co_await RefuseAndClose(413,
+                                      absl::StrCat("the request's body is too large: at most ",
+                                                   limit, " bytes are accepted here"),
+                                      "body_too_large");
   }
   std::unique_ptr<RequestExchange::BodyParser> body;
   if (options.stream_body) {
@@ -380,9 +397,10 @@ Task<bool> Connection::ServeOne(bool first) {
   } else {
     const absl::Status status = co_await ReadWholeBody(head, limit, request);
     if (HasReason(status, "BODY_TOO_LARGE")) {
-      co_return co_await RefuseAndClose(
-          413, absl::StrCat("the request's body is too large: at most ", limit, " bytes are accepted here"),
-          "body_too_large");
+      co_return co_await RefuseAndClose(413,
+                                        absl::StrCat("the request's body is too large: at most ",
+                                                     limit, " bytes are accepted here"),
+                                        "body_too_large");
     }
     if (!status.ok()) co_return false;
   }
@@ -393,9 +411,11 @@ Task<bool> Connection::ServeOne(bool first) {
   if (match.route == nullptr) {
     Response response;
     if (match.allow.empty()) {
-      response = Response::Json(404, OpenAiError("unknown path " + exchange.request().path, "invalid_request_error", "not_found"));
+      response = Response::Json(404, OpenAiError("unknown path " + exchange.request().path,
+                                                 "invalid_request_error", "not_found"));
     } else {
-      response = Response::Json(405, OpenAiError("this path allows " + match.allow, "invalid_request_error", "method_not_allowed"));
+      response = Response::Json(405, OpenAiError("this path allows " + match.allow,
+                                                 "invalid_request_error", "method_not_allowed"));
       response.headers.Set("Allow", match.allow);
     }
     const absl::Status status = co_await exchange.Respond(std::move(response));
@@ -416,7 +436,8 @@ Task<bool> Connection::ServeOne(bool first) {
     logger_.Error("http_handler_failed", {{"path", exchange.request().path}, {"error", failure}});
   }
   if (unanswered) {
-    Response response = Response::Json(500, OpenAiError("internal error", "server_error", "internal_error"));
+    Response response =
+        Response::Json(500, OpenAiError("internal error", "server_error", "internal_error"));
     (void)co_await exchange.Respond(std::move(response));
   }
   co_return exchange.finished() && exchange.KeepAlive();

@@ -22,7 +22,8 @@ namespace crossover::http {
 // Lives on one io thread; everything runs there. Owned by its coroutine Run().
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(boost::asio::ip::tcp::socket socket, const ServerOptions& options, const RouteTable& routes, Logger& logger);
+  Connection(boost::asio::ip::tcp::socket socket, const ServerOptions& options,
+             const RouteTable& routes, Logger& logger);
 
   // Serves requests until the connection ends.
   Task<void> Run();
@@ -53,7 +54,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 };
 
 // "HTTP/1.1 200 OK\r\n…\r\n\r\n" with Date-free, injection-safe header lines.
-std::string ResponseHead(int status, const Headers& headers, bool keep_alive, std::optional<size_t> content_length);
+std::string ResponseHead(int status, const Headers& headers, bool keep_alive,
+                         std::optional<size_t> content_length);
 
 // {"error":{"message":…,"type":…,"param":null,"code":…}}
 std::string OpenAiError(std::string_view message, std::string_view type, std::string_view code);

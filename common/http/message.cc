@@ -9,7 +9,8 @@ namespace {
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return Lower(x) == Lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return Lower(x) == Lower(y); });
 }
 
 int HexValue(char c) {
@@ -48,7 +49,8 @@ std::vector<std::pair<std::string, std::string>> Request::QueryAll() const {
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (pair.empty()) continue;
     const size_t equals = std::min(pair.find('='), pair.size());
-    const std::string_view value = equals < pair.size() ? pair.substr(equals + 1) : std::string_view();
+    const std::string_view value =
+        equals < pair.size() ? pair.substr(equals + 1) : std::string_view();
     out.emplace_back(UrlDecode(pair.substr(0, equals), true), UrlDecode(value, true));
   }
   return out;
@@ -73,7 +75,8 @@ std::string UrlDecode(std::string_view text, bool plus_is_space) {
   std::string out;
   out.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && HexValue(text[i + 1]) >= 0 && HexValue(text[i + 2]) >= 0) {
+    if (text[i] == '%' && i + 2 < text.size() && HexValue(text[i + 1]) >= 0 &&
+        HexValue(text[i + 2]) >= 0) {
       out += static_cast<char>(HexValue(text[i + 1]) * 16 + HexValue(text[i + 2]));
       i += 2;
     } else {
@@ -87,8 +90,8 @@ std::string UrlEncode(std::string_view text) {
   constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '.' || c == '_' || c == '~';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '.' || c == '_' || c == '~';
     if (plain) {
       out += c;
     } else {
@@ -109,7 +112,8 @@ std::optional<Url> ParseUrl(std::string_view text) {
   text.remove_prefix(scheme_end + 3);
   const size_t authority_end = std::min(text.find_first_of("/?#"), text.size());
   std::string_view authority = text.substr(0, authority_end);
-  if (authority.find('@') != std::string_view::npos) return std::nullopt;  // credentials don't belong into URLs
+  if (authority.find('@') != std::string_view::npos)
+    return std::nullopt;  // credentials don't belong into URLs
   std::string_view target = text.substr(authority_end);
   target = target.substr(0, target.find('#'));
   url.target = target.starts_with('/') ? std::string(target) : "/" + std::string(target);
@@ -130,7 +134,8 @@ std::optional<Url> ParseUrl(std::string_view text) {
   url.port = url.scheme == "https" ? 443 : 80;
   if (!port.empty()) {
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), url.port);
-    if (error != std::errc() || end != port.data() + port.size() || url.port < 1 || url.port > 65535) {
+    if (error != std::errc() || end != port.data() + port.size() || url.port < 1 ||
+        url.port > 65535) {
       return std::nullopt;
     }
   }

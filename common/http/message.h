@@ -23,7 +23,9 @@ class Headers {
   bool Has(std::string_view name) const { return Get(name).has_value(); }
   // Replaces all fields of that name.
   void Set(std::string_view name, std::string value);
-  void Add(std::string_view name, std::string value) { fields_.emplace_back(name, std::move(value)); }
+  void Add(std::string_view name, std::string value) {
+    fields_.emplace_back(name, std::move(value));
+  }
   void Remove(std::string_view name);
 
   const std::vector<std::pair<std::string, std::string>>& fields() const { return fields_; }
@@ -36,13 +38,13 @@ class Headers {
 
 // What a server received.
 struct Request {
-  std::string method;  // "GET"
-  std::string target;  // as sent: path and query
-  std::string path;    // before '?', percent-encoding kept
+  std::string method;                         // "GET"
+  std::string target;                         // as sent: path and query
+  std::string path;                           // before '?', percent-encoding kept
   std::map<std::string, std::string> params;  // {name} segments of the route's pattern, decoded
   Headers headers;
-  std::string body;    // empty for routes that stream their body
-  std::string peer;    // "127.0.0.1:54321"
+  std::string body;  // empty for routes that stream their body
+  std::string peer;  // "127.0.0.1:54321"
 
   // Decoded value of a query parameter, or nullopt.
   std::optional<std::string> Query(std::string_view name) const;
@@ -60,7 +62,8 @@ struct Response {
   static Response Text(int status, std::string body);
 };
 
-// Percent-decoding; '+' becomes a space only if `plus_is_space`. Malformed escapes are kept as they are.
+// Percent-decoding; '+' becomes a space only if `plus_is_space`. Malformed escapes are kept as they
+// are.
 std::string UrlDecode(std::string_view text, bool plus_is_space = false);
 std::string UrlEncode(std::string_view text);
 

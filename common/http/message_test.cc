@@ -24,7 +24,8 @@ TEST(HeadersTest, NamesAreComparedWithoutCase) {
 TEST(RequestTest, QueryParametersAreDecoded) {
   Request request;
   request.target = "/v1/jobs?metadata%5Bk%5D=a+b%26c&limit=20&flag&=x#frag";
-  EXPECT_THAT(request.QueryAll(), ElementsAre(Pair("metadata[k]", "a b&c"), Pair("limit", "20"), Pair("flag", ""), Pair("", "x")));
+  EXPECT_THAT(request.QueryAll(), ElementsAre(Pair("metadata[k]", "a b&c"), Pair("limit", "20"),
+                                              Pair("flag", ""), Pair("", "x")));
   EXPECT_EQ(request.Query("limit"), "20");
   EXPECT_EQ(request.Query("nothing"), std::nullopt);
 }
@@ -47,8 +48,9 @@ TEST(UrlTest, IsTakenApart) {
 }
 
 TEST(UrlTest, WhatIsNoUrlIsRefused) {
-  for (const char* bad : {"", "example.com", "ftp://x/", "http://", "http://h:0/", "http://h:99999/", "http://h:8x/",
-                          "http://user:secret@h/", "http://[::1/"}) {
+  for (const char* bad :
+       {"", "example.com", "ftp://x/", "http://", "http://h:0/", "http://h:99999/", "http://h:8x/",
+        "http://user:secret@h/", "http://[::1/"}) {
     EXPECT_FALSE(ParseUrl(bad)) << bad;
   }
 }

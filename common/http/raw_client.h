@@ -25,7 +25,9 @@ class RawClient {
   ~RawClient() { Close(); }
 
   bool connected() const { return connected_; }
-  void Send(std::string_view bytes) { (void)!::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+  void Send(std::string_view bytes) {
+    (void)!::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
   // Until `text` has been seen or the connection ended; everything that was read.
   std::string ReadUntil(std::string_view text) {
     std::string out;

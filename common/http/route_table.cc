@@ -41,7 +41,8 @@ void RouteTable::Add(std::string_view method, std::string_view pattern, Route ro
 }
 
 const RouteTable::Node* RouteTable::Walk(const Node& node, std::string_view rest,
-                                         std::map<std::string, std::string>& params, bool& is_rest) {
+                                         std::map<std::string, std::string>& params,
+                                         bool& is_rest) {
   is_rest = false;
   if (rest.empty() || (rest == "/" && !node.methods.empty())) {
     if (!node.methods.empty()) return &node;

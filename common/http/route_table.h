@@ -38,8 +38,8 @@ class RouteTable {
     std::string rest_name;
   };
 
-  static const Node* Walk(const Node& node, std::string_view rest, std::map<std::string, std::string>& params,
-                          bool& is_rest);
+  static const Node* Walk(const Node& node, std::string_view rest,
+                          std::map<std::string, std::string>& params, bool& is_rest);
 
   Node root_;
 };

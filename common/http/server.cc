@@ -44,7 +44,8 @@ struct IoThread {
   std::thread thread;
 };
 
-// The blocking face of an AsyncExchange: every operation runs on the connection's thread and is waited for.
+// The blocking face of an AsyncExchange: every operation runs on the connection's thread and is
+// waited for.
 class BlockingExchange final : public Exchange {
  public:
   explicit BlockingExchange(AsyncExchange& exchange) : exchange_(exchange) {}
@@ -55,11 +56,15 @@ class BlockingExchange final : public Exchange {
 
   const Request& request() const override { return exchange_.request(); }
   absl::StatusOr<std::string> ReadBody() override { return Run(exchange_.ReadBody()); }
-  absl::Status Respond(Response response) override { return Run(exchange_.Respond(std::move(response))); }
+  absl::Status Respond(Response response) override {
+    return Run(exchange_.Respond(std::move(response)));
+  }
   absl::Status Start(int status, Headers headers) override {
     return Run(exchange_.Start(status, std::move(headers)));
   }
-  absl::Status Write(std::string_view piece) override { return Run(exchange_.Write(std::string(piece))); }
+  absl::Status Write(std::string_view piece) override {
+    return Run(exchange_.Write(std::string(piece)));
+  }
   absl::Status Finish() override { return Run(exchange_.Finish()); }
   // Without a lock: a handler may ask while it holds a mutex that its own callback takes.
   bool Disconnected() const override { return watch_->gone; }
@@ -101,9 +106,10 @@ class BlockingExchange final : public Exchange {
 absl::Status BindError(const ServerOptions& options, const ErrorCode& code) {
   const std::string address = absl::StrCat(options.address, ":", options.port);
   if (code == asio::error::address_in_use) {
-    return Error(absl::StatusCode::kUnavailable, "PORT_IN_USE",
-                 absl::StrCat("cannot listen on ", address,
-                              ": another process uses this port; choose another port or stop that process"));
+    return Error(
+        absl::StatusCode::kUnavailable, "PORT_IN_USE",
+        absl::StrCat("cannot listen on ", address,
+                     ": another process uses this port; choose another port or stop that process"));
   }
   const bool denied = code == asio::error::access_denied;
   return Error(denied ? absl::StatusCode::kPermissionDenied : absl::StatusCode::kUnavailable,
@@ -115,11 +121,14 @@ absl::Status BindError(const ServerOptions& options, const ErrorCode& code) {
 }  // namespace
 
 struct Server::Impl final : public AsyncRoutes {
-  Impl(ServerOptions opts, Logger& log) : options(std::move(opts)), logger(log), workers(options.worker_threads) {
-    for (int i = 0; i < std::max(1, options.threads); ++i) threads.push_back(std::make_unique<IoThread>());
+  Impl(ServerOptions opts, Logger& log)
+      : options(std::move(opts)), logger(log), workers(options.worker_threads) {
+    for (int i = 0; i < std::max(1, options.threads); ++i)
+      threads.push_back(std::make_unique<IoThread>());
   }
 
-  void Handle(std::string_view method, std::string_view pattern, AsyncHandler handler, RouteOptions route) override {
+  void Handle(std::string_view method, std::string_view pattern, AsyncHandler handler,
+              RouteOptions route) override {
     routes.Add(method, pattern, {std::move(handler), route});
   }
 
@@ -129,7 +138,8 @@ struct Server::Impl final : public AsyncRoutes {
     return out;
   }
 
-  // Runs `handler` on a worker thread; the coroutine waits without blocking the connection's thread.
+  // Runs `handler` on a worker thread; the coroutine waits without blocking the connection's
+  // thread.
   Task<void> RunBlocking(AsyncExchange& exchange, const StreamHandler& handler) {
     std::exception_ptr failure;
     auto initiate = [&](auto completion) {
@@ -143,7 +153,8 @@ struct Server::Impl final : public AsyncRoutes {
         asio::post(exchange.executor(), std::move(completion));
       });
     };
-    co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(initiate, asio::use_awaitable);
+    co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(initiate,
+                                                                         asio::use_awaitable);
     if (failure != nullptr) std::rethrow_exception(failure);
   }
 
@@ -188,7 +199,8 @@ struct Server::Impl final : public AsyncRoutes {
       const std::string body = OpenAiError("too many connections", "server_error", "overloaded");
       const Headers headers{{"Content-Type", "application/json"}, {"Retry-After", "1"}};
       socket.non_blocking(true, ignored);
-      socket.write_some(asio::buffer(ResponseHead(503, headers, false, body.size()) + body), ignored);
+      socket.write_some(asio::buffer(ResponseHead(503, headers, false, body.size()) + body),
+                        ignored);
       return;
     }
     auto connection = std::make_shared<Connection>(std::move(socket), options, routes, logger);
@@ -209,7 +221,8 @@ struct Server::Impl final : public AsyncRoutes {
   void OnEveryConnection(Fn fn) {
     for (const auto& thread : threads) {
       asio::post(thread->context, [t = thread.get(), fn] {
-        for (const auto& connection : std::vector(t->connections.begin(), t->connections.end())) fn(*connection);
+        for (const auto& connection : std::vector(t->connections.begin(), t->connections.end()))
+          fn(*connection);
       });
     }
   }
@@ -262,7 +275,8 @@ struct Server::Impl final : public AsyncRoutes {
   bool stopped = false;
 };
 
-Server::Server(ServerOptions options, Logger& logger) : impl_(std::make_unique<Impl>(std::move(options), logger)) {}
+Server::Server(ServerOptions options, Logger& logger)
+    : impl_(std::make_unique<Impl>(std::move(options), logger)) {}
 
 Server::~Server() { Stop(); }
 
@@ -270,14 +284,19 @@ void Server::HandleStream(std::string_view method, std::string_view pattern, Str
                           RouteOptions options) {
   impl_->Handle(
       method, pattern,
-      [impl = impl_.get(), handler = std::move(handler)](AsyncExchange& exchange) { return impl->RunBlocking(exchange, handler); },
+      [impl = impl_.get(), handler = std::move(handler)](AsyncExchange& exchange) {
+        return impl->RunBlocking(exchange, handler);
+      },
       options);
 }
 
-void Server::Handle(std::string_view method, std::string_view pattern, Handler handler, RouteOptions options) {
+void Server::Handle(std::string_view method, std::string_view pattern, Handler handler,
+                    RouteOptions options) {
   HandleStream(
       method, pattern,
-      [handler = std::move(handler)](Exchange& exchange) { exchange.Respond(handler(exchange.request())).IgnoreError(); },
+      [handler = std::move(handler)](Exchange& exchange) {
+        exchange.Respond(handler(exchange.request())).IgnoreError();
+      },
       options);
 }
 

@@ -27,11 +27,14 @@ class ServerTest : public ::testing::Test {
     server_->Handle("GET", "/hello/{name}", [](const Request& request) {
       return Response::Text(200, "hello " + request.params.at("name"));
     });
-    server_->Handle("POST", "/echo", [](const Request& request) { return Response::Text(200, request.body); });
+    server_->Handle("POST", "/echo",
+                    [](const Request& request) { return Response::Text(200, request.body); });
     return *server_;
   }
   void Start() { ASSERT_OK(server_->Start()); }
-  std::string Url(const std::string& path) { return "http://127.0.0.1:" + std::to_string(server_->port()) + path; }
+  std::string Url(const std::string& path) {
+    return "http://127.0.0.1:" + std::to_string(server_->port()) + path;
+  }
   ClientResponse Get(const std::string& path) {
     auto response = client_.Send({.url = Url(path)});
     EXPECT_OK(response);
@@ -81,7 +84,8 @@ TEST_F(ServerTest, ABodyThatIsTooLargeIsRefusedWithAnAnswer) {
   EXPECT_EQ(Post("/echo", std::string(1000, 'x')).status, 200);
   EXPECT_EQ(Post("/echo", std::string(1001, 'x')).status, 413);
   RawClient raw(server_->port());
-  raw.Send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + std::string(2000, 'x') + "\r\n0\r\n\r\n");
+  raw.Send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" +
+           std::string(2000, 'x') + "\r\n0\r\n\r\n");
   EXPECT_THAT(raw.ReadAll(), StartsWith("HTTP/1.1 413"));
 }
 
@@ -100,7 +104,9 @@ TEST_F(ServerTest, PipelinedRequestsAreAnsweredInOrder) {
   Make();
   Start();
   RawClient raw(server_->port());
-  raw.Send("GET /hello/a HTTP/1.1\r\nHost: x\r\n\r\nGET /hello/b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  raw.Send(
+      "GET /hello/a HTTP/1.1\r\nHost: x\r\n\r\nGET /hello/b HTTP/1.1\r\nHost: x\r\nConnection: "
+      "close\r\n\r\n");
   const std::string all = raw.ReadAll();
   EXPECT_LT(all.find("hello a"), all.find("hello b"));
   EXPECT_NE(all.find("hello b"), std::string::npos);
@@ -115,7 +121,9 @@ TEST_F(ServerTest, HeadHasNoBodyAndExpectIsHonoured) {
   EXPECT_THAT(answer, HasSubstr("Content-Length: 7"));
   EXPECT_TRUE(answer.ends_with("\r\n\r\n"));
   RawClient expect(server_->port());
-  expect.Send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n");
+  expect.Send(
+      "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\nConnection: "
+      "close\r\n\r\n");
   EXPECT_THAT(expect.ReadUntil("\r\n\r\n"), StartsWith("HTTP/1.1 100"));
   expect.Send("abc");
   EXPECT_THAT(expect.ReadAll(), HasSubstr("abc"));
@@ -130,7 +138,8 @@ TEST_F(ServerTest, ResponseHeadersCannotBeInjected) {
 }
 
 TEST_F(ServerTest, AHandlerThatThrowsOrForgetsIs500AndLogged) {
-  Make().Handle("GET", "/throw", [](const Request&) -> Response { throw std::runtime_error("surprise"); });
+  Make().Handle("GET", "/throw",
+                [](const Request&) -> Response { throw std::runtime_error("surprise"); });
   server_->HandleStream("GET", "/forget", [](Exchange&) {});
   Start();
   EXPECT_EQ(Get("/throw").status, 500);
@@ -150,13 +159,13 @@ TEST_F(ServerTest, StreamsArriveInPieces) {
   });
   Start();
   std::string all;
-  EXPECT_OK(client_.Stream({.url = Url("/sse")},
-                           [](const ClientResponse& head) { return head.status == 200; },
-                           [&](std::string_view piece) {
-                             all += piece;
-                             if (!first_seen.HasBeenNotified()) first_seen.Notify();
-                             return true;
-                           }));
+  EXPECT_OK(client_.Stream(
+      {.url = Url("/sse")}, [](const ClientResponse& head) { return head.status == 200; },
+      [&](std::string_view piece) {
+        all += piece;
+        if (!first_seen.HasBeenNotified()) first_seen.Notify();
+        return true;
+      }));
   EXPECT_EQ(all, "data: one\n\ndata: two\n\n");
 }
 
@@ -214,13 +223,14 @@ TEST_F(ServerTest, WritesToAClientThatHasGoneFail) {
 
 TEST_F(ServerTest, AReaderThatStallsIsCutAfterTheWriteTimeout) {
   absl::Notification ended;
-  Make({.write_timeout = absl::Milliseconds(100)}).HandleStream("GET", "/endless", [&](Exchange& exchange) {
-    ASSERT_OK(exchange.Start(200, {}));
-    const std::string piece(1 << 20, 'x');
-    while (exchange.Write(piece).ok()) {
-    }
-    ended.Notify();
-  });
+  Make({.write_timeout = absl::Milliseconds(100)})
+      .HandleStream("GET", "/endless", [&](Exchange& exchange) {
+        ASSERT_OK(exchange.Start(200, {}));
+        const std::string piece(1 << 20, 'x');
+        while (exchange.Write(piece).ok()) {
+        }
+        ended.Notify();
+      });
   Start();
   RawClient raw(server_->port());
   raw.Send("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");  // and never reads
@@ -229,19 +239,18 @@ TEST_F(ServerTest, AReaderThatStallsIsCutAfterTheWriteTimeout) {
 
 TEST_F(ServerTest, AStreamedBodyIsReadInPiecesBeyondTheBodyLimit) {
   Make({.max_body_bytes = 1000})
-      .HandleStream(
-          "POST", "/upload",
-          [](Exchange& exchange) {
-            size_t total = 0;
-            for (;;) {
-              const auto piece = exchange.ReadBody();
-              ASSERT_OK(piece);
-              if (piece->empty()) break;
-              total += piece->size();
-            }
-            EXPECT_OK(exchange.Respond(Response::Text(200, std::to_string(total))));
-          },
-          {.stream_body = true});
+      .HandleStream("POST", "/upload",
+                    [](Exchange& exchange) {
+                      size_t total = 0;
+                      for (;;) {
+                        const auto piece = exchange.ReadBody();
+                        ASSERT_OK(piece);
+                        if (piece->empty()) break;
+                        total += piece->size();
+                      }
+                      EXPECT_OK(exchange.Respond(Response::Text(200, std::to_string(total))));
+                    },
+                    {.stream_body = true});
   Start();
   EXPECT_EQ(Post("/upload", std::string(5'000'000, 'x')).body, "5000000");
   EXPECT_EQ(Post("/upload", "").body, "0");

@@ -40,7 +40,8 @@ void SseParser::Line(std::string_view line, std::vector<SseEvent>& out) {
   if (line.front() == ':') return;  // comment, often a keep-alive
   const size_t colon = line.find(':');
   const std::string_view field = line.substr(0, colon);
-  std::string_view value = colon == std::string_view::npos ? std::string_view() : line.substr(colon + 1);
+  std::string_view value =
+      colon == std::string_view::npos ? std::string_view() : line.substr(colon + 1);
   if (value.starts_with(' ')) value.remove_prefix(1);
   if (field == "data") {
     if (has_data_) current_.data += '\n';

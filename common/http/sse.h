@@ -15,8 +15,8 @@ struct SseEvent {
   std::string id;
 };
 
-// Frames may be split anywhere, also inside a UTF-8 character or between CR and LF. Not thread-safe.
-// Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
+// Frames may be split anywhere, also inside a UTF-8 character or between CR and LF. Not
+// thread-safe. Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 class SseParser {
  public:
   // Events completed by these bytes.

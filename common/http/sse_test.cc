@@ -17,7 +17,8 @@ std::vector<SseEvent> FeedInPieces(std::string_view text, size_t piece) {
 
 TEST(SseTest, FramesMaySplitAnywhereAndLinesEndAnyWay) {
   const std::string text =
-      ": keep-alive\n\ndata: {\"a\":\"ü\"}\n\nevent: error\r\ndata:one\r\ndata: two\r\nid: 7\r\n\r\ndata\r\rdata: [DONE]\n\n";
+      ": keep-alive\n\ndata: {\"a\":\"ü\"}\n\nevent: error\r\ndata:one\r\ndata: two\r\nid: "
+      "7\r\n\r\ndata\r\rdata: [DONE]\n\n";
   for (size_t piece = 1; piece < 12; ++piece) {
     const auto events = FeedInPieces(text, piece);
     ASSERT_EQ(events.size(), 4u) << piece;

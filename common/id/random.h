@@ -25,7 +25,8 @@ class RandomSource {
   std::string Hex(size_t count);
 };
 
-// The kernel's cryptographic source (through OpenSSL). Fit for keys and lease tokens. Lives for the whole process.
+// The kernel's cryptographic source (through OpenSSL). Fit for keys and lease tokens. Lives for the
+// whole process.
 RandomSource& SystemRandom();
 
 // Reproducible, for tests only: the same seed gives the same bytes.

@@ -13,8 +13,9 @@ constexpr size_t kIdLength = 26;
 constexpr uint32_t kCounterEnd = 1u << 12;
 
 absl::Status Invalid(std::string_view text, std::string_view expected) {
-  return Error(absl::StatusCode::kInvalidArgument, "ID_INVALID",
-               "'" + std::string(text.substr(0, 80)) + "' is not an id: expected " + std::string(expected));
+  return Error(
+      absl::StatusCode::kInvalidArgument, "ID_INVALID",
+      "'" + std::string(text.substr(0, 80)) + "' is not an id: expected " + std::string(expected));
 }
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -118,7 +119,8 @@ Uuid UuidGenerator::Next() {
   const int64_t now = absl::ToUnixMillis(clock_.Now());
   if (now > last_ms_) {
     last_ms_ = now;
-    counter_ = ((out.bytes[6] & 0x07u) << 8) | out.bytes[7];  // starts in the lower half: room to count
+    counter_ =
+        ((out.bytes[6] & 0x07u) << 8) | out.bytes[7];  // starts in the lower half: room to count
   } else if (++counter_ == kCounterEnd) {
     ++last_ms_;  // runs ahead of the clock rather than out of order (RFC 9562 §6.2)
     counter_ = 0;

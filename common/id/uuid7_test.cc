@@ -46,7 +46,8 @@ TEST_F(UuidTest, TextFormsRoundTripAndSortAlike) {
 TEST_F(UuidTest, KnownValue) {
   ASSERT_OK_AND_ASSIGN(const Uuid uuid, ParseUuid("01890a5d-ac96-774b-bcce-b302099a8057"));
   EXPECT_EQ(uuid.ToId(), "01h455vb4pex5vsknk084sn02q");
-  EXPECT_THAT(ParseUuid("ffffffff-ffff-ffff-ffff-ffffffffffff").value().ToId(), "7zzzzzzzzzzzzzzzzzzzzzzzzz");
+  EXPECT_THAT(ParseUuid("ffffffff-ffff-ffff-ffff-ffffffffffff").value().ToId(),
+              "7zzzzzzzzzzzzzzzzzzzzzzzzz");
 }
 
 TEST_F(UuidTest, RefusesWhatIsNotAnId) {

@@ -23,8 +23,8 @@ absl::Status NotCanonical(std::string_view why) {
                "the JSON value has no canonical form: " + std::string(why));
 }
 
-// UTF-8 bytes sort like UTF-16 code units, but for characters above U+FFFF (lead byte F0 and up): their surrogates (D800…)
-// come before U+E000…U+FFFF (lead bytes EE, EF).
+// UTF-8 bytes sort like UTF-16 code units, but for characters above U+FFFF (lead byte F0 and up):
+// their surrogates (D800…) come before U+E000…U+FFFF (lead bytes EE, EF).
 bool Utf16Less(std::string_view a, std::string_view b) {
   const auto [left, right] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
   if (left == a.end() || right == b.end()) return left == a.end() && right != b.end();
@@ -42,13 +42,27 @@ absl::Status AppendString(std::string_view text, std::string& out) {
   out += '"';
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\b': out += "\\b"; break;
-      case '\t': out += "\\t"; break;
-      case '\n': out += "\\n"; break;
-      case '\f': out += "\\f"; break;
-      case '\r': out += "\\r"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           out += "\\u00";
@@ -102,15 +116,24 @@ absl::Status AppendNumber(const nlohmann::json& number, std::string& out) {
 absl::Status Append(const nlohmann::json& value, std::string& out) {
   using Type = nlohmann::json::value_t;
   switch (value.type()) {
-    case Type::null: out += "null"; return absl::OkStatus();
-    case Type::boolean: out += value.get<bool>() ? "true" : "false"; return absl::OkStatus();
-    case Type::string: return AppendString(value.get_ref<const std::string&>(), out);
-    case Type::array: return AppendArray(value, out);
-    case Type::object: return AppendObject(value, out);
+    case Type::null:
+      out += "null";
+      return absl::OkStatus();
+    case Type::boolean:
+      out += value.get<bool>() ? "true" : "false";
+      return absl::OkStatus();
+    case Type::string:
+      return AppendString(value.get_ref<const std::string&>(), out);
+    case Type::array:
+      return AppendArray(value, out);
+    case Type::object:
+      return AppendObject(value, out);
     case Type::number_integer:
     case Type::number_unsigned:
-    case Type::number_float: return AppendNumber(value, out);
-    default: return NotCanonical("it holds binary or discarded data");
+    case Type::number_float:
+      return AppendNumber(value, out);
+    default:
+      return NotCanonical("it holds binary or discarded data");
   }
 }
 
@@ -122,7 +145,8 @@ struct Decimal {
 
 Decimal ShortestDecimal(double value) {
   char buffer[40];
-  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
+  const auto end =
+      std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
   const std::string_view text(buffer, static_cast<size_t>(end.ptr - buffer));  // d[.ddd]e±xx
   const size_t e = text.find('e');
   Decimal out;

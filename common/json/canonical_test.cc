@@ -19,11 +19,13 @@ std::string Canonical(std::string_view text) {
 
 TEST(CanonicalJsonTest, SortsKeysByUtf16CodeUnitsAsInTheRfcsExample) {
   // RFC 8785 §3.2.3.
-  EXPECT_EQ(Canonical(R"({"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh",
+  EXPECT_EQ(
+      Canonical(
+          R"({"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh",
                           "1":"One","\ud83d\ude00":"Emoji: Grinning Face","\u0080":"Control","\u00f6":"o"})"),
-            "{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\xC2\x80\":\"Control\",\"\xC3\xB6\":\"o\","
-            "\"\xE2\x82\xAC\":\"Euro Sign\",\"\xF0\x9F\x98\x80\":\"Emoji: Grinning Face\","
-            "\"\xEF\xAC\xB3\":\"Hebrew Letter Dalet With Dagesh\"}");
+      "{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\xC2\x80\":\"Control\",\"\xC3\xB6\":\"o\","
+      "\"\xE2\x82\xAC\":\"Euro Sign\",\"\xF0\x9F\x98\x80\":\"Emoji: Grinning Face\","
+      "\"\xEF\xAC\xB3\":\"Hebrew Letter Dalet With Dagesh\"}");
 }
 
 TEST(CanonicalJsonTest, EscapesOnlyWhatMustBeEscaped) {
@@ -32,7 +34,8 @@ TEST(CanonicalJsonTest, EscapesOnlyWhatMustBeEscaped) {
 }
 
 TEST(CanonicalJsonTest, KeepsArrayOrderAndDropsWhiteSpace) {
-  EXPECT_EQ(Canonical(" [ 3 , {\"b\" : null, \"a\" : [true, false]} ] "), "[3,{\"a\":[true,false],\"b\":null}]");
+  EXPECT_EQ(Canonical(" [ 3 , {\"b\" : null, \"a\" : [true, false]} ] "),
+            "[3,{\"a\":[true,false],\"b\":null}]");
 }
 
 TEST(CanonicalJsonTest, PrintsNumbersAsEcmaScriptDoes) {
@@ -59,7 +62,8 @@ TEST(CanonicalJsonTest, PrintsNumbersAsEcmaScriptDoes) {
       {0xbecbf647612f3696, "-0.0000033333333333333333"},
       {0x43143ff3c1cb0959, "1424953923781206.2"},
   };
-  for (const auto& [bits, text] : cases) EXPECT_EQ(EcmaScriptNumber(std::bit_cast<double>(bits)), text);
+  for (const auto& [bits, text] : cases)
+    EXPECT_EQ(EcmaScriptNumber(std::bit_cast<double>(bits)), text);
 }
 
 TEST(CanonicalJsonTest, OneAndOnePointZeroAreTheSameNumber) {
@@ -74,7 +78,8 @@ TEST(CanonicalJsonTest, RefusesWhatHasNoForm) {
 }
 
 TEST(DigestTest, IsSha256InLowerCaseHex) {
-  EXPECT_EQ(DigestOf("abc"), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(DigestOf("abc"),
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_THAT(CanonicalDigest(nlohmann::json::object()), IsOkAndHolds(DigestOf("{}")));
 }
 
@@ -83,7 +88,8 @@ TEST(DigestTest, ParsesWhatItPrintsAndNothingElse) {
   ASSERT_OK_AND_ASSIGN(const Sha256Bytes bytes, ParseDigest(digest));
   EXPECT_EQ(ToDigest(bytes), digest);
   for (const std::string& bad : std::vector<std::string>{
-           "", "sha256:", "sha256:00", "md5:00", "sha256:" + std::string(64, 'G'), "sha256:" + std::string(64, 'A'), digest + "0"}) {
+           "", "sha256:", "sha256:00", "md5:00", "sha256:" + std::string(64, 'G'),
+           "sha256:" + std::string(64, 'A'), digest + "0"}) {
     EXPECT_THAT(ParseDigest(bad), HasReasonThat("DIGEST_INVALID")) << bad;
   }
 }

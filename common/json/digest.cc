@@ -62,7 +62,8 @@ Sha256Bytes Sha256Of(std::string_view bytes) {
 std::string DigestOf(std::string_view bytes) { return ToDigest(Sha256Of(bytes)); }
 
 absl::StatusOr<std::string> DigestOfFile(const std::filesystem::path& path) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                       &std::fclose);
   if (file == nullptr) {
     return Error(absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
                  "cannot open " + path.string() + ": " + std::strerror(errno));

@@ -15,7 +15,8 @@ std::optional<std::string> FakeLogger::Entry::Field(std::string_view key) const 
   return std::nullopt;
 }
 
-void FakeLogger::Write(LogLevel level, std::string_view event, const std::vector<LogField>& fields) {
+void FakeLogger::Write(LogLevel level, std::string_view event,
+                       const std::vector<LogField>& fields) {
   std::lock_guard lock(mutex_);
   entries_.push_back({level, std::string(event), fields});
 }

@@ -16,14 +16,15 @@ constexpr const char* kLevelNames[] = {"debug", "info", "warning", "error"};
 
 class JsonLogger final : public Logger {
  public:
-  JsonLogger(JsonLoggerOptions options, Clock& clock) : options_(std::move(options)), clock_(clock) {}
+  JsonLogger(JsonLoggerOptions options, Clock& clock)
+      : options_(std::move(options)), clock_(clock) {}
 
   bool Enabled(LogLevel level) const override { return level >= options_.level; }
 
   void Write(LogLevel level, std::string_view event, const std::vector<LogField>& fields) override {
     nlohmann::ordered_json line;
-    line["time"] = std::string(ToStd(
-        absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", clock_.Now(), absl::UTCTimeZone())));
+    line["time"] = std::string(
+        ToStd(absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", clock_.Now(), absl::UTCTimeZone())));
     line["level"] = kLevelNames[static_cast<int>(level)];
     line["service"] = options_.service;
     line["event"] = event;

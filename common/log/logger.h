@@ -3,8 +3,9 @@
 //   logger.Info("job_state", {{"job", id}, {"epoch", 3}, {"state", "RUNNING"}});
 //   {"time":"2026-…Z","level":"info","service":"scheduler","event":"job_state","job":"…","epoch":3,"state":"RUNNING","trace_id":"…"}
 //
-// Event names are snake_case nouns and verbs, the same for every occurrence; what varies is a field. The trace id of the
-// calling thread's RequestContext is added. Never log secrets, prompt text or row bodies.
+// Event names are snake_case nouns and verbs, the same for every occurrence; what varies is a
+// field. The trace id of the calling thread's RequestContext is added. Never log secrets, prompt
+// text or row bodies.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +51,8 @@ class Logger {
  public:
   virtual ~Logger() = default;
 
-  virtual void Write(LogLevel level, std::string_view event, const std::vector<LogField>& fields) = 0;
+  virtual void Write(LogLevel level, std::string_view event,
+                     const std::vector<LogField>& fields) = 0;
   virtual bool Enabled(LogLevel) const { return true; }
 
   void Debug(std::string_view event, std::initializer_list<LogField> fields = {}) {
@@ -68,9 +70,9 @@ class Logger {
 };
 
 struct JsonLoggerOptions {
-  std::string service;                // field "service"
-  LogLevel level = LogLevel::kInfo;   // events below are not written
-  int fd = 2;                         // borrowed; each event is one write(2), so lines of several processes do not mix
+  std::string service;               // field "service"
+  LogLevel level = LogLevel::kInfo;  // events below are not written
+  int fd = 2;  // borrowed; each event is one write(2), so lines of several processes do not mix
 };
 
 // Writes JSON lines. Borrows the clock.

@@ -35,7 +35,11 @@ class LoggerTest : public ::testing::Test {
 TEST_F(LoggerTest, WritesOneJsonLineWithTypedFieldsAndTheTrace) {
   auto logger = NewJsonLogger({.service = "scheduler", .fd = pipe_[1]}, clock_);
   ScopedContext scope(RequestContext{.trace_id = "0af7651916cd43dd8448eb211c80319c"});
-  logger->Info("job_state", {{"job", "06b"}, {"epoch", 3}, {"ratio", 0.5}, {"last", true}, {"wait", absl::Milliseconds(1500)},
+  logger->Info("job_state", {{"job", "06b"},
+                             {"epoch", 3},
+                             {"ratio", 0.5},
+                             {"last", true},
+                             {"wait", absl::Milliseconds(1500)},
                              {"status", absl::NotFoundError("no job")}});
   const std::string text = Written();
   ASSERT_TRUE(text.ends_with("}\n"));
@@ -53,7 +57,8 @@ TEST_F(LoggerTest, WritesOneJsonLineWithTypedFieldsAndTheTrace) {
 }
 
 TEST_F(LoggerTest, EventsBelowTheLevelAreNotWritten) {
-  auto logger = NewJsonLogger({.service = "s", .level = LogLevel::kWarning, .fd = pipe_[1]}, clock_);
+  auto logger =
+      NewJsonLogger({.service = "s", .level = LogLevel::kWarning, .fd = pipe_[1]}, clock_);
   logger->Info("quiet");
   logger->Error("loud");
   EXPECT_EQ(nlohmann::json::parse(Written()).at("event"), "loud");
@@ -75,7 +80,8 @@ TEST_F(LoggerTest, LevelNamesAreParsedOrRefused) {
 TEST_F(LoggerTest, ScopesOfTheContextNest) {
   EXPECT_EQ(RequestContext::Current().trace_id, "");
   {
-    ScopedContext outer(RequestContext{.deadline = clock_.SteadyNow() + absl::Seconds(3), .trace_id = "a"});
+    ScopedContext outer(
+        RequestContext{.deadline = clock_.SteadyNow() + absl::Seconds(3), .trace_id = "a"});
     {
       ScopedContext inner(RequestContext{.trace_id = "b"});
       EXPECT_EQ(RequestContext::Current().trace_id, "b");

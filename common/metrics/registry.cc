@@ -42,7 +42,8 @@ std::vector<double> CountBuckets() {
   return out;
 }
 
-// prometheus::Registry throws if a name is asked for as another kind: that is the abort which the header promises.
+// prometheus::Registry throws if a name is asked for as another kind: that is the abort which the
+// header promises.
 struct Registry::Impl {
   prometheus::Registry registry{prometheus::Registry::InsertBehavior::Merge};
 };
@@ -65,11 +66,13 @@ GaugeFamily Registry::NewGaugeFamily(const std::string& name, const std::string&
 
 HistogramFamily Registry::NewHistogramFamily(const std::string& name, const std::string& help,
                                              std::vector<double> buckets) {
-  return HistogramFamily(&prometheus::BuildHistogram().Name(name).Help(help).Register(impl_->registry),
-                         std::move(buckets));
+  return HistogramFamily(
+      &prometheus::BuildHistogram().Name(name).Help(help).Register(impl_->registry),
+      std::move(buckets));
 }
 
-Counter Registry::NewCounter(const std::string& name, const std::string& help, const Labels& labels) {
+Counter Registry::NewCounter(const std::string& name, const std::string& help,
+                             const Labels& labels) {
   return NewCounterFamily(name, help).With(labels);
 }
 

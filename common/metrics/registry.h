@@ -1,7 +1,8 @@
 // Metrics: counters, gauges and histograms with labels, in Prometheus' text form.
 //
-// Names are `crossover_<package>_<noun>_<unit>` in base units (seconds, bytes, ratio); counters end in _total. Labels are
-// bounded by configuration: never a job, user, key, row or prompt. The only room that knows prometheus-cpp.
+// Names are `crossover_<package>_<noun>_<unit>` in base units (seconds, bytes, ratio); counters end
+// in _total. Labels are bounded by configuration: never a job, user, key, row or prompt. The only
+// room that knows prometheus-cpp.
 #pragma once
 
 #include <map>
@@ -21,8 +22,8 @@ namespace crossover::metrics {
 
 using Labels = std::map<std::string, std::string>;
 
-// The three instruments are handles: cheap to copy, thread-safe, valid as long as the Registry. Keep them; don't look them up
-// for every event.
+// The three instruments are handles: cheap to copy, thread-safe, valid as long as the Registry.
+// Keep them; don't look them up for every event.
 class Counter {
  public:
   explicit Counter(prometheus::Counter* impl) : impl_(impl) {}
@@ -55,7 +56,8 @@ class Histogram {
   prometheus::Histogram* impl_;
 };
 
-// The instruments of one name. With() finds or makes the one with these labels (a lock and a lookup).
+// The instruments of one name. With() finds or makes the one with these labels (a lock and a
+// lookup).
 class CounterFamily {
  public:
   explicit CounterFamily(prometheus::Family<prometheus::Counter>* impl) : impl_(impl) {}
@@ -92,8 +94,8 @@ std::vector<double> DurationBuckets();
 // Powers of two from 1 to 4,194,304: rows, tokens, KiB.
 std::vector<double> CountBuckets();
 
-// Thread-safe. One per process. Asking for a name again gives the same instrument; asking for it as another kind aborts (a
-// programming error).
+// Thread-safe. One per process. Asking for a name again gives the same instrument; asking for it as
+// another kind aborts (a programming error).
 class Registry {
  public:
   // Sets crossover_build_info{service,version} to 1.
@@ -105,7 +107,8 @@ class Registry {
   Counter NewCounter(const std::string& name, const std::string& help, const Labels& labels = {});
   Gauge NewGauge(const std::string& name, const std::string& help, const Labels& labels = {});
   Histogram NewHistogram(const std::string& name, const std::string& help,
-                         std::vector<double> buckets = DurationBuckets(), const Labels& labels = {});
+                         std::vector<double> buckets = DurationBuckets(),
+                         const Labels& labels = {});
 
   CounterFamily NewCounterFamily(const std::string& name, const std::string& help);
   GaugeFamily NewGaugeFamily(const std::string& name, const std::string& help);

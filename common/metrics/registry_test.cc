@@ -11,7 +11,9 @@ using ::testing::Not;
 
 TEST(RegistryTest, ExposesWhatWasCountedWithItsLabels) {
   Registry registry("scheduler", "1.2.3");
-  registry.NewCounter("crossover_scheduler_leases_lost_total", "Leases lost.", {{"cause", "expired"}}).Increment(2);
+  registry
+      .NewCounter("crossover_scheduler_leases_lost_total", "Leases lost.", {{"cause", "expired"}})
+      .Increment(2);
   registry.NewGauge("crossover_scheduler_jobs", "Jobs.", {{"state", "QUEUED"}}).Set(7);
   registry.NewHistogram("crossover_scheduler_job_wait_seconds", "Wait.", {0.5, 1}).Observe(0.7);
   const std::string text = registry.Expose();

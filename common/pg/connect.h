@@ -26,7 +26,7 @@ class Connection {
 
 struct ConnectOptions {
   std::string dsn;
-  std::string schema;            // search_path, if not empty
+  std::string schema;  // search_path, if not empty
   std::string application_name;
   absl::Duration connect_timeout = absl::Seconds(5);
   absl::Duration statement_timeout = absl::InfiniteDuration();
@@ -38,7 +38,8 @@ absl::StatusOr<std::unique_ptr<Connection>> Connect(const ConnectOptions& option
 // The dsn without its password, for messages.
 std::string RedactDsn(const std::string& dsn);
 
-// A connection on loan from a pool. Returned by the destructor; thrown away if it broke or Discard() was called.
+// A connection on loan from a pool. Returned by the destructor; thrown away if it broke or
+// Discard() was called.
 class Lease {
  public:
   Lease(Pool::Impl& pool, std::unique_ptr<Connection> connection)
@@ -60,7 +61,8 @@ struct Pool::Impl {
   Impl(PoolOptions pool_options, Clock& pool_clock, metrics::Registry* registry);
 
   absl::StatusOr<std::unique_ptr<Connection>> Open();
-  // Waits for a free connection at most acquire_timeout, and no longer than the RequestContext's deadline.
+  // Waits for a free connection at most acquire_timeout, and no longer than the RequestContext's
+  // deadline.
   absl::StatusOr<Lease> Acquire();
   void Return(std::unique_ptr<Connection> connection, bool discard);
   // Closes idle connections: after one broke, the others are probably dead too.

@@ -21,7 +21,8 @@ namespace {
 // Hands one channel's notifications to the callback.
 class Receiver final : public pqxx::notification_receiver {
  public:
-  Receiver(pqxx::connection& connection, const std::string& channel, const Listener::Callback& callback)
+  Receiver(pqxx::connection& connection, const std::string& channel,
+           const Listener::Callback& callback)
       : pqxx::notification_receiver(connection, channel), callback_(callback) {}
   void operator()(const std::string& payload, int) override { callback_(channel(), payload); }
 
@@ -33,7 +34,10 @@ class Receiver final : public pqxx::notification_receiver {
 
 struct Listener::Impl {
   Impl(ListenerOptions opts, Callback cb, Logger& log)
-      : options(std::move(opts)), callback(std::move(cb)), logger(log), stop_fd(::eventfd(0, EFD_CLOEXEC)) {
+      : options(std::move(opts)),
+        callback(std::move(cb)),
+        logger(log),
+        stop_fd(::eventfd(0, EFD_CLOEXEC)) {
     thread = std::thread([this] { Run(); });
   }
 
@@ -100,7 +104,8 @@ struct Listener::Impl {
 Listener::Listener(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Listener::~Listener() = default;
 
-std::unique_ptr<Listener> Listener::Start(ListenerOptions options, Callback callback, Logger& logger) {
+std::unique_ptr<Listener> Listener::Start(ListenerOptions options, Callback callback,
+                                          Logger& logger) {
   return std::unique_ptr<Listener>(
       new Listener(std::make_unique<Impl>(std::move(options), std::move(callback), logger)));
 }

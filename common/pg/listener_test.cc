@@ -31,10 +31,14 @@ class Heard {
 class ListenerTest : public ::testing::Test {
  protected:
   std::unique_ptr<Listener> Listen(std::string dsn) {
-    return Listener::Start({.dsn = std::move(dsn), .channels = {"crossover_job", "other"},
-                            .reconnect_min = absl::Milliseconds(5)},
-                           [this](std::string_view channel, std::string_view payload) { heard_.Add(channel, payload); },
-                           logger_);
+    return Listener::Start(
+        {.dsn = std::move(dsn),
+         .channels = {"crossover_job", "other"},
+         .reconnect_min = absl::Milliseconds(5)},
+        [this](std::string_view channel, std::string_view payload) {
+          heard_.Add(channel, payload);
+        },
+        logger_);
   }
 
   testing::PgDatabase db_;
@@ -53,7 +57,9 @@ TEST_F(ListenerTest, HearsNotificationsOfItsChannelsAfterAFirstHint) {
 TEST_F(ListenerTest, ReconnectsWhenKilledAndHintsThatSomethingMayHaveBeenMissed) {
   auto listener = Listen(db_.dsn());
   ASSERT_TRUE(heard_.WaitFor("crossover_job:"));
-  db_.Execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crossover-listener'");
+  db_.Execute(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
+      "'crossover-listener'");
   ASSERT_TRUE(heard_.WaitFor("crossover_job:", 2));
   db_.Execute("SELECT pg_notify('crossover_job', 'again')");
   EXPECT_TRUE(heard_.WaitFor("crossover_job:again"));

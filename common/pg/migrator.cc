@@ -41,15 +41,19 @@ absl::Status CheckHistory(const SchemaMigrations& schema, const std::map<int, Ap
   for (const auto& [version, row] : applied) {
     const auto it = known.find(version);
     if (it == known.end()) {
-      return Error(absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
-                   absl::StrFormat("schema %s has migration %s, which this binary does not know: run a newer binary",
-                                   std::string(schema.schema), row.name));
+      return Error(
+          absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
+          absl::StrFormat(
+              "schema %s has migration %s, which this binary does not know: run a newer binary",
+              std::string(schema.schema), row.name));
     }
     if (DigestOf(it->second->sql) != row.checksum) {
-      return Error(absl::StatusCode::kFailedPrecondition, "MIGRATION_CHANGED",
-                   absl::StrFormat("migration %s of schema %s was applied with other contents: migrations never "
-                                   "change once applied; add a new one instead",
-                                   std::string(it->second->name), std::string(schema.schema)));
+      return Error(
+          absl::StatusCode::kFailedPrecondition, "MIGRATION_CHANGED",
+          absl::StrFormat(
+              "migration %s of schema %s was applied with other contents: migrations never "
+              "change once applied; add a new one instead",
+              std::string(it->second->name), std::string(schema.schema)));
     }
   }
   return absl::OkStatus();
@@ -59,20 +63,23 @@ void Prepare(pqxx::connection& connection, std::string_view schema) {
   const std::string name = Quoted(connection, schema);
   pqxx::work txn(connection);
   txn.exec("CREATE SCHEMA IF NOT EXISTS " + name);
-  txn.exec(absl::StrCat("CREATE TABLE IF NOT EXISTS ", name,
-                        ".schema_migrations (version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, "
-                        "apply_time timestamptz NOT NULL DEFAULT now())"));
+  txn.exec(absl::StrCat(
+      "CREATE TABLE IF NOT EXISTS ", name,
+      ".schema_migrations (version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, "
+      "apply_time timestamptz NOT NULL DEFAULT now())"));
   txn.commit();
 }
 
-absl::Status ApplyOne(pqxx::connection& connection, std::string_view schema, const Migration& migration) {
+absl::Status ApplyOne(pqxx::connection& connection, std::string_view schema,
+                      const Migration& migration) {
   try {
     pqxx::work txn(connection);
     txn.exec(absl::StrCat("SET LOCAL search_path TO ", Quoted(connection, schema)));
     txn.exec(std::string(migration.sql));
-    txn.exec_params(absl::StrCat("INSERT INTO ", Quoted(connection, schema),
-                                 ".schema_migrations (version, name, checksum) VALUES ($1, $2, $3)"),
-                    migration.version, std::string(migration.name), DigestOf(migration.sql));
+    txn.exec_params(
+        absl::StrCat("INSERT INTO ", Quoted(connection, schema),
+                     ".schema_migrations (version, name, checksum) VALUES ($1, $2, $3)"),
+        migration.version, std::string(migration.name), DigestOf(migration.sql));
     txn.commit();
     return absl::OkStatus();
   } catch (...) {
@@ -81,7 +88,8 @@ absl::Status ApplyOne(pqxx::connection& connection, std::string_view schema, con
   }
 }
 
-absl::StatusOr<int> ApplyMissing(pqxx::connection& connection, const SchemaMigrations& schema, Logger& logger) {
+absl::StatusOr<int> ApplyMissing(pqxx::connection& connection, const SchemaMigrations& schema,
+                                 Logger& logger) {
   // A session lock: it goes with the connection, whatever happens.
   pqxx::nontransaction(connection)
       .exec_params("SELECT pg_advisory_lock(hashtextextended($1, 0))",
@@ -105,7 +113,8 @@ absl::StatusOr<int> ApplyMissing(pqxx::connection& connection, const SchemaMigra
 
 }  // namespace
 
-absl::StatusOr<int> Migrate(const std::string& dsn, const SchemaMigrations& schema, Logger& logger) {
+absl::StatusOr<int> Migrate(const std::string& dsn, const SchemaMigrations& schema,
+                            Logger& logger) {
   ASSIGN_OR_RETURN(std::unique_ptr<Connection> connection,
                    Connect({.dsn = dsn, .application_name = "crossover-migrate"}));
   try {
@@ -128,9 +137,11 @@ absl::Status VerifyMigrations(const std::string& dsn, const SchemaMigrations& sc
   RETURN_IF_ERROR(CheckHistory(schema, applied));
   for (const Migration& migration : schema.migrations) {
     if (applied.contains(migration.version)) continue;
-    return Error(absl::StatusCode::kFailedPrecondition, "SCHEMA_OUTDATED",
-                 absl::StrFormat("schema %s lacks migration %s: run `crossover migrate` with this database first",
-                                 std::string(schema.schema), std::string(migration.name)));
+    return Error(
+        absl::StatusCode::kFailedPrecondition, "SCHEMA_OUTDATED",
+        absl::StrFormat(
+            "schema %s lacks migration %s: run `crossover migrate` with this database first",
+            std::string(schema.schema), std::string(migration.name)));
   }
   return absl::OkStatus();
 }
@@ -140,7 +151,8 @@ absl::Status EnsureDatabase(const std::string& dsn, const std::string& name) {
                    Connect({.dsn = dsn, .application_name = "crossover-migrate"}));
   try {
     pqxx::nontransaction txn(connection->get());
-    if (!txn.exec_params("SELECT 1 FROM pg_database WHERE datname = $1", name).empty()) return absl::OkStatus();
+    if (!txn.exec_params("SELECT 1 FROM pg_database WHERE datname = $1", name).empty())
+      return absl::OkStatus();
     txn.exec("CREATE DATABASE " + connection->get().quote_name(name));
     return absl::OkStatus();
   } catch (...) {

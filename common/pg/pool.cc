@@ -37,15 +37,18 @@ absl::StatusOr<Lease> Pool::Impl::Acquire() {
       mutex.AssertHeld();
       return !idle.empty() || open < options.max_connections;
     };
-    if (!mutex.AwaitWithTimeout(absl::Condition(&available), std::min(options.acquire_timeout, left))) {
+    if (!mutex.AwaitWithTimeout(absl::Condition(&available),
+                                std::min(options.acquire_timeout, left))) {
       if (left < options.acquire_timeout) {
         return Error(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED",
                      "the request's deadline passed while it waited for a Postgres connection");
       }
-      return Error(absl::StatusCode::kUnavailable, "POSTGRES_POOL_EXHAUSTED",
-                   absl::StrFormat("all %d Postgres connections were busy for %s; raise the pool's maximum or look "
-                                   "for slow statements",
-                                   options.max_connections, absl::FormatDuration(options.acquire_timeout)));
+      return Error(
+          absl::StatusCode::kUnavailable, "POSTGRES_POOL_EXHAUSTED",
+          absl::StrFormat(
+              "all %d Postgres connections were busy for %s; raise the pool's maximum or look "
+              "for slow statements",
+              options.max_connections, absl::FormatDuration(options.acquire_timeout)));
     }
     if (!idle.empty()) {
       reused = std::move(idle.back());  // the most recently used is the likeliest to be alive
@@ -84,7 +87,9 @@ void Pool::Impl::DropIdle() {
 
 void Pool::Impl::CountTransaction(const char* outcome) {
   if (registry == nullptr) return;
-  registry->NewCounter("crossover_pg_transactions_total", "Transactions by outcome.", {{"outcome", outcome}})
+  registry
+      ->NewCounter("crossover_pg_transactions_total", "Transactions by outcome.",
+                   {{"outcome", outcome}})
       .Increment();
 }
 
@@ -95,8 +100,8 @@ absl::StatusOr<std::unique_ptr<Pool>> Pool::Create(PoolOptions options, Clock& c
                                                    metrics::Registry* registry) {
   if (options.max_connections < 1 || options.min_connections > options.max_connections) {
     return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
-                 absl::StrFormat("a pool of %d to %d connections is impossible", options.min_connections,
-                                 options.max_connections));
+                 absl::StrFormat("a pool of %d to %d connections is impossible",
+                                 options.min_connections, options.max_connections));
   }
   auto impl = std::make_unique<Impl>(std::move(options), clock, registry);
   for (int i = 0; i < impl->options.min_connections; ++i) {

@@ -17,11 +17,13 @@ namespace crossover::pg {
 namespace {
 
 std::string Trim(std::string text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0)
+    text.pop_back();
   return text;
 }
 
-// The constraint's name out of `… violates unique constraint "job_request_id_key"`; libpqxx 6 doesn't hand it on.
+// The constraint's name out of `… violates unique constraint "job_request_id_key"`; libpqxx 6
+// doesn't hand it on.
 std::string ConstraintOf(std::string_view message) {
   constexpr std::string_view kWord = "constraint \"";
   const size_t begin = message.find(kWord);
@@ -47,14 +49,17 @@ Mapping MapSqlState(std::string_view state) {
   if (state.starts_with("23")) return {Code::kFailedPrecondition, "CONSTRAINT_VIOLATED", ""};
   if (state == "57014") return {Code::kDeadlineExceeded, "DEADLINE_EXCEEDED", ""};
   if (state == "53100") {
-    return {Code::kResourceExhausted, "DISK_FULL", "; free space in Postgres' data folder, then try again"};
+    return {Code::kResourceExhausted, "DISK_FULL",
+            "; free space in Postgres' data folder, then try again"};
   }
   if (state == "53300") {
-    return {Code::kResourceExhausted, "TOO_MANY_CONNECTIONS", "; raise max_connections or lower the pools' maxima"};
+    return {Code::kResourceExhausted, "TOO_MANY_CONNECTIONS",
+            "; raise max_connections or lower the pools' maxima"};
   }
   if (state.starts_with("53")) return {Code::kResourceExhausted, "POSTGRES_OUT_OF_RESOURCES", ""};
   if (state.starts_with("08") || state.starts_with("57P")) {
-    return {Code::kUnavailable, "POSTGRES_UNAVAILABLE", "; the database is restarting or unreachable"};
+    return {Code::kUnavailable, "POSTGRES_UNAVAILABLE",
+            "; the database is restarting or unreachable"};
   }
   return {Code::kInternal, "POSTGRES_ERROR", ""};
 }
@@ -62,22 +67,28 @@ Mapping MapSqlState(std::string_view state) {
 absl::Status SqlError(std::string_view what, const std::string& message, const std::string& state) {
   const Mapping mapping = MapSqlState(state);
   ErrorDetail detail{.reason = mapping.reason, .metadata = {{"sqlstate", state}}};
-  if (const std::string name = ConstraintOf(message); !name.empty()) detail.metadata["constraint"] = name;
-  return Error(mapping.code, absl::StrCat(ToAbsl(what), ": ", Trim(message), mapping.advice), std::move(detail));
+  if (const std::string name = ConstraintOf(message); !name.empty())
+    detail.metadata["constraint"] = name;
+  return Error(mapping.code, absl::StrCat(ToAbsl(what), ": ", Trim(message), mapping.advice),
+               std::move(detail));
 }
 
 // What is set at the start of each transaction; empty if the session's defaults will do.
-std::string TransactionSettings(const Pool& pool, const TransactOptions& options, absl::Duration left) {
+std::string TransactionSettings(const Pool& pool, const TransactOptions& options,
+                                absl::Duration left) {
   std::string sql;
   if (options.isolation != Isolation::kReadCommitted || options.read_only) {
     constexpr const char* kLevels[] = {"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"};
-    sql += absl::StrCat("SET TRANSACTION ISOLATION LEVEL ", kLevels[static_cast<int>(options.isolation)],
+    sql += absl::StrCat("SET TRANSACTION ISOLATION LEVEL ",
+                        kLevels[static_cast<int>(options.isolation)],
                         options.read_only ? " READ ONLY;" : ";");
   }
-  // The session's own statement_timeout stands unless this one is clearly shorter: saves a round trip for most calls.
+  // The session's own statement_timeout stands unless this one is clearly shorter: saves a round
+  // trip for most calls.
   const absl::Duration limit = std::min(options.timeout, left);
   if (limit < 0.8 * pool.options().statement_timeout) {
-    sql += absl::StrCat("SET LOCAL statement_timeout = ", std::max<int64_t>(1, absl::ToInt64Milliseconds(limit)), ";");
+    sql += absl::StrCat("SET LOCAL statement_timeout = ",
+                        std::max<int64_t>(1, absl::ToInt64Milliseconds(limit)), ";");
   }
   return sql;
 }
@@ -86,7 +97,8 @@ enum class Phase { kBegin, kBody, kCommit };
 
 // One attempt. Sets `phase` to how far it came.
 absl::Status RunOnce(Pool& pool, Lease& lease, const TransactOptions& options,
-                     const std::function<absl::Status(pqxx::transaction_base&)>& body, Phase& phase) {
+                     const std::function<absl::Status(pqxx::transaction_base&)>& body,
+                     Phase& phase) {
   const std::string settings =
       TransactionSettings(pool, options, RequestContext::Current().Remaining(pool.clock()));
   try {
@@ -117,9 +129,12 @@ absl::Status StatusFromCurrentException(std::string_view what) {
   try {
     throw;
   } catch (const pqxx::in_doubt_error& e) {
-    return Error(absl::StatusCode::kUnavailable, "COMMIT_UNKNOWN",
-                 absl::StrCat(ToAbsl(what), ": the connection broke during COMMIT, so the write may or may not have "
-                                            "happened: ", Trim(e.what())));
+    return Error(
+        absl::StatusCode::kUnavailable, "COMMIT_UNKNOWN",
+        absl::StrCat(ToAbsl(what),
+                     ": the connection broke during COMMIT, so the write may or may not have "
+                     "happened: ",
+                     Trim(e.what())));
   } catch (const pqxx::deadlock_detected& e) {  // this and the next are no sql_error in libpqxx 6
     return SqlError(what, e.what(), "40P01");
   } catch (const pqxx::serialization_failure& e) {
@@ -130,11 +145,14 @@ absl::Status StatusFromCurrentException(std::string_view what) {
     return Error(absl::StatusCode::kUnavailable, "POSTGRES_UNAVAILABLE",
                  absl::StrCat(ToAbsl(what), ": lost the connection to Postgres: ", Trim(e.what())));
   } catch (const std::bad_alloc&) {
-    return Error(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY", std::string(what) + ": out of memory");
+    return Error(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
+                 std::string(what) + ": out of memory");
   } catch (const std::exception& e) {
-    return Error(absl::StatusCode::kInternal, "POSTGRES_ERROR", absl::StrCat(ToAbsl(what), ": ", Trim(e.what())));
+    return Error(absl::StatusCode::kInternal, "POSTGRES_ERROR",
+                 absl::StrCat(ToAbsl(what), ": ", Trim(e.what())));
   } catch (...) {
-    return Error(absl::StatusCode::kInternal, "POSTGRES_ERROR", std::string(what) + ": unknown exception");
+    return Error(absl::StatusCode::kInternal, "POSTGRES_ERROR",
+                 std::string(what) + ": unknown exception");
   }
 }
 
@@ -205,7 +223,8 @@ absl::StatusOr<absl::Time> FromTimestamp(std::string_view text) {
   // Postgres prints "2026-11-22 08:32:00.123456+00"; %Ez also takes offsets without minutes.
   for (const char* format : {"%Y-%m-%d %H:%M:%E*S%Ez", "%Y-%m-%dT%H:%M:%E*S%Ez"}) {
     std::string candidate(text);
-    if (candidate.size() > 3 && (candidate[candidate.size() - 3] == '+' || candidate[candidate.size() - 3] == '-')) {
+    if (candidate.size() > 3 &&
+        (candidate[candidate.size() - 3] == '+' || candidate[candidate.size() - 3] == '-')) {
       candidate += ":00";
     }
     if (absl::ParseTime(format, candidate, &time, &why)) return time;

@@ -1,17 +1,20 @@
 // Transactions for storage rooms. The one header of common/pg that shows pqxx; exceptions end here.
 //
-//   return pg::Transact(pool_, {.name = "heartbeat"}, [&](pqxx::transaction_base& txn) -> absl::StatusOr<Reply> {
+//   return pg::Transact(pool_, {.name = "heartbeat"}, [&](pqxx::transaction_base& txn) ->
+//   absl::StatusOr<Reply> {
 //     const pqxx::result rows = txn.exec_params(sql::kHeartbeat, job, epoch, ttl, step, loss);
 //     if (rows.empty()) return Error(absl::StatusCode::kAborted, "LEASE_LOST", …);   // rolls back
 //     return Reply{…};                                                              // commits
 //   });
 //
-// How errors come out: broken connection → UNAVAILABLE `POSTGRES_UNAVAILABLE`; serialization failure, deadlock → the function
-// runs again (up to max_attempts, with jittered back-off), then ABORTED `TRANSACTION_CONFLICT`; unique → ALREADY_EXISTS
-// `ALREADY_EXISTS`, foreign key and check → FAILED_PRECONDITION `CONSTRAINT_VIOLATED` (all with metadata `constraint`,
-// `sqlstate`); disk full, out of memory, too many connections → RESOURCE_EXHAUSTED; statement_timeout → DEADLINE_EXCEEDED;
-// anything else → INTERNAL `POSTGRES_ERROR` with `sqlstate`. A connection lost during COMMIT is UNAVAILABLE with reason
-// `COMMIT_UNKNOWN`: the write may or may not have happened.
+// How errors come out: broken connection → UNAVAILABLE `POSTGRES_UNAVAILABLE`; serialization
+// failure, deadlock → the function runs again (up to max_attempts, with jittered back-off), then
+// ABORTED `TRANSACTION_CONFLICT`; unique → ALREADY_EXISTS `ALREADY_EXISTS`, foreign key and check →
+// FAILED_PRECONDITION `CONSTRAINT_VIOLATED` (all with metadata `constraint`, `sqlstate`); disk
+// full, out of memory, too many connections → RESOURCE_EXHAUSTED; statement_timeout →
+// DEADLINE_EXCEEDED; anything else → INTERNAL `POSTGRES_ERROR` with `sqlstate`. A connection lost
+// during COMMIT is UNAVAILABLE with reason `COMMIT_UNKNOWN`: the write may or may not have
+// happened.
 #pragma once
 
 #include <functional>
@@ -34,13 +37,15 @@ struct TransactOptions {
   std::string_view name;  // for error messages and metrics: "claim_job"
   Isolation isolation = Isolation::kReadCommitted;
   bool read_only = false;
-  // Longest time for each statement; the pool's statement_timeout and the RequestContext's deadline also bound it.
+  // Longest time for each statement; the pool's statement_timeout and the RequestContext's deadline
+  // also bound it.
   absl::Duration timeout = absl::InfiniteDuration();
   int max_attempts = 5;
 };
 
-// Runs `body` in a transaction; commits iff it returns OK. Thread-safe. `body` may run several times and must not have effects
-// other than on `txn` and variables it sets anew. Blocks. Use the template below.
+// Runs `body` in a transaction; commits iff it returns OK. Thread-safe. `body` may run several
+// times and must not have effects other than on `txn` and variables it sets anew. Blocks. Use the
+// template below.
 absl::Status TransactStatus(Pool& pool, const TransactOptions& options,
                             const std::function<absl::Status(pqxx::transaction_base&)>& body);
 
@@ -62,10 +67,12 @@ auto Transact(Pool& pool, const TransactOptions& options, Fn&& fn)
   }
 }
 
-// The absl::Status for the exception that is being handled: call inside `catch (...)` around pqxx. `what` names the action.
+// The absl::Status for the exception that is being handled: call inside `catch (...)` around pqxx.
+// `what` names the action.
 absl::Status StatusFromCurrentException(std::string_view what);
 
-// {1,2,3} as a Postgres array literal for a text[] / bigint[] parameter ("$1::text[]"); elements are quoted.
+// {1,2,3} as a Postgres array literal for a text[] / bigint[] parameter ("$1::text[]"); elements
+// are quoted.
 std::string ArrayLiteral(const std::vector<std::string>& values);
 std::string ArrayLiteral(const std::vector<int64_t>& values);
 

@@ -18,13 +18,15 @@ class TransactTest : public ::testing::Test {
  protected:
   void SetUp() override {
     db_.Execute(
-        "CREATE TABLE job (id int PRIMARY KEY, state text NOT NULL CHECK (state IN ('QUEUED','RUNNING')), "
+        "CREATE TABLE job (id int PRIMARY KEY, state text NOT NULL CHECK (state IN "
+        "('QUEUED','RUNNING')), "
         "request_id text CONSTRAINT job_request_id_key UNIQUE)");
   }
 
   absl::Status Insert(int id, const std::string& state = "QUEUED") {
     return Transact(*pool_, {.name = "insert"}, [&](pqxx::transaction_base& txn) {
-      txn.exec_params("INSERT INTO job VALUES ($1, $2, $3)", id, state, "r" + std::to_string(id % 10));
+      txn.exec_params("INSERT INTO job VALUES ($1, $2, $3)", id, state,
+                      "r" + std::to_string(id % 10));
       return absl::OkStatus();
     });
   }
@@ -35,17 +37,19 @@ class TransactTest : public ::testing::Test {
 
 TEST_F(TransactTest, CommitsWhenTheFunctionReturnsOkAndGivesItsValue) {
   EXPECT_OK(Insert(1));
-  const absl::StatusOr<int> count = Transact(*pool_, {.name = "count"}, [](pqxx::transaction_base& txn) {
-    return absl::StatusOr<int>(txn.exec1("SELECT count(*) FROM job")[0].as<int>());
-  });
+  const absl::StatusOr<int> count =
+      Transact(*pool_, {.name = "count"}, [](pqxx::transaction_base& txn) {
+        return absl::StatusOr<int>(txn.exec1("SELECT count(*) FROM job")[0].as<int>());
+      });
   EXPECT_THAT(count, IsOkAndHolds(1));
 }
 
 TEST_F(TransactTest, RollsBackWhenTheFunctionReturnsAnError) {
-  const absl::Status status = Transact(*pool_, {.name = "insert"}, [](pqxx::transaction_base& txn) -> absl::Status {
-    txn.exec("INSERT INTO job VALUES (1, 'QUEUED', 'a')");
-    return absl::AbortedError("changed my mind");
-  });
+  const absl::Status status =
+      Transact(*pool_, {.name = "insert"}, [](pqxx::transaction_base& txn) -> absl::Status {
+        txn.exec("INSERT INTO job VALUES (1, 'QUEUED', 'a')");
+        return absl::AbortedError("changed my mind");
+      });
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kAborted));
   EXPECT_EQ(db_.Query("SELECT count(*) FROM job"), "0");
 }
@@ -62,31 +66,34 @@ TEST_F(TransactTest, ConstraintsComeOutWithTheirNames) {
 }
 
 TEST_F(TransactTest, WrongSqlIsInternalAndNamesTheAction) {
-  const absl::Status status = Transact(*pool_, {.name = "claim_job"}, [](pqxx::transaction_base& txn) {
-    txn.exec("SELECT nonsense");
-    return absl::OkStatus();
-  });
+  const absl::Status status =
+      Transact(*pool_, {.name = "claim_job"}, [](pqxx::transaction_base& txn) {
+        txn.exec("SELECT nonsense");
+        return absl::OkStatus();
+      });
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kInternal, HasSubstr("claim_job")));
   EXPECT_EQ(DetailOf(status).metadata.at("sqlstate"), "42703");
 }
 
 TEST_F(TransactTest, AnExceptionOfTheFunctionsOwnBecomesAnError) {
-  const absl::Status status = Transact(*pool_, {.name = "x"}, [](pqxx::transaction_base&) -> absl::Status {
-    throw std::runtime_error("surprise");
-  });
+  const absl::Status status = Transact(
+      *pool_, {.name = "x"},
+      [](pqxx::transaction_base&) -> absl::Status { throw std::runtime_error("surprise"); });
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kInternal, HasSubstr("surprise")));
 }
 
 TEST_F(TransactTest, SerializationFailureRunsTheFunctionAgain) {
   EXPECT_OK(Insert(1));
   int runs = 0;
-  const absl::Status status = Transact(
-      *pool_, {.name = "retry", .isolation = Isolation::kRepeatableRead}, [&](pqxx::transaction_base& txn) {
-        txn.exec("SELECT * FROM job");
-        if (++runs == 1) db_.Execute("UPDATE job SET state = 'RUNNING'");  // behind our snapshot's back
-        txn.exec("UPDATE job SET state = 'QUEUED'");
-        return absl::OkStatus();
-      });
+  const absl::Status status =
+      Transact(*pool_, {.name = "retry", .isolation = Isolation::kRepeatableRead},
+               [&](pqxx::transaction_base& txn) {
+                 txn.exec("SELECT * FROM job");
+                 if (++runs == 1)
+                   db_.Execute("UPDATE job SET state = 'RUNNING'");  // behind our snapshot's back
+                 txn.exec("UPDATE job SET state = 'QUEUED'");
+                 return absl::OkStatus();
+               });
   EXPECT_OK(status);
   EXPECT_EQ(runs, 2);
 }
@@ -121,8 +128,10 @@ TEST_F(TransactTest, StatementOverItsTimeIsDeadlineExceeded) {
   };
   EXPECT_THAT(Transact(*pool_, {.name = "slow", .timeout = absl::Milliseconds(20)}, sleep),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
-  ScopedContext scope(RequestContext{.deadline = SystemClock().SteadyNow() + absl::Milliseconds(20)});
-  EXPECT_THAT(Transact(*pool_, {.name = "slow"}, sleep), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  ScopedContext scope(
+      RequestContext{.deadline = SystemClock().SteadyNow() + absl::Milliseconds(20)});
+  EXPECT_THAT(Transact(*pool_, {.name = "slow"}, sleep),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
 TEST_F(TransactTest, ADeadlineThatHasPassedDoesNotTouchTheDatabase) {
@@ -139,7 +148,9 @@ TEST_F(TransactTest, ADeadlineThatHasPassedDoesNotTouchTheDatabase) {
 
 TEST_F(TransactTest, ConnectionsKilledWhileIdleAreReplacedUnnoticed) {
   ASSERT_OK(pool_->Ping());
-  db_.Execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crossover'");
+  db_.Execute(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
+      "'crossover'");
   EXPECT_OK(Insert(1));
   EXPECT_OK(pool_->Ping());
 }
@@ -158,14 +169,15 @@ TEST_F(TransactTest, AConnectionKilledInTheMiddleRunsTheFunctionAgainOnAFreshOne
 }
 
 TEST_F(TransactTest, TwiceKilledIsUnavailableAndThePoolRecovers) {
-  EXPECT_THAT(Transact(*pool_, {.name = "killed"},
-                       [&](pqxx::transaction_base& txn) {
-                         const int pid = txn.conn().backendpid();
-                         db_.Execute("SELECT pg_terminate_backend(" + std::to_string(pid) + ", 5000)");
-                         txn.exec("SELECT 1");
-                         return absl::OkStatus();
-                       }),
-              HasReasonThat("POSTGRES_UNAVAILABLE"));
+  EXPECT_THAT(
+      Transact(*pool_, {.name = "killed"},
+               [&](pqxx::transaction_base& txn) {
+                 const int pid = txn.conn().backendpid();
+                 db_.Execute("SELECT pg_terminate_backend(" + std::to_string(pid) + ", 5000)");
+                 txn.exec("SELECT 1");
+                 return absl::OkStatus();
+               }),
+      HasReasonThat("POSTGRES_UNAVAILABLE"));
   EXPECT_OK(pool_->Ping());
 }
 
@@ -177,13 +189,17 @@ TEST_F(TransactTest, SessionSettingsSurviveReplacement) {
     });
   };
   EXPECT_THAT(path(), IsOkAndHolds("elsewhere"));
-  db_.Execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crossover'");
+  db_.Execute(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
+      "'crossover'");
   EXPECT_THAT(path(), IsOkAndHolds("elsewhere"));
 }
 
 TEST_F(TransactTest, AFullPoolWaitsAndThenSaysSo) {
-  ASSERT_OK_AND_ASSIGN(auto pool, Pool::Create({.dsn = db_.dsn(), .max_connections = 1,
-                                                .acquire_timeout = absl::Milliseconds(20)}, SystemClock()));
+  ASSERT_OK_AND_ASSIGN(auto pool, Pool::Create({.dsn = db_.dsn(),
+                                                .max_connections = 1,
+                                                .acquire_timeout = absl::Milliseconds(20)},
+                                               SystemClock()));
   absl::Status inner;
   EXPECT_OK(Transact(*pool, {.name = "outer"}, [&](pqxx::transaction_base&) {
     inner = pool->Ping();
@@ -207,14 +223,16 @@ TEST_F(TransactTest, ManyThreadsShareFewConnections) {
 }
 
 TEST(PoolTest, UnreachableDatabaseIsNamedWithoutItsPassword) {
-  const auto pool = Pool::Create({.dsn = "host=/nonexistent user=u password=secret dbname=d"}, SystemClock());
+  const auto pool =
+      Pool::Create({.dsn = "host=/nonexistent user=u password=secret dbname=d"}, SystemClock());
   EXPECT_THAT(pool.status(), HasReasonThat("POSTGRES_UNAVAILABLE"));
   EXPECT_THAT(pool.status().ToString(), HasSubstr("/nonexistent"));
   EXPECT_THAT(pool.status().ToString(), ::testing::Not(HasSubstr("secret")));
 }
 
 TEST(LiteralTest, ArraysQuoteTheirElements) {
-  EXPECT_EQ(ArrayLiteral(std::vector<std::string>{"a", "b,c", "d\"e\\f", ""}), R"({"a","b,c","d\"e\\f",""})");
+  EXPECT_EQ(ArrayLiteral(std::vector<std::string>{"a", "b,c", "d\"e\\f", ""}),
+            R"({"a","b,c","d\"e\\f",""})");
   EXPECT_EQ(ArrayLiteral(std::vector<int64_t>{}), "{}");
   EXPECT_EQ(ArrayLiteral(std::vector<int64_t>{1, -2}), "{1,-2}");
 }
@@ -222,7 +240,8 @@ TEST(LiteralTest, ArraysQuoteTheirElements) {
 TEST_F(TransactTest, TimestampsRoundTrip) {
   const absl::Time time = absl::FromUnixMicros(1'800'000'000'123'456);
   const auto back = Transact(*pool_, {.name = "time"}, [&](pqxx::transaction_base& txn) {
-    return FromTimestamp(txn.exec_params1("SELECT $1::timestamptz", ToTimestamp(time))[0].as<std::string>());
+    return FromTimestamp(
+        txn.exec_params1("SELECT $1::timestamptz", ToTimestamp(time))[0].as<std::string>());
   });
   EXPECT_THAT(back, IsOkAndHolds(time));
   EXPECT_FALSE(FromTimestamp("yesterday").ok());

@@ -22,7 +22,8 @@ extern char** environ;
 namespace crossover {
 namespace {
 
-// Everything the child needs, made before fork: afterwards only async-signal-safe calls are allowed.
+// Everything the child needs, made before fork: afterwards only async-signal-safe calls are
+// allowed.
 struct Plan {
   std::vector<std::string> environment_strings;
   std::vector<char*> argv;
@@ -56,9 +57,11 @@ struct Plan {
     ::dup2(null, STDIN_FILENO);
     if (null > STDERR_FILENO) ::close(null);
   }
-  if (options.nice != 0) ::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + options.nice);
+  if (options.nice != 0)
+    ::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + options.nice);
   if (plan.user) {
-    if (::setgroups(0, nullptr) != 0 || ::setgid(plan.user->gid) != 0 || ::setuid(plan.user->uid) != 0) {
+    if (::setgroups(0, nullptr) != 0 || ::setgid(plan.user->gid) != 0 ||
+        ::setuid(plan.user->uid) != 0) {
       Fail(plan.report_fd);
     }
   }
@@ -86,7 +89,8 @@ absl::StatusOr<UserIds> FindUser(const std::string& name) {
   std::vector<char> buffer(16 << 10);
   ::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
   if (found == nullptr) {
-    return Error(absl::StatusCode::kNotFound, "USER_NOT_FOUND", "there is no user '" + name + "' on this machine");
+    return Error(absl::StatusCode::kNotFound, "USER_NOT_FOUND",
+                 "there is no user '" + name + "' on this machine");
   }
   return UserIds{found->pw_uid, found->pw_gid};
 }
@@ -96,7 +100,8 @@ absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
   for (const std::string& word : options.argv) plan.argv.push_back(const_cast<char*>(word.c_str()));
   plan.argv.push_back(nullptr);
   if (options.environment) {
-    for (const auto& [key, value] : *options.environment) plan.environment_strings.push_back(key + "=" + value);
+    for (const auto& [key, value] : *options.environment)
+      plan.environment_strings.push_back(key + "=" + value);
     for (std::string& text : plan.environment_strings) plan.environment.push_back(text.data());
   } else {
     for (char** entry = environ; *entry != nullptr; ++entry) plan.environment.push_back(*entry);
@@ -142,7 +147,8 @@ absl::StatusOr<int> RunToEnd(const SpawnOptions& options) {
 std::string DescribeExit(int wait_status) {
   if (WIFEXITED(wait_status)) return absl::StrCat("exited with code ", WEXITSTATUS(wait_status));
   if (WIFSIGNALED(wait_status)) {
-    return absl::StrCat("killed by signal ", WTERMSIG(wait_status), " (", ::strsignal(WTERMSIG(wait_status)), ")");
+    return absl::StrCat("killed by signal ", WTERMSIG(wait_status), " (",
+                        ::strsignal(WTERMSIG(wait_status)), ")");
   }
   return absl::StrCat("wait status ", wait_status);
 }

@@ -17,15 +17,17 @@ namespace crossover {
 struct SpawnOptions {
   std::vector<std::string> argv;  // argv[0] is the program's path, not searched for
   std::optional<std::map<std::string, std::string>> environment;  // nullopt = ours
-  std::string user;               // runs as this user; needs root, ignored if empty
-  int nice = 0;                   // added to our own
-  int parent_death_signal = 0;    // sent by the kernel when the *thread* that called Spawn ends; 0 = none
-  std::filesystem::path output;   // stdout and stderr are appended to this file; empty = ours
+  std::string user;  // runs as this user; needs root, ignored if empty
+  int nice = 0;      // added to our own
+  int parent_death_signal =
+      0;  // sent by the kernel when the *thread* that called Spawn ends; 0 = none
+  std::filesystem::path output;  // stdout and stderr are appended to this file; empty = ours
   std::filesystem::path directory;
 };
 
-// Starts the program in a process group of its own, with no signal blocked and no descriptor of ours but 0–2 (those that are
-// close-on-exec, that is). NOT_FOUND if there is no such program, else the errno's status. The caller reaps the child. Thread-safe.
+// Starts the program in a process group of its own, with no signal blocked and no descriptor of
+// ours but 0–2 (those that are close-on-exec, that is). NOT_FOUND if there is no such program, else
+// the errno's status. The caller reaps the child. Thread-safe.
 absl::StatusOr<pid_t> Spawn(const SpawnOptions& options);
 
 // Spawn and wait. Returns the wait status (0 = success).

@@ -30,7 +30,8 @@ TEST(SpawnTest, MissingProgramIsAnErrorAndNotAnExitCode) {
 }
 
 TEST(SpawnTest, UnknownUserIsNamed) {
-  EXPECT_THAT(Spawn({.argv = {"/bin/true"}, .user = "no-such-user"}), HasReasonThat("USER_NOT_FOUND"));
+  EXPECT_THAT(Spawn({.argv = {"/bin/true"}, .user = "no-such-user"}),
+              HasReasonThat("USER_NOT_FOUND"));
 }
 
 TEST(SpawnTest, ASignalledEndIsDescribed) {
@@ -43,7 +44,8 @@ TEST(SpawnTest, ASignalledEndIsDescribed) {
 
 TEST(SpawnTest, RunsAsAnotherUserWhenRoot) {
   if (::getuid() != 0) {
-    EXPECT_THAT(Spawn({.argv = {"/bin/true"}, .user = "root"}), StatusIs(absl::StatusCode::kUnavailable));
+    EXPECT_THAT(Spawn({.argv = {"/bin/true"}, .user = "root"}),
+                StatusIs(absl::StatusCode::kUnavailable));
     return;
   }
   testing::TempDir dir;

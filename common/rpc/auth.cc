@@ -12,20 +12,22 @@ namespace crossover::rpc {
 namespace {
 
 bool IsLocal(std::string_view peer) {
-  for (const std::string_view prefix : {"unix:", "inproc", "ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D"}) {
+  for (const std::string_view prefix :
+       {"unix:", "inproc", "ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D"}) {
     if (peer.starts_with(prefix)) return true;
   }
   return peer.empty();  // in-process calls have no peer
 }
 
 Role ToRole(int number) {
-  return number >= 0 && number <= static_cast<int>(Role::kService) ? static_cast<Role>(number) : Role::kUnspecified;
+  return number >= 0 && number <= static_cast<int>(Role::kService) ? static_cast<Role>(number)
+                                                                   : Role::kUnspecified;
 }
 
 // The `access` option, found by name so that this room needs no generated code of crossover.type.
 MethodAccess AccessOption(const google::protobuf::MethodDescriptor& method) {
-  const auto* extension =
-      google::protobuf::DescriptorPool::generated_pool()->FindExtensionByName("crossover.type.v1.access");
+  const auto* extension = google::protobuf::DescriptorPool::generated_pool()->FindExtensionByName(
+      "crossover.type.v1.access");
   if (extension == nullptr || extension->message_type() == nullptr) return {};
   const auto& options = method.options();
   if (!options.GetReflection()->HasField(options, extension)) return {};
@@ -43,11 +45,13 @@ MethodAccess AccessOption(const google::protobuf::MethodDescriptor& method) {
 
 }  // namespace
 
-absl::StatusOr<Principal> LoopbackAuthenticator::Authenticate(std::string_view, std::string_view peer) {
+absl::StatusOr<Principal> LoopbackAuthenticator::Authenticate(std::string_view,
+                                                              std::string_view peer) {
   if (IsLocal(peer)) return Principal{.name = "loopback", .project = "", .role = Role::kAdmin};
-  return Error(absl::StatusCode::kUnauthenticated, "API_KEY_MISSING",
-               "callers from other machines need an API key, and this server has none configured (peer " +
-                   std::string(peer) + ")");
+  return Error(
+      absl::StatusCode::kUnauthenticated, "API_KEY_MISSING",
+      "callers from other machines need an API key, and this server has none configured (peer " +
+          std::string(peer) + ")");
 }
 
 bool Allows(const MethodAccess& access, Role have) {

@@ -10,8 +10,8 @@
 
 namespace crossover::rpc {
 
-// The roles of crossover/type/v1/access.proto, with its numbers. VIEWER < DEVELOPER < OPERATOR < ADMIN; WORKER and SERVICE stand
-// apart.
+// The roles of crossover/type/v1/access.proto, with its numbers. VIEWER < DEVELOPER < OPERATOR <
+// ADMIN; WORKER and SERVICE stand apart.
 enum class Role {
   kUnspecified = 0,
   kViewer = 1,
@@ -33,15 +33,18 @@ class Authenticator {
  public:
   virtual ~Authenticator() = default;
 
-  // `authorization` is the whole header ("Bearer sk-…") or empty; `peer` as gRPC prints it ("ipv4:127.0.0.1:5000", "unix:").
-  // UNAUTHENTICATED `API_KEY_MISSING` or `API_KEY_INVALID`.
-  virtual absl::StatusOr<Principal> Authenticate(std::string_view authorization, std::string_view peer) = 0;
+  // `authorization` is the whole header ("Bearer sk-…") or empty; `peer` as gRPC prints it
+  // ("ipv4:127.0.0.1:5000", "unix:"). UNAUTHENTICATED `API_KEY_MISSING` or `API_KEY_INVALID`.
+  virtual absl::StatusOr<Principal> Authenticate(std::string_view authorization,
+                                                 std::string_view peer) = 0;
 };
 
-// For the embedded default: callers from loopback, a Unix socket or this process are ADMIN without a key; others are refused.
+// For the embedded default: callers from loopback, a Unix socket or this process are ADMIN without
+// a key; others are refused.
 class LoopbackAuthenticator final : public Authenticator {
  public:
-  absl::StatusOr<Principal> Authenticate(std::string_view authorization, std::string_view peer) override;
+  absl::StatusOr<Principal> Authenticate(std::string_view authorization,
+                                         std::string_view peer) override;
 };
 
 // Who may call a method: `role` and those above it, and each of `also`.
@@ -50,11 +53,12 @@ struct MethodAccess {
   std::vector<Role> also;
 };
 
-// ADMIN may call everything; a method without an access option (health, reflection, tests) is open to every principal.
+// ADMIN may call everything; a method without an access option (health, reflection, tests) is open
+// to every principal.
 bool Allows(const MethodAccess& access, Role have);
 
-// Option (crossover.type.v1.access) of "package.Service/Method", read from the linked-in descriptors; empty if the method or the
-// option is unknown.
+// Option (crossover.type.v1.access) of "package.Service/Method", read from the linked-in
+// descriptors; empty if the method or the option is unknown.
 MethodAccess AccessOf(std::string_view full_method);
 
 }  // namespace crossover::rpc

@@ -33,12 +33,14 @@ TEST(AuthTest, AccessIsReadFromTheMethodsOption) {
 
 TEST(AuthTest, LoopbackIsAdminAndOthersAreRefused) {
   LoopbackAuthenticator authenticator;
-  for (const char* peer : {"ipv4:127.0.0.1:5000", "unix:/run/x.sock", "unix:", "ipv6:%5B::1%5D:99", "inproc"}) {
+  for (const char* peer :
+       {"ipv4:127.0.0.1:5000", "unix:/run/x.sock", "unix:", "ipv6:%5B::1%5D:99", "inproc"}) {
     const auto principal = authenticator.Authenticate("", peer);
     ASSERT_TRUE(principal.ok()) << peer;
     EXPECT_EQ(principal->role, Role::kAdmin);
   }
-  EXPECT_THAT(authenticator.Authenticate("Bearer x", "ipv4:10.0.0.7:5000"), HasReasonThat("API_KEY_MISSING"));
+  EXPECT_THAT(authenticator.Authenticate("Bearer x", "ipv4:10.0.0.7:5000"),
+              HasReasonThat("API_KEY_MISSING"));
 }
 
 }  // namespace

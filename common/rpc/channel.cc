@@ -11,7 +11,9 @@
 namespace crossover::rpc {
 namespace {
 
-Clock& ClockOf(const CallOptions& options) { return options.clock == nullptr ? SystemClock() : *options.clock; }
+Clock& ClockOf(const CallOptions& options) {
+  return options.clock == nullptr ? SystemClock() : *options.clock;
+}
 
 absl::Duration TimeLeft(const CallOptions& options) {
   return std::min(options.timeout, RequestContext::Current().Remaining(ClockOf(options)));
@@ -30,18 +32,21 @@ void Prepare(grpc::ClientContext& context, const CallOptions& options, absl::Dur
   context.set_wait_for_ready(options.wait_for_ready);
   const std::string& traceparent = RequestContext::Current().traceparent;
   if (!traceparent.empty()) context.AddMetadata("traceparent", traceparent);
-  if (!options.api_key.empty()) context.AddMetadata("authorization", "Bearer " + std::string(options.api_key));
+  if (!options.api_key.empty())
+    context.AddMetadata("authorization", "Bearer " + std::string(options.api_key));
 }
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> NewChannel(const std::string& target, const ChannelOptions& options) {
+std::shared_ptr<grpc::Channel> NewChannel(const std::string& target,
+                                          const ChannelOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(options.max_message_bytes);
   arguments.SetMaxSendMessageSize(options.max_message_bytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
                    static_cast<int>(absl::ToInt64Milliseconds(options.reconnect_min)));
-  // Despite its name, how long an attempt to connect may take at least: on a busy machine a handshake takes its time.
+  // Despite its name, how long an attempt to connect may take at least: on a busy machine a
+  // handshake takes its time.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS,
                    static_cast<int>(absl::ToInt64Milliseconds(options.reconnect_max)));
@@ -54,13 +59,15 @@ void PrepareContext(grpc::ClientContext& context, const CallOptions& options) {
   Prepare(context, options, TimeLeft(options));
 }
 
-absl::Status RunCall(const CallOptions& options, const std::function<grpc::Status(grpc::ClientContext*)>& attempt) {
+absl::Status RunCall(const CallOptions& options,
+                     const std::function<grpc::Status(grpc::ClientContext*)>& attempt) {
   Clock& clock = ClockOf(options);
   const absl::Duration end = clock.SteadyNow() + TimeLeft(options);
   for (int count = 1;; ++count) {
     const absl::Duration left = end - clock.SteadyNow();
     if (left <= absl::ZeroDuration()) {
-      return Error(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED", "no time was left for the call");
+      return Error(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED",
+                   "no time was left for the call");
     }
     grpc::ClientContext context;
     Prepare(context, options, left);

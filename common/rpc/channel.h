@@ -24,15 +24,18 @@ struct ChannelOptions {
 };
 
 // "host:port", "unix:/path". Connects at the first call, reconnects by itself; never fails.
-std::shared_ptr<grpc::Channel> NewChannel(const std::string& target, const ChannelOptions& options = {});
+std::shared_ptr<grpc::Channel> NewChannel(const std::string& target,
+                                          const ChannelOptions& options = {});
 
 struct CallOptions {
   // Upper bound; the deadline of the calling thread's RequestContext also counts.
   absl::Duration timeout = absl::Seconds(10);
-  // Calls that may safely run twice are tried again when the answer is UNAVAILABLE, with jittered back-off, within the timeout.
+  // Calls that may safely run twice are tried again when the answer is UNAVAILABLE, with jittered
+  // back-off, within the timeout.
   bool idempotent = false;
   int max_attempts = 4;
-  // Waits for a server that is not up yet instead of failing at once with UNAVAILABLE (still bounded by timeout).
+  // Waits for a server that is not up yet instead of failing at once with UNAVAILABLE (still
+  // bounded by timeout).
   bool wait_for_ready = false;
   std::string_view api_key;
   Clock* clock = nullptr;  // nullptr: SystemClock()
@@ -42,13 +45,15 @@ struct CallOptions {
 void PrepareContext(grpc::ClientContext& context, const CallOptions& options);
 
 // One attempt after another until OK, not retryable, or out of time. Errors are mapped by FromGrpc.
-absl::Status RunCall(const CallOptions& options, const std::function<grpc::Status(grpc::ClientContext*)>& attempt);
+absl::Status RunCall(const CallOptions& options,
+                     const std::function<grpc::Status(grpc::ClientContext*)>& attempt);
 
-// ASSIGN_OR_RETURN(pb::Job job, rpc::Invoke(*stub_, &pb::JobService::Stub::GetJob, request, {.idempotent = true}));
+// ASSIGN_OR_RETURN(pb::Job job, rpc::Invoke(*stub_, &pb::JobService::Stub::GetJob, request,
+// {.idempotent = true}));
 template <typename Stub, typename Request, typename Response>
-absl::StatusOr<Response> Invoke(Stub& stub,
-                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                                const std::type_identity_t<Request>& request, const CallOptions& options = {}) {
+absl::StatusOr<Response> Invoke(
+    Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+    const std::type_identity_t<Request>& request, const CallOptions& options = {}) {
   Response response;
   absl::Status status = RunCall(options, [&](grpc::ClientContext* context) {
     response.Clear();

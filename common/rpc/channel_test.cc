@@ -40,16 +40,19 @@ class RunCallTest : public ::testing::Test {
 
 TEST_F(RunCallTest, IdempotentCallsAreTriedAgainWhenUnavailable) {
   using grpc::StatusCode;
-  EXPECT_OK(Run({.idempotent = true}, {StatusCode::UNAVAILABLE, StatusCode::UNAVAILABLE, StatusCode::OK}));
+  EXPECT_OK(Run({.idempotent = true},
+                {StatusCode::UNAVAILABLE, StatusCode::UNAVAILABLE, StatusCode::OK}));
   EXPECT_EQ(attempts_, 3u);
   EXPECT_EQ(clock_.sleeps, 2);
 }
 
 TEST_F(RunCallTest, OthersAreNot) {
   using grpc::StatusCode;
-  EXPECT_THAT(Run({}, {StatusCode::UNAVAILABLE, StatusCode::OK}), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(Run({}, {StatusCode::UNAVAILABLE, StatusCode::OK}),
+              StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_EQ(attempts_, 1u);
-  EXPECT_THAT(Run({.idempotent = true}, {StatusCode::ABORTED, StatusCode::OK}), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(Run({.idempotent = true}, {StatusCode::ABORTED, StatusCode::OK}),
+              StatusIs(absl::StatusCode::kAborted));
   EXPECT_EQ(attempts_, 1u);
 }
 
@@ -59,7 +62,9 @@ TEST_F(RunCallTest, AttemptsAndTimeAreBounded) {
               StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_EQ(attempts_, 3u);
   const absl::Duration start = clock_.SteadyNow();
-  EXPECT_FALSE(Run({.timeout = absl::Seconds(5), .idempotent = true, .max_attempts = 1000}, {StatusCode::UNAVAILABLE}).ok());
+  EXPECT_FALSE(Run({.timeout = absl::Seconds(5), .idempotent = true, .max_attempts = 1000},
+                   {StatusCode::UNAVAILABLE})
+                   .ok());
   EXPECT_LE(clock_.SteadyNow() - start, absl::Seconds(5));
 }
 
@@ -80,11 +85,14 @@ TEST_F(ChannelTest, NobodyThereIsUnavailable) {
 TEST_F(ChannelTest, DeadlineOfTheRequestInProgressBoundsTheCallsItMakes) {
   Start();
   service_->echo = [&](const Call& call, const pb::EchoRequest&, pb::EchoResponse&) {
-    for (int i = 0; i < 2000 && !call.cancelled(); ++i) SystemClock().SleepFor(absl::Milliseconds(5));
+    for (int i = 0; i < 2000 && !call.cancelled(); ++i)
+      SystemClock().SleepFor(absl::Milliseconds(5));
     return absl::OkStatus();
   };
-  ScopedContext scope(RequestContext{.deadline = SystemClock().SteadyNow() + absl::Milliseconds(100)});
-  EXPECT_THAT(Echo("x", {.timeout = absl::Seconds(60)}).status(), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  ScopedContext scope(
+      RequestContext{.deadline = SystemClock().SteadyNow() + absl::Milliseconds(100)});
+  EXPECT_THAT(Echo("x", {.timeout = absl::Seconds(60)}).status(),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
 }  // namespace

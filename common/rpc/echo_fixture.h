@@ -26,7 +26,8 @@ class EchoService final : public pb::EchoService::CallbackService {
   EchoService(HandlerOptions options, Logger& logger, metrics::Registry& registry)
       : handler_(std::move(options), SystemClock(), logger, registry) {}
 
-  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const pb::EchoRequest* request,
+  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context,
+                                 const pb::EchoRequest* request,
                                  pb::EchoResponse* response) override {
     return handler_.Unary(context, "Echo", [=, this](const Call& call) -> absl::Status {
       response->set_text(request->text());
@@ -35,18 +36,21 @@ class EchoService final : public pb::EchoService::CallbackService {
   }
   grpc::ServerUnaryReactor* Poll(grpc::CallbackServerContext* context, const pb::EchoRequest*,
                                  pb::EchoResponse* response) override {
-    return handler_.Deferred(context, "Poll", [=, this](const Call&, Finisher finisher) { poll(finisher, response); });
+    return handler_.Deferred(
+        context, "Poll", [=, this](const Call&, Finisher finisher) { poll(finisher, response); });
   }
   grpc::ServerWriteReactor<pb::EchoResponse>* Watch(grpc::CallbackServerContext* context,
                                                     const pb::EchoRequest* request) override {
     return handler_.ServerStream<pb::EchoResponse>(
-        context, "Watch",
-        [=, this](const Call&, const Stream<pb::EchoResponse>& stream) { watch(*request, stream); });
+        context, "Watch", [=, this](const Call&, const Stream<pb::EchoResponse>& stream) {
+          watch(*request, stream);
+        });
   }
   grpc::ServerReadReactor<pb::EchoRequest>* Upload(grpc::CallbackServerContext* context,
                                                    pb::EchoResponse* response) override {
     return handler_.Upload<pb::EchoRequest>(
-        context, "Upload", [this, response](const Call&, UploadReader<pb::EchoRequest>& reader) -> absl::Status {
+        context, "Upload",
+        [this, response](const Call&, UploadReader<pb::EchoRequest>& reader) -> absl::Status {
           pb::EchoRequest message;
           while (reader.Read(&message)) {
             response->set_count(response->count() + message.count());
@@ -114,7 +118,8 @@ class EchoFixture : public ::testing::Test {
     options.service = "crossover.rpc_test.EchoService";
     service_ = std::make_unique<EchoService>(options, logger_, registry_);
     module_ = std::make_unique<EchoModule>(*service_);
-    auto server = Server::Start({.addresses = {"127.0.0.1:0"}, .drain_timeout = absl::Seconds(2)}, {module_.get()}, logger_);
+    auto server = Server::Start({.addresses = {"127.0.0.1:0"}, .drain_timeout = absl::Seconds(2)},
+                                {module_.get()}, logger_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     channel_ = NewChannel("127.0.0.1:" + std::to_string(server_->port()));

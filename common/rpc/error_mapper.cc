@@ -24,8 +24,9 @@ std::string Cut(std::string_view text, size_t limit) {
 
 google::rpc::ErrorInfo InfoOf(const absl::Status& status, const ErrorDetail& detail) {
   google::rpc::ErrorInfo info;
-  info.set_reason(detail.reason.empty() ? std::string(ToStd(absl::StatusCodeToString(status.code())))
-                                        : detail.reason);
+  info.set_reason(detail.reason.empty()
+                      ? std::string(ToStd(absl::StatusCodeToString(status.code())))
+                      : detail.reason);
   info.set_domain(kErrorDomain);
   size_t size = 0;
   for (const auto& [key, value] : detail.metadata) {
@@ -60,7 +61,8 @@ grpc::Status ToGrpc(const absl::Status& status) {
   rich.set_message(Cut(message, 256));  // the whole one travels in grpc-message
   rich.add_details()->PackFrom(InfoOf(status, detail));
   if (!detail.violations.empty()) rich.add_details()->PackFrom(ViolationsOf(detail));
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message, rich.SerializeAsString());
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message,
+                      rich.SerializeAsString());
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {
@@ -81,7 +83,8 @@ absl::Status FromGrpc(const grpc::Status& status) {
       }
     }
   }
-  return Error(static_cast<absl::StatusCode>(status.error_code()), status.error_message(), std::move(detail));
+  return Error(static_cast<absl::StatusCode>(status.error_code()), status.error_message(),
+               std::move(detail));
 }
 
 }  // namespace crossover::rpc

@@ -43,15 +43,18 @@ TEST(ErrorMapperTest, OkStaysOk) {
 
 TEST(ErrorMapperTest, HugeErrorsAreCutToFitTheHeaders) {
   ErrorDetail detail{.reason = "ROW_INVALID"};
-  for (int i = 0; i < 10'000; ++i) detail.violations.push_back({"rows[" + std::to_string(i) + "]", "is bad"});
-  const grpc::Status wire = ToGrpc(Error(absl::StatusCode::kInvalidArgument, std::string(100'000, 'x'), detail));
+  for (int i = 0; i < 10'000; ++i)
+    detail.violations.push_back({"rows[" + std::to_string(i) + "]", "is bad"});
+  const grpc::Status wire =
+      ToGrpc(Error(absl::StatusCode::kInvalidArgument, std::string(100'000, 'x'), detail));
   EXPECT_LT(wire.error_message().size() + wire.error_details().size(), 14'000u);
   EXPECT_EQ(DetailOf(FromGrpc(wire)).reason, "ROW_INVALID");
   EXPECT_GT(DetailOf(FromGrpc(wire)).violations.size(), 50u);
 }
 
 TEST(ErrorMapperTest, ForeignOrBrokenDetailsAreNoObstacle) {
-  const absl::Status status = FromGrpc(grpc::Status(grpc::StatusCode::INTERNAL, "oops", "\xff\xff garbage"));
+  const absl::Status status =
+      FromGrpc(grpc::Status(grpc::StatusCode::INTERNAL, "oops", "\xff\xff garbage"));
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kInternal, "oops"));
 }
 

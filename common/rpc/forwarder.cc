@@ -28,13 +28,16 @@ class Refusal final : public grpc::ServerGenericBidiReactor {
 // One call: a message at a time in each direction. The server's half owns everything and ends last.
 class ForwardedCall final : public grpc::ServerGenericBidiReactor {
  public:
-  ForwardedCall(const grpc::GenericCallbackServerContext& context, std::shared_ptr<grpc::Channel> channel)
+  ForwardedCall(const grpc::GenericCallbackServerContext& context,
+                std::shared_ptr<grpc::Channel> channel)
       : stub_(std::move(channel)), client_(*this) {
     client_context_.set_deadline(context.deadline());
     for (const char* key : {"authorization", "traceparent"}) {
-      if (const std::string value = MetadataOf(context, key); !value.empty()) client_context_.AddMetadata(key, value);
+      if (const std::string value = MetadataOf(context, key); !value.empty())
+        client_context_.AddMetadata(key, value);
     }
-    stub_.PrepareBidiStreamingCall(&client_context_, context.method(), grpc::StubOptions(), &client_);
+    stub_.PrepareBidiStreamingCall(&client_context_, context.method(), grpc::StubOptions(),
+                                   &client_);
     client_.AddHold();  // writes come from the other half's reactions
     client_.StartRead(&response_);
     client_.StartCall();
@@ -117,29 +120,34 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;
   std::mutex mutex_;
-  bool writing_ = false;      // a message is on its way to the process behind
+  bool writing_ = false;  // a message is on its way to the process behind
   bool answer_over_ = false;
-  bool released_ = false;     // the client's hold is gone: its half must not be touched any more
+  bool released_ = false;  // the client's hold is gone: its half must not be touched any more
   Client client_;
 };
 
 }  // namespace
 
-grpc::ServerGenericBidiReactor* Forwarder::CreateReactor(grpc::GenericCallbackServerContext* context) {
-  const std::string full_name = context->method().substr(context->method().starts_with("/") ? 1 : 0);
+grpc::ServerGenericBidiReactor* Forwarder::CreateReactor(
+    grpc::GenericCallbackServerContext* context) {
+  const std::string full_name =
+      context->method().substr(context->method().starts_with("/") ? 1 : 0);
   for (const Forward& route : routes_) {
     if (!full_name.starts_with(route.prefix)) continue;
     if (route.authenticator != nullptr) {
-      const auto principal = route.authenticator->Authenticate(MetadataOf(*context, "authorization"), context->peer());
+      const auto principal =
+          route.authenticator->Authenticate(MetadataOf(*context, "authorization"), context->peer());
       if (!principal.ok()) return new Refusal(principal.status());
       if (!Allows(AccessOf(full_name), principal->role)) {
-        return new Refusal(Error(absl::StatusCode::kPermissionDenied, "ROLE_MISSING",
-                                 principal->name + " may not call " + full_name + ": its role is too low"));
+        return new Refusal(
+            Error(absl::StatusCode::kPermissionDenied, "ROLE_MISSING",
+                  principal->name + " may not call " + full_name + ": its role is too low"));
       }
     }
     return new ForwardedCall(*context, route.channel);
   }
-  return new Refusal(Error(absl::StatusCode::kUnimplemented, "UNIMPLEMENTED", "nothing here serves " + full_name));
+  return new Refusal(
+      Error(absl::StatusCode::kUnimplemented, "UNIMPLEMENTED", "nothing here serves " + full_name));
 }
 
 }  // namespace crossover::rpc

@@ -1,4 +1,5 @@
-// Hands calls of services that another process serves on to it, as they are: one port for all services of a deployment.
+// Hands calls of services that another process serves on to it, as they are: one port for all
+// services of a deployment.
 #pragma once
 
 #include <grpcpp/generic/async_generic_service.h>
@@ -16,17 +17,19 @@ namespace crossover::rpc {
 struct Forward {
   std::string prefix;
   std::shared_ptr<grpc::Channel> channel;
-  // Checked here, with the method's access option: the process behind trusts us. nullptr: everyone may. Borrowed.
+  // Checked here, with the method's access option: the process behind trusts us. nullptr: everyone
+  // may. Borrowed.
   Authenticator* authenticator = nullptr;
 };
 
-// Thread-safe. Bytes, deadline, status and details pass unchanged, of the metadata authorization and traceparent; cancellation
-// passes on. Other calls are UNIMPLEMENTED.
+// Thread-safe. Bytes, deadline, status and details pass unchanged, of the metadata authorization
+// and traceparent; cancellation passes on. Other calls are UNIMPLEMENTED.
 class Forwarder final : public grpc::CallbackGenericService {
  public:
   explicit Forwarder(std::vector<Forward> routes) : routes_(std::move(routes)) {}
 
-  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override;
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override;
 
  private:
   const std::vector<Forward> routes_;

@@ -107,7 +107,8 @@ TEST_F(ForwarderTest, NobodyBehindIsUnavailableAndOtherServicesAreUnknown) {
   server_->Stop();
   EXPECT_THAT(Echo("x").status(), StatusIs(absl::StatusCode::kUnavailable));
   EchoService unused({.service = "s"}, logger_, registry_);
-  auto front = Server::Start({.addresses = {"127.0.0.1:0"}, .forwards = {{"other.", channel_}}}, {}, logger_);
+  auto front = Server::Start({.addresses = {"127.0.0.1:0"}, .forwards = {{"other.", channel_}}}, {},
+                             logger_);
   ASSERT_OK(front);
   stub_ = pb::EchoService::NewStub(NewChannel("127.0.0.1:" + std::to_string((*front)->port())));
   EXPECT_THAT(Echo("x").status(), StatusIs(absl::StatusCode::kUnimplemented));

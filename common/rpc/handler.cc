@@ -77,32 +77,38 @@ absl::Status RunGuarded(const std::function<absl::Status()>& fn) {
   try {
     return fn();
   } catch (const std::exception& e) {
-    return Error(absl::StatusCode::kInternal, "UNHANDLED_EXCEPTION", std::string("unhandled exception: ") + e.what());
+    return Error(absl::StatusCode::kInternal, "UNHANDLED_EXCEPTION",
+                 std::string("unhandled exception: ") + e.what());
   } catch (...) {
-    return Error(absl::StatusCode::kInternal, "UNHANDLED_EXCEPTION", "unhandled exception of unknown type");
+    return Error(absl::StatusCode::kInternal, "UNHANDLED_EXCEPTION",
+                 "unhandled exception of unknown type");
   }
 }
 
-HandlerCore::HandlerCore(HandlerOptions options, Clock& clock, Logger& logger, metrics::Registry& registry)
+HandlerCore::HandlerCore(HandlerOptions options, Clock& clock, Logger& logger,
+                         metrics::Registry& registry)
     : options_(std::move(options)),
       clock_(clock),
       logger_(logger),
-      requests_(registry.NewCounterFamily("crossover_rpc_requests_total", "Calls that ended, by code.")),
-      durations_(registry.NewHistogramFamily("crossover_rpc_duration_seconds", "Time from arrival to end of a call.")),
+      requests_(
+          registry.NewCounterFamily("crossover_rpc_requests_total", "Calls that ended, by code.")),
+      durations_(registry.NewHistogramFamily("crossover_rpc_duration_seconds",
+                                             "Time from arrival to end of a call.")),
       executor_(std::make_shared<Executor>(options_.threads, options_.queue)) {}
 
-absl::StatusOr<Call> HandlerCore::Admit(grpc::CallbackServerContext* context, const char* method, bool streaming,
-                                        std::shared_ptr<const CancelState> cancel) {
+absl::StatusOr<Call> HandlerCore::Admit(grpc::CallbackServerContext* context, const char* method,
+                                        bool streaming, std::shared_ptr<const CancelState> cancel) {
   const std::string full_method = absl::StrCat(options_.service, "/", method);
   const MethodAccess access = AccessOf(full_method);
   Principal principal{.name = "trusted", .role = Role::kAdmin};
   if (options_.authenticator != nullptr) {
-    ASSIGN_OR_RETURN(principal,
-                     options_.authenticator->Authenticate(MetadataOf(*context, "authorization"), context->peer()));
+    ASSIGN_OR_RETURN(principal, options_.authenticator->Authenticate(
+                                    MetadataOf(*context, "authorization"), context->peer()));
   }
   if (!Allows(access, principal.role)) {
-    return Error(absl::StatusCode::kPermissionDenied, "ROLE_MISSING",
-                 absl::StrCat(principal.name, " may not call ", full_method, ": its role is too low"));
+    return Error(
+        absl::StatusCode::kPermissionDenied, "ROLE_MISSING",
+        absl::StrCat(principal.name, " may not call ", full_method, ": its role is too low"));
   }
   RequestContext request;
   absl::Duration left = TimeLeft(*context);
@@ -110,7 +116,8 @@ absl::StatusOr<Call> HandlerCore::Admit(grpc::CallbackServerContext* context, co
   request.deadline = left == absl::InfiniteDuration() ? left : clock_.SteadyNow() + left;
   request.traceparent = MetadataOf(*context, "traceparent");
   if (!IsTraceparent(request.traceparent)) {
-    request.traceparent = absl::StrCat("00-", SystemRandom().Hex(16), "-", SystemRandom().Hex(8), "-01");
+    request.traceparent =
+        absl::StrCat("00-", SystemRandom().Hex(16), "-", SystemRandom().Hex(8), "-01");
   }
   request.trace_id = request.traceparent.substr(3, 32);
   request.project = principal.project;
@@ -118,16 +125,21 @@ absl::StatusOr<Call> HandlerCore::Admit(grpc::CallbackServerContext* context, co
   return Call(std::move(request), std::move(principal), std::move(cancel));
 }
 
-grpc::Status HandlerCore::Conclude(const char* method, absl::Duration started, const absl::Status& status) {
+grpc::Status HandlerCore::Conclude(const char* method, absl::Duration started,
+                                   const absl::Status& status) {
   const absl::Duration took = clock_.SteadyNow() - started;
   const std::string code(ToStd(absl::StatusCodeToString(status.code())));
   requests_.With({{"service", options_.service}, {"method", method}, {"code", code}}).Increment();
-  durations_.With({{"service", options_.service}, {"method", method}}).Observe(absl::ToDoubleSeconds(took));
-  const bool our_fault =
-      status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown ||
-      status.code() == absl::StatusCode::kDataLoss;
+  durations_.With({{"service", options_.service}, {"method", method}})
+      .Observe(absl::ToDoubleSeconds(took));
+  const bool our_fault = status.code() == absl::StatusCode::kInternal ||
+                         status.code() == absl::StatusCode::kUnknown ||
+                         status.code() == absl::StatusCode::kDataLoss;
   logger_.Write(our_fault ? LogLevel::kError : LogLevel::kInfo, "rpc",
-                {{"rpc_service", options_.service}, {"method", method}, {"status", status}, {"seconds", took}});
+                {{"rpc_service", options_.service},
+                 {"method", method},
+                 {"status", status},
+                 {"seconds", took}});
   return ToGrpc(status);
 }
 
@@ -146,7 +158,8 @@ absl::Status HandlerCore::Submit(const RequestContext& context, std::function<vo
   });
   if (taken) return absl::OkStatus();
   return Error(absl::StatusCode::kResourceExhausted, "OVERLOADED",
-               absl::StrCat(options_.service, " has ", options_.queue, " calls waiting already; try again later"));
+               absl::StrCat(options_.service, " has ", options_.queue,
+                            " calls waiting already; try again later"));
 }
 
 void HandlerCore::StopExecutor() {
@@ -191,7 +204,9 @@ class UnaryReactor final : public grpc::ServerUnaryReactor {
 
 struct Finisher::State {
   explicit State(std::shared_ptr<UnaryReactor> r) : reactor(std::move(r)) {}
-  ~State() { reactor->FinishCall(absl::InternalError("the handler dropped the call without finishing it")); }
+  ~State() {
+    reactor->FinishCall(absl::InternalError("the handler dropped the call without finishing it"));
+  }
   std::shared_ptr<UnaryReactor> reactor;
 };
 
@@ -206,7 +221,8 @@ Handler::Handler(HandlerOptions options, Clock& clock, Logger& logger, metrics::
 
 Handler::~Handler() { core_->StopExecutor(); }
 
-grpc::ServerUnaryReactor* Handler::Deferred(grpc::CallbackServerContext* context, const char* method,
+grpc::ServerUnaryReactor* Handler::Deferred(grpc::CallbackServerContext* context,
+                                            const char* method,
                                             std::function<void(const Call&, Finisher)> fn) {
   auto reactor = std::make_shared<UnaryReactor>(core_, method);
   reactor->KeepUntilDone(reactor);
@@ -217,25 +233,28 @@ grpc::ServerUnaryReactor* Handler::Deferred(grpc::CallbackServerContext* context
     return out;
   }
   Finisher finisher(std::make_shared<Finisher::State>(reactor));
-  const absl::Status submitted = core_->Submit(call->context(), [call = *call, finisher, fn = std::move(fn)] {
-    const absl::Status status = RunGuarded([&] {
-      fn(call, finisher);
-      return absl::OkStatus();
-    });
-    if (!status.ok()) finisher.Finish(status);
-  });
+  const absl::Status submitted =
+      core_->Submit(call->context(), [call = *call, finisher, fn = std::move(fn)] {
+        const absl::Status status = RunGuarded([&] {
+          fn(call, finisher);
+          return absl::OkStatus();
+        });
+        if (!status.ok()) finisher.Finish(status);
+      });
   if (!submitted.ok()) finisher.Finish(submitted);
   return out;
 }
 
-grpc::ServerUnaryReactor* Handler::Unary(grpc::CallbackServerContext* context, const char* method, UnaryFn fn) {
-  return Deferred(context, method, [fn = std::move(fn)](const Call& call, const Finisher& finisher) {
-    if (call.cancelled()) {  // it waited too long in the queue: nobody listens any more
-      finisher.Finish(Error(absl::StatusCode::kCancelled, "CANCELLED", "the caller gave up"));
-      return;
-    }
-    finisher.Finish(RunGuarded([&] { return fn(call); }));
-  });
+grpc::ServerUnaryReactor* Handler::Unary(grpc::CallbackServerContext* context, const char* method,
+                                         UnaryFn fn) {
+  return Deferred(
+      context, method, [fn = std::move(fn)](const Call& call, const Finisher& finisher) {
+        if (call.cancelled()) {  // it waited too long in the queue: nobody listens any more
+          finisher.Finish(Error(absl::StatusCode::kCancelled, "CANCELLED", "the caller gave up"));
+          return;
+        }
+        finisher.Finish(RunGuarded([&] { return fn(call); }));
+      });
 }
 
 }  // namespace crossover::rpc

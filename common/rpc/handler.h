@@ -1,22 +1,26 @@
-// The one wrapper around RPC methods of the callback API: authentication, role, deadline, context, exceptions, status mapping,
-// metrics and access log. A handler only translates.
+// The one wrapper around RPC methods of the callback API: authentication, role, deadline, context,
+// exceptions, status mapping, metrics and access log. A handler only translates.
 //
 //   class LeaseServiceImpl final : public pb::LeaseService::CallbackService {
-//     grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context, const pb::HeartbeatRequest* request,
+//     grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context, const
+//     pb::HeartbeatRequest* request,
 //                                         pb::HeartbeatResponse* response) override {
 //       return handler_.Unary(context, "Heartbeat", [=, this](const rpc::Call&) -> absl::Status {
 //         ASSIGN_OR_RETURN(Lease lease, ParseLeaseToken(request->lease_token()));
-//         ASSIGN_OR_RETURN(HeartbeatReply reply, scheduler_.Heartbeat(lease, ToProgress(request->progress())));
-//         *response = ToProto(reply);
-//         return absl::OkStatus();
+//         ASSIGN_OR_RETURN(HeartbeatReply reply, scheduler_.Heartbeat(lease,
+//         ToProgress(request->progress()))); *response = ToProto(reply); return absl::OkStatus();
 //       });
 //     }
 //
-// - Unary:    the function runs on the handler's executor and may block. Full queue → RESOURCE_EXHAUSTED `OVERLOADED`.
-// - Deferred: for long polls. The function only registers; `Finisher` ends the call later from any thread. No thread waits.
-// - Stream:   server streaming. The function gets a `rpc::Stream<T>` handle that may be kept and written from any thread
+// - Unary:    the function runs on the handler's executor and may block. Full queue →
+// RESOURCE_EXHAUSTED `OVERLOADED`.
+// - Deferred: for long polls. The function only registers; `Finisher` ends the call later from any
+// thread. No thread waits.
+// - Stream:   server streaming. The function gets a `rpc::Stream<T>` handle that may be kept and
+// written from any thread
 //             (rpc/stream.h). No thread waits.
-// - Upload:   client streaming. The function runs on the executor and reads messages with a blocking reader (rpc/stream.h).
+// - Upload:   client streaming. The function runs on the executor and reads messages with a
+// blocking reader (rpc/stream.h).
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -42,8 +46,9 @@
 namespace crossover::rpc {
 
 struct HandlerOptions {
-  std::string service;  // full name, "crossover.scheduler.v1.JobService": metrics, logs, role look-up
-  int threads = 8;      // of the executor
+  std::string
+      service;      // full name, "crossover.scheduler.v1.JobService": metrics, logs, role look-up
+  int threads = 8;  // of the executor
   int queue = 256;
   absl::Duration default_deadline = absl::Seconds(30);  // for callers that set none
   // nullptr: everyone is ADMIN (a service that only others of the deployment reach). Borrowed.
@@ -54,7 +59,9 @@ struct HandlerOptions {
 class Call {
  public:
   Call(RequestContext context, Principal principal, std::shared_ptr<const CancelState> cancel)
-      : context_(std::move(context)), principal_(std::move(principal)), cancel_(std::move(cancel)) {}
+      : context_(std::move(context)),
+        principal_(std::move(principal)),
+        cancel_(std::move(cancel)) {}
 
   const RequestContext& context() const { return context_; }
   const Principal& principal() const { return principal_; }
@@ -67,15 +74,15 @@ class Call {
   std::shared_ptr<const CancelState> cancel_;
 };
 
-// Ends a deferred call. Cheap to copy, thread-safe; the first Finish counts. Keep a copy and finish it on cancellation too: a
-// call whose last copy goes away unfinished ends with INTERNAL.
+// Ends a deferred call. Cheap to copy, thread-safe; the first Finish counts. Keep a copy and finish
+// it on cancellation too: a call whose last copy goes away unfinished ends with INTERNAL.
 class Finisher {
  public:
   // Fill the response before. Must not be called under a lock that the OnCancel callback takes.
   void Finish(absl::Status status) const;
   bool cancelled() const;
-  // Calls `callback` once when the client gives up or the deadline passes (at once if that is so already). The call is not
-  // over: Finish it (usually with CancelledError) from there.
+  // Calls `callback` once when the client gives up or the deadline passes (at once if that is so
+  // already). The call is not over: Finish it (usually with CancelledError) from there.
   void OnCancel(std::function<void()> callback) const;
 
   struct State;
@@ -85,17 +92,19 @@ class Finisher {
   std::shared_ptr<State> state_;
 };
 
-// What all calls of one service share. Kept alive by the calls themselves. For handler_inl.h and handler.cc.
+// What all calls of one service share. Kept alive by the calls themselves. For handler_inl.h and
+// handler.cc.
 class HandlerCore {
  public:
   HandlerCore(HandlerOptions options, Clock& clock, Logger& logger, metrics::Registry& registry);
 
   // Authentication, role, deadline and trace of a call. A streaming call has no default deadline.
-  absl::StatusOr<Call> Admit(grpc::CallbackServerContext* context, const char* method, bool streaming,
-                             std::shared_ptr<const CancelState> cancel);
+  absl::StatusOr<Call> Admit(grpc::CallbackServerContext* context, const char* method,
+                             bool streaming, std::shared_ptr<const CancelState> cancel);
   // Counts, times and logs the end of a call and maps its status.
   grpc::Status Conclude(const char* method, absl::Duration started, const absl::Status& status);
-  // Runs `task` on the executor with `context` installed. RESOURCE_EXHAUSTED `OVERLOADED` if the queue is full.
+  // Runs `task` on the executor with `context` installed. RESOURCE_EXHAUSTED `OVERLOADED` if the
+  // queue is full.
   absl::Status Submit(const RequestContext& context, std::function<void()> task);
   // Waits for running tasks; later ones are refused.
   void StopExecutor();
@@ -111,7 +120,8 @@ class HandlerCore {
   std::shared_ptr<Executor> executor_;
 };
 
-// One per gRPC service. Thread-safe. Borrows clock, logger, registry. The destructor waits for functions that still run.
+// One per gRPC service. Thread-safe. Borrows clock, logger, registry. The destructor waits for
+// functions that still run.
 class Handler {
  public:
   using UnaryFn = std::function<absl::Status(const Call&)>;
@@ -121,15 +131,19 @@ class Handler {
   Handler(const Handler&) = delete;
   Handler& operator=(const Handler&) = delete;
 
-  grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const char* method, UnaryFn fn);
+  grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const char* method,
+                                  UnaryFn fn);
 
-  // `fn` runs on the executor and may finish at once, or keep the finisher. Request and response live until Finish.
+  // `fn` runs on the executor and may finish at once, or keep the finisher. Request and response
+  // live until Finish.
   grpc::ServerUnaryReactor* Deferred(grpc::CallbackServerContext* context, const char* method,
                                      std::function<void(const Call&, Finisher)> fn);
 
-  // `fn` runs on the executor; returning does not end the stream, Stream::Finish does (or its last handle going away: INTERNAL).
+  // `fn` runs on the executor; returning does not end the stream, Stream::Finish does (or its last
+  // handle going away: INTERNAL).
   template <typename T>
-  grpc::ServerWriteReactor<T>* ServerStream(grpc::CallbackServerContext* context, const char* method,
+  grpc::ServerWriteReactor<T>* ServerStream(grpc::CallbackServerContext* context,
+                                            const char* method,
                                             std::function<void(const Call&, Stream<T>)> fn);
 
   // `fn` runs on the executor and returns the call's status; fill the response before returning.

@@ -11,8 +11,9 @@
 
 namespace crossover::rpc {
 
-// One server-streaming call. gRPC owns it (self_) until OnDone; handles share it through StreamFacade. gRPC's functions are
-// called outside the mutex, because their callbacks may run inline.
+// One server-streaming call. gRPC owns it (self_) until OnDone; handles share it through
+// StreamFacade. gRPC's functions are called outside the mutex, because their callbacks may run
+// inline.
 template <typename T>
 class StreamReactor final : public grpc::ServerWriteReactor<T> {
  public:
@@ -116,7 +117,8 @@ class StreamFacade final : public StreamCore<T> {
  public:
   explicit StreamFacade(std::shared_ptr<StreamReactor<T>> reactor) : reactor_(std::move(reactor)) {}
   ~StreamFacade() override {
-    reactor_->FinishCall(absl::InternalError("the handler dropped the stream without finishing it"));
+    reactor_->FinishCall(
+        absl::InternalError("the handler dropped the stream without finishing it"));
   }
   bool Write(T message, size_t max_pending, bool block) override {
     return reactor_->Write(std::move(message), max_pending, block);

@@ -20,8 +20,10 @@ TEST_F(HandlerTest, AnswersAndIsCountedTimedAndLogged) {
   Start();
   ASSERT_OK_AND_ASSIGN(const pb::EchoResponse response, Echo("hello"));
   EXPECT_EQ(response.text(), "hello");
-  EXPECT_THAT(registry_.Expose(), HasSubstr("crossover_rpc_requests_total{code=\"OK\",method=\"Echo\",service=\"crossover."
-                                            "rpc_test.EchoService\"} 1"));
+  EXPECT_THAT(
+      registry_.Expose(),
+      HasSubstr("crossover_rpc_requests_total{code=\"OK\",method=\"Echo\",service=\"crossover."
+                "rpc_test.EchoService\"} 1"));
   EXPECT_THAT(registry_.Expose(), HasSubstr("crossover_rpc_duration_seconds_count"));
   ASSERT_EQ(logger_.Events("rpc").size(), 1u);
   EXPECT_EQ(logger_.Events("rpc")[0].Field("method"), "Echo");
@@ -57,7 +59,8 @@ TEST_F(HandlerTest, TheCallersDeadlineAndTraceReachTheHandlersThread) {
     EXPECT_EQ(RequestContext::Current().trace_id, trace);
     return absl::OkStatus();
   };
-  ScopedContext scope(RequestContext{.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"});
+  ScopedContext scope(
+      RequestContext{.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"});
   ASSERT_OK(Echo("x", {.timeout = absl::Seconds(7)}));
   EXPECT_LE(left, absl::Seconds(7) * 1.01);  // gRPC rounds grpc-timeout up to three digits
   EXPECT_GT(left, absl::Seconds(3));
@@ -94,8 +97,10 @@ TEST_F(HandlerTest, AFullQueueIsRefusedAndNotQueuedForEver) {
 
 class FixedAuthenticator final : public Authenticator {
  public:
-  absl::StatusOr<Principal> Authenticate(std::string_view authorization, std::string_view) override {
-    if (authorization.empty()) return Error(absl::StatusCode::kUnauthenticated, "API_KEY_MISSING", "no key");
+  absl::StatusOr<Principal> Authenticate(std::string_view authorization,
+                                         std::string_view) override {
+    if (authorization.empty())
+      return Error(absl::StatusCode::kUnauthenticated, "API_KEY_MISSING", "no key");
     return Principal{.name = std::string(authorization), .role = role};
   }
   Role role = Role::kViewer;
@@ -105,7 +110,8 @@ TEST_F(HandlerTest, KeysAndRolesAreChecked) {
   FixedAuthenticator authenticator;
   Start({.authenticator = &authenticator});
   EXPECT_THAT(Echo("x").status(), HasReasonThat("API_KEY_MISSING"));
-  EXPECT_THAT(Echo("x", {.api_key = "sk-1"}).status(), StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_THAT(Echo("x", {.api_key = "sk-1"}).status(),
+              StatusIs(absl::StatusCode::kPermissionDenied));
   authenticator.role = Role::kDeveloper;
   EXPECT_OK(Echo("x", {.api_key = "sk-1"}));
 }
@@ -122,7 +128,8 @@ TEST_F(HandlerTest, ADeferredCallIsFinishedLaterFromAnotherThread) {
     });
     started.Set();
   };
-  ASSERT_OK_AND_ASSIGN(const pb::EchoResponse response, Invoke(*stub_, &pb::EchoService::Stub::Poll, pb::EchoRequest()));
+  ASSERT_OK_AND_ASSIGN(const pb::EchoResponse response,
+                       Invoke(*stub_, &pb::EchoService::Stub::Poll, pb::EchoRequest()));
   EXPECT_EQ(response.text(), "later");
   ASSERT_TRUE(started.Wait());
   later.join();
@@ -139,12 +146,15 @@ TEST_F(HandlerTest, ParkedLongPollsTakeNoThread) {
       parked.push_back(finisher);
       if (parked.size() == 20) all.swap(parked);
     }
-    for (const Finisher& f : all) f.Finish(absl::OkStatus());  // the last one may end the test: nothing of it is used after
+    for (const Finisher& f : all)
+      f.Finish(absl::OkStatus());  // the last one may end the test: nothing of it is used after
   };
   std::vector<std::thread> callers;
   std::atomic<int> answered = 0;
   for (int i = 0; i < 20; ++i) {
-    callers.emplace_back([&] { answered += Invoke(*stub_, &pb::EchoService::Stub::Poll, pb::EchoRequest()).ok() ? 1 : 0; });
+    callers.emplace_back([&] {
+      answered += Invoke(*stub_, &pb::EchoService::Stub::Poll, pb::EchoRequest()).ok() ? 1 : 0;
+    });
   }
   for (std::thread& thread : callers) thread.join();
   EXPECT_EQ(answered, 20);
@@ -159,7 +169,9 @@ TEST_F(HandlerTest, ALongPollWhoseCallerGivesUpIsTold) {
       told.Set();
     });
   };
-  EXPECT_THAT(Invoke(*stub_, &pb::EchoService::Stub::Poll, pb::EchoRequest(), {.timeout = absl::Milliseconds(50)}).status(),
+  EXPECT_THAT(Invoke(*stub_, &pb::EchoService::Stub::Poll, pb::EchoRequest(),
+                     {.timeout = absl::Milliseconds(50)})
+                  .status(),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_TRUE(told.Wait());
 }

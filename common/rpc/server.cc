@@ -4,12 +4,12 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <netdb.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -47,7 +47,8 @@ absl::Status PortInUse(const std::string& address, std::string_view why) {
                             "; is another server running there? Choose another port or stop it."));
 }
 
-// gRPC binds with SO_REUSEPORT and says only "failed" when it cannot: a bind of our own finds out and says why.
+// gRPC binds with SO_REUSEPORT and says only "failed" when it cannot: a bind of our own finds out
+// and says why.
 absl::Status ProbeTcp(const std::string& address) {
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos) {
@@ -79,9 +80,10 @@ absl::Status ProbeTcp(const std::string& address) {
 // A socket file left by a killed process is removed; a live one is an error.
 absl::Status PrepareUnix(const std::string& path) {
   if (path.size() >= sizeof(sockaddr_un{}.sun_path)) {
-    return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
-                 absl::StrCat("the socket path ", path, " has ", path.size(), " characters; the system allows ",
-                              sizeof(sockaddr_un{}.sun_path) - 1));
+    return Error(
+        absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+        absl::StrCat("the socket path ", path, " has ", path.size(),
+                     " characters; the system allows ", sizeof(sockaddr_un{}.sun_path) - 1));
   }
   if (UnixSocketAnswers(path)) return PortInUse("unix:" + path, "another process answers on it");
   std::error_code ignored;
@@ -108,7 +110,8 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() { Stop(); }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, std::vector<Module*> modules,
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
+                                                      std::vector<Module*> modules,
                                                       Logger& logger) {
   static std::once_flag plugins;  // gRPC keeps plugins for the whole process
   std::call_once(plugins, [] { grpc::EnableDefaultHealthCheckService(true); });
@@ -141,7 +144,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, std
   impl->server = builder.BuildAndStart();
   if (impl->server == nullptr) {
     std::string all;
-    for (const std::string& address : options.addresses) absl::StrAppend(&all, all.empty() ? "" : ", ", address);
+    for (const std::string& address : options.addresses)
+      absl::StrAppend(&all, all.empty() ? "" : ", ", address);
     return PortInUse(all, "the server could not bind");
   }
   for (size_t i = 0; i < ports.size() && impl->port == 0; ++i) {
@@ -177,11 +181,13 @@ void Server::Stop() {
   if (auto* health = impl_->server->GetHealthCheckService()) health->SetServingStatus(false);
   impl_->logger.Info("rpc_server_draining");
   for (auto it = impl_->modules.rbegin(); it != impl_->modules.rend(); ++it) (*it)->Drain();
-  impl_->server->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(impl_->options.drain_timeout));
+  impl_->server->Shutdown(std::chrono::system_clock::now() +
+                          absl::ToChronoNanoseconds(impl_->options.drain_timeout));
   impl_->server->Wait();
   for (const std::string& address : impl_->options.addresses) {
     std::error_code ignored;
-    if (address.starts_with(kUnixPrefix)) std::filesystem::remove(address.substr(kUnixPrefix.size()), ignored);
+    if (address.starts_with(kUnixPrefix))
+      std::filesystem::remove(address.substr(kUnixPrefix.size()), ignored);
   }
   impl_->logger.Info("rpc_server_stopped");
 }

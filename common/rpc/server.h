@@ -18,9 +18,10 @@
 namespace crossover::rpc {
 
 struct ServerOptions {
-  std::vector<std::string> addresses = {"127.0.0.1:7070"};  // "host:port" (port 0 = any free) and "unix:/path"
-  bool reflection = true;                                   // grpcurl
-  absl::Duration drain_timeout = absl::Seconds(30);         // for calls in progress when stopping
+  std::vector<std::string> addresses = {
+      "127.0.0.1:7070"};   // "host:port" (port 0 = any free) and "unix:/path"
+  bool reflection = true;  // grpcurl
+  absl::Duration drain_timeout = absl::Seconds(30);  // for calls in progress when stopping
   int max_message_bytes = 64 << 20;
   std::vector<Forward> forwards;  // services of other processes that are reached through this port
 };
@@ -28,10 +29,11 @@ struct ServerOptions {
 // Thread-safe.
 class Server {
  public:
-  // Registers all modules' services and the health service, listens, then starts the modules in order; health turns SERVING
-  // when all have started. If one fails, those started are drained. UNAVAILABLE `PORT_IN_USE` names the address. Borrows modules
-  // and logger.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options, std::vector<Module*> modules,
+  // Registers all modules' services and the health service, listens, then starts the modules in
+  // order; health turns SERVING when all have started. If one fails, those started are drained.
+  // UNAVAILABLE `PORT_IN_USE` names the address. Borrows modules and logger.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options,
+                                                       std::vector<Module*> modules,
                                                        Logger& logger);
   ~Server();  // Stop()
   Server(const Server&) = delete;
@@ -46,7 +48,8 @@ class Server {
   // OK when every module is ready.
   absl::Status Ready() const;
 
-  // Health NOT_SERVING → modules Drain in reverse order → Shutdown(drain_timeout). Idempotent; blocks.
+  // Health NOT_SERVING → modules Drain in reverse order → Shutdown(drain_timeout). Idempotent;
+  // blocks.
   void Stop();
 
   struct Impl;
@@ -56,8 +59,8 @@ class Server {
   std::unique_ptr<Impl> impl_;
 };
 
-// Blocks SIGINT and SIGTERM in the calling thread and all threads made afterwards; call it first in main. Wait() returns the
-// signal's number. SIGPIPE is ignored.
+// Blocks SIGINT and SIGTERM in the calling thread and all threads made afterwards; call it first in
+// main. Wait() returns the signal's number. SIGPIPE is ignored.
 class ShutdownSignal {
  public:
   ShutdownSignal();

@@ -39,10 +39,12 @@ TEST_F(ServerTest, ServesUnixSocketsAndTakesOverAStaleOne) {
   testing::WriteFile(path, "left by a killed process");
   EchoService service({.service = "s"}, logger_, registry_);
   EchoModule module(service);
-  ASSERT_OK_AND_ASSIGN(auto server, Server::Start({.addresses = {"unix:" + path}}, {&module}, logger_));
+  ASSERT_OK_AND_ASSIGN(auto server,
+                       Server::Start({.addresses = {"unix:" + path}}, {&module}, logger_));
   auto stub = pb::EchoService::NewStub(NewChannel("unix:" + path));
   EXPECT_OK(Invoke(*stub, &pb::EchoService::Stub::Echo, pb::EchoRequest()));
-  EXPECT_THAT(Server::Start({.addresses = {"unix:" + path}}, {}, logger_).status(), HasReasonThat("PORT_IN_USE"));
+  EXPECT_THAT(Server::Start({.addresses = {"unix:" + path}}, {}, logger_).status(),
+              HasReasonThat("PORT_IN_USE"));
   server->Stop();
   EXPECT_FALSE(std::filesystem::exists(path));
 }

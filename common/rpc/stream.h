@@ -19,8 +19,8 @@ namespace crossover::rpc {
 class CancelState {
  public:
   bool cancelled() const;
-  // At once if cancelled already; else once, from a gRPC thread. Callbacks that were added before the call ended but never
-  // fired are dropped.
+  // At once if cancelled already; else once, from a gRPC thread. Callbacks that were added before
+  // the call ended but never fired are dropped.
   void OnCancel(std::function<void()> callback);
   void Cancel();  // by the wrapper
   void Close();   // by the wrapper: the call is over, drop callbacks
@@ -43,19 +43,20 @@ class StreamCore {
   virtual std::shared_ptr<CancelState> cancel() const = 0;
 };
 
-// The server's end of a server-streaming call. Cheap to copy, thread-safe. A parked stream costs no thread.
+// The server's end of a server-streaming call. Cheap to copy, thread-safe. A parked stream costs no
+// thread.
 template <typename T>
 class Stream {
  public:
   explicit Stream(std::shared_ptr<StreamCore<T>> core) : core_(std::move(core)) {}
 
-  // Queues a message. False if the stream is over (cancelled or finished) or `max_pending` messages are already waiting for a
-  // slow reader: the message was not taken.
+  // Queues a message. False if the stream is over (cancelled or finished) or `max_pending` messages
+  // are already waiting for a slow reader: the message was not taken.
   bool Write(T message, size_t max_pending = 1024) const {
     return core_->Write(std::move(message), max_pending, false);
   }
-  // Waits until fewer than `max_pending` messages wait: backpressure for producers with a thread of their own. False if the
-  // stream is over.
+  // Waits until fewer than `max_pending` messages wait: backpressure for producers with a thread of
+  // their own. False if the stream is over.
   bool WriteBlocking(T message, size_t max_pending = 16) const {
     return core_->Write(std::move(message), max_pending, true);
   }
@@ -63,8 +64,11 @@ class Stream {
   void Finish(absl::Status status) const { core_->Finish(std::move(status)); }
 
   bool cancelled() const { return core_->cancel()->cancelled(); }
-  // Calls `callback` once when the client gives up or the deadline passes. The stream must still be finished.
-  void OnCancel(std::function<void()> callback) const { core_->cancel()->OnCancel(std::move(callback)); }
+  // Calls `callback` once when the client gives up or the deadline passes. The stream must still be
+  // finished.
+  void OnCancel(std::function<void()> callback) const {
+    core_->cancel()->OnCancel(std::move(callback));
+  }
   size_t pending() const { return core_->pending(); }
 
  private:
@@ -76,7 +80,8 @@ template <typename T>
 class UploadReader {
  public:
   virtual ~UploadReader() = default;
-  // Blocks for the next message. False at the end of the stream or when the client gave up: see cancelled().
+  // Blocks for the next message. False at the end of the stream or when the client gave up: see
+  // cancelled().
   virtual bool Read(T* message) = 0;
   virtual bool cancelled() const = 0;
 };

@@ -36,7 +36,8 @@ std::string DsnOf(const CommonOptions& options) {
   if (options.database_password.empty()) return options.database_url;
   const bool is_uri = options.database_url.find("://") != std::string::npos;
   if (!is_uri) return options.database_url + " password=" + QuoteWord(options.database_password);
-  // libpq takes parameters of a URI percent-encoded; hex digits of every byte are the simplest safe form.
+  // libpq takes parameters of a URI percent-encoded; hex digits of every byte are the simplest safe
+  // form.
   std::string encoded;
   for (const char ch : options.database_password) {
     absl::StrAppend(&encoded, "%", absl::Hex(static_cast<unsigned char>(ch), absl::kZeroPad2));
@@ -46,8 +47,10 @@ std::string DsnOf(const CommonOptions& options) {
 }
 
 // Metrics and health over HTTP.
-absl::StatusOr<std::unique_ptr<http::Server>> StartMetrics(const std::string& address, metrics::Registry& registry,
-                                                           std::function<absl::Status()> ready, Logger& logger) {
+absl::StatusOr<std::unique_ptr<http::Server>> StartMetrics(const std::string& address,
+                                                           metrics::Registry& registry,
+                                                           std::function<absl::Status()> ready,
+                                                           Logger& logger) {
   ASSIGN_OR_RETURN(const HostPort where, ParseHostPort(address));
   auto server = std::make_unique<http::Server>(
       http::ServerOptions{.address = where.host, .port = where.port, .worker_threads = 2}, logger);
@@ -58,8 +61,8 @@ absl::StatusOr<std::unique_ptr<http::Server>> StartMetrics(const std::string& ad
 }
 
 // From here on everything is parsed. Objects end in reverse order.
-absl::Status Serve(const CommonOptions& options, const std::string& name, Logger& logger, rpc::ShutdownSignal& signal,
-                   const BuildModules& build) {
+absl::Status Serve(const CommonOptions& options, const std::string& name, Logger& logger,
+                   rpc::ShutdownSignal& signal, const BuildModules& build) {
   metrics::Registry registry(name);
   Runtime runtime(options, SystemClock(), SystemRandom(), logger, registry);
   ASSIGN_OR_RETURN(std::vector<std::unique_ptr<rpc::Module>> owned, build(runtime));
@@ -69,7 +72,8 @@ absl::Status Serve(const CommonOptions& options, const std::string& name, Logger
     for (rpc::Module* module : modules) RETURN_IF_ERROR(module->Ready());
     return absl::OkStatus();
   };
-  ASSIGN_OR_RETURN(auto metrics_server, StartMetrics(options.metrics_address, registry, ready, logger));
+  ASSIGN_OR_RETURN(auto metrics_server,
+                   StartMetrics(options.metrics_address, registry, ready, logger));
   rpc::ServerOptions server_options{.addresses = absl::StrSplit(options.grpc_address, ','),
                                     .drain_timeout = options.drain_timeout};
   ASSIGN_OR_RETURN(auto server, rpc::Server::Start(std::move(server_options), modules, logger));
@@ -85,15 +89,16 @@ absl::Status Serve(const CommonOptions& options, const std::string& name, Logger
 absl::StatusOr<HostPort> ParseHostPort(const std::string& text) {
   const size_t colon = text.rfind(':');
   HostPort out;
-  if (colon == std::string::npos || !absl::SimpleAtoi(text.substr(colon + 1), &out.port) || out.port < 0 ||
-      out.port > 65535) {
+  if (colon == std::string::npos || !absl::SimpleAtoi(text.substr(colon + 1), &out.port) ||
+      out.port < 0 || out.port > 65535) {
     return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
                  "'" + text + "' is not an address: expected host:port, such as 127.0.0.1:8080");
   }
   out.host = text.substr(0, colon);
   if (out.host.empty()) out.host = "0.0.0.0";
   if (out.host == "localhost") out.host = "127.0.0.1";
-  if (out.host.front() == '[' && out.host.back() == ']') out.host = out.host.substr(1, out.host.size() - 2);
+  if (out.host.front() == '[' && out.host.back() == ']')
+    out.host = out.host.substr(1, out.host.size() - 2);
   return out;
 }
 
@@ -104,7 +109,8 @@ Runtime::~Runtime() = default;
 
 std::string Runtime::Dsn() const { return DsnOf(options); }
 
-absl::StatusOr<pg::Pool*> Runtime::OpenPool(const pg::SchemaMigrations& schema, int max_connections) {
+absl::StatusOr<pg::Pool*> Runtime::OpenPool(const pg::SchemaMigrations& schema,
+                                            int max_connections) {
   RETURN_IF_ERROR(pg::VerifyMigrations(Dsn(), schema));
   ASSIGN_OR_RETURN(std::unique_ptr<pg::Pool> pool,
                    pg::Pool::Create({.dsn = Dsn(),
@@ -125,29 +131,38 @@ absl::StatusOr<BlobStore*> Runtime::OpenBlobStore() {
   return blobs_.get();
 }
 
-std::shared_ptr<grpc::Channel> Runtime::Connect(const std::string& target) { return rpc::NewChannel(target); }
+std::shared_ptr<grpc::Channel> Runtime::Connect(const std::string& target) {
+  return rpc::NewChannel(target);
+}
 
 ServiceMain::ServiceMain(std::string program, std::string about)
     : program_(std::move(program)), config_(program_, std::move(about)) {
-  config_.Add("grpc-address", "where to serve gRPC: host:port or unix:/path, several separated by commas",
+  config_.Add("grpc-address",
+              "where to serve gRPC: host:port or unix:/path, several separated by commas",
               &options_.grpc_address);
-  config_.Add("metrics-address", "host:port of /metrics, /healthz and /readyz", &options_.metrics_address);
-  config_.Add("database-url", "Postgres, as a libpq URI or key=value words", &options_.database_url);
-  config_.AddSecret("database-password", "password of the database user", &options_.database_password);
+  config_.Add("metrics-address", "host:port of /metrics, /healthz and /readyz",
+              &options_.metrics_address);
+  config_.Add("database-url", "Postgres, as a libpq URI or key=value words",
+              &options_.database_url);
+  config_.AddSecret("database-password", "password of the database user",
+                    &options_.database_password);
   config_.Add("blob-dir", "folder of the blob store", &options_.blob_dir);
   config_.Add("log-level", "debug, info, warning or error", &options_.log_level);
-  config_.Add("drain-timeout", "how long calls in progress may take when stopping", &options_.drain_timeout);
+  config_.Add("drain-timeout", "how long calls in progress may take when stopping",
+              &options_.drain_timeout);
 }
 
 ServiceMain::~ServiceMain() = default;
 
 int ServiceMain::Run(int argc, char** argv, const BuildModule& build) {
-  return RunAll(argc, argv, [&build](Runtime& runtime) -> absl::StatusOr<std::vector<std::unique_ptr<rpc::Module>>> {
-    ASSIGN_OR_RETURN(std::unique_ptr<rpc::Module> module, build(runtime));
-    std::vector<std::unique_ptr<rpc::Module>> all;
-    all.push_back(std::move(module));
-    return all;
-  });
+  return RunAll(
+      argc, argv,
+      [&build](Runtime& runtime) -> absl::StatusOr<std::vector<std::unique_ptr<rpc::Module>>> {
+        ASSIGN_OR_RETURN(std::unique_ptr<rpc::Module> module, build(runtime));
+        std::vector<std::unique_ptr<rpc::Module>> all;
+        all.push_back(std::move(module));
+        return all;
+      });
 }
 
 int ServiceMain::RunAll(int argc, char** argv, const BuildModules& build) {
@@ -155,7 +170,8 @@ int ServiceMain::RunAll(int argc, char** argv, const BuildModules& build) {
   if (!next.ok()) return Fail(program_, next.status());
   if (*next == config::Next::kExit) return 0;
   JsonLoggerOptions log_options{.service = program_.substr(program_.find('-') + 1)};
-  if (const absl::Status status = ParseLogLevel(options_.log_level, &log_options.level); !status.ok()) {
+  if (const absl::Status status = ParseLogLevel(options_.log_level, &log_options.level);
+      !status.ok()) {
     return Fail(program_, status);
   }
   rpc::ShutdownSignal signal;  // before any thread
@@ -170,7 +186,8 @@ int RunMigrate(const std::string& program, int argc, char** argv,
   CommonOptions options;
   config::Config config(program, "Brings the schemas of all services up to date.");
   config.Add("database-url", "Postgres, as a libpq URI or key=value words", &options.database_url);
-  config.AddSecret("database-password", "password of the database user", &options.database_password);
+  config.AddSecret("database-password", "password of the database user",
+                   &options.database_password);
   const absl::StatusOr<config::Next> next = config.Parse(argc, argv);
   if (!next.ok()) return Fail(program, next.status());
   if (*next == config::Next::kExit) return 0;

@@ -3,14 +3,17 @@
 //   int main(int argc, char** argv) {
 //     crossover::service::ServiceMain main("crossover-training-scheduler", "Runs the job queue.");
 //     crossover::scheduler::Options options;
-//     main.config().Add("lease-ttl", "how long a lease lasts without a heartbeat", &options.lease_ttl);
-//     return main.Run(argc, argv, [&](crossover::service::Runtime& runtime) -> absl::StatusOr<std::unique_ptr<rpc::Module>> {
-//       ASSIGN_OR_RETURN(crossover::pg::Pool* pool, runtime.OpenPool(crossover::scheduler::Migrations()));
-//       return crossover::scheduler::Module::Create(options, {.pool = *pool, .clock = runtime.clock, …});
+//     main.config().Add("lease-ttl", "how long a lease lasts without a heartbeat",
+//     &options.lease_ttl); return main.Run(argc, argv, [&](crossover::service::Runtime& runtime) ->
+//     absl::StatusOr<std::unique_ptr<rpc::Module>> {
+//       ASSIGN_OR_RETURN(crossover::pg::Pool* pool,
+//       runtime.OpenPool(crossover::scheduler::Migrations())); return
+//       crossover::scheduler::Module::Create(options, {.pool = *pool, .clock = runtime.clock, …});
 //     });
 //   }
 //
-// Settings that every service has: --grpc-address, --metrics-address, --database-url, --database-password-file, --blob-dir,
+// Settings that every service has: --grpc-address, --metrics-address, --database-url,
+// --database-password-file, --blob-dir,
 // --log-level, --drain-timeout, and CROSSOVER_… for each.
 #pragma once
 
@@ -40,7 +43,7 @@ struct CommonOptions {
   std::string metrics_address = "127.0.0.1:9464";
   std::string database_url = "postgresql:///crossover";
   std::string database_password;
-  std::filesystem::path blob_dir;               // default: <data folder>/blobs
+  std::filesystem::path blob_dir;  // default: <data folder>/blobs
   std::string log_level = "info";
   absl::Duration drain_timeout = absl::Seconds(30);
 };
@@ -48,7 +51,8 @@ struct CommonOptions {
 // What a process gives its module. All references live until the process ends.
 class Runtime {
  public:
-  Runtime(const CommonOptions& options, Clock& clock, RandomSource& random, Logger& logger, metrics::Registry& registry);
+  Runtime(const CommonOptions& options, Clock& clock, RandomSource& random, Logger& logger,
+          metrics::Registry& registry);
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
@@ -59,7 +63,8 @@ class Runtime {
   Logger& logger;
   metrics::Registry& registry;
 
-  // A pool whose search_path is the schema, after checking that its migrations have been applied. Owned by the runtime.
+  // A pool whose search_path is the schema, after checking that its migrations have been applied.
+  // Owned by the runtime.
   absl::StatusOr<pg::Pool*> OpenPool(const pg::SchemaMigrations& schema, int max_connections = 10);
   // For pg::Listener: database_url with the password.
   std::string Dsn() const;
@@ -74,8 +79,10 @@ class Runtime {
 };
 
 using BuildModule = std::function<absl::StatusOr<std::unique_ptr<rpc::Module>>(Runtime&)>;
-// For a process that hosts several. They are started in this order, and none may borrow from another.
-using BuildModules = std::function<absl::StatusOr<std::vector<std::unique_ptr<rpc::Module>>>(Runtime&)>;
+// For a process that hosts several. They are started in this order, and none may borrow from
+// another.
+using BuildModules =
+    std::function<absl::StatusOr<std::vector<std::unique_ptr<rpc::Module>>>(Runtime&)>;
 
 // Used once, by main.
 class ServiceMain {
@@ -87,8 +94,9 @@ class ServiceMain {
   config::Config& config() { return config_; }
   CommonOptions& options() { return options_; }
 
-  // Parses, prints the effective configuration, builds the module, serves gRPC (health, reflection), /metrics, /healthz and
-  // /readyz until SIGTERM or SIGINT, drains. Returns the exit code: 0, or 1 after an error on stderr that says what to do.
+  // Parses, prints the effective configuration, builds the module, serves gRPC (health,
+  // reflection), /metrics, /healthz and /readyz until SIGTERM or SIGINT, drains. Returns the exit
+  // code: 0, or 1 after an error on stderr that says what to do.
   int Run(int argc, char** argv, const BuildModule& build);
   int RunAll(int argc, char** argv, const BuildModules& build);
 
@@ -98,7 +106,8 @@ class ServiceMain {
   config::Config config_;
 };
 
-// main() of a program that applies migrations to --database-url (with --database-password-file) and ends. Returns the exit code.
+// main() of a program that applies migrations to --database-url (with --database-password-file) and
+// ends. Returns the exit code.
 int RunMigrate(const std::string& program, int argc, char** argv,
                const std::function<absl::Status(const std::string& dsn, Logger& logger)>& migrate);
 

@@ -39,9 +39,10 @@ class ServiceMainTest : public ::testing::Test {
     std::vector<char*> argv = {const_cast<char*>("crossover-test")};
     for (std::string& arg : args) argv.push_back(arg.data());
     ServiceMain main("crossover-test", "A test.");
-    ::_exit(main.Run(static_cast<int>(argv.size()), argv.data(), [this](Runtime&) -> absl::StatusOr<std::unique_ptr<rpc::Module>> {
-      return std::make_unique<FakeModule>(dir_ / "drained");
-    }));
+    ::_exit(main.Run(static_cast<int>(argv.size()), argv.data(),
+                     [this](Runtime&) -> absl::StatusOr<std::unique_ptr<rpc::Module>> {
+                       return std::make_unique<FakeModule>(dir_ / "drained");
+                     }));
   }
   int Wait(pid_t pid) {
     int status = -1;
@@ -61,7 +62,8 @@ TEST_F(ServiceMainTest, ServesUntilSigtermThenDrains) {
     port = probe.port();
   }
   const std::string metrics = "127.0.0.1:" + std::to_string(port);
-  const pid_t pid = Run({"--grpc-address=unix:" + (dir_ / "grpc.sock").string(), "--metrics-address=" + metrics});
+  const pid_t pid =
+      Run({"--grpc-address=unix:" + (dir_ / "grpc.sock").string(), "--metrics-address=" + metrics});
   http::Client client;
   int status = 0;
   for (int i = 0; i < 2000 && status != 200; ++i) {
@@ -70,7 +72,9 @@ TEST_F(ServiceMainTest, ServesUntilSigtermThenDrains) {
     if (status != 200) SystemClock().SleepFor(absl::Milliseconds(10));
   }
   EXPECT_EQ(status, 200);
-  for (int i = 0; i < 2000 && testing::ReadFile(dir_ / "stderr").find("rpc_server_started") == std::string::npos; ++i) {
+  for (int i = 0; i < 2000 && testing::ReadFile(dir_ / "stderr").find("rpc_server_started") ==
+                                  std::string::npos;
+       ++i) {
     SystemClock().SleepFor(absl::Milliseconds(10));
   }
   ::kill(pid, SIGTERM);
@@ -90,11 +94,14 @@ TEST(RuntimeTest, ThePasswordIsPutIntoBothFormsOfTheUrl) {
   FakeLogger logger;
   metrics::Registry registry("test");
   CommonOptions options{.database_url = "postgresql://u@h/d", .database_password = "p w'"};
-  EXPECT_EQ(Runtime(options, SystemClock(), SystemRandom(), logger, registry).Dsn(), "postgresql://u@h/d?password=%70%20%77%27");
+  EXPECT_EQ(Runtime(options, SystemClock(), SystemRandom(), logger, registry).Dsn(),
+            "postgresql://u@h/d?password=%70%20%77%27");
   options.database_url = "host=h dbname=d";
-  EXPECT_EQ(Runtime(options, SystemClock(), SystemRandom(), logger, registry).Dsn(), "host=h dbname=d password='p w\\''");
+  EXPECT_EQ(Runtime(options, SystemClock(), SystemRandom(), logger, registry).Dsn(),
+            "host=h dbname=d password='p w\\''");
   options.database_password = "";
-  EXPECT_EQ(Runtime(options, SystemClock(), SystemRandom(), logger, registry).Dsn(), "host=h dbname=d");
+  EXPECT_EQ(Runtime(options, SystemClock(), SystemRandom(), logger, registry).Dsn(),
+            "host=h dbname=d");
 }
 
 TEST(HostPortTest, IsTakenApartOrRefused) {

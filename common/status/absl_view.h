@@ -1,7 +1,8 @@
 // The bridge between Abseil's own string_view and ours.
 //
-// Debian's Abseil is built with its own absl::string_view, which std::string_view neither converts to nor from. Signatures of
-// this project use std types; calls into Abseil go through these two functions.
+// Debian's Abseil is built with its own absl::string_view, which std::string_view neither converts
+// to nor from. Signatures of this project use std types; calls into Abseil go through these two
+// functions.
 #pragma once
 
 #include <string_view>

@@ -1,7 +1,8 @@
 // Errors with a reason that programs can read and a message that people can act on.
 //
-// The domain returns absl::Status built by Error(); common/rpc maps it to google.rpc.Status with ErrorInfo and BadRequest,
-// the OpenAI edge to its error body. A message says what was wrong, where (file, line, field, row) and what would be right.
+// The domain returns absl::Status built by Error(); common/rpc maps it to google.rpc.Status with
+// ErrorInfo and BadRequest, the OpenAI edge to its error body. A message says what was wrong, where
+// (file, line, field, row) and what would be right.
 #pragma once
 
 #include <map>
@@ -13,13 +14,15 @@
 
 namespace crossover {
 
-// One field of a request that is wrong. `field` is a path such as `rows[536].messages[2].tool_calls[0].arguments`.
+// One field of a request that is wrong. `field` is a path such as
+// `rows[536].messages[2].tool_calls[0].arguments`.
 struct FieldViolation {
   std::string field;
   std::string description;
 };
 
-// What an error carries beside its code and message. `reason` is UPPER_SNAKE_CASE from type/v1/error_reason.proto.
+// What an error carries beside its code and message. `reason` is UPPER_SNAKE_CASE from
+// type/v1/error_reason.proto.
 struct ErrorDetail {
   std::string reason;
   std::map<std::string, std::string> metadata;
@@ -38,7 +41,8 @@ ErrorDetail DetailOf(const absl::Status& status);
 // True if the status carries this reason.
 bool HasReason(const absl::Status& status, std::string_view reason);
 
-// The same status with `context` and ": " put before its message. Code and detail are kept. OK stays OK.
+// The same status with `context` and ": " put before its message. Code and detail are kept. OK
+// stays OK.
 absl::Status WithContext(const absl::Status& status, std::string_view context);
 
 }  // namespace crossover

@@ -6,11 +6,10 @@ namespace crossover {
 namespace {
 
 TEST(ErrorTest, CarriesReasonMetadataAndViolations) {
-  const absl::Status status =
-      Error(absl::StatusCode::kInvalidArgument, "row 536 is bad",
-            {.reason = "ROW_INVALID",
-             .metadata = {{"line", "536"}},
-             .violations = {{"rows[536].messages", "must not be empty"}}});
+  const absl::Status status = Error(absl::StatusCode::kInvalidArgument, "row 536 is bad",
+                                    {.reason = "ROW_INVALID",
+                                     .metadata = {{"line", "536"}},
+                                     .violations = {{"rows[536].messages", "must not be empty"}}});
   const ErrorDetail detail = DetailOf(status);
   EXPECT_EQ(detail.reason, "ROW_INVALID");
   EXPECT_EQ(detail.metadata.at("line"), "536");

@@ -9,10 +9,10 @@
 #define CROSSOVER_CONCAT_INNER(a, b) a##b
 #define CROSSOVER_CONCAT(a, b) CROSSOVER_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expression)                             \
-  do {                                                          \
-    ::absl::Status crossover_status = (expression);             \
-    if (!crossover_status.ok()) return crossover_status;        \
+#define RETURN_IF_ERROR(expression)                      \
+  do {                                                   \
+    ::absl::Status crossover_status = (expression);      \
+    if (!crossover_status.ok()) return crossover_status; \
   } while (false)
 
 #define ASSIGN_OR_RETURN(lhs, expression) \

@@ -21,7 +21,8 @@ nlohmann::json Usage(const FakeUpstream::Reply& reply) {
           {"total_tokens", reply.prompt_tokens + reply.completion_tokens}};
 }
 
-nlohmann::json Head(const FakeUpstream::Reply& reply, const nlohmann::json& request, const char* object) {
+nlohmann::json Head(const FakeUpstream::Reply& reply, const nlohmann::json& request,
+                    const char* object) {
   return {{"id", "chatcmpl-fake"},
           {"object", object},
           {"created", 1'800'000'000},
@@ -31,10 +32,11 @@ nlohmann::json Head(const FakeUpstream::Reply& reply, const nlohmann::json& requ
 
 std::string Completion(const FakeUpstream::Reply& reply, const nlohmann::json& request) {
   nlohmann::json body = Head(reply, request, "chat.completion");
-  body["choices"] = {{{"index", 0},
-                      {"message", {{"role", "assistant"}, {"content", reply.content}, {"refusal", nullptr}}},
-                      {"logprobs", nullptr},
-                      {"finish_reason", reply.finish_reason}}};
+  body["choices"] = {
+      {{"index", 0},
+       {"message", {{"role", "assistant"}, {"content", reply.content}, {"refusal", nullptr}}},
+       {"logprobs", nullptr},
+       {"finish_reason", reply.finish_reason}}};
   body["usage"] = Usage(reply);
   return body.dump();
 }
@@ -55,9 +57,12 @@ std::vector<std::string> Pieces(const std::string& text) {
 
 struct FakeUpstream::Impl {
   Impl() : server({.worker_threads = 32}, logger) {
-    server.HandleStream("POST", "/v1/chat/completions", [this](http::Exchange& exchange) { Chat(exchange); });
+    server.HandleStream("POST", "/v1/chat/completions",
+                        [this](http::Exchange& exchange) { Chat(exchange); });
     server.Handle("GET", "/v1/models", [](const http::Request&) {
-      return http::Response::Json(200, R"({"object":"list","data":[{"id":"fake","object":"model","created":1,"owned_by":"fake"}]})");
+      return http::Response::Json(
+          200,
+          R"({"object":"list","data":[{"id":"fake","object":"model","created":1,"owned_by":"fake"}]})");
     });
     const absl::Status status = server.Start();
     if (!status.ok()) {
@@ -111,24 +116,30 @@ struct FakeUpstream::Impl {
     if (!reply.raw_body.empty()) {
       exchange.Respond({reply.status, headers, reply.raw_body}).IgnoreError();
     } else if (reply.status >= 400) {
-      const nlohmann::json error = {
-          {"error", {{"message", reply.content}, {"type", "fake_error"}, {"param", nullptr}, {"code", "fake"}}}};
+      const nlohmann::json error = {{"error",
+                                     {{"message", reply.content},
+                                      {"type", "fake_error"},
+                                      {"param", nullptr},
+                                      {"code", "fake"}}}};
       exchange.Respond({reply.status, headers, error.dump()}).IgnoreError();
     } else if (!request.is_object() || !request.value("stream", false)) {
-      exchange.Respond({reply.status, headers, Completion(reply, request.is_object() ? request : nlohmann::json::object())})
+      exchange
+          .Respond({reply.status, headers,
+                    Completion(reply, request.is_object() ? request : nlohmann::json::object())})
           .IgnoreError();
     } else {
       StreamAnswer(exchange, reply, request, std::move(headers));
     }
   }
 
-  static void StreamAnswer(http::Exchange& exchange, const Reply& reply, const nlohmann::json& request,
-                           http::Headers headers) {
+  static void StreamAnswer(http::Exchange& exchange, const Reply& reply,
+                           const nlohmann::json& request, http::Headers headers) {
     headers.Set("Content-Type", "text/event-stream");
     if (!exchange.Start(200, std::move(headers)).ok()) return;
     const auto send = [&](nlohmann::json delta, const nlohmann::json& finish_reason) {
       nlohmann::json chunk = Head(reply, request, "chat.completion.chunk");
-      chunk["choices"] = {{{"index", 0}, {"delta", std::move(delta)}, {"finish_reason", finish_reason}}};
+      chunk["choices"] = {
+          {{"index", 0}, {"delta", std::move(delta)}, {"finish_reason", finish_reason}}};
       return exchange.Write(http::SseFrame(chunk.dump())).ok();
     };
     if (!send({{"role", "assistant"}, {"content", ""}}, nullptr)) return;
@@ -163,7 +174,9 @@ FakeUpstream::FakeUpstream() : impl_(std::make_unique<Impl>()) {}
 FakeUpstream::~FakeUpstream() = default;
 
 int FakeUpstream::port() const { return impl_->server.port(); }
-std::string FakeUpstream::base_url() const { return "http://127.0.0.1:" + std::to_string(port()) + "/v1"; }
+std::string FakeUpstream::base_url() const {
+  return "http://127.0.0.1:" + std::to_string(port()) + "/v1";
+}
 
 void FakeUpstream::SetReply(Reply reply) {
   SetResponder([reply = std::move(reply)](const http::Request&) { return reply; });

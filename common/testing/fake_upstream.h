@@ -16,16 +16,17 @@ class FakeUpstream {
   // What a chat completion is answered with.
   struct Reply {
     int status = 200;
-    std::string content = "hello";           // text of the assistant; with a status >= 400 the error's message
+    std::string content =
+        "hello";  // text of the assistant; with a status >= 400 the error's message
     std::string finish_reason = "stop";
     std::string system_fingerprint = "fp_fake";
     int prompt_tokens = 10;
     int completion_tokens = 2;
-    http::Headers headers;                   // added to the answer
+    http::Headers headers;  // added to the answer
     // Faults.
-    bool stall = false;                      // answers nothing until Release() or the client goes away
-    int cut_after_pieces = -1;               // streaming: closes the connection after so many deltas
-    std::string raw_body;                    // if not empty: sent instead of a completion
+    bool stall = false;         // answers nothing until Release() or the client goes away
+    int cut_after_pieces = -1;  // streaming: closes the connection after so many deltas
+    std::string raw_body;       // if not empty: sent instead of a completion
   };
   using Responder = std::function<Reply(const http::Request&)>;
 
@@ -35,7 +36,8 @@ class FakeUpstream {
   std::string base_url() const;  // "http://127.0.0.1:PORT/v1"
   int port() const;
 
-  // The same reply to everything, or one computed from the request (its body is the JSON the client sent).
+  // The same reply to everything, or one computed from the request (its body is the JSON the client
+  // sent).
   void SetReply(Reply reply);
   void SetResponder(Responder responder);
   // Lets stalled calls go on.

@@ -14,8 +14,12 @@ namespace {
 
 class FakeUpstreamTest : public ::testing::Test {
  protected:
-  absl::StatusOr<http::ClientResponse> Chat(const nlohmann::json& body, absl::Duration timeout = absl::Seconds(20)) {
-    return client_.Send({.method = "POST", .url = upstream_.base_url() + "/chat/completions", .body = body.dump(), .timeout = timeout});
+  absl::StatusOr<http::ClientResponse> Chat(const nlohmann::json& body,
+                                            absl::Duration timeout = absl::Seconds(20)) {
+    return client_.Send({.method = "POST",
+                         .url = upstream_.base_url() + "/chat/completions",
+                         .body = body.dump(),
+                         .timeout = timeout});
   }
 
   FakeUpstream upstream_;
@@ -34,8 +38,9 @@ TEST_F(FakeUpstreamTest, AnswersACompletionAndKeepsTheRequest) {
 
 TEST_F(FakeUpstreamTest, StreamsTheSameTextInPieces) {
   upstream_.SetReply({.content = "Grüße aus Köln"});
-  ASSERT_OK_AND_ASSIGN(const http::ClientResponse response,
-                       Chat({{"model", "m"}, {"stream", true}, {"stream_options", {{"include_usage", true}}}}));
+  ASSERT_OK_AND_ASSIGN(
+      const http::ClientResponse response,
+      Chat({{"model", "m"}, {"stream", true}, {"stream_options", {{"include_usage", true}}}}));
   http::SseParser parser;
   const auto events = parser.Feed(response.body);
   std::string text;
@@ -59,7 +64,8 @@ TEST_F(FakeUpstreamTest, FaultsCanBeAskedFor) {
   upstream_.SetReply({.content = "a long answer", .cut_after_pieces = 1});
   EXPECT_FALSE(Chat({{"stream", true}}).ok());
   upstream_.SetReply({.stall = true});
-  EXPECT_THAT(Chat({}, absl::Milliseconds(50)).status(), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_THAT(Chat({}, absl::Milliseconds(50)).status(),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_TRUE(upstream_.WaitForDisconnects(1));
 }
 

@@ -1,5 +1,6 @@
-// EXPECT_OK(status); EXPECT_THAT(result, IsOkAndHolds(3)); EXPECT_THAT(status, StatusIs(absl::StatusCode::kAborted, HasSubstr("…")));
-// EXPECT_THAT(status, HasReasonThat("LEASE_LOST")).
+// EXPECT_OK(status); EXPECT_THAT(result, IsOkAndHolds(3)); EXPECT_THAT(status,
+// StatusIs(absl::StatusCode::kAborted, HasSubstr("…"))); EXPECT_THAT(status,
+// HasReasonThat("LEASE_LOST")).
 #pragma once
 
 #include <gmock/gmock.h>
@@ -58,16 +59,16 @@ MATCHER_P(IsOkAndHolds, inner, "is OK and holds a value that matches") {
   CROSSOVER_TEST_ASSIGN(CROSSOVER_TEST_CONCAT(crossover_result_, __LINE__), lhs, expression)
 #define CROSSOVER_TEST_CONCAT_INNER(a, b) a##b
 #define CROSSOVER_TEST_CONCAT(a, b) CROSSOVER_TEST_CONCAT_INNER(a, b)
-#define CROSSOVER_TEST_ASSIGN(result, lhs, expression)           \
-  auto result = (expression);                                    \
-  ASSERT_TRUE(result.ok()) << result.status();                   \
+#define CROSSOVER_TEST_ASSIGN(result, lhs, expression) \
+  auto result = (expression);                          \
+  ASSERT_TRUE(result.ok()) << result.status();         \
   lhs = *std::move(result)
 
 }  // namespace crossover::testing
 
 namespace crossover {
+using testing::HasReasonThat;
 using testing::IsOk;
 using testing::IsOkAndHolds;
-using testing::HasReasonThat;
 using testing::StatusIs;
 }  // namespace crossover

@@ -45,7 +45,8 @@ class PgServer {
   std::string TemplateFor(const std::vector<pg::SchemaMigrations>& schemas) {
     if (schemas.empty()) return "template0";
     std::string key;
-    for (const auto& schema : schemas) absl::StrAppend(&key, ToAbsl(schema.schema), "@", schema.migrations.size(), ",");
+    for (const auto& schema : schemas)
+      absl::StrAppend(&key, ToAbsl(schema.schema), "@", schema.migrations.size(), ",");
     std::lock_guard lock(mutex_);
     auto [it, inserted] = templates_.try_emplace(key, absl::StrCat("template_", templates_.size()));
     if (inserted) {
@@ -66,13 +67,15 @@ class PgServer {
  private:
   PgServer() {
     if (!std::filesystem::exists(absl::StrCat(kBin, "postgres"))) {
-      Die(absl::StrCat(kBin, "postgres is missing; run ./dev setup (or apt-get install postgresql-15)"));
+      Die(absl::StrCat(kBin,
+                       "postgres is missing; run ./dev setup (or apt-get install postgresql-15)"));
     }
     if (::getuid() == 0) {
       user_ = "postgres";
       const auto ids = FindUser(user_);
       if (!ids.ok()) Die("running as root needs a user postgres: " + ids.status().ToString());
-      if (::chown(dir_.path().c_str(), ids->uid, ids->gid) != 0) Die("cannot chown " + dir_.path().string());
+      if (::chown(dir_.path().c_str(), ids->uid, ids->gid) != 0)
+        Die("cannot chown " + dir_.path().string());
     }
     Initialise();
     Start();
@@ -84,21 +87,25 @@ class PgServer {
   }
 
   void Initialise() {
-    const auto status = RunToEnd({.argv = {absl::StrCat(kBin, "initdb"), "-D", data(), "-U", "postgres", "-A", "trust",
-                                           "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"},
-                                  .user = user_,
-                                  .output = log()});
+    const auto status =
+        RunToEnd({.argv = {absl::StrCat(kBin, "initdb"), "-D", data(), "-U", "postgres", "-A",
+                           "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"},
+                  .user = user_,
+                  .output = log()});
     if (!status.ok()) Die(status.status().ToString());
     if (*status != 0) Die("initdb " + DescribeExit(*status) + ":\n" + ReadFile(log()));
   }
 
   void Start() {
-    std::vector<std::string> argv = {absl::StrCat(kBin, "postgres"), "-D", data(), "-k", dir_.path().string()};
-    for (const char* setting : {"listen_addresses=", "fsync=off", "full_page_writes=off", "synchronous_commit=off",
-                                "max_connections=100", "shared_buffers=16MB", "autovacuum=off", "lc_messages=C"}) {
+    std::vector<std::string> argv = {absl::StrCat(kBin, "postgres"), "-D", data(), "-k",
+                                     dir_.path().string()};
+    for (const char* setting :
+         {"listen_addresses=", "fsync=off", "full_page_writes=off", "synchronous_commit=off",
+          "max_connections=100", "shared_buffers=16MB", "autovacuum=off", "lc_messages=C"}) {
       argv.insert(argv.end(), {"-c", setting});
     }
-    const auto pid = Spawn({.argv = std::move(argv), .user = user_, .parent_death_signal = SIGQUIT, .output = log()});
+    const auto pid = Spawn(
+        {.argv = std::move(argv), .user = user_, .parent_death_signal = SIGQUIT, .output = log()});
     if (!pid.ok()) Die(pid.status().ToString());
     pid_ = *pid;
     for (int i = 0; i < 3000; ++i) {
@@ -133,7 +140,8 @@ std::string NextName() {
 
 PgDatabase::PgDatabase(std::vector<pg::SchemaMigrations> schemas) : name_(NextName()) {
   PgServer& server = PgServer::Shared();
-  server.Execute(absl::StrCat("CREATE DATABASE ", name_, " TEMPLATE ", server.TemplateFor(schemas)));
+  server.Execute(
+      absl::StrCat("CREATE DATABASE ", name_, " TEMPLATE ", server.TemplateFor(schemas)));
   dsn_ = server.Dsn(name_);
 }
 
@@ -145,7 +153,8 @@ PgDatabase::~PgDatabase() {
   }
 }
 
-std::unique_ptr<pg::Pool> PgDatabase::NewPool(std::string_view schema, int max_connections, Clock& clock) {
+std::unique_ptr<pg::Pool> PgDatabase::NewPool(std::string_view schema, int max_connections,
+                                              Clock& clock) {
   auto pool = pg::Pool::Create(
       {.dsn = dsn_, .schema = std::string(schema), .max_connections = max_connections}, clock);
   if (!pool.ok()) Die(pool.status().ToString());

@@ -5,9 +5,10 @@
 //     std::unique_ptr<pg::Pool> pool_ = db_.NewPool("scheduler");
 //   };
 //
-// The server (binaries of /usr/lib/postgresql/15/bin, as user `postgres` when the test runs as root) starts at the first use on a
-// Unix socket in a temporary folder, without fsync, and dies with the process. Databases are made from a template that has the
-// migrations, which takes about 60 ms. A machine without Postgres is a failure with a message that says what to install, never a
+// The server (binaries of /usr/lib/postgresql/15/bin, as user `postgres` when the test runs as
+// root) starts at the first use on a Unix socket in a temporary folder, without fsync, and dies
+// with the process. Databases are made from a template that has the migrations, which takes about
+// 60 ms. A machine without Postgres is a failure with a message that says what to install, never a
 // skipped test.
 #pragma once
 

@@ -1,4 +1,5 @@
-// Time as a dependency. Nothing outside common/time may ask the system for the time or sleep (checked by ./dev lint).
+// Time as a dependency. Nothing outside common/time may ask the system for the time or sleep
+// (checked by ./dev lint).
 #pragma once
 
 #include "absl/time/time.h"

@@ -33,17 +33,20 @@ fs::path BundledModelFile() {
   return {};
 }
 
-absl::Status ImportBaseModel(const std::shared_ptr<grpc::Channel>& scheduler, const fs::path& file, Logger& logger) {
+absl::Status ImportBaseModel(const std::shared_ptr<grpc::Channel>& scheduler, const fs::path& file,
+                             Logger& logger) {
   auto stub = pb::ModelService::NewStub(scheduler);
   pb::GetModelRequest get;
   get.set_name(std::string("projects/default/models/") + kBundledModel);
-  const auto existing = rpc::Invoke(*stub, &pb::ModelService::Stub::GetModel, get, {.idempotent = true, .wait_for_ready = true});
+  const auto existing = rpc::Invoke(*stub, &pb::ModelService::Stub::GetModel, get,
+                                    {.idempotent = true, .wait_for_ready = true});
   if (existing.ok()) return absl::OkStatus();
   if (existing.status().code() != absl::StatusCode::kNotFound) return existing.status();
   std::error_code code;
   if (!fs::is_regular_file(file, code)) {
     return Error(absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
-                 "the base model " + file.string() + " is not there: run ./dev setup, or name a GGUF file with --base-model");
+                 "the base model " + file.string() +
+                     " is not there: run ./dev setup, or name a GGUF file with --base-model");
   }
   pb::ImportModelRequest import;
   import.set_parent("projects/default");
@@ -51,18 +54,22 @@ absl::Status ImportBaseModel(const std::shared_ptr<grpc::Channel>& scheduler, co
   import.set_gguf_path(fs::absolute(file).string());
   import.set_licence("Apache-2.0");
   logger.Info("base_model_import", {{"model", kBundledModel}, {"file", file.string()}});
-  return rpc::Invoke(*stub, &pb::ModelService::Stub::ImportModel, import, {.timeout = absl::Minutes(5)}).status();
+  return rpc::Invoke(*stub, &pb::ModelService::Stub::ImportModel, import,
+                     {.timeout = absl::Minutes(5)})
+      .status();
 }
 
-absl::Status ReportWorkerCrash(const std::shared_ptr<grpc::Channel>& scheduler, const std::string& worker,
-                               const std::string& incarnation, const std::string& message) {
+absl::Status ReportWorkerCrash(const std::shared_ptr<grpc::Channel>& scheduler,
+                               const std::string& worker, const std::string& incarnation,
+                               const std::string& message) {
   auto stub = pb::LeaseService::NewStub(scheduler);
   pb::ReleaseLeaseRequest release;
   release.set_worker(worker);
   release.set_incarnation(incarnation);
   release.set_reason(pb::ReleaseLeaseRequest::CRASHED);
   release.set_message(message);
-  return rpc::Invoke(*stub, &pb::LeaseService::Stub::ReleaseLease, release, {.timeout = absl::Seconds(10), .idempotent = true})
+  return rpc::Invoke(*stub, &pb::LeaseService::Stub::ReleaseLease, release,
+                     {.timeout = absl::Seconds(10), .idempotent = true})
       .status();
 }
 

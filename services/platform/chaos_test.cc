@@ -1,4 +1,5 @@
-// Kills every process of a running platform with SIGKILL, again and again: everything comes back, and nothing acknowledged is lost.
+// Kills every process of a running platform with SIGKILL, again and again: everything comes back,
+// and nothing acknowledged is lost.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -45,7 +46,8 @@ std::vector<Process> AllProcesses() {
     const size_t open = text.find('(');
     const size_t close = text.rfind(')');
     if (open == std::string::npos || close == std::string::npos || text[close + 2] == 'Z') continue;
-    out.push_back({std::stoi(name), std::stoi(text.substr(close + 4)), text.substr(open + 1, close - open - 1)});
+    out.push_back({std::stoi(name), std::stoi(text.substr(close + 4)),
+                   text.substr(open + 1, close - open - 1)});
   }
   return out;
 }
@@ -55,15 +57,17 @@ class ChaosTest : public ::testing::Test {
  protected:
   void SetUp() override { Launch(); }
   void TearDown() override {
-    if (HasFailure()) ADD_FAILURE() << "platform's log:\n" << testing::ReadFile(dir_ / "platform.log");
+    if (HasFailure())
+      ADD_FAILURE() << "platform's log:\n" << testing::ReadFile(dir_ / "platform.log");
     if (pid_ > 0) ::kill(pid_, SIGTERM);
     if (pid_ > 0) ::waitpid(pid_, nullptr, 0);
   }
 
   void Launch() {
     const fs::path bin = fs::path(std::getenv("CROSSOVER_BINARY_DIR")) / "bin/crossover-platform";
-    auto pid = Spawn({.argv = {bin.string(), "--data=" + (dir_ / "data").string(), "--http-address=127.0.0.1:0",
-                               "--admin-address=127.0.0.1:0", "--grpc-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"},
+    auto pid = Spawn({.argv = {bin.string(), "--data=" + (dir_ / "data").string(),
+                               "--http-address=127.0.0.1:0", "--admin-address=127.0.0.1:0",
+                               "--grpc-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"},
                       .parent_death_signal = SIGKILL,
                       .output = dir_ / "platform.log"});
     ASSERT_OK(pid);
@@ -74,7 +78,8 @@ class ChaosTest : public ::testing::Test {
   // The state file of the platform that runs now.
   std::optional<nlohmann::json> State() {
     if (!fs::exists(dir_ / "data/platform.json")) return std::nullopt;
-    auto state = nlohmann::json::parse(testing::ReadFile(dir_ / "data/platform.json"), nullptr, false);
+    auto state =
+        nlohmann::json::parse(testing::ReadFile(dir_ / "data/platform.json"), nullptr, false);
     if (!state.is_object() || state.at("pid") != pid_) return std::nullopt;
     return state;
   }
@@ -82,7 +87,8 @@ class ChaosTest : public ::testing::Test {
   bool WaitUntilReady() {
     for (int i = 0; i < 1200; ++i) {
       if (const auto state = State()) {
-        const auto ready = client_.Send({.url = state->at("admin").get<std::string>() + "/readyz", .timeout = absl::Seconds(5)});
+        const auto ready = client_.Send({.url = state->at("admin").get<std::string>() + "/readyz",
+                                         .timeout = absl::Seconds(5)});
         if (ready.ok() && ready->status == 200) return true;
       }
       if (::waitpid(pid_, nullptr, WNOHANG) == pid_) return false;
@@ -94,7 +100,8 @@ class ChaosTest : public ::testing::Test {
   // The platform's own child whose name begins so, or 0. The kernel cuts names at 15 characters.
   pid_t ChildPid(std::string_view name) {
     for (const Process& process : AllProcesses()) {
-      if (process.parent == pid_ && process.command.starts_with(name.substr(0, 15))) return process.pid;
+      if (process.parent == pid_ && process.command.starts_with(name.substr(0, 15)))
+        return process.pid;
     }
     return 0;
   }
@@ -114,7 +121,10 @@ class ChaosTest : public ::testing::Test {
     pb::GetModelRequest request;
     request.set_name("projects/default/models/smollm2-135m-instruct");
     EXPECT_OK(rpc::Invoke(*stub, &pb::ModelService::Stub::GetModel, request,
-                          {.timeout = absl::Seconds(60), .idempotent = true, .max_attempts = 100, .wait_for_ready = true}));
+                          {.timeout = absl::Seconds(60),
+                           .idempotent = true,
+                           .max_attempts = 100,
+                           .wait_for_ready = true}));
   }
 
   void KillChildAgainAndAgain(std::string_view name) {
@@ -151,7 +161,8 @@ TEST_F(ChaosTest, ThePlatformComesBackAndTakesItsChildrenWithIt) {
     Launch();
     if (HasFatalFailure()) return;
     for (const Process& process : AllProcesses()) {
-      for (const pid_t child : children) EXPECT_NE(process.pid, child) << process.command << " outlived its platform";
+      for (const pid_t child : children)
+        EXPECT_NE(process.pid, child) << process.command << " outlived its platform";
     }
     ExpectBaseModel();
   }
@@ -168,7 +179,10 @@ class JobChaosTest : public ChaosTest {
     args.insert(args.begin(), bin.string());
     const fs::path out = dir_ / "cli.out";
     fs::remove(out);
-    const auto status = RunToEnd({.argv = args, .environment = {{{"CROSSOVER_DATA", dir_ / "data"}, {"HOME", dir_.path()}}}, .output = out});
+    const auto status =
+        RunToEnd({.argv = args,
+                  .environment = {{{"CROSSOVER_DATA", dir_ / "data"}, {"HOME", dir_.path()}}},
+                  .output = out});
     EXPECT_THAT(status, IsOkAndHolds(0)) << testing::ReadFile(out);
     return testing::ReadFile(out);
   }
@@ -180,13 +194,16 @@ class JobChaosTest : public ChaosTest {
     const auto word = [&state] {
       state = state * 6364136223846793005u + 1442695040888963407u;
       std::string out;
-      for (uint64_t bits = state >> 24; out.size() < 6; bits /= 26) out += static_cast<char>('a' + bits % 26);
+      for (uint64_t bits = state >> 24; out.size() < 6; bits /= 26)
+        out += static_cast<char>('a' + bits % 26);
       return out;
     };
     for (int i = 0; i < 80; ++i) {
       std::string input;
       for (int w = 0; w < 8; ++w) input += word() + " ";
-      const nlohmann::json row{{"messages", {{{"role", "user"}, {"content", input}}, {{"role", "assistant"}, {"content", word()}}}}};
+      const nlohmann::json row{
+          {"messages",
+           {{{"role", "user"}, {"content", input}}, {{"role", "assistant"}, {"content", word()}}}}};
       text += row.dump() + "\n";
     }
     testing::WriteFile(path, text);
@@ -195,9 +212,10 @@ class JobChaosTest : public ChaosTest {
   std::string StartJob() {
     WriteRows(dir_ / "rows.jsonl");
     Crossover({"dataset", "import", "chaos", dir_ / "rows.jsonl", "--seal"});
-    const auto job = nlohmann::json::parse(
-        Crossover({"--json", "tune", "chaos", "--base", "smollm2-135m-instruct", "--set", "max_steps=" + std::to_string(kSteps), "--set",
-                   "batch_size=4", "--set", "epochs=50", "--set", "checkpoint_every=2", "--set", "early_stop_patience=0", "--detach"}));
+    const auto job = nlohmann::json::parse(Crossover(
+        {"--json", "tune", "chaos", "--base", "smollm2-135m-instruct", "--set",
+         "max_steps=" + std::to_string(kSteps), "--set", "batch_size=4", "--set", "epochs=50",
+         "--set", "checkpoint_every=2", "--set", "early_stop_patience=0", "--detach"}));
     return job.at("name");
   }
 
@@ -206,7 +224,10 @@ class JobChaosTest : public ChaosTest {
     pb::GetJobRequest request;
     request.set_name(name);
     auto job = rpc::Invoke(*stub, &pb::JobService::Stub::GetJob, request,
-                           {.timeout = absl::Seconds(60), .idempotent = true, .max_attempts = 100, .wait_for_ready = true});
+                           {.timeout = absl::Seconds(60),
+                            .idempotent = true,
+                            .max_attempts = 100,
+                            .wait_for_ready = true});
     return job.ok() ? *job : pb::Job();
   }
 
@@ -230,13 +251,16 @@ class JobChaosTest : public ChaosTest {
     request.set_parent(name);
     request.set_page_size(1000);
     request.set_order_by("sequence");
-    ASSERT_OK_AND_ASSIGN(const auto events, rpc::Invoke(*stub, &pb::JobService::Stub::ListJobEvents, request));
+    ASSERT_OK_AND_ASSIGN(const auto events,
+                         rpc::Invoke(*stub, &pb::JobService::Stub::ListJobEvents, request));
     int64_t expected = 1;
-    for (const auto& event : events.events()) EXPECT_EQ(event.sequence(), expected++) << "an event is lost or doubled";
+    for (const auto& event : events.events())
+      EXPECT_EQ(event.sequence(), expected++) << "an event is lost or doubled";
     pb::ListMetricPointsRequest points;
     points.set_parent(name);
     points.set_page_size(1000);
-    ASSERT_OK_AND_ASSIGN(const auto metrics, rpc::Invoke(*stub, &pb::JobService::Stub::ListMetricPoints, points));
+    ASSERT_OK_AND_ASSIGN(const auto metrics,
+                         rpc::Invoke(*stub, &pb::JobService::Stub::ListMetricPoints, points));
     int64_t last = 0;
     for (const auto& point : metrics.points()) {
       EXPECT_GT(point.step(), last) << "a step is doubled";

@@ -25,7 +25,8 @@ struct Child::Impl {
       : options(std::move(opts)),
         clock(c),
         logger(l),
-        restart_counter(registry.NewCounter("crossover_platform_child_restarts_total", "Children that died and were restarted.",
+        restart_counter(registry.NewCounter("crossover_platform_child_restarts_total",
+                                            "Children that died and were restarted.",
                                             {{"child", options.name}})),
         stop_fd(::eventfd(0, EFD_CLOEXEC)) {}
 
@@ -54,7 +55,9 @@ struct Child::Impl {
         const bool asked = !WaitForExit(wait_status);
         pid = 0;
         if (asked) return;
-        logger.Warning("child_died", {{"child", options.name}, {"how", DescribeExit(wait_status)}, {"restart_seconds", delay}});
+        logger.Warning("child_died", {{"child", options.name},
+                                      {"how", DescribeExit(wait_status)},
+                                      {"restart_seconds", delay}});
         if (options.on_exit) options.on_exit(wait_status);
         if (clock.SteadyNow() - started_at >= options.healthy_after) delay = options.backoff_min;
       }
@@ -68,7 +71,8 @@ struct Child::Impl {
     }
   }
 
-  // True when the child ended by itself; false when stop was asked for and the child has been ended and reaped.
+  // True when the child ended by itself; false when stop was asked for and the child has been ended
+  // and reaped.
   bool WaitForExit(int& wait_status) {
     const int pid_fd = static_cast<int>(::syscall(SYS_pidfd_open, pid.load(), 0));
     pollfd fds[] = {{pid_fd, POLLIN, 0}, {stop_fd, POLLIN, 0}};
@@ -78,8 +82,10 @@ struct Child::Impl {
     if (stop) {
       ::kill(pid, options.stop_signal);
       pollfd only = {pid_fd, POLLIN, 0};
-      if (::poll(&only, 1, static_cast<int>(absl::ToInt64Milliseconds(options.stop_timeout))) == 0) {
-        logger.Warning("child_killed", {{"child", options.name}, {"after_seconds", options.stop_timeout}});
+      if (::poll(&only, 1, static_cast<int>(absl::ToInt64Milliseconds(options.stop_timeout))) ==
+          0) {
+        logger.Warning("child_killed",
+                       {{"child", options.name}, {"after_seconds", options.stop_timeout}});
         ::kill(pid, SIGKILL);
       }
     }
@@ -115,12 +121,16 @@ struct Child::Impl {
 Child::Child(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Child::~Child() { Stop(); }
 
-absl::StatusOr<std::unique_ptr<Child>> Child::Start(ChildOptions options, Clock& clock, Logger& logger,
-                                                    metrics::Registry& registry) {
-  std::unique_ptr<Child> child(new Child(std::make_unique<Impl>(std::move(options), clock, logger, registry)));
+absl::StatusOr<std::unique_ptr<Child>> Child::Start(ChildOptions options, Clock& clock,
+                                                    Logger& logger, metrics::Registry& registry) {
+  std::unique_ptr<Child> child(
+      new Child(std::make_unique<Impl>(std::move(options), clock, logger, registry)));
   std::promise<absl::Status> first;
   std::future<absl::Status> outcome = first.get_future();
-  child->impl_->thread = std::thread([impl = child->impl_.get(), first = std::move(first)]() mutable { impl->Run(std::move(first)); });
+  child->impl_->thread =
+      std::thread([impl = child->impl_.get(), first = std::move(first)]() mutable {
+        impl->Run(std::move(first));
+      });
   RETURN_IF_ERROR(outcome.get());
   return child;
 }

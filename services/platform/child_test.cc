@@ -48,11 +48,13 @@ TEST_F(ChildTest, AKilledChildIsStartedAgainAndItsParentIsTold) {
   ASSERT_TRUE(Eventually([&] { return child->pid() > 0 && child->pid() != first; }));
   EXPECT_EQ(DescribeExit(status), "killed by signal 9 (Killed)");
   EXPECT_EQ(child->restarts(), 1);
-  EXPECT_THAT(registry_.Expose(), HasSubstr("crossover_platform_child_restarts_total{child=\"test\"} 1"));
+  EXPECT_THAT(registry_.Expose(),
+              HasSubstr("crossover_platform_child_restarts_total{child=\"test\"} 1"));
 }
 
 TEST_F(ChildTest, BackOffGrowsWhileItKeepsDying) {
-  ASSERT_OK_AND_ASSIGN(auto child, Child::Start(Shell("exit 3"), SystemClock(), logger_, registry_));
+  ASSERT_OK_AND_ASSIGN(auto child,
+                       Child::Start(Shell("exit 3"), SystemClock(), logger_, registry_));
   ASSERT_TRUE(Eventually([&] { return child->restarts() >= 4; }));
   child->Stop();
   const auto deaths = logger_.Events("child_died");
@@ -65,8 +67,9 @@ TEST_F(ChildTest, BackOffGrowsWhileItKeepsDying) {
 TEST_F(ChildTest, StopAsksFirstAndDoesNotRestart) {
   testing::TempDir dir;
   ASSERT_OK_AND_ASSIGN(auto child,
-                       Child::Start(Shell("trap 'echo asked > " + (dir / "out").string() + "; exit 0' TERM; echo up > " +
-                                          (dir / "up").string() + "; while :; do sleep 0.01; done"),
+                       Child::Start(Shell("trap 'echo asked > " + (dir / "out").string() +
+                                          "; exit 0' TERM; echo up > " + (dir / "up").string() +
+                                          "; while :; do sleep 0.01; done"),
                                     SystemClock(), logger_, registry_));
   ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(dir / "up"); }));
   child->Stop();
@@ -78,7 +81,8 @@ TEST_F(ChildTest, StopAsksFirstAndDoesNotRestart) {
 
 TEST_F(ChildTest, AChildThatIgnoresTheRequestIsKilled) {
   testing::TempDir dir;
-  ChildOptions options = Shell("trap '' TERM; echo up > " + (dir / "up").string() + "; while :; do sleep 0.01; done");
+  ChildOptions options =
+      Shell("trap '' TERM; echo up > " + (dir / "up").string() + "; while :; do sleep 0.01; done");
   options.stop_timeout = absl::Milliseconds(50);
   ASSERT_OK_AND_ASSIGN(auto child, Child::Start(options, SystemClock(), logger_, registry_));
   ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(dir / "up"); }));
@@ -87,8 +91,10 @@ TEST_F(ChildTest, AChildThatIgnoresTheRequestIsKilled) {
 }
 
 TEST_F(ChildTest, AMissingProgramIsAnErrorOfStart) {
-  ChildOptions options{.name = "test", .command = [] { return SpawnOptions{.argv = {"/nonexistent/program"}}; }};
-  EXPECT_THAT(Child::Start(options, SystemClock(), logger_, registry_).status(), HasReasonThat("PROGRAM_NOT_FOUND"));
+  ChildOptions options{.name = "test",
+                       .command = [] { return SpawnOptions{.argv = {"/nonexistent/program"}}; }};
+  EXPECT_THAT(Child::Start(options, SystemClock(), logger_, registry_).status(),
+              HasReasonThat("PROGRAM_NOT_FOUND"));
 }
 
 TEST_F(ChildTest, TheChildDiesWithItsPlatform) {
@@ -102,14 +108,16 @@ TEST_F(ChildTest, TheChildDiesWithItsPlatform) {
     for (;;) ::pause();
   }
   pid_t grandchild = 0;
-  ASSERT_EQ(::read(fds[0], &grandchild, sizeof(grandchild)), static_cast<ssize_t>(sizeof(grandchild)));
+  ASSERT_EQ(::read(fds[0], &grandchild, sizeof(grandchild)),
+            static_cast<ssize_t>(sizeof(grandchild)));
   ASSERT_GT(grandchild, 0);
   ::kill(platform, SIGKILL);
   ::waitpid(platform, nullptr, 0);
   const auto dead = [&] {  // gone, or a zombie that nobody has reaped yet
     const std::string stat = "/proc/" + std::to_string(grandchild) + "/stat";
     std::error_code code;
-    return !std::filesystem::exists(stat, code) || testing::ReadFile(stat).find(") Z ") != std::string::npos;
+    return !std::filesystem::exists(stat, code) ||
+           testing::ReadFile(stat).find(") Z ") != std::string::npos;
   };
   EXPECT_TRUE(Eventually(dead));
   ::close(fds[0]);

@@ -29,7 +29,8 @@ absl::Status MakeFolder(const fs::path& path) {
   if (!code && ::access(path.c_str(), W_OK | X_OK) == 0) return absl::OkStatus();
   const std::string why = code ? code.message() : std::strerror(errno);
   return Error(absl::StatusCode::kPermissionDenied, "DATA_FOLDER_UNUSABLE",
-               absl::StrCat("cannot use the data folder ", path.string(), ": ", why, "; choose another one with --data"));
+               absl::StrCat("cannot use the data folder ", path.string(), ": ", why,
+                            "; choose another one with --data"));
 }
 
 // A folder for sockets whose path leaves room for a name.
@@ -60,13 +61,15 @@ absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(const fs::path& giv
     const ssize_t n = ::read(fd, owner, sizeof(owner) - 1);
     ::close(fd);
     return Error(absl::StatusCode::kFailedPrecondition, "DATA_FOLDER_IN_USE",
-                 absl::StrCat("another platform (process ", n > 0 ? owner : "unknown", ") uses the data folder ", root.string(),
+                 absl::StrCat("another platform (process ", n > 0 ? owner : "unknown",
+                              ") uses the data folder ", root.string(),
                               "; stop it, or choose another folder with --data"));
   }
   const std::string pid = std::to_string(::getpid());
   if (::ftruncate(fd, 0) != 0 || ::write(fd, pid.data(), pid.size()) < 0) {
-    const absl::Status status = Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
-                                      absl::StrCat("cannot write ", lock.string(), ": ", std::strerror(errno)));
+    const absl::Status status =
+        Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
+              absl::StrCat("cannot write ", lock.string(), ": ", std::strerror(errno)));
     ::close(fd);
     return status;
   }
@@ -85,8 +88,12 @@ DataFolder::~DataFolder() {
 }
 
 absl::Status DataFolder::WriteState(const StateFile& state) {
-  const nlohmann::json json{{"pid", state.pid},         {"grpc", state.grpc},   {"socket", state.socket},
-                            {"http", state.http},       {"admin", state.admin}, {"metrics", state.metrics},
+  const nlohmann::json json{{"pid", state.pid},
+                            {"grpc", state.grpc},
+                            {"socket", state.socket},
+                            {"http", state.http},
+                            {"admin", state.admin},
+                            {"metrics", state.metrics},
                             {"model_server", state.model_server}};
   const fs::path path = root_ / "platform.json";
   const fs::path partial = root_ / "platform.json.partial";

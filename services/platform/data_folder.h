@@ -1,8 +1,9 @@
 // The data folder of one platform: who owns it, what lies where.
 //
-//   platform.lock   held while a platform runs          platform.json  where it listens (for the CLI)
-//   blobs/          the blob store                       postgres/      the private server (or a link to it)
-//   run/            Unix sockets                         log/           output of Postgres and of the children
+//   platform.lock   held while a platform runs          platform.json  where it listens (for the
+//   CLI) blobs/          the blob store                       postgres/      the private server (or
+//   a link to it) run/            Unix sockets                         log/           output of
+//   Postgres and of the children
 #pragma once
 
 #include <filesystem>
@@ -17,18 +18,18 @@ namespace crossover::platform {
 // Where a running platform listens. Written for `crossover` to find it.
 struct StateFile {
   int64_t pid = 0;
-  std::string grpc;     // "127.0.0.1:7070"
-  std::string socket;   // "unix:/…/grpc.sock"
-  std::string http;     // "http://127.0.0.1:8080"
-  std::string admin;    // "http://127.0.0.1:8081"
-  std::string metrics;  // "http://127.0.0.1:9464"
+  std::string grpc;          // "127.0.0.1:7070"
+  std::string socket;        // "unix:/…/grpc.sock"
+  std::string http;          // "http://127.0.0.1:8080"
+  std::string admin;         // "http://127.0.0.1:8081"
+  std::string metrics;       // "http://127.0.0.1:9464"
   std::string model_server;  // "http://127.0.0.1:…"
 };
 
 class DataFolder {
  public:
-  // Makes the folders and takes the lock. FAILED_PRECONDITION `DATA_FOLDER_IN_USE` names the other platform's process;
-  // PERMISSION_DENIED if the folder can't be made.
+  // Makes the folders and takes the lock. FAILED_PRECONDITION `DATA_FOLDER_IN_USE` names the other
+  // platform's process; PERMISSION_DENIED if the folder can't be made.
   static absl::StatusOr<std::unique_ptr<DataFolder>> Open(const std::filesystem::path& root);
   ~DataFolder();  // gives the lock back and removes the state file
   DataFolder(const DataFolder&) = delete;
@@ -36,7 +37,9 @@ class DataFolder {
 
   const std::filesystem::path& root() const { return root_; }
   std::filesystem::path blobs() const { return root_ / "blobs"; }
-  std::filesystem::path log(const std::string& name) const { return root_ / "log" / (name + ".log"); }
+  std::filesystem::path log(const std::string& name) const {
+    return root_ / "log" / (name + ".log");
+  }
   // Path of a Unix socket; in /tmp when the data folder's own path is too long for one.
   std::filesystem::path socket(const std::string& name) const { return run_ / (name + ".sock"); }
 

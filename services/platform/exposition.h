@@ -6,7 +6,8 @@
 
 namespace crossover::platform {
 
-// Texts in Prometheus' exposition format 0.0.4, joined so that every family appears once, with all its samples.
+// Texts in Prometheus' exposition format 0.0.4, joined so that every family appears once, with all
+// its samples.
 std::string MergeExpositions(const std::vector<std::string>& texts);
 
 }  // namespace crossover::platform

@@ -1,4 +1,5 @@
-// crossover-platform: everything on one machine. `crossover-platform migrate` only brings a database's schemas up to date.
+// crossover-platform: everything on one machine. `crossover-platform migrate` only brings a
+// database's schemas up to date.
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -26,15 +27,20 @@ void Declare(config::Config& config, Options& options) {
   config.Add("grpc-address", "host:port of the gRPC API", &options.grpc_address);
   config.Add("metrics-address", "host:port of /metrics", &options.metrics_address);
   config.Add("base-model", "GGUF file to import as base on the first start", &options.base_model);
-  config.Add("import-base-model", "import a base model on the first start", &options.import_base_model);
+  config.Add("import-base-model", "import a base model on the first start",
+             &options.import_base_model);
   config.Add("run-model-server", "run a model server", &options.model_server);
   config.Add("trainer-workers", "trainer workers to run", &options.trainer_workers);
-  config.Add("trainer-threads", "threads of each trainer worker (0 = its own choice)", &options.trainer_threads);
-  config.Add("model-server-threads", "threads of the model server (0 = its own choice)", &options.model_server_threads);
-  config.Add("program-folder", "folder of the children's programs (default: beside this one)", &options.program_folder);
+  config.Add("trainer-threads", "threads of each trainer worker (0 = its own choice)",
+             &options.trainer_threads);
+  config.Add("model-server-threads", "threads of the model server (0 = its own choice)",
+             &options.model_server_threads);
+  config.Add("program-folder", "folder of the children's programs (default: beside this one)",
+             &options.program_folder);
   config.Add("postgres-folder", "folder of the PostgreSQL programs", &options.postgres.binaries);
   config.Add("log-level", "debug, info, warning or error", &options.log_level);
-  config.Add("drain-timeout", "how long calls in progress may take when stopping", &options.drain_timeout);
+  config.Add("drain-timeout", "how long calls in progress may take when stopping",
+             &options.drain_timeout);
 }
 
 int Serve(int argc, char** argv) {
@@ -46,7 +52,8 @@ int Serve(int argc, char** argv) {
   if (!next.ok()) return Fail(next.status());
   if (*next == config::Next::kExit) return 0;
   JsonLoggerOptions log{.service = "platform"};
-  if (const absl::Status status = ParseLogLevel(options.log_level, &log.level); !status.ok()) return Fail(status);
+  if (const absl::Status status = ParseLogLevel(options.log_level, &log.level); !status.ok())
+    return Fail(status);
   rpc::ShutdownSignal signal;
   const std::unique_ptr<Logger> logger = NewJsonLogger(log, SystemClock());
   logger->Info("config", {{"effective", config.EffectiveJson()}});
@@ -63,7 +70,8 @@ int Serve(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "migrate") == 0) {
-    return crossover::service::RunMigrate("crossover-platform migrate", argc - 1, argv + 1, &crossover::platform::MigrateAll);
+    return crossover::service::RunMigrate("crossover-platform migrate", argc - 1, argv + 1,
+                                          &crossover::platform::MigrateAll);
   }
   return crossover::platform::Serve(argc, argv);
 }

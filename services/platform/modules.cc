@@ -17,47 +17,51 @@ namespace {
 using ModulePtr = std::unique_ptr<rpc::Module>;
 
 absl::StatusOr<ModulePtr> NewRegistry(const ModuleDeps& deps) {
-  return registry::Module::Create({.model_server_url = deps.model_server_url + "/v1"}, {.pool = deps.pool("registry"),
-                                                                                        .clock = deps.clock,
-                                                                                        .random = deps.random,
-                                                                                        .registry = deps.registry,
-                                                                                        .logger = deps.logger,
-                                                                                        .authenticator = &deps.authenticator});
+  return registry::Module::Create({.model_server_url = deps.model_server_url + "/v1"},
+                                  {.pool = deps.pool("registry"),
+                                   .clock = deps.clock,
+                                   .random = deps.random,
+                                   .registry = deps.registry,
+                                   .logger = deps.logger,
+                                   .authenticator = &deps.authenticator});
 }
 
 absl::StatusOr<ModulePtr> NewCuration(const ModuleDeps& deps) {
-  return curation::Module::Create({.work_folder = deps.data / "curation"}, {.pool = deps.pool("curation"),
-                                                                            .blobs = deps.blobs,
-                                                                            .clock = deps.clock,
-                                                                            .random = deps.random,
-                                                                            .registry = deps.registry,
-                                                                            .logger = deps.logger,
-                                                                            .scheduler = deps.self,
-                                                                            .authenticator = &deps.authenticator});
+  return curation::Module::Create({.work_folder = deps.data / "curation"},
+                                  {.pool = deps.pool("curation"),
+                                   .blobs = deps.blobs,
+                                   .clock = deps.clock,
+                                   .random = deps.random,
+                                   .registry = deps.registry,
+                                   .logger = deps.logger,
+                                   .scheduler = deps.self,
+                                   .authenticator = &deps.authenticator});
 }
 
 absl::StatusOr<ModulePtr> NewScheduler(const ModuleDeps& deps) {
-  return scheduler::Module::Create({.package_folders = {WheelsFolder()}}, {.pool = deps.pool("scheduler"),
-                                                                           .blobs = deps.blobs,
-                                                                           .clock = deps.clock,
-                                                                           .random = deps.random,
-                                                                           .registry = deps.registry,
-                                                                           .logger = deps.logger,
-                                                                           .curation = deps.self,
-                                                                           .authenticator = &deps.authenticator});
+  return scheduler::Module::Create({.package_folders = {WheelsFolder()}},
+                                   {.pool = deps.pool("scheduler"),
+                                    .blobs = deps.blobs,
+                                    .clock = deps.clock,
+                                    .random = deps.random,
+                                    .registry = deps.registry,
+                                    .logger = deps.logger,
+                                    .curation = deps.self,
+                                    .authenticator = &deps.authenticator});
 }
 
 absl::StatusOr<ModulePtr> NewEvaluation(const ModuleDeps& deps) {
-  return evaluation::Module::Create({.scratch = deps.data / "evaluation"}, {.pool = deps.pool("evaluation"),
-                                                                            .blobs = deps.blobs,
-                                                                            .clock = deps.clock,
-                                                                            .random = deps.random,
-                                                                            .registry = deps.registry,
-                                                                            .logger = deps.logger,
-                                                                            .prompts = deps.self,
-                                                                            .curation = deps.self,
-                                                                            .inference = deps.model_server,
-                                                                            .authenticator = &deps.authenticator});
+  return evaluation::Module::Create({.scratch = deps.data / "evaluation"},
+                                    {.pool = deps.pool("evaluation"),
+                                     .blobs = deps.blobs,
+                                     .clock = deps.clock,
+                                     .random = deps.random,
+                                     .registry = deps.registry,
+                                     .logger = deps.logger,
+                                     .prompts = deps.self,
+                                     .curation = deps.self,
+                                     .inference = deps.model_server,
+                                     .authenticator = &deps.authenticator});
 }
 
 absl::StatusOr<std::unique_ptr<router::Module>> NewRouter(const ModuleDeps& deps) {
@@ -79,11 +83,13 @@ absl::StatusOr<std::unique_ptr<router::Module>> NewRouter(const ModuleDeps& deps
 }  // namespace
 
 std::vector<pg::SchemaMigrations> AllSchemas() {
-  return {registry::Module::RequiredMigrations(), curation::Module::RequiredMigrations(), scheduler::Module::RequiredMigrations(),
-          evaluation::Module::RequiredMigrations(), router::Module::RequiredMigrations()};
+  return {registry::Module::RequiredMigrations(), curation::Module::RequiredMigrations(),
+          scheduler::Module::RequiredMigrations(), evaluation::Module::RequiredMigrations(),
+          router::Module::RequiredMigrations()};
 }
 
-std::unique_ptr<rpc::Authenticator> NewAuthenticator(pg::Pool& registry_pool, Clock& clock, rpc::Authenticator& without_key) {
+std::unique_ptr<rpc::Authenticator> NewAuthenticator(pg::Pool& registry_pool, Clock& clock,
+                                                     rpc::Authenticator& without_key) {
   return registry::NewKeyAuthenticator(registry_pool, clock, &without_key);
 }
 

@@ -41,11 +41,13 @@ struct ModuleDeps {
 // The schemas in the order in which they are migrated.
 std::vector<pg::SchemaMigrations> AllSchemas();
 
-// Checks API keys of the registry; callers without one are judged by `without_key`. Borrows all three.
-std::unique_ptr<rpc::Authenticator> NewAuthenticator(pg::Pool& registry_pool, Clock& clock, rpc::Authenticator& without_key);
+// Checks API keys of the registry; callers without one are judged by `without_key`. Borrows all
+// three.
+std::unique_ptr<rpc::Authenticator> NewAuthenticator(pg::Pool& registry_pool, Clock& clock,
+                                                     rpc::Authenticator& without_key);
 
 struct Modules {
-  std::vector<std::unique_ptr<rpc::Module>> all;  // in the order in which they start
+  std::vector<std::unique_ptr<rpc::Module>> all;      // in the order in which they start
   std::function<int()> http_port = [] { return 0; };  // of the data plane, once it serves
 };
 

@@ -66,7 +66,8 @@ fs::path OwnFolder() {
   return fs::read_symlink("/proc/self/exe", code).parent_path();
 }
 
-absl::StatusOr<std::unique_ptr<http::Server>> NewHttpServer(const std::string& address, Logger& logger) {
+absl::StatusOr<std::unique_ptr<http::Server>> NewHttpServer(const std::string& address,
+                                                            Logger& logger) {
   ASSIGN_OR_RETURN(const service::HostPort where, service::ParseHostPort(address));
   return std::make_unique<http::Server>(
       http::ServerOptions{.address = where.host, .port = where.port, .worker_threads = 2}, logger);
@@ -101,7 +102,7 @@ struct Platform::Impl {
   std::atomic<bool> up = false;
 
   std::mutex ports_mutex;
-  std::map<std::string, int> child_metrics_ports;  // by child
+  std::map<std::string, int> child_metrics_ports;   // by child
   std::map<std::string, std::string> incarnations;  // by worker
 
   absl::Status StartHttp() {
@@ -124,14 +125,17 @@ struct Platform::Impl {
       ports = child_metrics_ports;
     }
     for (const auto& [name, port] : ports) {
-      auto response = scraper.Send({.url = absl::StrCat("http://127.0.0.1:", port, "/metrics"), .timeout = absl::Seconds(2)});
+      auto response = scraper.Send({.url = absl::StrCat("http://127.0.0.1:", port, "/metrics"),
+                                    .timeout = absl::Seconds(2)});
       if (response.ok() && response->status == 200) texts.push_back(std::move(response->body));
     }
     return MergeExpositions(texts);
   }
 
   absl::Status Ready() const {
-    if (!up) return Error(absl::StatusCode::kUnavailable, "STARTING", "the platform is starting or stopping");
+    if (!up)
+      return Error(absl::StatusCode::kUnavailable, "STARTING",
+                   "the platform is starting or stopping");
     return server->Ready();
   }
 
@@ -140,8 +144,10 @@ struct Platform::Impl {
     RETURN_IF_ERROR(MigrateAll(postgres->dsn(), logger));
     for (const pg::SchemaMigrations& schema : AllSchemas()) {
       const std::string name(schema.schema);
-      ASSIGN_OR_RETURN(pools[name], pg::Pool::Create({.dsn = postgres->dsn(), .schema = name,
-                                                      .application_name = "crossover-" + name, .max_connections = 12},
+      ASSIGN_OR_RETURN(pools[name], pg::Pool::Create({.dsn = postgres->dsn(),
+                                                      .schema = name,
+                                                      .application_name = "crossover-" + name,
+                                                      .max_connections = 12},
                                                      clock, &registry));
     }
     return absl::OkStatus();
@@ -153,22 +159,26 @@ struct Platform::Impl {
     state.model_server = absl::StrCat("http://127.0.0.1:", model_server_port);
     self = rpc::NewChannel(socket);
     authenticator = NewAuthenticator(*pools.find("registry")->second, clock, loopback);
-    const ModuleDeps deps{.pool = [this](std::string_view schema) -> pg::Pool& { return *pools.find(schema)->second; },
-                          .blobs = *blobs,
-                          .clock = clock,
-                          .random = random,
-                          .registry = registry,
-                          .logger = logger,
-                          .authenticator = *authenticator,
-                          .self = self,
-                          .model_server = rpc::NewChannel("unix:" + folder->socket("model-server").string()),
-                          .model_server_url = state.model_server,
-                          .http_address = options.http_address,
-                          .data = folder->root()};
+    const ModuleDeps deps{
+        .pool = [this](std::string_view schema) -> pg::Pool& {
+          return *pools.find(schema)->second;
+        },
+        .blobs = *blobs,
+        .clock = clock,
+        .random = random,
+        .registry = registry,
+        .logger = logger,
+        .authenticator = *authenticator,
+        .self = self,
+        .model_server = rpc::NewChannel("unix:" + folder->socket("model-server").string()),
+        .model_server_url = state.model_server,
+        .http_address = options.http_address,
+        .data = folder->root()};
     ASSIGN_OR_RETURN(modules, BuildModules(deps));
     std::vector<rpc::Module*> plain;
     for (const auto& module : modules.all) plain.push_back(module.get());
-    rpc::ServerOptions server_options{.addresses = {options.grpc_address, socket}, .drain_timeout = options.drain_timeout};
+    rpc::ServerOptions server_options{.addresses = {options.grpc_address, socket},
+                                      .drain_timeout = options.drain_timeout};
     // The model server is a process of its own; clients know one address.
     server_options.forwards = {{"crossover.inference.v1.", deps.model_server, authenticator.get()}};
     ASSIGN_OR_RETURN(server, rpc::Server::Start(std::move(server_options), plain, logger));
@@ -179,10 +189,13 @@ struct Platform::Impl {
   }
 
   absl::StatusOr<fs::path> Program(const std::string& name) const {
-    const fs::path path = (options.program_folder.empty() ? OwnFolder() : options.program_folder) / name;
+    const fs::path path =
+        (options.program_folder.empty() ? OwnFolder() : options.program_folder) / name;
     if (::access(path.c_str(), X_OK) == 0) return path;
     return Error(absl::StatusCode::kNotFound, "PROGRAM_NOT_FOUND",
-                 absl::StrCat(path.string(), " is missing: build it (./dev build), or name the programs' folder with --program-folder"));
+                 absl::StrCat(path.string(),
+                              " is missing: build it (./dev build), or name the programs' folder "
+                              "with --program-folder"));
   }
 
   int NewMetricsPort(const std::string& child) {
@@ -191,11 +204,13 @@ struct Platform::Impl {
   }
 
   SpawnOptions BaseCommand(const fs::path& program, const std::string& name, int threads) {
-    SpawnOptions out{.argv = {program.string(), "--blob-dir=" + folder->blobs().string(), "--log-level=" + options.log_level,
+    SpawnOptions out{.argv = {program.string(), "--blob-dir=" + folder->blobs().string(),
+                              "--log-level=" + options.log_level,
                               absl::StrCat("--metrics-address=127.0.0.1:", NewMetricsPort(name))},
                      .environment = ChildEnvironment(),
                      .output = folder->log(name)};
-    // Idle OpenMP threads must sleep: a spinning trainer beside other busy processes was measured 7–11× slower.
+    // Idle OpenMP threads must sleep: a spinning trainer beside other busy processes was measured
+    // 7–11× slower.
     (*out.environment)["OMP_WAIT_POLICY"] = "passive";
     if (threads > 0) out.argv.push_back(absl::StrCat("--threads=", threads));
     return out;
@@ -203,14 +218,15 @@ struct Platform::Impl {
 
   absl::Status StartModelServer() {
     ASSIGN_OR_RETURN(const fs::path program, Program("crossover-model-server"));
-    ChildOptions child{.name = "model-server", .command = [this, program]() -> absl::StatusOr<SpawnOptions> {
-                         SpawnOptions command = BaseCommand(program, "model-server", options.model_server_threads);
-                         command.argv.push_back("--grpc-address=unix:" + folder->socket("model-server").string());
-                         command.argv.push_back("--http-address=" + state.model_server.substr(7));
-                         command.argv.push_back("--scheduler=" + state.socket);
-                         command.argv.push_back("--scratch=" + (folder->root() / "work/model-server").string());
-                         return command;
-                       }};
+    ChildOptions child{
+        .name = "model-server", .command = [this, program]() -> absl::StatusOr<SpawnOptions> {
+          SpawnOptions command = BaseCommand(program, "model-server", options.model_server_threads);
+          command.argv.push_back("--grpc-address=unix:" + folder->socket("model-server").string());
+          command.argv.push_back("--http-address=" + state.model_server.substr(7));
+          command.argv.push_back("--scheduler=" + state.socket);
+          command.argv.push_back("--scratch=" + (folder->root() / "work/model-server").string());
+          return command;
+        }};
     ASSIGN_OR_RETURN(auto started, Child::Start(std::move(child), clock, logger, registry));
     children.push_back(std::move(started));
     return absl::OkStatus();
@@ -251,15 +267,19 @@ struct Platform::Impl {
       std::lock_guard lock(ports_mutex);
       incarnation = incarnations[worker];
     }
-    const absl::Status status = ReportWorkerCrash(self, "workers/" + worker, incarnation, DescribeExit(wait_status));
-    if (!status.ok()) logger.Warning("worker_crash_not_reported", {{"worker", worker}, {"status", status}});
+    const absl::Status status =
+        ReportWorkerCrash(self, "workers/" + worker, incarnation, DescribeExit(wait_status));
+    if (!status.ok())
+      logger.Warning("worker_crash_not_reported", {{"worker", worker}, {"status", status}});
   }
 
   absl::Status ImportModel() {
     if (!options.import_base_model) return absl::OkStatus();
     const fs::path file = options.base_model.empty() ? BundledModelFile() : options.base_model;
     if (file.empty()) {
-      logger.Warning("base_model_missing", {{"what", "no GGUF file found; run ./dev setup or name one with --base-model"}});
+      logger.Warning(
+          "base_model_missing",
+          {{"what", "no GGUF file found; run ./dev setup or name one with --base-model"}});
       return absl::OkStatus();
     }
     return ImportBaseModel(self, file, logger);
@@ -277,9 +297,12 @@ struct Platform::Impl {
     if (options.model_server) RETURN_IF_ERROR(StartModelServer());
     for (int i = 0; i < options.trainer_workers; ++i) RETURN_IF_ERROR(StartTrainer(i));
     state.pid = ::getpid();
-    state.http = absl::StrCat("http://", service::ParseHostPort(options.http_address)->host, ":", modules.http_port());
-    state.admin = absl::StrCat("http://", service::ParseHostPort(options.admin_address)->host, ":", admin_server->port());
-    state.metrics = absl::StrCat("http://", service::ParseHostPort(options.metrics_address)->host, ":", metrics_server->port());
+    state.http = absl::StrCat("http://", service::ParseHostPort(options.http_address)->host, ":",
+                              modules.http_port());
+    state.admin = absl::StrCat("http://", service::ParseHostPort(options.admin_address)->host, ":",
+                               admin_server->port());
+    state.metrics = absl::StrCat("http://", service::ParseHostPort(options.metrics_address)->host,
+                                 ":", metrics_server->port());
     up = true;
     return folder->WriteState(state);
   }
@@ -303,10 +326,14 @@ struct Platform::Impl {
 Platform::Platform(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Platform::~Platform() { Stop(); }
 
-absl::StatusOr<std::unique_ptr<Platform>> Platform::Start(Options options, Clock& clock, RandomSource& random, Logger& logger) {
-  std::unique_ptr<Platform> platform(new Platform(std::make_unique<Impl>(std::move(options), clock, random, logger)));
+absl::StatusOr<std::unique_ptr<Platform>> Platform::Start(Options options, Clock& clock,
+                                                          RandomSource& random, Logger& logger) {
+  std::unique_ptr<Platform> platform(
+      new Platform(std::make_unique<Impl>(std::move(options), clock, random, logger)));
   RETURN_IF_ERROR(platform->impl_->StartAll());
-  logger.Info("platform_started", {{"grpc", platform->state().grpc}, {"http", platform->state().http}, {"admin", platform->state().admin}});
+  logger.Info("platform_started", {{"grpc", platform->state().grpc},
+                                   {"http", platform->state().http},
+                                   {"admin", platform->state().admin}});
   return platform;
 }
 

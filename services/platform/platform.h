@@ -1,8 +1,9 @@
 // The embedded default: every service in one process tree (`crossover up`).
 //
-// Private Postgres → migrations → all modules on one gRPC server (TCP, and a Unix socket by which they reach each other) → data
-// plane and admin HTTP → children: crossover-model-server, crossover-trainer-worker. Stopped in reverse order: the worker
-// checkpoints and gives its lease back while the scheduler still answers.
+// Private Postgres → migrations → all modules on one gRPC server (TCP, and a Unix socket by which
+// they reach each other) → data plane and admin HTTP → children: crossover-model-server,
+// crossover-trainer-worker. Stopped in reverse order: the worker checkpoints and gives its lease
+// back while the scheduler still answers.
 #pragma once
 
 #include <filesystem>
@@ -22,18 +23,19 @@ namespace crossover::platform {
 
 struct Options {
   std::filesystem::path data;
-  std::string http_address = "127.0.0.1:8080";     // data plane (OpenAI)
+  std::string http_address = "127.0.0.1:8080";  // data plane (OpenAI)
   std::string admin_address = "127.0.0.1:8081";
   std::string grpc_address = "127.0.0.1:7070";
   std::string metrics_address = "127.0.0.1:9464";
-  // GGUF file imported as base `smollm2-135m-instruct` on the first start. Empty: the test model that ./dev setup unpacked.
+  // GGUF file imported as base `smollm2-135m-instruct` on the first start. Empty: the test model
+  // that ./dev setup unpacked.
   std::filesystem::path base_model;
   bool import_base_model = true;
   bool model_server = true;
-  int trainer_workers = 1;                         // 0 = none
-  int trainer_threads = 0;                         // 0 = let it choose
+  int trainer_workers = 1;  // 0 = none
+  int trainer_threads = 0;  // 0 = let it choose
   int model_server_threads = 0;
-  std::filesystem::path program_folder;            // of the children; empty = beside this program
+  std::filesystem::path program_folder;  // of the children; empty = beside this program
   std::string log_level = "info";
   absl::Duration drain_timeout = absl::Seconds(20);
   PostgresOptions postgres;
@@ -41,9 +43,10 @@ struct Options {
 
 class Platform {
  public:
-  // Starts everything; when it returns, every port answers. What fails to start says what to do, and what had started is stopped.
-  // Borrows clock, random and logger.
-  static absl::StatusOr<std::unique_ptr<Platform>> Start(Options options, Clock& clock, RandomSource& random, Logger& logger);
+  // Starts everything; when it returns, every port answers. What fails to start says what to do,
+  // and what had started is stopped. Borrows clock, random and logger.
+  static absl::StatusOr<std::unique_ptr<Platform>> Start(Options options, Clock& clock,
+                                                         RandomSource& random, Logger& logger);
   ~Platform();  // Stop()
   Platform(const Platform&) = delete;
   Platform& operator=(const Platform&) = delete;

@@ -87,15 +87,17 @@ TEST_F(PlatformTest, AMissingChildProgramIsNamed) {
   Options options = Small();
   options.model_server = true;
   options.program_folder = dir_.path();
-  EXPECT_THAT(Start(options).status(),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr((dir_ / "crossover-model-server").string())));
+  EXPECT_THAT(
+      Start(options).status(),
+      StatusIs(absl::StatusCode::kNotFound, HasSubstr((dir_ / "crossover-model-server").string())));
 }
 
 TEST_F(PlatformTest, AMissingBaseModelIsNamed) {
   Options options = Small();
   options.import_base_model = true;
   options.base_model = dir_ / "no-such.gguf";
-  EXPECT_THAT(Start(options).status(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("no-such.gguf")));
+  EXPECT_THAT(Start(options).status(),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no-such.gguf")));
 }
 
 }  // namespace

@@ -37,13 +37,15 @@ std::string Tail(const fs::path& path, size_t lines = 8) {
 }
 
 absl::Status StartFailed(const std::string& what, const fs::path& log) {
-  return Error(absl::StatusCode::kUnavailable, "POSTGRES_NOT_STARTED",
-               absl::StrCat("the private Postgres ", what, "; the end of ", log.string(), ":", Tail(log)));
+  return Error(
+      absl::StatusCode::kUnavailable, "POSTGRES_NOT_STARTED",
+      absl::StrCat("the private Postgres ", what, "; the end of ", log.string(), ":", Tail(log)));
 }
 
 // True if `user` can enter the folder.
 bool CanEnter(const std::string& user, const fs::path& folder) {
-  const absl::StatusOr<int> status = RunToEnd({.argv = {"/usr/bin/test", "-x", folder.string()}, .user = user});
+  const absl::StatusOr<int> status =
+      RunToEnd({.argv = {"/usr/bin/test", "-x", folder.string()}, .user = user});
   return status.ok() && *status == 0;
 }
 
@@ -68,12 +70,15 @@ struct Postgres::Impl {
   }
 
   absl::Status CheckInstalled() const {
-    if (::access(Binary("postgres").c_str(), X_OK) == 0 && ::access(Binary("initdb").c_str(), X_OK) == 0) {
+    if (::access(Binary("postgres").c_str(), X_OK) == 0 &&
+        ::access(Binary("initdb").c_str(), X_OK) == 0) {
       return absl::OkStatus();
     }
-    return Error(absl::StatusCode::kNotFound, "POSTGRES_NOT_INSTALLED",
-                 absl::StrCat("PostgreSQL 15 is not installed (", Binary("postgres"),
-                              " is missing). Install it with: apt-get install postgresql-15 — or run ./dev setup"));
+    return Error(
+        absl::StatusCode::kNotFound, "POSTGRES_NOT_INSTALLED",
+        absl::StrCat(
+            "PostgreSQL 15 is not installed (", Binary("postgres"),
+            " is missing). Install it with: apt-get install postgresql-15 — or run ./dev setup"));
   }
 
   // Decides where the server's files lie and makes the folders.
@@ -91,7 +96,8 @@ struct Postgres::Impl {
       } else {
         fs::create_directories(home, code);
       }
-      if (!code && ::chown(home.c_str(), ids.uid, ids.gid) != 0) code = {errno, std::generic_category()};
+      if (!code && ::chown(home.c_str(), ids.uid, ids.gid) != 0)
+        code = {errno, std::generic_category()};
     } else {
       fs::create_directories(home, code);
     }
@@ -108,7 +114,8 @@ struct Postgres::Impl {
       fs::create_directories(sockets, code);
       if (!user.empty()) {
         ASSIGN_OR_RETURN(const UserIds ids, FindUser(user));
-        if (::chown(sockets.c_str(), ids.uid, ids.gid) != 0) return absl::UnavailableError("cannot chown " + sockets.string());
+        if (::chown(sockets.c_str(), ids.uid, ids.gid) != 0)
+          return absl::UnavailableError("cannot chown " + sockets.string());
       }
       ::chmod(sockets.c_str(), 0700);
     }
@@ -126,21 +133,24 @@ struct Postgres::Impl {
     fs::remove_all(partial, code);
     logger.Info("postgres_initialising", {{"folder", Data().string()}});
     ASSIGN_OR_RETURN(const int status,
-                     RunToEnd({.argv = {Binary("initdb"), "-D", partial.string(), "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                                        "--locale=C", "--data-checksums", "--no-instructions"},
+                     RunToEnd({.argv = {Binary("initdb"), "-D", partial.string(), "-U", "postgres",
+                                        "-A", "trust", "-E", "UTF8", "--locale=C",
+                                        "--data-checksums", "--no-instructions"},
                                .user = user,
                                .output = Log(),
                                .directory = "/"}));
-    if (status != 0) return StartFailed("could not be initialised (initdb " + DescribeExit(status) + ")", Log());
+    if (status != 0)
+      return StartFailed("could not be initialised (initdb " + DescribeExit(status) + ")", Log());
     fs::rename(partial, Data(), code);
     if (code) return StartFailed("could not be put in place: " + code.message(), Log());
     return absl::OkStatus();
   }
 
-  // A server whose platform was killed is usually ending already (death signal); it gets some time, then it is told.
+  // A server whose platform was killed is usually ending already (death signal); it gets some time,
+  // then it is told.
   absl::Status EndLeftOver() {
-    for (const auto& [number, patience] :
-         std::vector<std::pair<int, absl::Duration>>{{0, absl::Seconds(5)}, {SIGINT, absl::Seconds(20)}, {SIGQUIT, absl::Seconds(10)}}) {
+    for (const auto& [number, patience] : std::vector<std::pair<int, absl::Duration>>{
+             {0, absl::Seconds(5)}, {SIGINT, absl::Seconds(20)}, {SIGQUIT, absl::Seconds(10)}}) {
       const pid_t pid = LeftOver(Data());
       if (pid == 0) return absl::OkStatus();
       if (number != 0) {
@@ -148,18 +158,26 @@ struct Postgres::Impl {
         ::kill(pid, number);
       }
       const absl::Duration end = clock.SteadyNow() + patience;
-      while (LeftOver(Data()) != 0 && clock.SteadyNow() < end) clock.SleepFor(absl::Milliseconds(20));
+      while (LeftOver(Data()) != 0 && clock.SteadyNow() < end)
+        clock.SleepFor(absl::Milliseconds(20));
     }
     if (LeftOver(Data()) == 0) return absl::OkStatus();
-    return StartFailed(absl::StrCat("of an earlier platform (process ", LeftOver(Data()), ") does not end"), Log());
+    return StartFailed(
+        absl::StrCat("of an earlier platform (process ", LeftOver(Data()), ") does not end"),
+        Log());
   }
 
   SpawnOptions Command() const {
-    SpawnOptions out{.argv = {Binary("postgres"), "-D", Data().string(), "-k", sockets.string()}, .user = user, .output = Log(), .directory = Data()};
+    SpawnOptions out{.argv = {Binary("postgres"), "-D", Data().string(), "-k", sockets.string()},
+                     .user = user,
+                     .output = Log(),
+                     .directory = Data()};
     for (const std::string& setting :
-         {std::string("listen_addresses="), absl::StrCat("max_connections=", options.max_connections),
-          std::string("unix_socket_permissions=0700"), std::string("lc_messages=C"), std::string("fsync=on"),
-          std::string("log_min_messages=warning"), std::string("password_encryption=scram-sha-256")}) {
+         {std::string("listen_addresses="),
+          absl::StrCat("max_connections=", options.max_connections),
+          std::string("unix_socket_permissions=0700"), std::string("lc_messages=C"),
+          std::string("fsync=on"), std::string("log_min_messages=warning"),
+          std::string("password_encryption=scram-sha-256")}) {
       out.argv.insert(out.argv.end(), {"-c", setting});
     }
     return out;
@@ -172,7 +190,9 @@ struct Postgres::Impl {
       if (status.ok()) return status;
       if (child.restarts() >= 3) return StartFailed("ends again and again", Log());
       if (clock.SteadyNow() >= end) {
-        return StartFailed(absl::StrCat("did not answer within ", absl::FormatDuration(options.start_timeout)), Log());
+        return StartFailed(
+            absl::StrCat("did not answer within ", absl::FormatDuration(options.start_timeout)),
+            Log());
       }
       clock.SleepFor(absl::Milliseconds(20));
     }
@@ -191,8 +211,10 @@ struct Postgres::Impl {
 Postgres::Postgres(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Postgres::~Postgres() { Stop(); }
 
-absl::StatusOr<std::unique_ptr<Postgres>> Postgres::Start(PostgresOptions options, const DataFolder& folder, Clock& clock,
-                                                          Logger& logger, metrics::Registry& registry) {
+absl::StatusOr<std::unique_ptr<Postgres>> Postgres::Start(PostgresOptions options,
+                                                          const DataFolder& folder, Clock& clock,
+                                                          Logger& logger,
+                                                          metrics::Registry& registry) {
   auto impl = std::make_unique<Impl>(std::move(options), clock, logger);
   RETURN_IF_ERROR(impl->CheckInstalled());
   RETURN_IF_ERROR(impl->PrepareHome(folder));
@@ -201,7 +223,7 @@ absl::StatusOr<std::unique_ptr<Postgres>> Postgres::Start(PostgresOptions option
   impl->dsn = impl->Dsn("crossover");
   ASSIGN_OR_RETURN(impl->child, Child::Start({.name = "postgres",
                                               .command = [i = impl.get()] { return i->Command(); },
-                                              .stop_signal = SIGINT,   // fast shutdown
+                                              .stop_signal = SIGINT,  // fast shutdown
                                               .death_signal = SIGINT,
                                               .stop_timeout = absl::Seconds(30)},
                                              clock, logger, registry));

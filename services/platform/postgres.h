@@ -1,4 +1,5 @@
-// The private Postgres of the embedded default: made on the first start, run on a Unix socket, restarted when it dies.
+// The private Postgres of the embedded default: made on the first start, run on a Unix socket,
+// restarted when it dies.
 #pragma once
 
 #include <filesystem>
@@ -21,14 +22,18 @@ struct PostgresOptions {
   int max_connections = 120;
 };
 
-// Thread-safe. As root the server runs as user `postgres` (it refuses root); if that user cannot reach the data folder, the
-// server's files lie under /var/lib/crossover and <data>/postgres is a link to them.
+// Thread-safe. As root the server runs as user `postgres` (it refuses root); if that user cannot
+// reach the data folder, the server's files lie under /var/lib/crossover and <data>/postgres is a
+// link to them.
 class Postgres {
  public:
-  // initdb on the first start (whole or not at all), ends a server that a killed platform left behind, starts, waits until it
-  // answers, makes database `crossover`. NOT_FOUND `POSTGRES_NOT_INSTALLED` says what to install; errors carry the end of its log.
-  static absl::StatusOr<std::unique_ptr<Postgres>> Start(PostgresOptions options, const DataFolder& folder, Clock& clock,
-                                                         Logger& logger, metrics::Registry& registry);
+  // initdb on the first start (whole or not at all), ends a server that a killed platform left
+  // behind, starts, waits until it answers, makes database `crossover`. NOT_FOUND
+  // `POSTGRES_NOT_INSTALLED` says what to install; errors carry the end of its log.
+  static absl::StatusOr<std::unique_ptr<Postgres>> Start(PostgresOptions options,
+                                                         const DataFolder& folder, Clock& clock,
+                                                         Logger& logger,
+                                                         metrics::Registry& registry);
   ~Postgres();  // Stop()
   Postgres(const Postgres&) = delete;
   Postgres& operator=(const Postgres&) = delete;

@@ -316,7 +316,8 @@ TEST_F(ModuleTest, AKeyShowsItsSecretOnceAndOpensUntilItIsRevoked) {
   ASSERT_OK(principal);
   EXPECT_EQ(principal->role, rpc::Role::kDeveloper);
   EXPECT_EQ(principal->project, "projects/default");
-  EXPECT_THAT(authenticator->Authenticate("", "ipv4:127.0.0.1:1"), HasReasonThat("API_KEY_MISSING"));
+  EXPECT_THAT(authenticator->Authenticate("", "ipv4:127.0.0.1:1"),
+              HasReasonThat("API_KEY_MISSING"));
   EXPECT_THAT(authenticator->Authenticate("Bearer xo-no", ""), HasReasonThat("API_KEY_INVALID"));
 
   v1::RotateApiKeyRequest rotate;

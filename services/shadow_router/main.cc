@@ -22,8 +22,8 @@ std::string DefaultInstance() {
 }
 
 // The registry needs no process of its own: it lives on the router's gRPC port.
-absl::StatusOr<std::unique_ptr<crossover::registry::Module>> NewRegistry(crossover::service::Runtime& runtime,
-                                                                         const std::string& model_server_url) {
+absl::StatusOr<std::unique_ptr<crossover::registry::Module>> NewRegistry(
+    crossover::service::Runtime& runtime, const std::string& model_server_url) {
   using crossover::registry::Module;
   ASSIGN_OR_RETURN(crossover::pg::Pool * pool, runtime.OpenPool(Module::RequiredMigrations()));
   return Module::Create({.model_server_url = model_server_url}, {.pool = *pool,
@@ -45,7 +45,9 @@ int main(int argc, char** argv) {
   options.instance = DefaultInstance();
   options.journal = crossover::config::DefaultDataFolder() / "router.journal";
   main.config().Add("http-address", "host:port of the OpenAI front door", &http);
-  main.config().Add("registry", "address of the registry; this process serves one on its own gRPC port", &registry);
+  main.config().Add("registry",
+                    "address of the registry; this process serves one on its own gRPC port",
+                    &registry);
   main.config().Add("model-server", "base URL of the model server's OpenAI side",
                     &options.model_server);
   main.config().Add("instance", "what identifies this router across restarts", &options.instance);
@@ -57,23 +59,27 @@ int main(int argc, char** argv) {
   main.config().Add("flush-interval", "how often pairs and ledger are stored",
                     &options.flush_interval);
   using Modules = std::vector<std::unique_ptr<crossover::rpc::Module>>;
-  return main.RunAll(argc, argv, [&](crossover::service::Runtime& runtime) -> absl::StatusOr<Modules> {
-    ASSIGN_OR_RETURN(const crossover::service::HostPort address, crossover::service::ParseHostPort(http));
-    options.http_address = address.host;
-    options.http_port = address.port;
-    std::error_code ignored;  // Journal::Open says what is wrong with the folder.
-    std::filesystem::create_directories(options.journal.parent_path(), ignored);
-    ASSIGN_OR_RETURN(auto registry_module, NewRegistry(runtime, options.model_server));
-    ASSIGN_OR_RETURN(crossover::pg::Pool * pool, runtime.OpenPool(Module::RequiredMigrations()));
-    ASSIGN_OR_RETURN(auto router_module, Module::Create(options, {.pool = *pool,
-                                                                  .clock = runtime.clock,
-                                                                  .random = runtime.random,
-                                                                  .registry = runtime.registry,
-                                                                  .logger = runtime.logger,
-                                                                  .registry_service = runtime.Connect(registry)}));
-    Modules modules;
-    modules.push_back(std::move(registry_module));
-    modules.push_back(std::move(router_module));
-    return modules;
-  });
+  return main.RunAll(
+      argc, argv, [&](crossover::service::Runtime& runtime) -> absl::StatusOr<Modules> {
+        ASSIGN_OR_RETURN(const crossover::service::HostPort address,
+                         crossover::service::ParseHostPort(http));
+        options.http_address = address.host;
+        options.http_port = address.port;
+        std::error_code ignored;  // Journal::Open says what is wrong with the folder.
+        std::filesystem::create_directories(options.journal.parent_path(), ignored);
+        ASSIGN_OR_RETURN(auto registry_module, NewRegistry(runtime, options.model_server));
+        ASSIGN_OR_RETURN(crossover::pg::Pool * pool,
+                         runtime.OpenPool(Module::RequiredMigrations()));
+        ASSIGN_OR_RETURN(auto router_module,
+                         Module::Create(options, {.pool = *pool,
+                                                  .clock = runtime.clock,
+                                                  .random = runtime.random,
+                                                  .registry = runtime.registry,
+                                                  .logger = runtime.logger,
+                                                  .registry_service = runtime.Connect(registry)}));
+        Modules modules;
+        modules.push_back(std::move(registry_module));
+        modules.push_back(std::move(router_module));
+        return modules;
+      });
 }

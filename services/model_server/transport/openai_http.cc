@@ -28,7 +28,8 @@ absl::Status CheckKey(const http::Request& request, const std::string& key) {
     return Error(absl::StatusCode::kUnauthenticated, "API_KEY_MISSING",
                  "send the key as 'Authorization: Bearer …'");
   if (*given != "Bearer " + key)
-    return Error(absl::StatusCode::kUnauthenticated, "API_KEY_INVALID", "this key is not valid here");
+    return Error(absl::StatusCode::kUnauthenticated, "API_KEY_INVALID",
+                 "this key is not valid here");
   return absl::OkStatus();
 }
 

@@ -28,8 +28,8 @@ class OpenAiHttp {
   OpenAiHttp(const OpenAiHttp&) = delete;
   OpenAiHttp& operator=(const OpenAiHttp&) = delete;
 
-  // Refuses new requests with 503, lets answers under way finish for `grace`, then ends them with an error. Blocks for `grace` at
-  // most; call it before the server stops.
+  // Refuses new requests with 503, lets answers under way finish for `grace`, then ends them with
+  // an error. Blocks for `grace` at most; call it before the server stops.
   void Drain(absl::Duration grace);
 
  private:
