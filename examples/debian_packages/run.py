@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The demo: the whole way from a prompt to a promoted adapter, on rows made from this machine's package metadata.
 
-    run.py BUILD_DIR [--quick] [--keep FOLDER]
+    run.py BUILD_DIR [--quick] [--keep FOLDER] [--before-stop COMMAND]
 
 Every step is a command of the `crossover` client, printed before it runs, so that each can be tried by hand. Ends with lines
 `name value unit`. --quick trains on fewer rows and asks fewer questions: minutes instead of a coffee, and a weaker adapter.
@@ -253,6 +253,7 @@ def main():
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", type=pathlib.Path, help="work in this folder and leave it")
+    parser.add_argument("--before-stop", metavar="COMMAND", help="a shell command to run while everything is still up, at the end")
     arguments = parser.parse_args()
     begin = time.monotonic()
     sizes = Sizes(arguments.quick)
@@ -271,6 +272,8 @@ def main():
         final = cross(platform, folder, sizes, tuned, prompt)
         export(platform, folder, adapter)
         lines = list(figures(platform, final, time.monotonic() - begin))
+        if arguments.before_stop and subprocess.run(arguments.before_stop, shell=True, check=False).returncode != 0:
+            platform.give_up(f"`{arguments.before_stop}` failed")
     finally:
         platform.stop()
     heading("Where to look next")
