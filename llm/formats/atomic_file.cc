@@ -1,13 +1,15 @@
 #include "llm/formats/atomic_file.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,12 +21,28 @@
 namespace crossover::llm {
 namespace {
 
-absl::Status FileError(const std::filesystem::path& path, std::string_view doing, int error) {
-  if (error == ENOSPC || error == EDQUOT) {
-    return Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
-                 absl::StrCat(path.string(), ": the disk is full while ", ToAbsl(doing),
-                              "; free some space and try again"));
-  }
+// EFBIG: the limit on file size (ulimit -f) is the disk this process has.
+bool IsFull(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+
+std::filesystem::path FolderOf(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+absl::Status DiskFull(const std::filesystem::path& path, uint64_t needed) {
+  std::error_code unknown;
+  const std::filesystem::space_info space = std::filesystem::space(FolderOf(path), unknown);
+  const std::string available = unknown ? "an unknown number" : absl::StrCat(space.available);
+  return Error(absl::StatusCode::kResourceExhausted,
+               absl::StrCat(path.string(), ": the disk is full: the file needs ", needed,
+                            " bytes and ", available,
+                            " are free; free some space, or write to a larger disk, and try again"),
+               {.reason = "DISK_FULL",
+                .metadata = {{"path", path.string()}, {"needed_bytes", std::to_string(needed)}}});
+}
+
+absl::Status FileError(const std::filesystem::path& path, std::string_view doing, int error,
+                       uint64_t needed) {
+  if (IsFull(error)) return DiskFull(path, needed);
   return Error(
       absl::StatusCode::kFailedPrecondition, "FILE_UNREADABLE",
       absl::StrCat(path.string(), ": error while ", ToAbsl(doing), ": ", std::strerror(error)));
@@ -33,10 +51,15 @@ absl::Status FileError(const std::filesystem::path& path, std::string_view doing
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::filesystem::path& path) {
-  std::string temporary = path.string() + ".tmp-XXXXXX";
-  const int fd = mkostemp(temporary.data(), O_CLOEXEC);
-  if (fd < 0) return FileError(path, "creating it", errno);
-  return std::unique_ptr<AtomicFile>(new AtomicFile(path, std::move(temporary), fd));
+  static std::atomic<uint64_t> next{0};
+  for (;;) {
+    std::string temporary = absl::StrCat(path.string(), ".tmp-", getpid(), "-", next++);
+    // 0666 less the process's mask: an artifact is as readable as any other file the process makes.
+    const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd >= 0) return std::unique_ptr<AtomicFile>(new AtomicFile(path, std::move(temporary), fd));
+    // Left behind by a killed process that had this id.
+    if (errno != EEXIST) return FileError(path, "creating it", errno, 0);
+  }
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path, std::filesystem::path temporary, int fd)
@@ -48,15 +71,15 @@ AtomicFile::~AtomicFile() {
   unlink(temporary_.c_str());
 }
 
-absl::Status AtomicFile::Failure(std::string_view doing) const {
-  return FileError(path_, doing, errno);
+absl::Status AtomicFile::Failure(std::string_view doing, uint64_t unwritten) const {
+  return FileError(path_, doing, errno, std::max(expected_, size_ + unwritten));
 }
 
 absl::Status AtomicFile::Append(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = write(fd_, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return Failure("writing it");
+    if (written < 0) return Failure("writing it", bytes.size());
     size_ += static_cast<uint64_t>(written);
     bytes = bytes.subspan(static_cast<size_t>(written));
   }
@@ -68,21 +91,15 @@ absl::Status AtomicFile::Append(std::string_view text) {
 }
 
 absl::Status AtomicFile::Commit() {
-  // mkostemp gives 0600; an artifact is as readable as any other file the process makes.
-  const mode_t mask = umask(0);
-  umask(mask);
-  if (fchmod(fd_, 0666 & ~mask) != 0) return Failure("setting its mode");
   if (fsync(fd_) != 0) return Failure("syncing it");
   if (rename(temporary_.c_str(), path_.c_str()) != 0) return Failure("renaming it");
   close(std::exchange(fd_, -1));
-  const std::filesystem::path folder =
-      path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
-  const int folder_fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int folder_fd = open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder_fd < 0) return Failure("opening its folder");
   const int synced = fsync(folder_fd);
   const int error = errno;
   close(folder_fd);
-  return synced == 0 ? absl::OkStatus() : FileError(path_, "syncing its folder", error);
+  return synced == 0 ? absl::OkStatus() : FileError(path_, "syncing its folder", error, size_);
 }
 
 absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text) {

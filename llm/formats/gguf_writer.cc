@@ -132,9 +132,6 @@ absl::Status GgufWriter::WriteHeader() {
   PutInto<uint32_t>(header, 3);
   PutInto<uint64_t>(header, tensors_.size());
   PutInto<uint64_t>(header, metadata_count_);
-  RETURN_IF_ERROR(file_->Append(header));
-  RETURN_IF_ERROR(file_->Append(metadata_));
-  metadata_.clear();
   std::string infos;
   for (const Pending& tensor : tensors_) {
     PutStringInto(infos, tensor.name);
@@ -145,6 +142,10 @@ absl::Status GgufWriter::WriteHeader() {
     PutInto(infos, static_cast<uint32_t>(tensor.type));
     PutInto<uint64_t>(infos, tensor.offset);
   }
+  file_->set_expected_size(header.size() + metadata_.size() + infos.size() + data_size_);
+  RETURN_IF_ERROR(file_->Append(header));
+  RETURN_IF_ERROR(file_->Append(metadata_));
+  metadata_.clear();
   RETURN_IF_ERROR(file_->Append(infos));
   return Pad();
 }

@@ -238,6 +238,7 @@ absl::Status WriteSafetensors(const std::filesystem::path& path,
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const uint64_t length = text.size();
   ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file, AtomicFile::Create(path));
+  file->set_expected_size(sizeof(length) + length + offset);
   RETURN_IF_ERROR(file->Append(std::as_bytes(std::span(&length, 1))));
   RETURN_IF_ERROR(file->Append(text));
   for (const SafetensorsTensor& tensor : tensors) RETURN_IF_ERROR(file->Append(tensor.data));
