@@ -54,13 +54,18 @@ absl::Status Fill(const fs::path& temporary, absl::FunctionRef<absl::Status(cons
 
 absl::Status WriteFolder(const fs::path& folder, int64_t needed_bytes,
                          absl::FunctionRef<absl::Status(const fs::path&)> write) {
-  const fs::path target = fs::absolute(folder).lexically_normal();
-  if (fs::exists(target)) {
+  std::error_code error;
+  const fs::path target = fs::absolute(folder, error).lexically_normal();
+  if (error) {
+    return Error(absl::StatusCode::kFailedPrecondition, "FILE_UNREADABLE",
+                 absl::StrCat(folder.string(), ": no absolute path: ", error.message()));
+  }
+  // One that cannot be looked at fails below, where it is made.
+  if (fs::exists(target, error)) {
     return Error(absl::StatusCode::kAlreadyExists, "FOLDER_EXISTS",
                  absl::StrCat(target.string(), " exists already; name a folder that does not"));
   }
   const fs::path temporary = absl::StrCat(target.string(), ".partial-", getpid());
-  std::error_code error;
   fs::remove_all(temporary, error);
   if (!fs::create_directories(temporary, error)) {
     const bool full = error == std::errc::no_space_on_device;

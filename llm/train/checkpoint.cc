@@ -5,9 +5,11 @@
 
 #include <nlohmann/json.hpp>
 #include <span>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/formats/atomic_file.h"
@@ -21,10 +23,15 @@ namespace {
 constexpr char kFormat[] = "crossover.checkpoint.v1";
 constexpr char kStateFile[] = "state.json";
 constexpr char kTensorsFile[] = "state.safetensors";
+constexpr size_t kMaxStateBytes = size_t{1} << 20;
 
+// Of everything in `state`, so that a changed digit in state.json is found out, too.
 std::string HashOf(const TrainState& state) {
+  const std::string text = absl::StrFormat("%d %d %.17g %s", state.step, state.tokens_seen,
+                                           state.last_loss, state.fingerprint);
   XXH3_state_t* hash = XXH3_createState();
   XXH3_64bits_reset(hash);
+  XXH3_64bits_update(hash, text.data(), text.size());
   for (const std::vector<float>* values : {&state.adapter, &state.m, &state.v}) {
     XXH3_64bits_update(hash, values->data(), values->size() * sizeof(float));
   }
@@ -38,12 +45,33 @@ absl::Status Damaged(const std::filesystem::path& file, const std::string& what)
                absl::StrCat(file.string(), " ", what, "; use an earlier checkpoint"));
 }
 
-absl::Status ReadValues(const SafetensorsFile& file, const std::string& name,
-                        std::vector<float>& values) {
+// A file that is missing, too short or of another format is damage; one that the system does not
+// let us read may be sound.
+absl::Status AsDamage(const std::filesystem::path& file, const absl::Status& status) {
+  if (HasReason(status, "FILE_UNREADABLE")) return status;
+  return Damaged(file, absl::StrCat("cannot be used (", status.message(), ")"));
+}
+
+absl::StatusOr<std::vector<float>> ReadValues(const SafetensorsFile& file,
+                                              const std::string& name) {
   const SafetensorsTensor* tensor = file.FindTensor(name);
   if (tensor == nullptr) return Damaged(file.path(), absl::StrCat("has no tensor '", name, "'"));
-  values.resize(tensor->values());
-  return ToFloats(*tensor, values);
+  if (tensor->dtype != Dtype::kF32) {
+    return Damaged(file.path(), absl::StrCat("holds '", name, "' as ",
+                                             ToAbsl(NameOf(tensor->dtype)), " where F32 belongs"));
+  }
+  std::vector<float> values(tensor->values());
+  RETURN_IF_ERROR(ToFloats(*tensor, values));
+  return values;
+}
+
+// Throws nlohmann::json::exception where a member is absent or has another type. get_ref, unlike
+// get, takes no floating-point number for an integer.
+TrainState StateOf(const nlohmann::json& json) {
+  return {.step = json.at("step").get_ref<const int64_t&>(),
+          .tokens_seen = json.at("tokens_seen").get_ref<const int64_t&>(),
+          .last_loss = json.at("last_loss").get<double>(),
+          .fingerprint = json.at("fingerprint").get<std::string>()};
 }
 
 }  // namespace
@@ -60,7 +88,7 @@ absl::Status WriteCheckpoint(const std::filesystem::path& folder, const TrainSta
                                {"tokens_seen", state.tokens_seen},
                                {"last_loss", state.last_loss},
                                {"fingerprint", state.fingerprint},
-                               {"tensors", HashOf(state)}};
+                               {"hash", HashOf(state)}};
   const int64_t bytes = static_cast<int64_t>(state.adapter.size() * 3 * sizeof(float));
   return WriteFolder(folder, bytes, [&](const std::filesystem::path& temporary) -> absl::Status {
     RETURN_IF_ERROR(WriteSafetensors(
@@ -73,29 +101,37 @@ absl::Status WriteCheckpoint(const std::filesystem::path& folder, const TrainSta
 
 absl::StatusOr<TrainState> ReadCheckpoint(const std::filesystem::path& folder) {
   const std::filesystem::path state_path = folder / kStateFile;
-  ASSIGN_OR_RETURN(const std::string text, ReadTextFile(state_path));
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || json.value("format", "") != kFormat) {
-    return Damaged(state_path, absl::StrCat("is not a ", kFormat));
+  const std::filesystem::path tensors_path = folder / kTensorsFile;
+  std::error_code unreadable;
+  if (!std::filesystem::exists(folder, unreadable) && !unreadable) {
+    return Error(absl::StatusCode::kNotFound, "FILE_MISSING",
+                 absl::StrCat(folder.string(), ": no such checkpoint folder"));
   }
+  const absl::StatusOr<std::string> text = ReadTextFile(state_path, kMaxStateBytes);
+  if (!text.ok()) return AsDamage(state_path, text.status());
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
   TrainState state;
+  std::string hash;
   try {
-    state.step = json.at("step").get<int64_t>();
-    state.tokens_seen = json.at("tokens_seen").get<int64_t>();
-    state.last_loss = json.at("last_loss").get<double>();
-    state.fingerprint = json.at("fingerprint").get<std::string>();
-    const std::string hash = json.at("tensors").get<std::string>();
-    const absl::StatusOr<std::shared_ptr<const SafetensorsFile>> file =
-        SafetensorsFile::Open(folder / kTensorsFile);
-    if (!file.ok()) return Damaged(folder / kTensorsFile, std::string(file.status().message()));
-    RETURN_IF_ERROR(ReadValues(**file, "adapter", state.adapter));
-    RETURN_IF_ERROR(ReadValues(**file, "m", state.m));
-    RETURN_IF_ERROR(ReadValues(**file, "v", state.v));
-    if (HashOf(state) != hash)
-      return Damaged(folder / kTensorsFile, "does not have the hash in state.json");
+    if (!json.is_object() || json.at("format") != kFormat) {
+      return Damaged(state_path, absl::StrCat("is not a ", kFormat));
+    }
+    state = StateOf(json);
+    hash = json.at("hash").get<std::string>();
   } catch (const nlohmann::json::exception& e) {
     return Damaged(state_path, e.what());
   }
+  const absl::StatusOr<std::shared_ptr<const SafetensorsFile>> file =
+      SafetensorsFile::Open(tensors_path);
+  if (!file.ok()) return AsDamage(tensors_path, file.status());
+  ASSIGN_OR_RETURN(state.adapter, ReadValues(**file, "adapter"));
+  ASSIGN_OR_RETURN(state.m, ReadValues(**file, "m"));
+  ASSIGN_OR_RETURN(state.v, ReadValues(**file, "v"));
+  if (state.m.size() != state.adapter.size() || state.v.size() != state.adapter.size()) {
+    return Damaged(tensors_path, "holds adapter, m and v of different sizes");
+  }
+  if (state.step < 0 || state.tokens_seen < 0) return Damaged(state_path, "has a negative step");
+  if (HashOf(state) != hash) return Damaged(folder, "does not have the hash in its state.json");
   return state;
 }
 

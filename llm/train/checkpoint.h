@@ -1,7 +1,7 @@
 // What a training run needs to go on exactly where it stopped. No torch.
 //
 // A folder of state.json and state.safetensors (adapter, m, v: fp32 [n]). state.json is written
-// last and holds a hash of the tensors, so a damaged folder is found out. Rows are chosen and
+// last and holds a hash of the whole state, so a damaged folder is found out. Rows are chosen and
 // random numbers drawn by position (schedule.h, random.h), so the step is all the cursor there is.
 #pragma once
 
@@ -26,7 +26,9 @@ struct TrainState {
 // Writes the folder whole or not at all (llm/lora/folder.h). Equal states give equal bytes.
 absl::Status WriteCheckpoint(const std::filesystem::path& folder, const TrainState& state);
 
-// NotFound or DataLoss("CHECKPOINT_DAMAGED"), naming the file.
+// NotFound if there is no such folder, DataLoss("CHECKPOINT_DAMAGED") whatever is wrong inside it,
+// FailedPrecondition("FILE_UNREADABLE") for what the system does not let us read; each names the
+// file.
 absl::StatusOr<TrainState> ReadCheckpoint(const std::filesystem::path& folder);
 
 }  // namespace crossover::llm

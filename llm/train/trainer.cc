@@ -282,7 +282,7 @@ class Trainer::Impl {
 
 namespace {
 
-// LibTorch reports by exception: out of memory, mostly. They end here.
+// LibTorch and the standard library report by exception: out of memory, mostly. They end here.
 template <typename Work>
 auto Guarded(const Work& work) -> decltype(work()) {
   try {
@@ -313,8 +313,13 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const B
   });
 }
 
-absl::Status Trainer::LoadAdapter(const std::string& folder) { return impl_->LoadAdapter(folder); }
-absl::Status Trainer::Resume(const std::string& folder) { return impl_->Resume(folder); }
+absl::Status Trainer::LoadAdapter(const std::string& folder) {
+  return Guarded([&] { return impl_->LoadAdapter(folder); });
+}
+
+absl::Status Trainer::Resume(const std::string& folder) {
+  return Guarded([&] { return impl_->Resume(folder); });
+}
 
 absl::StatusOr<TrainOutcome> Trainer::Run(const StepCallback& callback) {
   return Guarded([&] { return impl_->Run(callback); });
@@ -325,12 +330,12 @@ absl::StatusOr<EvaluationLoss> Trainer::Evaluate() {
 }
 
 absl::Status Trainer::SaveCheckpoint(const std::string& folder) const {
-  return impl_->SaveCheckpoint(folder);
+  return Guarded([&] { return impl_->SaveCheckpoint(folder); });
 }
 
 absl::Status Trainer::ExportAdapter(const std::string& folder,
                                     const std::string& base_model_name) const {
-  return impl_->ExportAdapter(folder, base_model_name);
+  return Guarded([&] { return impl_->ExportAdapter(folder, base_model_name); });
 }
 
 TrainEstimate Trainer::Estimate() const { return impl_->Estimate(); }

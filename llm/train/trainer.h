@@ -136,8 +136,8 @@ class Trainer {
   absl::Status LoadAdapter(const std::string& folder);
 
   // Continues from a checkpoint folder. FailedPrecondition("CHECKPOINT_MISMATCH") if it was written
-  // with another config, base model or rows; DataLoss("CHECKPOINT_DAMAGED") if a file is
-  // incomplete.
+  // with another config, base model or rows; DataLoss("CHECKPOINT_DAMAGED") if a file is missing,
+  // incomplete or changed. On an error the trainer is as before.
   absl::Status Resume(const std::string& folder);
 
   // Trains until the last step, or until the callback says stop. May be called again to continue.
