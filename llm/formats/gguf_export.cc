@@ -1,5 +1,6 @@
 #include "llm/formats/gguf_export.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -14,10 +15,12 @@
 namespace crossover::llm {
 namespace {
 
-// Keys that describe how the base was stored and are written anew, or no longer hold.
-bool IsAboutStorage(std::string_view key) {
+// Keys that describe the base file itself, how it was stored and what it was exported from. They
+// are written anew, or no longer hold.
+bool IsAboutTheFile(std::string_view key) {
   return key == "general.file_type" || key == "general.quantization_version" ||
-         key == "general.alignment" || key.starts_with("split.") || key.starts_with("quantize.");
+         key == "general.alignment" || key.starts_with("split.") || key.starts_with("quantize.") ||
+         key.starts_with("crossover.");
 }
 
 TensorType StoredType(const WeightSpec& weight, TensorType wanted) {
@@ -28,8 +31,13 @@ TensorType StoredType(const WeightSpec& weight, TensorType wanted) {
 
 absl::Status AddMetadata(const GgufFile& base, const GgufExportOptions& options,
                          GgufWriter& writer) {
+  const auto given_anew = [&](std::string_view key) {
+    return std::any_of(options.lineage.begin(), options.lineage.end(),
+                       [&](const auto& entry) { return entry.first == key; });
+  };
   for (const GgufMetadata& entry : base.metadata()) {
-    if (!IsAboutStorage(entry.key)) RETURN_IF_ERROR(writer.AddEncoded(entry));
+    if (IsAboutTheFile(entry.key) || given_anew(entry.key)) continue;
+    RETURN_IF_ERROR(writer.AddEncoded(entry));
   }
   RETURN_IF_ERROR(writer.AddUint32("general.file_type", FileTypeOf(options.type)));
   RETURN_IF_ERROR(writer.AddUint32("general.quantization_version", 2));

@@ -22,8 +22,8 @@ struct GgufExportOptions {
   // Of all matrices: kF32, kF16, kBf16 or kQ8_0. Vectors stay F32, as llama.cpp wants them; a
   // matrix whose rows are no multiple of 32 falls back from Q8_0 to F16.
   TensorType type = TensorType::kF16;
-  // Lineage as extra string keys, for example {"crossover.adapter", "sha256:…"}. Nothing that
-  // differs between equal exports.
+  // Lineage as extra string keys, for example {"crossover.adapter", "sha256:…"}; they replace those
+  // of a base that is an export itself. Nothing that differs between equal exports.
   std::vector<std::pair<std::string, std::string>> lineage;
 };
 

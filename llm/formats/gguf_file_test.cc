@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include "common/status/error.h"
 #include "llm/formats/model_config.h"
 #include "llm/formats/testing_gguf.h"
+#include "llm/formats/testing_model.h"
 
 namespace crossover::llm {
 namespace {
@@ -125,7 +127,8 @@ TEST(GgufFileTest, MissingFileSaysSo) {
 TEST(GgufFileTest, WrongMagicSaysWhatTheFileStartsWith) {
   GgufBytes bytes;
   bytes.Raw("PK\x03\x04 something else entirely");
-  EXPECT_THAT(InvalidOf(bytes), AllOf(HasSubstr("PK"), HasSubstr("not a GGUF file")));
+  EXPECT_THAT(InvalidOf(bytes),
+              AllOf(HasSubstr("PK"), HasSubstr("not a GGUF file"), HasSubstr("name a .gguf file")));
   EXPECT_THAT(InvalidOf(GgufBytes()), HasSubstr("not a GGUF file"));
 }
 
@@ -155,7 +158,9 @@ TEST(GgufFileTest, OldAndForeignVersionsAreUnsupported) {
 TEST(GgufFileTest, UnknownTensorTypeNamesTensorAndType) {
   GgufBytes bytes;
   bytes.Header(1, 0).Tensor("blk.0.ffn_up.weight", {256}, 23, 0).PadTo(32);
-  EXPECT_THAT(UnsupportedOf(bytes), AllOf(HasSubstr("blk.0.ffn_up.weight"), HasSubstr("IQ4_XS")));
+  EXPECT_THAT(UnsupportedOf(bytes),
+              AllOf(HasSubstr("blk.0.ffn_up.weight"), HasSubstr("IQ4_XS"),
+                    HasSubstr("requantise the model"), HasSubstr("or choose another file")));
   GgufBytes future;
   future.Header(1, 0).Tensor("w", {256}, 999, 0).PadTo(32);
   EXPECT_THAT(UnsupportedOf(future), HasSubstr("999 (unknown)"));
@@ -218,6 +223,45 @@ TEST(GgufFileTest, InconsistentHeadersAreRefused) {
   GgufBytes split;
   split.Header(0, 1).String("split.count").Put<uint32_t>(2).Put<uint16_t>(3).Raw("             ");
   EXPECT_THAT(UnsupportedOf(split), HasSubstr("split into 3"));
+}
+
+class GgufModelTest : public ::testing::Test {
+ protected:
+  ~GgufModelTest() override { std::filesystem::remove(path_); }
+
+  absl::StatusOr<ModelConfig> ConfigWith(Architecture architecture,
+                                         const std::vector<std::string>& extra) {
+    const absl::Status written = WriteSmallModel(path_, SmallModel(architecture), extra);
+    if (!written.ok()) return written;
+    const auto file = GgufFile::Open(path_);
+    if (!file.ok()) return file.status();
+    return ModelConfig::FromGguf(**file);
+  }
+
+  std::filesystem::path path_ =
+      std::filesystem::path(::testing::TempDir()) / ("model_" + std::to_string(getpid()) + ".gguf");
+};
+
+TEST_F(GgufModelTest, ReadsWhatItComputesWith) {
+  for (const Architecture architecture : {Architecture::kLlama, Architecture::kQwen2}) {
+    const auto config = ConfigWith(architecture, {});
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->hidden_size, 64);
+    EXPECT_EQ(config->qkv_bias, architecture == Architecture::kQwen2);
+  }
+}
+
+// The forward pass would leave these out and answer wrongly.
+TEST_F(GgufModelTest, TensorsWithoutAPlaceInTheForwardPassAreRefusedByName) {
+  for (const char* name :
+       {"blk.0.attn_output.bias", "blk.1.ffn_up.bias", "blk.0.ffn_down.bias", "output_norm.bias",
+        "blk.0.attn_q_norm.weight", "blk.2.attn_norm.weight", "blk.0.ffn_gate_inp.weight"}) {
+    const auto config = ConfigWith(Architecture::kLlama, {name});
+    EXPECT_EQ(config.status().code(), absl::StatusCode::kUnimplemented) << config.status();
+    EXPECT_TRUE(HasReason(config.status(), "MODEL_UNSUPPORTED"));
+    EXPECT_THAT(std::string(config.status().message()),
+                AllOf(HasSubstr(path_.string()), HasSubstr(std::string("'") + name + "'")));
+  }
 }
 
 TEST(GgufFileTest, ReadsTheTestModelAndItsConfiguration) {

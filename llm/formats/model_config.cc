@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 #include <span>
+#include <unordered_set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -10,14 +11,14 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/formats/dequantize.h"
+#include "llm/formats/model_limits.h"
 #include "llm/formats/names.h"
 
 namespace crossover::llm {
 namespace {
 
-// No model comes near these; they keep products of hostile sizes inside 64 bits.
-constexpr int64_t kMaxSize = int64_t{1} << 24;
-constexpr int64_t kMaxLayers = 4096;
+// Holds the divisors of Llama 3's frequency scaling; no weight.
+constexpr std::string_view kRopeDivisors = "rope_freqs.weight";
 
 absl::Status Invalid(std::string_view path, std::string_view message) {
   return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
@@ -35,7 +36,7 @@ class GgufKeys {
   GgufKeys(const GgufFile& file, std::string architecture)
       : file_(file), prefix_(std::move(architecture) + ".") {}
 
-  absl::StatusOr<int64_t> Size(std::string_view key, int64_t limit = kMaxSize) const {
+  absl::StatusOr<int64_t> Size(std::string_view key, int64_t limit = kMaxWidth) const {
     ASSIGN_OR_RETURN(const uint64_t value, file_.GetUint(Full(key)));
     return Checked(key, value, limit);
   }
@@ -69,10 +70,10 @@ absl::StatusOr<Architecture> ArchitectureOf(const GgufFile& file) {
 absl::StatusOr<std::vector<float>> RopeDivisors(const GgufFile& file, const GgufKeys& keys,
                                                 int64_t head_dim) {
   const int64_t pairs = head_dim / 2;
-  if (const GgufTensor* divisors = file.FindTensor("rope_freqs.weight")) {
+  if (const GgufTensor* divisors = file.FindTensor(kRopeDivisors)) {
     if (divisors->type != TensorType::kF32 || divisors->values() != pairs) {
-      return Invalid(file.path(),
-                     absl::StrCat("tensor 'rope_freqs.weight' must be F32 of ", pairs, " values"));
+      return Invalid(file.path(), absl::StrCat("tensor '", ToAbsl(kRopeDivisors),
+                                               "' must be F32 of ", pairs, " values"));
     }
     std::vector<float> values(pairs);
     RETURN_IF_ERROR(Dequantize(TensorType::kF32, divisors->data, values));
@@ -95,13 +96,25 @@ std::string ShapeText(std::span<const int64_t> shape) {
 }
 
 absl::Status CheckTensors(const GgufFile& file, const ModelConfig& config) {
-  for (const WeightSpec& weight : WeightsOf(config)) {
+  std::unordered_set<std::string_view> used = {kRopeDivisors};
+  const std::vector<WeightSpec> weights = WeightsOf(config);
+  for (const WeightSpec& weight : weights) {
+    used.insert(weight.gguf_name);
     ASSIGN_OR_RETURN(const GgufTensor* tensor, file.Tensor(weight.gguf_name));
     if (tensor->shape == weight.shape) continue;
     return Invalid(
         file.path(),
         absl::StrCat("tensor '", weight.gguf_name, "' has shape ", ShapeText(tensor->shape),
                      " where the metadata asks for ", ShapeText(weight.shape)));
+  }
+  // Leaving out a bias or a norm that the model was trained with gives wrong answers in silence.
+  for (const GgufTensor& tensor : file.tensors()) {
+    if (used.contains(tensor.name)) continue;
+    return Unsupported(
+        file.path(), absl::StrCat("tensor '", ToAbsl(tensor.name), "' has no place in a ",
+                                  ToAbsl(NameOf(config.architecture)), " model of ", config.layers,
+                                  " layers as it is computed here, so answers "
+                                  "would be wrong; choose a model without it"));
   }
   return absl::OkStatus();
 }
@@ -138,10 +151,10 @@ absl::StatusOr<ModelConfig> ModelConfig::FromGguf(const GgufFile& file) {
   ASSIGN_OR_RETURN(config.architecture, ArchitectureOf(file));
   const GgufKeys keys(file, std::string(NameOf(config.architecture)));
   ASSIGN_OR_RETURN(config.layers, keys.Size("block_count", kMaxLayers));
-  ASSIGN_OR_RETURN(config.context_length, keys.Size("context_length", int64_t{1} << 32));
+  ASSIGN_OR_RETURN(config.context_length, keys.Size("context_length", kMaxContext));
   ASSIGN_OR_RETURN(config.hidden_size, keys.Size("embedding_length"));
   ASSIGN_OR_RETURN(config.intermediate_size, keys.Size("feed_forward_length"));
-  ASSIGN_OR_RETURN(config.heads, keys.Size("attention.head_count", 65536));
+  ASSIGN_OR_RETURN(config.heads, keys.Size("attention.head_count", kMaxHeads));
   ASSIGN_OR_RETURN(config.kv_heads, keys.SizeOr("attention.head_count_kv", config.heads));
   ASSIGN_OR_RETURN(config.head_dim,
                    keys.SizeOr("attention.key_length", config.hidden_size / config.heads));
@@ -150,7 +163,7 @@ absl::StatusOr<ModelConfig> ModelConfig::FromGguf(const GgufFile& file) {
                    file.GetFloat(keys.Full("attention.layer_norm_rms_epsilon")));
   ASSIGN_OR_RETURN(config.rope_theta, file.GetFloatOr(keys.Full("rope.freq_base"), 10000.0));
   if (config.heads % config.kv_heads != 0 || config.head_dim == 0 || config.head_dim % 2 != 0 ||
-      config.head_dim > 65536) {
+      config.head_dim > kMaxHeadDim) {
     return Invalid(file.path(), absl::StrCat("the metadata give ", config.heads, " heads, ",
                                              config.kv_heads, " key/value heads and head size ",
                                              config.head_dim, ", which do not fit each other"));

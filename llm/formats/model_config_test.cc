@@ -68,6 +68,36 @@ TEST(ModelConfigTest, RefusesWhatItCannotComputeByName) {
               HasSubstr("hidden_size"));
 }
 
+// The same bounds as a GGUF file's: beyond them sizes multiply past 64 bits.
+TEST(ModelConfigTest, HostileNumbersAreRefusedByName) {
+  const auto with = [](const std::string& key, const std::string& value) {
+    std::string json = kLlama;
+    json.insert(json.size() - 1, ", \"" + key + "\": " + value);
+    return ModelConfig::FromHfJson(json, "c.json").status();
+  };
+  for (const char* key : {"hidden_size", "intermediate_size", "num_hidden_layers", "vocab_size",
+                          "num_attention_heads", "num_key_value_heads", "head_dim",
+                          "max_position_embeddings", "sliding_window"}) {
+    for (const char* value : {"0", "-1", "4294967297", "9223372036854775807",
+                              "18446744073709551615", "1e9", "1.5", "\"7\"", "[]"}) {
+      const absl::Status status = with(key, value);
+      EXPECT_TRUE(HasReason(status, "FORMAT_INVALID")) << key << " = " << value << ": " << status;
+      EXPECT_THAT(std::string(status.message()), HasSubstr(std::string("'") + key + "'"));
+    }
+  }
+  for (const char* key : {"hidden_size", "intermediate_size", "vocab_size", "sliding_window"}) {
+    EXPECT_TRUE(HasReason(with(key, "16777217"), "FORMAT_INVALID")) << key;
+  }
+  EXPECT_TRUE(HasReason(with("num_hidden_layers", "4097"), "FORMAT_INVALID"));
+  EXPECT_TRUE(HasReason(with("num_attention_heads", "65538"), "FORMAT_INVALID"));
+  EXPECT_TRUE(HasReason(with("head_dim", "65538"), "FORMAT_INVALID"));
+  // Derived, not given: 2^24 / 1.
+  std::string wide = kLlama;
+  wide.insert(wide.size() - 1, R"(, "hidden_size": 16777216, "num_attention_heads": 1,
+                                   "num_key_value_heads": 1)");
+  EXPECT_TRUE(HasReason(ModelConfig::FromHfJson(wide, "c.json").status(), "FORMAT_INVALID"));
+}
+
 TEST(NamesTest, TranslateBothWays) {
   EXPECT_EQ(GgufNameOfHf("model.layers.12.self_attn.q_proj.bias"), "blk.12.attn_q.bias");
   EXPECT_EQ(HfNameOfGguf("blk.0.ffn_norm.weight"),

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -37,8 +38,8 @@ TEST(BaseModelTest, MissingFileIsNamed) {
 }
 
 TEST(BaseModelTest, TruncatedFileIsRefused) {
-  const std::filesystem::path path =
-      std::filesystem::temp_directory_path() / "crossover_truncated.gguf";
+  const std::filesystem::path path = std::filesystem::path(::testing::TempDir()) /
+                                     ("truncated_" + std::to_string(getpid()) + ".gguf");
   {
     std::ifstream from(TestModel(), std::ios::binary);
     std::string bytes(1 << 22, '\0');
