@@ -14,6 +14,8 @@
 namespace crossover::llm {
 namespace {
 
+constexpr std::string_view kTemplateKey = "tokenizer.chat_template";
+
 absl::Status Unsupported(std::string_view message) {
   return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED", message);
 }
@@ -26,6 +28,10 @@ absl::Status CheckMarkers(const Tokenizer& tokenizer,
                                     ", which the tokenizer does not have"));
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckChatMl(const Tokenizer& tokenizer) {
+  return CheckMarkers(tokenizer, {"<|im_start|>", "<|im_end|>"});
 }
 
 // The loss weight of each message: 0 for all but assistants.
@@ -74,7 +80,7 @@ absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::FromText(
     return jinja.find(marker) != std::string_view::npos;
   };
   if (has("<|im_start|>")) {
-    RETURN_IF_ERROR(CheckMarkers(*tokenizer, {"<|im_start|>", "<|im_end|>"}));
+    RETURN_IF_ERROR(CheckChatMl(*tokenizer));
     return std::make_shared<const ChatMlTemplate>(jinja, std::move(tokenizer));
   }
   if (has("<|start_header_id|>")) {
@@ -90,8 +96,16 @@ absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::FromText(
 
 absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::FromGguf(
     const GgufFile& file, std::shared_ptr<const Tokenizer> tokenizer, ChatTemplateOptions options) {
-  ASSIGN_OR_RETURN(const std::string jinja,
-                   file.GetStringOr("tokenizer.chat_template", "<|im_start|>"));
+  if (!file.Has(kTemplateKey)) {
+    if (!CheckChatMl(*tokenizer).ok()) {
+      return Unsupported(absl::StrCat(
+          file.path(), ": the file has no chat template (metadata key '", ToAbsl(kTemplateKey),
+          "'), and its vocabulary lacks <|im_start|> or <|im_end|>, so it is not ChatML either; "
+          "choose the file of an instruct model, or add the key"));
+    }
+    return std::make_shared<const ChatMlTemplate>("", std::move(tokenizer));
+  }
+  ASSIGN_OR_RETURN(const std::string jinja, file.GetString(kTemplateKey));
   auto result = FromText(jinja, std::move(tokenizer), std::move(options));
   if (!result.ok()) return WithContext(result.status(), file.path());
   return result;

@@ -8,12 +8,14 @@
 
 #include "common/status/error.h"
 #include "llm/chat/python_text.h"
+#include "llm/formats/testing_gguf.h"
 #include "llm/tokenizer/byte_level.h"
 #include "llm/tokenizer/pretokenizer.h"
 
 namespace crossover::llm {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -138,6 +140,37 @@ TEST(ChatTemplateTest, OtherFamiliesAndMissingControlTokensAreRefused) {
   const auto missing =
       ChatTemplate::FromText(kSmolLm2, Tokenizer::Create(std::move(parts)).value());
   EXPECT_THAT(std::string(missing.status().message()), HasSubstr("<|im_start|>"));
+}
+
+// A file with these metadata keys, each with a short text.
+std::shared_ptr<const GgufFile> FileWith(GgufBytes& bytes, const std::vector<std::string>& keys) {
+  bytes.Header(0, keys.size());
+  for (const std::string& key : keys) bytes.String(key).Put<uint32_t>(8).String("{{ content }}");
+  return GgufFile::Parse(bytes.span(), "m.gguf").value();
+}
+
+TEST(ChatTemplateTest, FileWithoutTemplateIsChatMlOrSaysThatItHasNone) {
+  GgufBytes bytes;
+  const auto file = FileWith(bytes, {"general.name"});
+  const auto chat = ChatTemplate::FromGguf(*file, ByteTokenizer());
+  ASSERT_TRUE(chat.ok()) << chat.status();
+  EXPECT_EQ((*chat)->Render({User("hi")}, {}, false).value(), "<|im_start|>user\nhi<|im_end|>\n");
+  Tokenizer::Parts parts;
+  for (int byte = 0; byte < 256; ++byte)
+    parts.tokens.emplace_back(CharOfByte(static_cast<uint8_t>(byte)));
+  const auto none = ChatTemplate::FromGguf(*file, Tokenizer::Create(std::move(parts)).value());
+  EXPECT_TRUE(HasReason(none.status(), "MODEL_UNSUPPORTED"));
+  EXPECT_THAT(std::string(none.status().message()),
+              AllOf(HasSubstr("m.gguf"), HasSubstr("the file has no chat template"),
+                    HasSubstr("tokenizer.chat_template")));
+}
+
+TEST(ChatTemplateTest, TemplateOfAnotherFamilyNamesTheFile) {
+  GgufBytes bytes;
+  const auto chat =
+      ChatTemplate::FromGguf(*FileWith(bytes, {"tokenizer.chat_template"}), ByteTokenizer());
+  EXPECT_THAT(std::string(chat.status().message()),
+              AllOf(HasSubstr("m.gguf"), HasSubstr("neither ChatML nor Llama 3")));
 }
 
 TEST(ChatTemplateTest, ContentsNeverBecomeControlTokens) {
