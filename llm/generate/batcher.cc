@@ -1,16 +1,13 @@
 #include "llm/generate/batcher.h"
 
-#include <ATen/Functions.h>
-
 #include <algorithm>
 #include <exception>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "llm/generate/sampler.h"
-#include "llm/model/parallel.h"
-#include "llm/model/weights.h"
 
 namespace crossover::llm {
 
@@ -22,38 +19,46 @@ constexpr int64_t kMinMatch = 16;
 // beginning.
 constexpr int64_t kWorthWaiting = 16;
 
-KvShape KvShapeOf(const BaseModel& base) {
-  const ModelConfig& config = base.config();
-  return {config.layers, config.kv_heads, config.head_dim,
-          KvItemBytes(ScalarTypeOf(base.execution()))};
-}
-
 double SecondsSince(SteadyTime start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+int64_t Known(const KvNode& node) { return static_cast<int64_t>(node.tokens.size()); }
+
 int64_t Uncomputed(const Sequence& sequence) {
-  return static_cast<int64_t>(sequence.tail->tokens.size()) - sequence.tail->computed;
+  return Known(*sequence.tail) - sequence.tail->computed;
 }
 
-std::vector<float> RowOf(const at::Tensor& logits, int64_t row) {
-  const at::Tensor values = logits[row].to(at::kFloat).contiguous();
-  const float* data = values.const_data_ptr<float>();
-  return {data, data + values.numel()};
+// Tokens that the sequence may still add to its prompt.
+int64_t StillToGenerate(const Sequence& sequence) {
+  if (sequence.score != nullptr) return 0;
+  return sequence.sampling.max_tokens - static_cast<int64_t>(sequence.result.tokens.size());
+}
+
+// The beginning it waits for is still being computed.
+bool AwaitsPrefix(const Sequence& sequence) {
+  const std::shared_ptr<const KvNode> node = sequence.awaited.lock();
+  return node != nullptr && node->computed < std::min(sequence.awaited_tokens, Known(*node));
 }
 
 }  // namespace
 
-Batcher::Batcher(const BaseModel& base, EngineOptions options)
-    : base_(base),
-      options_(std::move(options)),
-      pool_(KvShapeOf(base), options_.kv_budget_bytes),
-      runner_(base, pool_.shape()) {}
+Batcher::Batcher(KvShape shape, EngineOptions options, std::unique_ptr<StepRunner> runner)
+    : options_(std::move(options)),
+      pool_(shape, options_.kv_budget_bytes),
+      runner_(std::move(runner)) {}
 
 void Batcher::Admit() {
-  for (auto it = waiting_.begin();
-       it != waiting_.end() && static_cast<int>(running_.size()) < options_.max_batch_rows;) {
-    if (!TryAdmit(**it)) {
+  auto it = waiting_.begin();
+  while (it != waiting_.end() && static_cast<int>(running_.size()) < options_.max_batch_rows) {
+    Admission admission;
+    try {
+      admission = TryAdmit(**it);
+    } catch (const std::exception& e) {
+      return Fail(**it, e);
+    }
+    if (admission == Admission::kNoMemory) return;
+    if (admission == Admission::kAwaitsPrefix) {
       ++it;
       continue;
     }
@@ -62,22 +67,38 @@ void Batcher::Admit() {
   }
 }
 
-// Attaches the sequence to the longest computed beginning and takes its pages.
-bool Batcher::TryAdmit(Sequence& sequence) {
+// Alone in the cache, the sequence can be computed to its end on top of the match.
+bool Batcher::FitsBeside(const KvMatch& match, const Sequence& sequence) const {
+  const int64_t own = static_cast<int64_t>(sequence.prompt.size()) - match.length;
+  int64_t pages = PagesFor(own + StillToGenerate(sequence));
+  for (const KvNode* node = match.node.get(); node != nullptr; node = node->parent.get())
+    pages += static_cast<int64_t>(node->pages.size());
+  return pages <= pool_.total_pages();
+}
+
+// Attaches the sequence to the longest computed beginning and takes the pages of the rest of its
+// prompt.
+Batcher::Admission Batcher::TryAdmit(Sequence& sequence) {
+  if (AwaitsPrefix(sequence)) return Admission::kAwaitsPrefix;
   // At least one token is computed, for its logits; to score, all from the token before the
   // continuation.
-  const int64_t last = sequence.score != nullptr ? sequence.score_from
-                                                 : static_cast<int64_t>(sequence.prompt.size()) - 1;
-  const std::vector<int32_t> sharable(sequence.prompt.begin(), sequence.prompt.begin() + last);
+  const int64_t length = static_cast<int64_t>(sequence.prompt.size());
+  const int64_t last = sequence.score != nullptr ? sequence.score_from : length - 1;
+  const std::span<const int32_t> sharable(sequence.prompt.data(), static_cast<size_t>(last));
   KvMatch match = tree_.Find(sequence.owner, sharable, /*planned=*/false);
-  if (tree_.Find(sequence.owner, sharable, /*planned=*/true).length >= match.length + kWorthWaiting)
-    return false;
-  if (match.length < kMinMatch) match = {};
+  if (const KvMatch planned = tree_.Find(sequence.owner, sharable, /*planned=*/true);
+      planned.length >= match.length + kWorthWaiting) {
+    sequence.awaited = planned.node;
+    sequence.awaited_tokens = planned.used;
+    return Admission::kAwaitsPrefix;
+  }
+  // From here on `match` alone may hold nodes, or they could not be evicted.
+  if (match.length < kMinMatch || !FitsBeside(match, sequence)) match = {};
 
-  const int64_t generated = sequence.score != nullptr ? 0 : sequence.sampling.max_tokens;
-  const int64_t pages =
-      PagesFor(static_cast<int64_t>(sequence.prompt.size()) - match.length + generated);
-  if (!tree_.Evict(pool_, pages)) return false;
+  const int64_t pages = PagesFor(length - match.length);
+  // One more for every row, or the next page boundary would undo the admission.
+  const int64_t spare = running_.empty() ? 0 : static_cast<int64_t>(running_.size()) + 1;
+  if (!tree_.Evict(pool_, pages + spare)) return Admission::kNoMemory;
   auto node = std::make_shared<KvNode>(pool_);
   node->owner = sequence.owner;
   node->parent = match.node;
@@ -88,12 +109,41 @@ bool Batcher::TryAdmit(Sequence& sequence) {
     tree_.Touch(*used);
   tree_.Add(node);
   sequence.tail = std::move(node);
-  sequence.result.prompt_tokens = static_cast<int64_t>(sequence.prompt.size());
+  if (sequence.result.prompt_tokens > 0) return Admission::kAdmitted;  // Has been here before.
+  sequence.result.prompt_tokens = length;
   sequence.result.cached_prompt_tokens = match.length;
   sequence.result.queue_seconds = SecondsSince(sequence.submitted);
-  totals_.prompt_tokens_total += sequence.result.prompt_tokens;
+  totals_.prompt_tokens_total += length;
   totals_.cached_prompt_tokens_total += match.length;
-  return true;
+  return Admission::kAdmitted;
+}
+
+// Gives every running sequence, the first admitted first, the pages of the tokens it knows.
+void Batcher::Grow() {
+  for (size_t i = 0; i < running_.size(); ++i) {
+    KvNode& tail = *running_[i]->tail;
+    while (i < running_.size() && static_cast<int64_t>(tail.pages.size()) < PagesFor(Known(tail))) {
+      if (tree_.Evict(pool_, 1)) {
+        tail.pages.push_back(pool_.Take());
+      } else {
+        Preempt();  // Perhaps the sequence itself.
+      }
+    }
+  }
+}
+
+// The sequence admitted last goes back to the head of the queue with what it has generated.
+void Batcher::Preempt() {
+  std::unique_ptr<Sequence> sequence = std::move(running_.back());
+  running_.pop_back();
+  Release(*sequence);
+  const std::vector<GeneratedToken>& tokens = sequence->result.tokens;
+  const int64_t known =
+      static_cast<int64_t>(sequence->prompt.size()) - sequence->result.prompt_tokens;
+  for (size_t i = static_cast<size_t>(known); i < tokens.size(); ++i)
+    sequence->prompt.push_back(tokens[i].id);
+  waiting_.push_front(std::move(sequence));
+  ++totals_.preemptions_total;
 }
 
 // Sequences that generate take one token each; prompts share what is left of the step, first come
@@ -146,31 +196,34 @@ StepInput Batcher::Compose(std::vector<Share>& shares) const {
 
 void Batcher::Step() {
   Admit();
+  try {
+    Grow();
+    Compute();
+  } catch (const std::exception& e) {
+    while (!running_.empty()) Fail(*running_.back(), e);
+  }
+}
+
+void Batcher::Compute() {
   std::vector<Share> shares = Shares();
   if (shares.empty()) return;
-  try {
-    const StepInput input = Compose(shares);
-    const at::Tensor logits = runner_.Run(input);
-    ++totals_.steps_total;
-    // Choosing tokens is parallel; telling about them is not.
-    std::vector<GeneratedToken> tokens(shares.size());
-    ParallelTasks(static_cast<int64_t>(shares.size()), [&](int64_t i) {
-      const Share& share = shares[i];
-      if (share.logits == 0 || share.sequence->score != nullptr) return;
-      std::vector<float> row = RowOf(logits, share.first_logit);
-      tokens[i] = Sample(share.sequence->sampling,
-                         static_cast<int64_t>(share.sequence->result.tokens.size()), row);
-    });
-    for (size_t i = 0; i < shares.size(); ++i) {
-      if (shares[i].sequence->score != nullptr) {
-        AcceptScores(shares[i], logits);
-      } else if (shares[i].logits > 0) {
-        AcceptToken(*shares[i].sequence, std::move(tokens[i]));
-      }
+  const std::unique_ptr<StepLogits> logits = runner_->Run(Compose(shares));
+  ++totals_.steps_total;
+  // Choosing tokens is parallel; telling about them is not.
+  std::vector<GeneratedToken> tokens(shares.size());
+  runner_->ForEach(static_cast<int64_t>(shares.size()), [&](int64_t i) {
+    const Share& share = shares[i];
+    if (share.logits == 0 || share.sequence->score != nullptr) return;
+    std::vector<float> row = logits->Row(share.first_logit);
+    tokens[i] = Sample(share.sequence->sampling,
+                       static_cast<int64_t>(share.sequence->result.tokens.size()), row);
+  });
+  for (size_t i = 0; i < shares.size(); ++i) {
+    if (shares[i].sequence->score != nullptr) {
+      AcceptScores(shares[i], *logits);
+    } else if (shares[i].logits > 0) {
+      AcceptToken(*shares[i].sequence, std::move(tokens[i]));
     }
-  } catch (const std::exception& e) {
-    Fail(shares, Error(absl::StatusCode::kInternal, "GENERATION_FAILED",
-                       absl::StrCat("computation failed: ", e.what())));
   }
 }
 
@@ -196,13 +249,13 @@ void Batcher::AcceptToken(Sequence& sequence, GeneratedToken token) {
     Finish(sequence, FinishReason::kLength);
 }
 
-void Batcher::AcceptScores(const Share& share, const at::Tensor& logits) {
+void Batcher::AcceptScores(const Share& share, const StepLogits& logits) {
   Sequence& sequence = *share.sequence;
   const int64_t first =
       sequence.tail->start() + sequence.tail->computed - share.logits - sequence.score_from;
   std::vector<float>& logprobs = sequence.score->result.logprobs[sequence.continuation];
-  ParallelTasks(share.logits, [&](int64_t i) {
-    const std::vector<float> row = RowOf(logits, share.first_logit + i);
+  runner_->ForEach(share.logits, [&](int64_t i) {
+    const std::vector<float> row = logits.Row(share.first_logit + i);
     logprobs[first + i] = static_cast<float>(row[sequence.targets[first + i]] - LogSumExp(row));
   });
   if (Uncomputed(sequence) == 0) FinishScore(sequence, absl::OkStatus());
@@ -235,21 +288,14 @@ void Batcher::Finish(Sequence& sequence, FinishReason reason) {
   if (done) done(std::move(result));
 }
 
-void Batcher::Fail(const std::vector<Share>& shares, const absl::Status& status) {
-  for (const Share& share : shares) {
-    const auto alive = std::find_if(running_.begin(), running_.end(),
-                                    [&](const auto& s) { return s.get() == share.sequence; });
-    if (alive == running_.end()) continue;
-    Sequence& sequence = **alive;
-    if (sequence.score != nullptr) {
-      FinishScore(sequence, status);
-      continue;
-    }
-    Release(sequence);
-    const Engine::OnDone done = std::move(sequence.on_done);
-    Remove(&sequence);
-    if (done) done(status);
-  }
+void Batcher::Fail(Sequence& sequence, const std::exception& reason) {
+  const absl::Status status = Error(absl::StatusCode::kInternal, "GENERATION_FAILED",
+                                    absl::StrCat("computation failed: ", reason.what()));
+  if (sequence.score != nullptr) return FinishScore(sequence, status);
+  Release(sequence);
+  const Engine::OnDone done = std::move(sequence.on_done);
+  Remove(&sequence);
+  if (done) done(status);
 }
 
 // What has been computed stays in the tree; the rest of the pages goes back.

@@ -1,25 +1,40 @@
-// Continuous batching: which sequences compute which tokens in the next step. Sees torch. One
-// thread; the engine adds locks.
+// Continuous batching: which sequences compute which tokens in the next step. No torch. One thread;
+// the engine adds locks.
+//
+// Memory: a sequence is admitted with the pages of its prompt and takes one more whenever its
+// answer needs it. When there is none, the sequence admitted last goes back to the head of the
+// queue; what it has computed stays in the prefix tree for as long as nobody needs its pages. Every
+// sequence in the queue fits into the cache when it is alone there (the engine refuses others), and
+// is admitted on top of cached tokens only if it fits beside them; so the first running sequence
+// ends, and then the next. (If the beginning it stands on has grown since, because its owner went
+// on generating, it may have to go back once, and then does without.)
+//
+// Order: first come, first served. Nobody passes a sequence that waits for memory. One that waits
+// for another to compute their common beginning may be passed; that wait is short.
 #pragma once
 
 #include <deque>
+#include <exception>
 #include <memory>
 #include <vector>
 
-#include "llm/generate/model_runner.h"
 #include "llm/generate/sequence.h"
+#include "llm/generate/step.h"
 
 namespace crossover::llm {
 
+// Pages that hold so many tokens.
+inline int64_t PagesFor(int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
+
 class Batcher {
  public:
-  // Borrows the model.
-  Batcher(const BaseModel& base, EngineOptions options);
+  Batcher(KvShape shape, EngineOptions options, std::unique_ptr<StepRunner> runner);
 
-  // Pages a sequence may need at most.
-  int64_t PagesFor(int64_t tokens) const { return (tokens + kPageTokens - 1) / kPageTokens; }
   int64_t total_pages() const { return pool_.total_pages(); }
+  // See StepRunner.
+  void BindThread() { runner_->BindThread(); }
 
+  // Prompt and answer (to score: the prompt) need at most total_pages().
   void Enqueue(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
   void Cancel(RequestId id);
   // Ends everything with Cancelled.
@@ -30,7 +45,8 @@ class Batcher {
   bool idle() const { return waiting_.empty() && running_.empty(); }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
 
-  // Admits what fits, computes one step, reports what it gave.
+  // Admits what fits, computes one step, reports what it gave. Throws nothing: sequences that
+  // cannot be computed end with an error.
   void Step();
 
   EngineStats stats() const;
@@ -43,25 +59,29 @@ class Batcher {
     int64_t first_logit = 0;  // Of its rows in the logits.
     int64_t logits = 0;
   };
+  enum class Admission { kAdmitted, kAwaitsPrefix, kNoMemory };
 
   void Admit();
-  bool TryAdmit(Sequence& sequence);
+  Admission TryAdmit(Sequence& sequence);
+  bool FitsBeside(const KvMatch& match, const Sequence& sequence) const;
+  void Grow();
+  void Preempt();
+  void Compute();
   std::vector<Share> Shares() const;
   StepInput Compose(std::vector<Share>& shares) const;
-  void AcceptScores(const Share& share, const at::Tensor& logits);
+  void AcceptScores(const Share& share, const StepLogits& logits);
   void AcceptToken(Sequence& sequence, GeneratedToken token);
   void Finish(Sequence& sequence, FinishReason reason);
   void FinishScore(Sequence& sequence, const absl::Status& status);
-  void Fail(const std::vector<Share>& shares, const absl::Status& status);
+  void Fail(Sequence& sequence, const std::exception& reason);
   void Release(Sequence& sequence);
   void Remove(const Sequence* sequence);
 
-  const BaseModel& base_;
-  EngineOptions options_;
+  const EngineOptions options_;
   KvPool pool_;
   PrefixTree tree_;
-  ModelRunner runner_;
-  std::deque<std::unique_ptr<Sequence>> waiting_;
+  const std::unique_ptr<StepRunner> runner_;
+  std::deque<std::unique_ptr<Sequence>> waiting_;   // First come first.
   std::vector<std::unique_ptr<Sequence>> running_;  // By admission.
   EngineStats totals_;
 };

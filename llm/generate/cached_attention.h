@@ -12,17 +12,10 @@
 #include <vector>
 
 #include "llm/generate/kv_cache.h"
+#include "llm/generate/step.h"
 #include "llm/model/attention.h"
 
 namespace crossover::llm {
-
-// New tokens of one sequence in a step: rows [row, row + count), to be appended to `tail`, whose
-// pages suffice.
-struct StepSequence {
-  KvNode* tail = nullptr;
-  int64_t row = 0;
-  int64_t count = 0;
-};
 
 // Which rows look at which node, the same for all layers of a step.
 class AttentionPlan {

@@ -7,8 +7,11 @@
 // different adapters share a batch. Keys and values of prompt prefixes are kept and reused, keyed
 // by (adapter registration, cache_salt, tokens): a reloaded adapter never meets stale entries.
 //
-// Reproducible: a request's random numbers depend on its seed and the token's position only,
-// whatever else is in the batch.
+// Reproducible: a request's random numbers depend on its seed and the token's position only, and
+// its logits are the same whatever else is in the batch. One thing shows in bf16: keys and values
+// that are shared with another request are rounded apart from its own, so an answer whose beginning
+// was taken from the cache may differ from one computed alone where two tokens are as good as
+// equal.
 #pragma once
 
 #include <cstdint>
@@ -98,8 +101,9 @@ struct EngineOptions {
   int64_t max_queue = 1024;       // Waiting requests; one more is refused.
   int64_t max_step_tokens = 512;  // Prompt tokens computed in one step (chunked prefill), so that
                                   // running answers keep moving.
-  int64_t kv_budget_bytes =
-      1 << 30;  // Keys and values of running rows and cached prefixes together.
+  // Keys and values of running rows and cached prefixes together. Taken as answers grow: what
+  // max_tokens allows costs nothing until it is used.
+  int64_t kv_budget_bytes = 1 << 30;
   // Bytes of one token, for text and stop strings (tokenizer). Special tokens give "". Called on
   // the engine's thread.
   std::function<std::string(int32_t)> token_bytes;
@@ -114,6 +118,7 @@ struct EngineStats {
   int64_t cached_prompt_tokens_total = 0;
   int64_t generated_tokens_total = 0;
   int64_t steps_total = 0;
+  int64_t preemptions_total = 0;  // A running request went back to the queue for want of cache.
 };
 
 struct AdapterInfo {
@@ -143,10 +148,13 @@ class Engine {
   absl::Status UnloadAdapter(const std::string& key);
   std::vector<AdapterInfo> Adapters() const;
 
+  // Most tokens that the prompt and max_tokens of one request may have together: what the model's
+  // positions and kv_budget_bytes allow.
+  int64_t max_sequence_tokens() const;
+
   // Queues a request. `on_delta` may be null; `on_done` is called exactly once if the result is OK.
-  // NotFound("ADAPTER_NOT_LOADED"), InvalidArgument("CONTEXT_TOO_LONG", "EMPTY_PROMPT",
-  // "TOKEN_OUT_OF_RANGE", "BAD_SAMPLING"), ResourceExhausted("QUEUE_FULL" or "KV_BUDGET": the
-  // request could never fit).
+  // NotFound("ADAPTER_NOT_LOADED"), InvalidArgument("CONTEXT_TOO_LONG": over max_sequence_tokens;
+  // "EMPTY_PROMPT", "TOKEN_OUT_OF_RANGE", "BAD_SAMPLING"), ResourceExhausted("QUEUE_FULL").
   absl::StatusOr<RequestId> Submit(GenerateRequest request, OnDelta on_delta, OnDone on_done);
   absl::StatusOr<RequestId> Submit(ScoreRequest request, OnScore on_done);
 

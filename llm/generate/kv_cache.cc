@@ -11,7 +11,7 @@ namespace {
 constexpr std::align_val_t kAlignment{64};
 
 int64_t CommonLength(const std::vector<int32_t>& node, int64_t limit,
-                     const std::vector<int32_t>& tokens, int64_t from) {
+                     std::span<const int32_t> tokens, int64_t from) {
   const int64_t n = std::min(limit, static_cast<int64_t>(tokens.size()) - from);
   int64_t i = 0;
   while (i < n && node[i] == tokens[from + i]) ++i;
@@ -48,7 +48,7 @@ KvNode::~KvNode() {
   for (std::byte* page : pages) pool.Return(page);
 }
 
-KvMatch PrefixTree::Find(const KvOwner& owner, const std::vector<int32_t>& tokens,
+KvMatch PrefixTree::Find(const KvOwner& owner, std::span<const int32_t> tokens,
                          bool planned) const {
   KvMatch best;
   for (const std::shared_ptr<KvNode>& node : nodes_) {
@@ -62,7 +62,7 @@ KvMatch PrefixTree::Find(const KvOwner& owner, const std::vector<int32_t>& token
   return best;
 }
 
-KvMatch PrefixTree::Below(const KvMatch& match, const std::vector<int32_t>& tokens,
+KvMatch PrefixTree::Below(const KvMatch& match, std::span<const int32_t> tokens,
                           bool planned) const {
   KvMatch best = match;
   const int64_t start = match.length - match.used;

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -100,7 +101,7 @@ class PrefixTree {
  public:
   // The longest common beginning with `tokens`. `planned`: counts tokens that are known but not
   // computed yet.
-  KvMatch Find(const KvOwner& owner, const std::vector<int32_t>& tokens, bool planned) const;
+  KvMatch Find(const KvOwner& owner, std::span<const int32_t> tokens, bool planned) const;
 
   void Add(std::shared_ptr<KvNode> node);
   // Drops unused nodes, least recently used first, until the pool has `pages` free pages. False if
@@ -117,7 +118,7 @@ class PrefixTree {
  private:
   // Used by the tree alone: no sequence, no child.
   static bool Unused(const std::shared_ptr<KvNode>& node) { return node.use_count() == 1; }
-  KvMatch Below(const KvMatch& match, const std::vector<int32_t>& tokens, bool planned) const;
+  KvMatch Below(const KvMatch& match, std::span<const int32_t> tokens, bool planned) const;
 
   std::list<std::shared_ptr<KvNode>> nodes_;
   uint64_t clock_ = 0;

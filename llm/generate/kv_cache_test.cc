@@ -19,6 +19,10 @@ class PrefixTreeTest : public testing::Test {
     return node;
   }
 
+  KvMatch Find(const KvOwner& owner, const std::vector<int32_t>& tokens, bool planned) const {
+    return tree_.Find(owner, tokens, planned);
+  }
+
   KvPool pool_{{.layers = 1, .kv_heads = 1, .head_dim = 2, .item_bytes = 4}, 4 * 1024};
   PrefixTree tree_;
 };
@@ -36,27 +40,27 @@ TEST_F(PrefixTreeTest, LongestCommonBeginningRunsThroughBranches) {
   const auto root = Add({1, 2, 3, 4});
   const auto branch = Add({7, 8}, root, 2);
   const auto leaf = Add({9}, branch, 1);
-  const KvMatch match = tree_.Find({}, {1, 2, 7, 9, 5}, false);
+  const KvMatch match = Find({}, {1, 2, 7, 9, 5}, false);
   EXPECT_EQ(match.node, leaf);
   EXPECT_EQ(match.length, 4);
-  const KvMatch middle = tree_.Find({}, {1, 2, 3, 5}, false);
+  const KvMatch middle = Find({}, {1, 2, 3, 5}, false);
   EXPECT_EQ(middle.node, root);
   EXPECT_EQ(middle.used, 3);
-  EXPECT_EQ(tree_.Find({}, {5}, false).node, nullptr);
+  EXPECT_EQ(Find({}, {5}, false).node, nullptr);
 }
 
 TEST_F(PrefixTreeTest, OnlyComputedTokensCountUnlessPlanned) {
   const auto node = Add({1, 2, 3, 4});
   node->computed = 2;
-  EXPECT_EQ(tree_.Find({}, {1, 2, 3, 4}, false).length, 2);
-  EXPECT_EQ(tree_.Find({}, {1, 2, 3, 4}, true).length, 4);
+  EXPECT_EQ(Find({}, {1, 2, 3, 4}, false).length, 2);
+  EXPECT_EQ(Find({}, {1, 2, 3, 4}, true).length, 4);
 }
 
 TEST_F(PrefixTreeTest, OwnersShareNothing) {
   Add({1, 2, 3})->owner = {.adapter = 1, .salt = "a"};
-  EXPECT_EQ(tree_.Find({.adapter = 1, .salt = "a"}, {1, 2, 3}, false).length, 3);
-  EXPECT_EQ(tree_.Find({.adapter = 2, .salt = "a"}, {1, 2, 3}, false).length, 0);
-  EXPECT_EQ(tree_.Find({.adapter = 1, .salt = "b"}, {1, 2, 3}, false).length, 0);
+  EXPECT_EQ(Find({.adapter = 1, .salt = "a"}, {1, 2, 3}, false).length, 3);
+  EXPECT_EQ(Find({.adapter = 2, .salt = "a"}, {1, 2, 3}, false).length, 0);
+  EXPECT_EQ(Find({.adapter = 1, .salt = "b"}, {1, 2, 3}, false).length, 0);
 }
 
 TEST_F(PrefixTreeTest, EvictionTakesTheLeastRecentlyUsedAndNeverWhatIsInUse) {
@@ -70,11 +74,11 @@ TEST_F(PrefixTreeTest, EvictionTakesTheLeastRecentlyUsedAndNeverWhatIsInUse) {
   child = nullptr;
   EXPECT_EQ(pool_.free_pages(), 0);
   EXPECT_TRUE(tree_.Evict(pool_, 1));
-  EXPECT_EQ(tree_.Find({}, {2, 4}, false).length, 1);  // The child went, its parent stayed.
-  EXPECT_EQ(tree_.Find({}, {3}, false).length, 1);
+  EXPECT_EQ(Find({}, {2, 4}, false).length, 1);  // The child went, its parent stayed.
+  EXPECT_EQ(Find({}, {3}, false).length, 1);
   EXPECT_TRUE(tree_.Evict(pool_, 3));
   EXPECT_FALSE(tree_.Evict(pool_, 4));
-  EXPECT_EQ(tree_.Find({}, {1}, false).length, 1);
+  EXPECT_EQ(Find({}, {1}, false).length, 1);
 }
 
 TEST_F(PrefixTreeTest, ForgottenAdapterLeavesNothing) {

@@ -1,11 +1,40 @@
 #include "llm/generate/model_runner.h"
 
 #include <ATen/Functions.h>
+#include <c10/core/InferenceMode.h>
 
+#include <utility>
+
+#include "llm/model/execution.h"
+#include "llm/model/parallel.h"
 #include "llm/model/rows.h"
 #include "llm/model/weights.h"
 
 namespace crossover::llm {
+
+namespace {
+
+class TensorLogits final : public StepLogits {
+ public:
+  explicit TensorLogits(at::Tensor logits) : logits_(std::move(logits)) {}
+
+  std::vector<float> Row(int64_t row) const override {
+    const at::Tensor values = logits_[row].to(at::kFloat).contiguous();
+    const float* data = values.const_data_ptr<float>();
+    return {data, data + values.numel()};
+  }
+
+ private:
+  const at::Tensor logits_;
+};
+
+}  // namespace
+
+KvShape KvShapeOf(const BaseModel& base) {
+  const ModelConfig& config = base.config();
+  return {config.layers, config.kv_heads, config.head_dim,
+          KvItemBytes(ScalarTypeOf(base.execution()))};
+}
 
 ModelRunner::ModelRunner(const BaseModel& base, const KvShape& kv)
     : base_(base), head_(base.weights().head), attention_(AttentionShapeOf(base.config()), kv) {
@@ -28,7 +57,18 @@ at::Tensor ModelRunner::Linear(const PackedLinear& linear, const at::Tensor& x,
   return y;
 }
 
-at::Tensor ModelRunner::Run(const StepInput& input) {
+void ModelRunner::BindThread() { llm::BindThread(base_.execution()); }
+
+void ModelRunner::ForEach(int64_t n, absl::FunctionRef<void(int64_t)> task) {
+  ParallelTasks(n, task);
+}
+
+std::unique_ptr<StepLogits> ModelRunner::Run(const StepInput& input) {
+  const c10::InferenceMode inference;
+  return std::make_unique<TensorLogits>(Forward(input));
+}
+
+at::Tensor ModelRunner::Forward(const StepInput& input) {
   const ModelWeights& weights = base_.weights();
   const ModelConfig& config = base_.config();
   const AttentionShape shape = AttentionShapeOf(config);

@@ -8,40 +8,32 @@
 
 #include "llm/generate/cached_attention.h"
 #include "llm/generate/packed_linear.h"
+#include "llm/generate/step.h"
 #include "llm/lora/operands.h"
 #include "llm/model/base_model.h"
 
 namespace crossover::llm {
 
-// Rows [begin, end) of a step that use one adapter.
-struct AdapterRows {
-  int64_t begin = 0;
-  int64_t end = 0;
-  const LoraOperands* operands = nullptr;  // Null: the base model.
-};
-
-struct StepInput {
-  std::vector<int32_t> ids;
-  std::vector<int32_t> positions;
-  std::vector<StepSequence> sequences;  // In row order, covering ids.
-  std::vector<AdapterRows> adapters;    // In row order, covering ids.
-  std::vector<int32_t> logit_rows;      // Rows whose next-token distribution is wanted.
-};
+// How keys and values of this model are kept.
+KvShape KvShapeOf(const BaseModel& base);
 
 // One thread.
-class ModelRunner {
+class ModelRunner final : public StepRunner {
  public:
+  // Borrows the base.
   ModelRunner(const BaseModel& base, const KvShape& kv);
 
-  // Logits [logit_rows, vocab] in the activations' type. Appends keys and values to the sequences'
-  // tails and counts them as computed.
-  at::Tensor Run(const StepInput& input);
+  void BindThread() override;
+  std::unique_ptr<StepLogits> Run(const StepInput& input) override;
+  void ForEach(int64_t n, absl::FunctionRef<void(int64_t)> task) override;
 
  private:
   struct Block {
     PackedLinear qkv, o, gate_up, down;
   };
 
+  // Logits [logit_rows, vocab] in the activations' type.
+  at::Tensor Forward(const StepInput& input);
   at::Tensor Linear(const PackedLinear& linear, const at::Tensor& x, const StepInput& input,
                     size_t layer, Group group) const;
 

@@ -1,4 +1,4 @@
-// One request on its way through the batcher.
+// One request on its way through the batcher. No torch.
 #pragma once
 
 #include <chrono>
@@ -9,8 +9,8 @@
 
 #include "llm/generate/engine.h"
 #include "llm/generate/kv_cache.h"
+#include "llm/generate/step.h"
 #include "llm/generate/text_stream.h"
-#include "llm/lora/operands.h"
 
 namespace crossover::llm {
 
@@ -21,7 +21,8 @@ struct LoadedAdapter {
   std::string key;
   uint64_t registration = 0;  // Different for each LoadAdapter call, also under one key.
   int rank = 0;
-  std::unique_ptr<LoraOperands> operands;
+  int64_t bytes = 0;
+  std::shared_ptr<const LoraOperands> operands;
 };
 
 // The continuations of one ScoreRequest, each a sequence of its own.
@@ -35,7 +36,9 @@ struct Sequence {
   RequestId id = 0;
   std::shared_ptr<const LoadedAdapter> adapter;  // Null: the base model.
   KvOwner owner;
-  std::vector<int32_t> prompt;  // To score: the prompt and the continuation without its last token.
+  // To score: the prompt and the continuation without its last token. Grows by the answer so far
+  // when the sequence is put back into the queue.
+  std::vector<int32_t> prompt;
   Sampling sampling;
   Engine::OnDelta on_delta;
   Engine::OnDone on_done;
@@ -47,6 +50,10 @@ struct Sequence {
   int64_t score_from = 0;
 
   std::shared_ptr<KvNode> tail;  // Set when admitted.
+  // While it waits: another sequence is about to compute the first `awaited_tokens` of this node,
+  // which it will stand on.
+  std::weak_ptr<const KvNode> awaited;
+  int64_t awaited_tokens = 0;
   TextStream text{{}};
   GenerateResult result;
   SteadyTime submitted;

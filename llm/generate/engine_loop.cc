@@ -1,0 +1,220 @@
+#include "llm/generate/engine_loop.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "llm/generate/sampler.h"
+
+namespace crossover::llm {
+
+namespace {
+
+absl::Status Invalid(std::string_view reason, const std::string& message) {
+  return Error(absl::StatusCode::kInvalidArgument, reason, message);
+}
+
+absl::Status NotLoaded(const std::string& key) {
+  return Error(absl::StatusCode::kNotFound, "ADAPTER_NOT_LOADED",
+               absl::StrCat("no adapter is loaded under '", key, "'"));
+}
+
+absl::Status CheckTokens(const std::vector<int32_t>& ids, int64_t vocab) {
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= vocab) {
+      return Invalid("TOKEN_OUT_OF_RANGE",
+                     absl::StrCat("token ", id, " is outside the vocabulary of ", vocab));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+EngineLoop::EngineLoop(EngineLimits limits, KvShape shape, EngineOptions options,
+                       std::unique_ptr<StepRunner> runner)
+    : limits_(limits),
+      options_(std::move(options)),
+      batcher_(shape, options_, std::move(runner)),
+      max_tokens_(std::min(limits_.positions, batcher_.total_pages() * kPageTokens)) {
+  thread_ = std::thread([this] { Run(); });
+}
+
+EngineLoop::~EngineLoop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void EngineLoop::AddAdapter(std::shared_ptr<LoadedAdapter> adapter) {
+  const std::lock_guard lock(mutex_);
+  adapter->registration = ++registrations_;
+  const auto [it, fresh] = adapters_.try_emplace(adapter->key, nullptr);
+  if (!fresh) forgotten_.push_back(it->second->registration);
+  it->second = std::move(adapter);
+  wake_.notify_all();
+}
+
+absl::Status EngineLoop::RemoveAdapter(const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  const auto it = adapters_.find(key);
+  if (it == adapters_.end()) return NotLoaded(key);
+  forgotten_.push_back(it->second->registration);
+  adapters_.erase(it);
+  wake_.notify_all();
+  return absl::OkStatus();
+}
+
+std::vector<AdapterInfo> EngineLoop::Adapters() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<AdapterInfo> infos;
+  for (const auto& [key, adapter] : adapters_)
+    infos.push_back({key, adapter->rank, adapter->bytes, adapter.use_count() - 1});
+  return infos;
+}
+
+absl::Status EngineLoop::CheckPrompt(const std::vector<int32_t>& prompt) const {
+  if (prompt.empty()) return Invalid("EMPTY_PROMPT", "the prompt has no tokens");
+  RETURN_IF_ERROR(
+      CheckLength(static_cast<int64_t>(prompt.size()) + 1, "the prompt and one token of answer"));
+  return CheckTokens(prompt, limits_.vocab);
+}
+
+absl::Status EngineLoop::CheckLength(int64_t tokens, const char* what) const {
+  if (tokens <= max_tokens_) return absl::OkStatus();
+  const bool cache = max_tokens_ < limits_.positions;
+  return Invalid("CONTEXT_TOO_LONG",
+                 absl::StrCat(what, " have ", tokens, " tokens and this engine serves ",
+                              max_tokens_, " together",
+                              cache ? ", which is what its cache for keys and values holds" : ""));
+}
+
+absl::StatusOr<RequestId> EngineLoop::Submit(GenerateRequest request, Engine::OnDelta on_delta,
+                                             Engine::OnDone on_done) {
+  RETURN_IF_ERROR(
+      CheckSampling(request.sampling, limits_.vocab, static_cast<bool>(options_.token_bytes)));
+  RETURN_IF_ERROR(CheckPrompt(request.prompt));
+  RETURN_IF_ERROR(
+      CheckLength(static_cast<int64_t>(request.prompt.size()) + request.sampling.max_tokens,
+                  "the prompt and max_tokens"));
+  auto sequence = std::make_unique<Sequence>();
+  sequence->prompt = std::move(request.prompt);
+  sequence->text = TextStream(request.sampling.stop);
+  sequence->sampling = std::move(request.sampling);
+  sequence->on_delta = std::move(on_delta);
+  sequence->on_done = std::move(on_done);
+  std::vector<std::unique_ptr<Sequence>> sequences;
+  sequences.push_back(std::move(sequence));
+  return Push(std::move(sequences), request.adapter, request.cache_salt);
+}
+
+absl::StatusOr<RequestId> EngineLoop::Submit(ScoreRequest request, Engine::OnScore on_done) {
+  if (request.continuations.empty())
+    return Invalid("EMPTY_CONTINUATION", "a score request needs at least one continuation");
+  RETURN_IF_ERROR(CheckPrompt(request.prompt));
+  auto group = std::make_shared<ScoreGroup>();
+  group->on_done = std::move(on_done);
+  group->unfinished = request.continuations.size();
+  group->result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
+  std::vector<std::unique_ptr<Sequence>> sequences;
+  for (size_t i = 0; i < request.continuations.size(); ++i) {
+    const std::vector<int32_t>& continuation = request.continuations[i];
+    if (continuation.empty())
+      return Invalid("EMPTY_CONTINUATION", absl::StrCat("continuation ", i, " is empty"));
+    RETURN_IF_ERROR(CheckTokens(continuation, limits_.vocab));
+    RETURN_IF_ERROR(CheckLength(static_cast<int64_t>(request.prompt.size() + continuation.size()),
+                                "the prompt and a continuation"));
+    auto sequence = std::make_unique<Sequence>();
+    sequence->prompt = request.prompt;
+    sequence->prompt.insert(sequence->prompt.end(), continuation.begin(), continuation.end() - 1);
+    sequence->score = group;
+    sequence->continuation = i;
+    sequence->targets = continuation;
+    sequence->score_from = static_cast<int64_t>(request.prompt.size()) - 1;
+    group->result.logprobs.emplace_back(continuation.size());
+    sequences.push_back(std::move(sequence));
+  }
+  return Push(std::move(sequences), request.adapter, request.cache_salt);
+}
+
+absl::StatusOr<RequestId> EngineLoop::Push(std::vector<std::unique_ptr<Sequence>> sequences,
+                                           const std::string& adapter_key,
+                                           const std::string& salt) {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<const LoadedAdapter> adapter;
+  if (!adapter_key.empty()) {
+    const auto it = adapters_.find(adapter_key);
+    if (it == adapters_.end()) return NotLoaded(adapter_key);
+    adapter = it->second;
+  }
+  if (queued_ + static_cast<int64_t>(inbox_.size() + sequences.size()) > options_.max_queue) {
+    return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
+                 absl::StrCat(options_.max_queue, " requests are waiting; try again later"));
+  }
+  const RequestId id = ++requests_;
+  for (auto& sequence : sequences) {
+    sequence->id = id;
+    sequence->adapter = adapter;
+    sequence->owner = {adapter == nullptr ? 0 : adapter->registration, salt};
+    sequence->submitted = std::chrono::steady_clock::now();
+    inbox_.push_back(std::move(sequence));
+  }
+  wake_.notify_all();
+  return id;
+}
+
+void EngineLoop::Cancel(RequestId id) {
+  const std::lock_guard lock(mutex_);
+  cancelled_.push_back(id);
+  wake_.notify_all();
+}
+
+EngineStats EngineLoop::Stats() const {
+  const std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  stats.queued = queued_ + static_cast<int64_t>(inbox_.size());
+  return stats;
+}
+
+// Waits for something to do and hands it to the batcher; false when the engine stops.
+bool EngineLoop::TakeMail() {
+  std::vector<std::unique_ptr<Sequence>> fresh;
+  std::vector<RequestId> cancelled;
+  std::vector<uint64_t> forgotten;
+  bool stopping = false;
+  {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [&] {
+      return stopping_ || !inbox_.empty() || !cancelled_.empty() || !forgotten_.empty() ||
+             !batcher_.idle();
+    });
+    stopping = stopping_;
+    fresh = std::exchange(inbox_, {});
+    cancelled = std::exchange(cancelled_, {});
+    forgotten = std::exchange(forgotten_, {});
+    queued_ += static_cast<int64_t>(fresh.size());
+  }
+  for (auto& sequence : fresh) batcher_.Enqueue(std::move(sequence));
+  for (const RequestId id : cancelled) batcher_.Cancel(id);
+  for (const uint64_t registration : forgotten) batcher_.Forget(registration);
+  return !stopping;
+}
+
+void EngineLoop::Run() {
+  batcher_.BindThread();
+  while (TakeMail()) {
+    batcher_.Step();
+    const std::lock_guard lock(mutex_);
+    stats_ = batcher_.stats();
+    queued_ = stats_.queued;
+  }
+  batcher_.CancelAll();
+}
+
+}  // namespace crossover::llm
