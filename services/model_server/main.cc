@@ -20,6 +20,8 @@ int main(int argc, char** argv) {
                     &options.models);
   main.config().Add("project", "project whose models are served", &options.project);
   main.config().Add("scratch", "folder for adapters while they are read", &options.scratch);
+  main.config().Add("max-bases", "base models kept in memory; the one unused for longest leaves",
+                    &options.max_bases);
   main.config().Add("max-adapters", "adapters kept in memory", &options.max_adapters);
   main.config().Add("max-batch-rows", "answers computed together", &options.max_batch_rows);
   main.config().Add("max-queue", "requests that may wait; one more is refused", &options.max_queue);

@@ -47,8 +47,19 @@ std::filesystem::path ScratchOf(const Options& options) {
          absl::StrCat("crossover-model-server-", ::getpid());
 }
 
-constexpr absl::Duration kRetry = absl::Seconds(1);
+constexpr absl::Duration kFirstRetry = absl::Seconds(1);
+constexpr absl::Duration kLongestRetry = absl::Seconds(10);
+// Stands for the scheduler's newest base among the first models.
+constexpr char kNewest[] = "newest base";
 constexpr absl::Duration kRefresh = absl::Seconds(1);
+
+// Trying again would end the same way.
+bool IsPermanent(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kInvalidArgument ||
+         status.code() == absl::StatusCode::kNotFound ||
+         status.code() == absl::StatusCode::kUnimplemented ||
+         status.code() == absl::StatusCode::kDataLoss;
+}
 
 }  // namespace
 
@@ -92,35 +103,51 @@ struct Module::Impl {
     }
     std::string digest = model.substr(equals + 1);
     if (!IsDigest(digest)) {
+      RETURN_IF_ERROR(loader->Inspect(digest));
       ASSIGN_OR_RETURN(digest, deps.blobs.PutFile(digest));
     }
     return models->LoadBase(digest, {model.substr(0, equals)}).status();
   }
 
-  absl::Status LoadFirstModels() {
-    for (const std::string& model : options.models) RETURN_IF_ERROR(LoadNamed(model));
-    if (!options.models.empty() || directory == nullptr) return absl::OkStatus();
+  absl::Status LoadNewest() {
     ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> bases, directory->Bases());
     if (bases.empty()) return absl::OkStatus();  // The first request that names one loads it.
     return models->LoadBase(bases.front().digest, bases.front().aliases).status();
   }
 
-  // Loads the first models, trying again while they cannot be had; then keeps the gauges fresh.
-  void Background() {
-    for (;;) {
-      const absl::Duration started = deps.clock.SteadyNow();
-      const absl::Status loaded = LoadFirstModels();
-      {
-        std::lock_guard lock(mutex);
-        readiness = loaded;
-      }
-      if (loaded.ok()) {
-        deps.logger.Info("models_loaded", {{"seconds", deps.clock.SteadyNow() - started}});
-        break;
-      }
-      deps.logger.Error("models_not_loaded", {{"error", loaded}});
-      if (WaitUnlessStopping(kRetry)) return;
+  // Loads the first models. Ready() then says OK, or what is wrong with a model that can never be
+  // loaded; meanwhile, what the last attempt lacked.
+  void LoadFirstModels() {
+    const absl::Duration started = deps.clock.SteadyNow();
+    std::vector<std::string> left = options.models;
+    if (left.empty() && directory != nullptr) left.push_back(kNewest);
+    absl::Status permanent, passing;
+    for (absl::Duration retry = kFirstRetry;; retry = std::min(2 * retry, kLongestRetry)) {
+      passing = absl::OkStatus();
+      std::erase_if(left, [&](const std::string& model) {
+        const absl::Status loaded = model == kNewest ? LoadNewest() : LoadNamed(model);
+        if (loaded.ok()) return true;
+        const bool give_up = IsPermanent(loaded);
+        deps.logger.Error("model_not_loaded",
+                          {{"model", model}, {"error", loaded}, {"will_retry", !give_up}});
+        (give_up ? permanent : passing) = loaded;
+        return give_up;
+      });
+      SetReadiness(left.empty() ? permanent : passing);
+      if (left.empty() || WaitUnlessStopping(retry)) break;
     }
+    if (left.empty() && permanent.ok())
+      deps.logger.Info("models_loaded", {{"seconds", deps.clock.SteadyNow() - started}});
+  }
+
+  void SetReadiness(const absl::Status& status) {
+    std::lock_guard lock(mutex);
+    readiness = status;
+  }
+
+  // Loads the first models, then keeps the gauges fresh.
+  void Background() {
+    LoadFirstModels();
     while (!WaitUnlessStopping(kRefresh)) metrics.Refresh(*models);
   }
 
@@ -172,10 +199,12 @@ struct Module::Impl {
 absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps,
                                                        std::unique_ptr<BaseLoader> loader) {
   auto impl = std::make_unique<Impl>(std::move(options), deps, std::move(loader));
-  impl->models =
-      std::make_unique<LoadedModels>(LoadedModelsOptions{.max_adapters = impl->options.max_adapters,
-                                                         .scratch = ScratchOf(impl->options)},
-                                     *impl->loader, deps.blobs, impl->directory.get(), deps.clock);
+  impl->models = std::make_unique<LoadedModels>(
+      LoadedModelsOptions{.max_bases = std::max(impl->options.max_bases,
+                                                static_cast<int>(impl->options.models.size())),
+                          .max_adapters = impl->options.max_adapters,
+                          .scratch = ScratchOf(impl->options)},
+      *impl->loader, deps.blobs, impl->directory.get(), deps.clock);
   impl->inference =
       std::make_unique<Inference>(*impl->models, deps.clock, deps.random, impl->metrics);
   impl->service = std::make_unique<InferenceGrpcService>(

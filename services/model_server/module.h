@@ -28,11 +28,12 @@ struct Options {
   std::string http_address = "127.0.0.1:8081";
   std::string http_api_key;  // "" = none is asked for.
   // Bases loaded at the start: "name=sha256:…" or "name=/path/to/model.gguf" (copied into the blob
-  // store). Empty and with a scheduler: its newest base. Others are loaded when a request names
-  // them.
+  // store once it is known to be readable). Empty and with a scheduler: its newest base. Others are
+  // loaded when a request names them.
   std::vector<std::string> models;
   std::string project = "projects/default";
   std::filesystem::path scratch;  // "" = a folder below the system's temporary one.
+  int max_bases = 2;              // In memory at once; never fewer than `models` names.
   int max_adapters = 64;
   int max_batch_rows = 32;
   int64_t max_queue = 1024;
@@ -63,7 +64,8 @@ class Module final : public rpc::Module {
   ~Module() override;
 
   std::vector<grpc::Service*> Services() override;
-  // Serves HTTP and loads the bases in the background: Ready() tells when they are there.
+  // Serves HTTP and loads the bases in the background: Ready() tells when they are there, or why
+  // they never will be. What may succeed later is tried again.
   absl::Status Start() override;
   void Drain() override;
   absl::Status Ready() override;

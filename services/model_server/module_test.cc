@@ -10,6 +10,7 @@
 
 #include "common/http/client.h"
 #include "common/http/sse.h"
+#include "common/json/digest.h"
 #include "common/log/fake_logger.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/error_mapper.h"
@@ -27,11 +28,11 @@ using ::testing::HasSubstr;
 
 class ModuleTest : public ModelFixture {
  protected:
-  void Start(Options options = {}) {
+  // A module that has not started.
+  void Make(Options options) {
     auto loader = std::make_unique<FakeBaseLoader>();
     fakes_ = loader.get();
     options.http_address = "127.0.0.1:0";
-    options.models = {"small=" + base_};
     options.scratch = folder_ / "scratch";
     options.drain_timeout = absl::Seconds(1);
     auto module = Module::Create(options,
@@ -43,6 +44,11 @@ class ModuleTest : public ModelFixture {
                                  std::move(loader));
     ASSERT_OK(module);
     module_ = *std::move(module);
+  }
+
+  void Start(Options options = {}) {
+    options.models = {"small=" + base_};
+    Make(options);
     auto server =
         rpc::Server::Start({.addresses = {"127.0.0.1:0"}, .drain_timeout = absl::Seconds(2)},
                            {module_.get()}, logger_);
@@ -194,7 +200,15 @@ TEST_F(ModuleTest, ErrorsHaveStatusCodeAndField) {
   EXPECT_EQ(json::parse(invalid.body)["error"]["param"], "temperature");
   json schema = Chat();
   schema["response_format"] = {{"type", "json_schema"}, {"json_schema", json::object()}};
-  EXPECT_EQ(json::parse(Post(schema).body)["error"]["param"], "response_format");
+  EXPECT_EQ(Post(schema).status, 400);
+  EXPECT_EQ(json::parse(Post(schema).body)["error"]["param"], "response_format.type");
+  schema["response_format"] = {{"type", "json_object"}};
+  EXPECT_EQ(Post(schema).status, 400);
+  json wide = Chat();
+  wide["max_tokens"] = 512;
+  const http::ClientResponse too_wide = Post(wide);
+  EXPECT_EQ(too_wide.status, 400);
+  EXPECT_EQ(json::parse(too_wide.body)["error"]["code"], "context_length_exceeded");
   fake().SetCapacity(0);
   const http::ClientResponse full = Post(Chat());
   EXPECT_EQ(full.status, 429);
@@ -231,8 +245,21 @@ TEST_F(ModuleTest, HealthReadinessAndMetricsAreServed) {
     std::this_thread::yield();
   EXPECT_EQ(client_.Send({.url = Url("/readyz")})->status, 200);
   EXPECT_OK(module_->Ready());
-  EXPECT_THAT(client_.Send({.url = Url("/metrics")})->body,
-              HasSubstr("crossover_inference_adapters{state=\"ready\"} 0"));
+  ASSERT_EQ(Post(Chat()).status, 200);
+  const std::string metrics = client_.Send({.url = Url("/metrics")})->body;
+  for (const char* line :
+       {"crossover_inference_requests_total{outcome=\"ok\"} 1\n",
+        "crossover_inference_ttft_seconds_count 1\n",
+        "crossover_inference_tokens_total{kind=\"input\"} ",
+        "crossover_inference_tokens_total{kind=\"output\"} 5\n", "crossover_inference_batch_rows ",
+        "crossover_inference_kv_bytes{state=\"running\"} ",
+        "crossover_inference_kv_bytes{state=\"cached\"} ",
+        "crossover_inference_prefix_hit_tokens_total 0\n",
+        "crossover_inference_adapters{state=\"loading\"} 0\n",
+        "crossover_inference_adapters{state=\"ready\"} 0\n",
+        "crossover_inference_adapters{state=\"unloading\"} 0\n", "crossover_build_info{"}) {
+    EXPECT_THAT(metrics, HasSubstr(line));
+  }
   module_->Drain();
   EXPECT_THAT(module_->Ready(), HasReasonThat("SERVER_DRAINING"));
 }
@@ -351,6 +378,58 @@ TEST_F(ModuleTest, AdaptersAreLoadedListedPinnedAndUnloadedOverGrpc) {
   EXPECT_TRUE(fake().Adapters().empty());
 }
 
+TEST_F(ModuleTest, ACancelledScoreFreesItsSlotAndIsCounted) {
+  Start();
+  fake().Hold();
+  grpc::ClientContext context;
+  rpc::PrepareContext(context, {});
+  pb::ScoreRequest request;
+  request.set_model("small");
+  request.add_items()->set_text("ab");
+  request.mutable_items(0)->add_continuations("cd");
+  pb::ScoreResponse response;
+  std::thread caller(
+      [&] { EXPECT_EQ(stub_->Score(&context, request, &response).error_code(), grpc::CANCELLED); });
+  while (fake().Stats().running == 0) std::this_thread::yield();
+  context.TryCancel();
+  caller.join();
+  EXPECT_TRUE(fake().WaitForCancelled(1));
+  fake().Release();
+  EXPECT_OK(rpc::Invoke(*stub_, &pb::InferenceService::Stub::Score, request));
+  EXPECT_THAT(registry_.Expose(),
+              HasSubstr("crossover_inference_requests_total{outcome=\"ok\"} 1\n"));
+  EXPECT_THAT(registry_.Expose(),
+              HasSubstr("crossover_inference_requests_total{outcome=\"cancelled\"} 1\n"));
+}
+
+TEST_F(ModuleTest, AModelThatCanNeverBeLoadedIsTriedOnceAndNotStored) {
+  const std::filesystem::path file = folder_ / "truncated.gguf";
+  testing::WriteFile(file, "GGUF");
+  Make({.models = {"broken=" + file.string(), "small=" + base_, "=x"}});
+  fakes_->Fail(absl::InvalidArgumentError("truncated"));
+  ASSERT_OK(module_->Start());
+  for (int i = 0; i < 2000 && logger_.Events("model_not_loaded").size() < 3; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1300));  // Longer than the first retry.
+  EXPECT_EQ(logger_.Events("model_not_loaded").size(), 3u);
+  EXPECT_EQ(fakes_->inspections(), 1);
+  EXPECT_EQ(fakes_->loads(), 1);
+  EXPECT_FALSE(*blobs_->Exists(DigestOf("GGUF")));
+  EXPECT_THAT(module_->Ready(), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(ModuleTest, AModelThatMayBeLoadedLaterIsTriedAgain) {
+  Make({.models = {"small=" + base_}});
+  fakes_->Fail(absl::UnavailableError("away"));
+  ASSERT_OK(module_->Start());
+  while (logger_.Events("model_not_loaded").empty()) std::this_thread::yield();
+  EXPECT_EQ(logger_.Events("model_not_loaded")[0].Field("will_retry"), "true");
+  fakes_->Fail(absl::OkStatus());
+  for (int i = 0; i < 2000 && !module_->Ready().ok(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_OK(module_->Ready());
+}
+
 TEST_F(ModuleTest, WhatIsNotServedIsRefusedByName) {
   Start();
   pb::GenerateBatchRequest request;
@@ -358,6 +437,13 @@ TEST_F(ModuleTest, WhatIsNotServedIsRefusedByName) {
   request.mutable_requests(0)->set_json_schema("{}");
   EXPECT_THAT(rpc::Invoke(*stub_, &pb::InferenceService::Stub::GenerateBatch, request).status(),
               HasReasonThat("CONSTRAINT_INVALID"));
+  for (const auto type :
+       {type::v1::ResponseFormat::JSON_OBJECT, type::v1::ResponseFormat::JSON_SCHEMA}) {
+    *request.mutable_requests(0) = Generate();
+    request.mutable_requests(0)->mutable_sampling()->mutable_response_format()->set_type(type);
+    EXPECT_THAT(rpc::Invoke(*stub_, &pb::InferenceService::Stub::GenerateBatch, request).status(),
+                HasReasonThat("CONSTRAINT_INVALID"));
+  }
   *request.mutable_requests(0) = Generate();
   request.mutable_requests(0)->add_adapter_mix();
   EXPECT_THAT(rpc::Invoke(*stub_, &pb::InferenceService::Stub::GenerateBatch, request).status(),
@@ -380,6 +466,29 @@ TEST_F(ModuleTest, StoppingWithAnAnswerUnderWayEnds) {
   server_->Stop();
   client.join();
   EXPECT_TRUE(fake().WaitForCancelled(1));
+}
+
+// The request waits for an adapter while everything it uses goes away.
+TEST_F(ModuleTest, StoppingWhileARequestWaitsForItsModelEnds) {
+  Start();
+  const std::string adapter = Adapter("one", base_);
+  fake().HoldLoads();
+  std::thread client([&] {
+    const auto response = client_.Send({.method = "POST",
+                                        .url = Url("/v1/chat/completions"),
+                                        .body = Chat(adapter).dump(),
+                                        .timeout = absl::Seconds(30)});
+    EXPECT_FALSE(response.ok() && response->status == 200);
+  });
+  ASSERT_TRUE(fake().WaitForHeldLoads(1));
+  server_->Stop();
+  client.join();
+  server_.reset();
+  FakeEngine& engine = fake();
+  std::thread release([&] { engine.ReleaseLoads(); });
+  fakes_ = nullptr;
+  module_.reset();
+  release.join();
 }
 
 }  // namespace

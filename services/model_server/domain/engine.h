@@ -54,7 +54,7 @@ struct LoadedBase {
   std::shared_ptr<const llm::ChatTemplate> chat;
   std::string template_text;  // For renderings with another date.
   std::string architecture;
-  int64_t context_length = 0;
+  int64_t context_length = 0;  // That the engine serves; the model's own may be longer.
   int64_t bytes = 0;
   std::unique_ptr<GenerationEngine> engine;
 };
@@ -63,6 +63,9 @@ struct LoadedBase {
 class BaseLoader {
  public:
   virtual ~BaseLoader() = default;
+  // Whether Load can be expected to read this file, from its first pages: NOT_FOUND,
+  // INVALID_ARGUMENT `FORMAT_INVALID`, UNIMPLEMENTED `MODEL_UNSUPPORTED` name what is wrong.
+  virtual absl::Status Inspect(const std::filesystem::path& gguf) = 0;
   virtual absl::StatusOr<std::unique_ptr<LoadedBase>> Load(const std::string& digest,
                                                            const std::filesystem::path& gguf) = 0;
 };

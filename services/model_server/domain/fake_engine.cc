@@ -28,7 +28,7 @@ FakeEngine::~FakeEngine() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
-    held_ = false;
+    held_ = loads_held_ = false;
     changed_.notify_all();
   }
   thread_.join();
@@ -37,14 +37,19 @@ FakeEngine::~FakeEngine() {
 absl::Status FakeEngine::LoadAdapter(const std::string& key, const std::filesystem::path& folder) {
   if (!std::filesystem::exists(folder / "adapter_config.json"))
     return absl::NotFoundError("no adapter in the folder");
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  held_loads_ += loads_held_;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return !loads_held_; });
   adapters_.insert(key);
   return absl::OkStatus();
 }
 
 absl::Status FakeEngine::UnloadAdapter(const std::string& key) {
   std::lock_guard lock(mutex_);
-  return adapters_.erase(key) > 0 ? absl::OkStatus() : absl::NotFoundError(key);
+  if (adapters_.erase(key) > 0) return absl::OkStatus();
+  ++unknown_unloads_;
+  return absl::NotFoundError(key);
 }
 
 absl::StatusOr<RequestId> FakeEngine::Generate(llm::GenerateRequest request, OnDelta on_delta,
@@ -99,6 +104,17 @@ void FakeEngine::Release() {
   changed_.notify_all();
 }
 
+void FakeEngine::HoldLoads() {
+  std::lock_guard lock(mutex_);
+  loads_held_ = true;
+}
+
+void FakeEngine::ReleaseLoads() {
+  std::lock_guard lock(mutex_);
+  loads_held_ = false;
+  changed_.notify_all();
+}
+
 void FakeEngine::SetCapacity(size_t capacity) {
   std::lock_guard lock(mutex_);
   capacity_ = capacity;
@@ -117,6 +133,16 @@ std::set<std::string> FakeEngine::Adapters() const {
 int FakeEngine::Cancelled() const {
   std::lock_guard lock(mutex_);
   return cancelled_;
+}
+
+int FakeEngine::UnknownUnloads() const {
+  std::lock_guard lock(mutex_);
+  return unknown_unloads_;
+}
+
+bool FakeEngine::WaitForHeldLoads(int count) const {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return held_loads_ >= count; });
 }
 
 bool FakeEngine::WaitForCancelled(int count) const {
@@ -150,15 +176,18 @@ bool FakeEngine::MayGoOn(RequestId id, size_t token) {
 
 void FakeEngine::Answer1(const Job& job) {
   if (job.on_score) {
+    const bool cancelled = !MayGoOn(job.id, 1);
     llm::ScoreResult result;
     for (const auto& ids : job.score.continuations) result.logprobs.emplace_back(ids.size(), -0.5f);
     result.prompt_tokens = static_cast<int64_t>(job.score.prompt.size());
     {
       std::lock_guard lock(mutex_);
       --under_way_;
+      cancelled_ += cancelled;
+      changed_.notify_all();
     }
-    job.on_score(std::move(result));
-    return;
+    if (cancelled) return job.on_score(absl::CancelledError("cancelled"));
+    return job.on_score(std::move(result));
   }
   Answer answer;
   {
@@ -210,6 +239,22 @@ absl::StatusOr<std::unique_ptr<LoadedBase>> FakeBaseLoader::Load(const std::stri
   base->bytes = 1000;
   base->engine = std::move(engine);
   return base;
+}
+
+absl::Status FakeBaseLoader::Inspect(const std::filesystem::path&) {
+  std::lock_guard lock(mutex_);
+  ++inspections_;
+  return failure_;
+}
+
+void FakeBaseLoader::Fail(absl::Status status) {
+  std::lock_guard lock(mutex_);
+  failure_ = std::move(status);
+}
+
+int FakeBaseLoader::inspections() const {
+  std::lock_guard lock(mutex_);
+  return inspections_;
 }
 
 FakeEngine* FakeBaseLoader::engine(const std::string& digest) {

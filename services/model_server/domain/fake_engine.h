@@ -38,18 +38,25 @@ class FakeEngine final : public GenerationEngine {
 
   // What requests are answered with; "hello" at first.
   void SetAnswer(Answer answer);
-  // While held, requests stop before their second token.
+  // While held, requests stop before their second token, scores before they are given.
   void Hold();
   void Release();
+  // While held, LoadAdapter does not return.
+  void HoldLoads();
+  void ReleaseLoads();
   // Requests that may be under way; one more is QUEUE_FULL.
   void SetCapacity(size_t capacity);
 
   std::vector<llm::GenerateRequest> Requests() const;
   std::set<std::string> Adapters() const;
   int Cancelled() const;
+  // Times that an adapter was unloaded that was not there.
+  int UnknownUnloads() const;
   // Blocks until so many requests were cancelled, at most 10 s; false if they weren't.
   bool WaitForCancelled(int count) const;
   bool WaitForRequests(size_t count) const;
+  // Until so many calls of LoadAdapter are held.
+  bool WaitForHeldLoads(int count) const;
 
  private:
   struct Job {
@@ -70,6 +77,9 @@ class FakeEngine final : public GenerationEngine {
   mutable std::condition_variable changed_;
   Answer answer_ = [](const llm::GenerateRequest&) { return "hello"; };
   bool held_ = false;
+  bool loads_held_ = false;
+  int held_loads_ = 0;
+  int unknown_unloads_ = 0;
   bool stopping_ = false;
   size_t capacity_ = 100;
   RequestId next_id_ = 1;
@@ -86,17 +96,21 @@ class FakeBaseLoader final : public BaseLoader {
  public:
   absl::StatusOr<std::unique_ptr<LoadedBase>> Load(const std::string& digest,
                                                    const std::filesystem::path& gguf) override;
+  absl::Status Inspect(const std::filesystem::path& gguf) override;
 
   // Engine of the base with this digest; nullptr if it was not loaded.
   FakeEngine* engine(const std::string& digest);
   int loads() const;
-  void Fail(absl::Status status) { failure_ = std::move(status); }
+  int inspections() const;
+  // From now on Load and Inspect fail with this.
+  void Fail(absl::Status status);
 
  private:
   mutable std::mutex mutex_;
   absl::Status failure_;
   std::map<std::string, FakeEngine*> engines_;
   int loads_ = 0;
+  int inspections_ = 0;
 };
 
 }  // namespace crossover::inference

@@ -18,14 +18,21 @@ absl::Status FieldError(const std::string& field, const std::string& rule) {
                {.reason = "FIELD_INVALID", .violations = {{field, rule}}});
 }
 
-absl::Status TooLong(int64_t tokens, int64_t limit) {
-  return Error(absl::StatusCode::kInvalidArgument,
-               absl::StrCat("the prompt has ", tokens,
-                            " tokens and leaves no room for an answer: the model's context is ",
-                            limit, " tokens"),
-               {.reason = "CONTEXT_LENGTH_EXCEEDED",
-                .metadata = {{"tokens", absl::StrCat(tokens)}, {"limit", absl::StrCat(limit)}},
-                .violations = {{"messages", "must fit the model's context"}}});
+// `max_tokens` 0: the client left them out, or asked for scores.
+absl::Status TooLong(int64_t prompt, int64_t max_tokens, int64_t limit) {
+  const std::string what =
+      max_tokens > 0
+          ? absl::StrCat("the prompt's ", prompt, " tokens and max_tokens = ", max_tokens,
+                         " are more than the ", limit, " tokens that this model serves")
+          : absl::StrCat("the prompt has ", prompt,
+                         " tokens and leaves no room for an answer: ", limit,
+                         " tokens are served with this model");
+  return Error(
+      absl::StatusCode::kInvalidArgument, what,
+      {.reason = "CONTEXT_LENGTH_EXCEEDED",
+       .metadata = {{"tokens", absl::StrCat(prompt + max_tokens)}, {"limit", absl::StrCat(limit)}},
+       .violations = {{max_tokens > 0 ? "max_tokens" : "messages",
+                       absl::StrCat("must fit into ", limit, " tokens")}}});
 }
 
 std::string NameOf(llm::FinishReason reason) {
@@ -169,40 +176,95 @@ class RunningGeneration final : public Generation,
   AnswerSummary summary_;
 };
 
-// The items of one Score call.
-struct RunningScore {
-  ModelLease lease;
-  ScoreAnswer answer;
-  std::function<void(absl::StatusOr<ScoreAnswer>)> done;
-  std::mutex mutex;
-  size_t waiting_for = 0;
-  absl::Status failure;
-};
+// The items of one Score call. Keeps itself alive through the engine's callbacks.
+class RunningScore final : public Generation, public std::enable_shared_from_this<RunningScore> {
+ public:
+  RunningScore(ModelLease lease, ScoreAnswer answer, InferenceObserver& observer,
+               Inference::OnScore done)
+      : engine_(lease.engine()),
+        observer_(observer),
+        lease_(std::move(lease)),
+        answer_(std::move(answer)),
+        done_(std::move(done)) {}
 
-void FinishItem(const std::shared_ptr<RunningScore>& score, size_t item,
-                absl::StatusOr<llm::ScoreResult> result) {
-  std::unique_lock lock(score->mutex);
-  if (result.ok()) {
-    score->answer.usage.input += result->prompt_tokens;
-    score->answer.usage.cached_input += result->cached_prompt_tokens;
-    for (size_t i = 0; i < result->logprobs.size(); ++i) {
-      ContinuationScore& continuation = score->answer.items[item][i];
-      continuation.logprobs = result->logprobs[i];
-      for (const float logprob : continuation.logprobs) continuation.logprob += logprob;
-      score->answer.usage.input += static_cast<int64_t>(continuation.ids.size());
+  // Once.
+  void Submit(std::vector<llm::ScoreRequest> requests) {
+    // One more than there are items, so that nothing ends before all are queued.
+    waiting_for_ = requests.size() + 1;
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const auto id =
+          engine_.Score(std::move(requests[i]),
+                        [self = shared_from_this(), i](absl::StatusOr<llm::ScoreResult> result) {
+                          self->Done(i, std::move(result));
+                        });
+      if (!id.ok()) {
+        Done(i, id.status());
+      } else if (!Remember(*id)) {
+        engine_.Cancel(*id);
+      }
     }
-  } else if (score->failure.ok()) {
-    score->failure = result.status();
+    Done(0, llm::ScoreResult{});
   }
-  if (--score->waiting_for > 0) return;
-  lock.unlock();
-  score->lease = {};
-  if (score->failure.ok()) {
-    score->done(std::move(score->answer));
-  } else {
-    score->done(score->failure);
+
+  void Cancel() override {
+    std::unique_lock lock(mutex_);
+    if (cancelled_ || waiting_for_ == 0) return;
+    cancelled_ = true;
+    const std::vector<RequestId> ids = ids_;
+    lock.unlock();
+    for (const RequestId id : ids) engine_.Cancel(id);
   }
-}
+
+ private:
+  // False if the call was cancelled.
+  bool Remember(RequestId id) {
+    std::lock_guard lock(mutex_);
+    ids_.push_back(id);
+    return !cancelled_;
+  }
+
+  void Done(size_t item, absl::StatusOr<llm::ScoreResult> result) {
+    std::unique_lock lock(mutex_);
+    if (result.ok()) {
+      Add(item, *result);
+    } else if (failure_.ok()) {
+      failure_ = result.status();
+    }
+    if (--waiting_for_ > 0) return;
+    if (cancelled_)
+      failure_ = Error(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the request was cancelled");
+    lock.unlock();
+    lease_ = {};
+    observer_.OnScore(failure_, answer_.usage);
+    if (failure_.ok()) {
+      done_(std::move(answer_));
+    } else {
+      done_(failure_);
+    }
+  }
+
+  void Add(size_t item, const llm::ScoreResult& result) {
+    answer_.usage.input += result.prompt_tokens;
+    answer_.usage.cached_input += result.cached_prompt_tokens;
+    for (size_t i = 0; i < result.logprobs.size(); ++i) {
+      ContinuationScore& continuation = answer_.items[item][i];
+      continuation.logprobs = result.logprobs[i];
+      for (const float logprob : continuation.logprobs) continuation.logprob += logprob;
+      answer_.usage.input += static_cast<int64_t>(continuation.ids.size());
+    }
+  }
+
+  GenerationEngine& engine_;
+  InferenceObserver& observer_;
+  std::mutex mutex_;
+  ModelLease lease_;
+  ScoreAnswer answer_;
+  Inference::OnScore done_;
+  size_t waiting_for_ = 0;
+  std::vector<RequestId> ids_;
+  bool cancelled_ = false;
+  absl::Status failure_;
+};
 
 }  // namespace
 
@@ -251,7 +313,7 @@ absl::StatusOr<std::vector<int32_t>> Inference::PromptIds(const LoadedBase& base
   }
   if (ids.empty()) return FieldError("prompt", "must hold at least one token");
   if (static_cast<int64_t>(ids.size()) >= base.context_length) {
-    return TooLong(static_cast<int64_t>(ids.size()), base.context_length);
+    return TooLong(static_cast<int64_t>(ids.size()), 0, base.context_length);
   }
   return ids;
 }
@@ -276,7 +338,7 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
       command.no_cache ? absl::StrCat("uncached/", ++uncached_) : command.cache_salt;
   const int64_t room = base.context_length - static_cast<int64_t>(request.prompt.size());
   if (command.sampling.max_tokens.value_or(1) > room) {
-    return TooLong(static_cast<int64_t>(request.prompt.size()) + *command.sampling.max_tokens,
+    return TooLong(static_cast<int64_t>(request.prompt.size()), *command.sampling.max_tokens,
                    base.context_length);
   }
   const int64_t n = command.sampling.n.value_or(1);
@@ -296,45 +358,39 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
   return generation;
 }
 
-absl::Status Inference::Score(const ScoreCommand& command,
-                              std::function<void(absl::StatusOr<ScoreAnswer>)> done) {
+absl::StatusOr<std::shared_ptr<Generation>> Inference::Score(const ScoreCommand& command,
+                                                             OnScore done) {
+  auto running = StartScore(command, std::move(done));
+  if (!running.ok()) observer_.OnScore(running.status(), {});
+  return running;
+}
+
+absl::StatusOr<std::shared_ptr<Generation>> Inference::StartScore(const ScoreCommand& command,
+                                                                  OnScore done) {
   if (command.items.empty()) return FieldError("items", "must hold at least one item");
-  const auto score = std::make_shared<RunningScore>();
-  ASSIGN_OR_RETURN(score->lease, models_.Acquire(command.model));
-  const LoadedBase& base = score->lease.base();
+  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model));
+  const LoadedBase& base = lease.base();
   std::vector<llm::ScoreRequest> requests(command.items.size());
-  score->answer.start = {score->lease.digest(), base.tokenizer};
-  score->answer.items.resize(command.items.size());
+  ScoreAnswer answer{.start = {lease.digest(), base.tokenizer}};
+  answer.items.resize(command.items.size());
   for (size_t i = 0; i < command.items.size(); ++i) {
     ASSIGN_OR_RETURN(requests[i].prompt, PromptIds(base, command.items[i].prompt));
-    requests[i].adapter = score->lease.adapter();
-    if (command.items[i].continuations.empty()) {
-      return FieldError(absl::StrCat("items[", i, "].continuations"),
-                        "must hold at least one text");
-    }
+    requests[i].adapter = lease.adapter();
+    const std::string field = absl::StrCat("items[", i, "].continuations");
+    if (command.items[i].continuations.empty())
+      return FieldError(field, "must hold at least one text");
     for (const std::string& text : command.items[i].continuations) {
       const llm::TextSpan span{text, false};
       std::vector<int32_t> ids = base.tokenizer->Encode(std::span(&span, 1));
-      if (ids.empty())
-        return FieldError(absl::StrCat("items[", i, "].continuations"),
-                          "may not hold an empty text");
+      if (ids.empty()) return FieldError(field, "may not hold an empty text");
       requests[i].continuations.push_back(ids);
-      score->answer.items[i].push_back({0, std::move(ids), {}});
+      answer.items[i].push_back({0, std::move(ids), {}});
     }
   }
-  score->done = std::move(done);
-  // One more than there are items, so that nothing ends before all are queued.
-  score->waiting_for = requests.size() + 1;
-  GenerationEngine& engine = score->lease.engine();
-  for (size_t i = 0; i < requests.size(); ++i) {
-    const auto id =
-        engine.Score(std::move(requests[i]), [score, i](absl::StatusOr<llm::ScoreResult> result) {
-          FinishItem(score, i, std::move(result));
-        });
-    if (!id.ok()) FinishItem(score, i, id.status());
-  }
-  FinishItem(score, 0, llm::ScoreResult{});
-  return absl::OkStatus();
+  const auto score = std::make_shared<RunningScore>(std::move(lease), std::move(answer), observer_,
+                                                    std::move(done));
+  score->Submit(std::move(requests));
+  return score;
 }
 
 absl::StatusOr<std::vector<std::vector<int32_t>>> Inference::Tokenize(

@@ -62,11 +62,11 @@ class AnswerSink {
   virtual void OnDone(absl::StatusOr<AnswerSummary> summary) = 0;
 };
 
-// One request in progress. Thread-safe.
+// One request in progress, of Generate or Score. Thread-safe.
 class Generation {
  public:
   virtual ~Generation() = default;
-  // Frees the slots at the next token. OnDone still comes, with CANCELLED.
+  // Frees the slots at the next token. The last callback still comes, with CANCELLED.
   virtual void Cancel() = 0;
 };
 
@@ -99,12 +99,15 @@ class InferenceObserver {
  public:
   virtual ~InferenceObserver() = default;
   virtual void OnRequest(const absl::Status& outcome, const AnswerSummary& summary) = 0;
+  virtual void OnScore(const absl::Status& outcome, const TokenUsage& usage) = 0;
 };
 
 // Thread-safe. Borrows everything; clock and observer must outlive `models`, whose engines call
 // them at the end of a request. Generate and Score may block while an adapter is loaded.
 class Inference {
  public:
+  using OnScore = std::function<void(absl::StatusOr<ScoreAnswer>)>;
+
   Inference(LoadedModels& models, Clock& clock, RandomSource& random, InferenceObserver& observer);
 
   // An error means that `sink` hears nothing after OnStart. INVALID_ARGUMENT `FIELD_INVALID`,
@@ -113,9 +116,8 @@ class Inference {
   absl::StatusOr<std::shared_ptr<Generation>> Generate(const GenerateCommand& command,
                                                        std::shared_ptr<AnswerSink> sink);
 
-  // `done` is called once, from the engine's thread, if the result is OK.
-  absl::Status Score(const ScoreCommand& command,
-                     std::function<void(absl::StatusOr<ScoreAnswer>)> done);
+  // `done` is called once if the result is OK, from the engine's thread or before Score returns.
+  absl::StatusOr<std::shared_ptr<Generation>> Score(const ScoreCommand& command, OnScore done);
 
   absl::StatusOr<std::vector<std::vector<int32_t>>> Tokenize(const std::string& model,
                                                              const std::vector<std::string>& texts,
@@ -132,6 +134,7 @@ class Inference {
       const LoadedBase& base, const std::string& date) const;
   absl::StatusOr<std::shared_ptr<Generation>> Start(const GenerateCommand& command,
                                                     std::shared_ptr<AnswerSink> sink);
+  absl::StatusOr<std::shared_ptr<Generation>> StartScore(const ScoreCommand& command, OnScore done);
   uint64_t RandomSeed();
 
   LoadedModels& models_;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <future>
 
 #include "services/model_server/domain/model_fixture.h"
 
@@ -180,8 +181,33 @@ TEST_F(InferenceTest, ContinuationsAreScored) {
   EXPECT_EQ((*answer)->start.fingerprint, base_);
   EXPECT_EQ((*answer)->usage.input, 2 + 1 + 2);
   lock.unlock();
-  EXPECT_THAT(inference_.Score({.model = "small", .items = {{std::string("ab"), {""}}}}, nullptr),
-              HasReasonThat("FIELD_INVALID"));
+  EXPECT_THAT(
+      inference_.Score({.model = "small", .items = {{std::string("ab"), {""}}}}, nullptr).status(),
+      HasReasonThat("FIELD_INVALID"));
+}
+
+TEST_F(InferenceTest, ScoresAreCancelledAndCounted) {
+  std::promise<absl::Status> ended;
+  const ScoreCommand command{
+      .model = "small",
+      .items = {{std::string("ab"), {"c"}}, {std::string("x"), {"y"}}, {std::string("x"), {"z"}}}};
+  engine().Hold();
+  ASSERT_OK_AND_ASSIGN(const auto score, inference_.Score(command, [&](const auto& result) {
+    ended.set_value(result.status());
+  }));
+  score->Cancel();
+  EXPECT_THAT(ended.get_future().get(), StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_EQ(engine().Cancelled(), 3);
+  score->Cancel();
+  engine().Release();
+  ended = {};
+  ASSERT_OK(inference_.Score(command, [&](const auto& r) { ended.set_value(r.status()); }));
+  EXPECT_OK(ended.get_future().get());
+  EXPECT_THAT(inference_.Score({.model = "nobody", .items = command.items}, nullptr).status(),
+              HasReasonThat("MODEL_NOT_FOUND"));
+  EXPECT_THAT(observer_.scores(),
+              ElementsAre(StatusIs(absl::StatusCode::kCancelled), StatusIs(absl::StatusCode::kOk),
+                          StatusIs(absl::StatusCode::kNotFound)));
 }
 
 TEST_F(InferenceTest, ChatsAreRenderedAndTextsTokenised) {

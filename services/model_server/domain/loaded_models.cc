@@ -1,22 +1,16 @@
 #include "services/model_server/domain/loaded_models.h"
 
 #include <algorithm>
-#include <system_error>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/json/digest.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "llm/formats/atomic_file.h"
-#include "llm/formats/peft.h"
 
 namespace crossover::inference {
-
-namespace fs = std::filesystem;
 
 ModelLease::ModelLease(ModelLease&& other) noexcept { *this = std::move(other); }
 
@@ -84,18 +78,19 @@ absl::Status LoadedModels::NotFound(std::string_view model) const {
 }
 
 void LoadedModels::SetAliases(Entry& entry, const std::vector<std::string>& aliases) {
+  const std::string& digest = entry.info.digest;
   for (const std::string& alias : aliases) {
     const auto former = by_alias_.find(alias);
-    if (former != by_alias_.end() && former->second != entry.info.digest) {
+    if (former != by_alias_.end() && former->second != digest) {
       const auto other = entries_.find(former->second);
       if (other != entries_.end()) std::erase(other->second.info.aliases, alias);
     }
-    by_alias_.insert_or_assign(alias, entry.info.digest);
-    entry.info.aliases.push_back(alias);
+    by_alias_.insert_or_assign(alias, digest);
   }
-  std::sort(entry.info.aliases.begin(), entry.info.aliases.end());
-  entry.info.aliases.erase(std::unique(entry.info.aliases.begin(), entry.info.aliases.end()),
-                           entry.info.aliases.end());
+  entry.info.aliases.clear();
+  for (const auto& [alias, target] : by_alias_) {
+    if (target == digest) entry.info.aliases.push_back(alias);
+  }
 }
 
 // The entry once nobody loads or unloads it; nullptr if it is not there (any more).
@@ -105,37 +100,62 @@ LoadedModels::Entry* LoadedModels::WaitUntilLoaded(std::unique_lock<std::mutex>&
     const auto found = entries_.find(digest);
     if (found == entries_.end()) return nullptr;
     if (found->second.info.state == ModelState::kReady) return &found->second;
-    if (unused_.empty()) {
+    std::vector<Claim> claims = ClaimUnused();
+    if (claims.empty()) {
       changed_.wait(lock);
       continue;
     }
     lock.unlock();
-    PutAwayUnused();
+    PutAway(std::move(claims));
     lock.lock();
   }
+}
+
+// The model once it is loaded, also while it unloads; nullptr if there is none.
+LoadedModels::Entry* LoadedModels::FindWhenLoaded(std::unique_lock<std::mutex>& lock,
+                                                  std::string_view model) {
+  Entry* entry = Find(model);
+  for (; entry != nullptr && entry->info.state == ModelState::kLoading; entry = Find(model))
+    changed_.wait(lock);
+  return entry;
+}
+
+// Keeps the callers from a directory that makes them wait. Returns the status.
+absl::Status LoadedModels::RememberFailure(const absl::Status& status) {
+  const bool away = status.code() == absl::StatusCode::kUnavailable ||
+                    status.code() == absl::StatusCode::kDeadlineExceeded;
+  if (away) {
+    std::lock_guard lock(mutex_);
+    directory_failure_ = {clock_.SteadyNow(), status};
+  }
+  return status;
 }
 
 // Brings what the directory knows under this name into memory. A directory that cannot be asked is
 // no error while the name is known from before.
 absl::Status LoadedModels::LookUp(const std::string& name) {
   if (directory_ == nullptr) return absl::OkStatus();
-  bool known = false;
+  bool known = IsDigest(name);
   {
     std::lock_guard lock(mutex_);
     if (entries_.contains(name)) return absl::OkStatus();  // A digest never moves.
+    const absl::Duration now = clock_.SteadyNow();
+    known |= by_alias_.contains(name);
+    if (directory_failure_ && now - directory_failure_->when < options_.directory_rest)
+      return known ? absl::OkStatus() : directory_failure_->status;
     const auto before = looked_up_.find(name);
-    known = by_alias_.contains(name);
-    if (known && before != looked_up_.end() &&
-        clock_.SteadyNow() - before->second < options_.name_ttl)
+    if (by_alias_.contains(name) && before != looked_up_.end() &&
+        now - before->second < options_.name_ttl)
       return absl::OkStatus();
+    // Names that nobody has cost no memory for ever.
+    if (looked_up_.size() > 10000) looked_up_.clear();
+    // Before it is asked: one request at a time waits for the answer, the others use what is known.
+    looked_up_[name] = now;
   }
   const absl::StatusOr<std::optional<DirectoryEntry>> found = directory_->Find(name);
-  if (!found.ok()) return known || IsDigest(name) ? absl::OkStatus() : found.status();
-  {
-    std::lock_guard lock(mutex_);
-    if (looked_up_.size() > 10000)
-      looked_up_.clear();  // Names that nobody has cost no memory for ever.
-    looked_up_[name] = clock_.SteadyNow();
+  if (!found.ok()) {
+    const absl::Status failure = RememberFailure(found.status());
+    return known ? absl::OkStatus() : failure;
   }
   if (!found->has_value()) return absl::OkStatus();
   const DirectoryEntry& entry = **found;
@@ -148,27 +168,30 @@ absl::StatusOr<ModelLease> LoadedModels::Acquire(std::string_view model) {
   PutAwayUnused();
   const std::string name(LocalName(model));
   RETURN_IF_ERROR(LookUp(name));
-  // More than once only if an adapter that was just loaded is pushed out before it is taken.
+  // More than once only if a model that was just loaded is pushed out before it is taken.
   for (int attempt = 0; attempt < 3; ++attempt) {
     std::string digest;
+    bool is_base = false;
     {
       std::unique_lock lock(mutex_);
       const auto alias = by_alias_.find(name);
       digest = alias == by_alias_.end() ? name : alias->second;
       if (Entry* entry = WaitUntilLoaded(lock, digest)) return Take(*entry);
       if (!IsDigest(digest)) return NotFound(model);
+      is_base = known_bases_.contains(digest);
     }
-    const absl::Status loaded = LoadAdapter(digest, {}, false, "").status();
+    const absl::Status loaded =
+        is_base ? LoadBase(digest, {}).status() : LoadAdapter(digest, {}, false, "").status();
     if (HasReason(loaded, "BLOB_NOT_FOUND")) {
       std::lock_guard lock(mutex_);
       return NotFound(model);
     }
     RETURN_IF_ERROR(loaded);
   }
-  return Error(
-      absl::StatusCode::kResourceExhausted, "ADAPTER_IN_USE",
-      absl::StrCat("adapter ", ToAbsl(model),
-                   " is pushed out of memory as soon as it is loaded; raise max-adapters"));
+  return Error(absl::StatusCode::kResourceExhausted, "ADAPTER_IN_USE",
+               absl::StrCat(ToAbsl(model),
+                            " is pushed out of memory as soon as it is loaded; raise "
+                            "max-adapters and max-bases"));
 }
 
 ModelLease LoadedModels::Take(Entry& entry) {
@@ -187,209 +210,16 @@ void LoadedModels::Release(const std::string& digest) {
   if (found == entries_.end()) return;
   Entry& entry = found->second;
   --entry.info.in_flight;
-  entry.info.last_used = clock_.Now();
-  if (entry.info.state == ModelState::kUnloading && entry.info.in_flight == 0)
-    unused_.push_back(digest);
+  entry.touched = entry.info.last_used = clock_.Now();
   if (entry.info.in_flight == 0) changed_.notify_all();
 }
 
-// Leases end on the engine's thread, which may not call the engine; so what they leave behind is
-// put away by the next caller.
-void LoadedModels::PutAwayUnused() {
-  std::vector<std::pair<std::string, std::shared_ptr<LoadedBase>>> unused;
-  {
-    std::lock_guard lock(mutex_);
-    for (const std::string& digest : unused_) {
-      const auto found = entries_.find(digest);
-      if (found != entries_.end()) unused.emplace_back(digest, found->second.base);
-    }
-    unused_.clear();
-  }
-  for (const auto& [digest, base] : unused) {
-    (void)base->engine->UnloadAdapter(digest);  // Gone already is gone.
-    Remove(digest, /*forget_names=*/true);
-  }
-}
-
-void LoadedModels::Remove(const std::string& digest, bool forget_names) {
-  std::lock_guard lock(mutex_);
-  entries_.erase(digest);
-  if (forget_names) {
-    std::erase_if(by_alias_, [&](const auto& name) { return name.second == digest; });
-  }
-  changed_.notify_all();
-}
-
-absl::StatusOr<ModelInfo> LoadedModels::LoadBase(const std::string& digest,
-                                                 const std::vector<std::string>& aliases) {
-  {
-    std::unique_lock lock(mutex_);
-    if (Entry* entry = WaitUntilLoaded(lock, digest)) {
-      SetAliases(*entry, aliases);
-      return entry->info;
-    }
-    Entry& entry = entries_[digest];
-    entry.info = {.digest = digest, .kind = ModelKind::kBase};
-    SetAliases(entry, aliases);
-  }
-  absl::Cleanup give_up = [&] { Remove(digest, true); };
-  ASSIGN_OR_RETURN(const fs::path path, blobs_.LocalPath(digest));
-  ASSIGN_OR_RETURN(std::shared_ptr<LoadedBase> base, loader_.Load(digest, path));
-  std::move(give_up).Cancel();
-  std::lock_guard lock(mutex_);
-  Entry& entry = entries_[digest];
-  entry.info.bytes = base->bytes;
-  entry.info.architecture = base->architecture;
-  entry.info.context_length = base->context_length;
-  entry.info.state = ModelState::kReady;
-  entry.base = std::move(base);
-  changed_.notify_all();
-  return entry.info;
-}
-
-absl::StatusOr<std::shared_ptr<LoadedBase>> LoadedModels::BaseFor(const AdapterFacts& facts,
-                                                                  const std::string& wanted) const {
-  std::lock_guard lock(mutex_);
-  const std::string& digest = wanted.empty() ? facts.base : wanted;
-  std::shared_ptr<LoadedBase> only;
-  int bases = 0;
-  for (const auto& [key, entry] : entries_) {
-    if (entry.info.kind != ModelKind::kBase || entry.info.state != ModelState::kReady) continue;
-    if (key == digest) only = entry.base;
-    if (digest.empty()) only = entry.base;
-    ++bases;
-  }
-  const bool contradicts = !wanted.empty() && !facts.base.empty() && wanted != facts.base;
-  if (only != nullptr && !contradicts && (!digest.empty() || bases == 1)) return only;
-  return Error(absl::StatusCode::kFailedPrecondition, "ADAPTER_BASE_MISMATCH",
-               digest.empty()
-                   ? absl::StrCat("the adapter does not say which base it was trained on and ",
-                                  bases, " bases are loaded; give base_digest")
-                   : absl::StrCat("the adapter was trained on base ",
-                                  facts.base.empty() ? digest : facts.base,
-                                  contradicts ? ", not on " + wanted : ", which is not loaded"));
-}
-
-absl::StatusOr<LoadedModels::Entry> LoadedModels::ReadAdapter(const std::string& digest,
-                                                              const std::string& base_digest) {
-  const absl::StatusOr<Manifest> manifest = blobs_.ReadManifest(digest);
-  if (!manifest.ok()) {
-    if (manifest.status().code() == absl::StatusCode::kNotFound) return manifest.status();
-    return Error(
-        absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
-        absl::StrCat(digest, " is not an adapter: ", ToAbsl(ToStd(manifest.status().message()))));
-  }
-  fs::path folder;
-  {
-    std::lock_guard lock(mutex_);
-    folder = options_.scratch / absl::StrCat("adapter-", ++scratch_count_);
-  }
-  std::error_code ignored;
-  fs::create_directories(options_.scratch, ignored);
-  fs::remove_all(folder, ignored);  // Left by a process that was killed.
-  const absl::Cleanup clean = [&] {
-    std::error_code error;
-    fs::remove_all(folder, error);
-  };
-  RETURN_IF_ERROR(blobs_.Materialise(digest, folder));
-  const fs::path config_path = folder / llm::kAdapterConfigFile;
-  ASSIGN_OR_RETURN(const std::string text, llm::ReadTextFile(config_path, size_t{16} << 20));
-  ASSIGN_OR_RETURN(const llm::LoraConfig config,
-                   llm::ParseLoraConfig(text, digest + "/" + llm::kAdapterConfigFile));
-  const AdapterFacts facts{.rank = static_cast<int32_t>(config.rank),
-                           .base = IsDigest(config.base_model) ? config.base_model : ""};
-  Entry entry;
-  ASSIGN_OR_RETURN(entry.base, BaseFor(facts, base_digest));
-  RETURN_IF_ERROR(entry.base->engine->LoadAdapter(digest, folder));
-  entry.info = {.digest = digest,
-                .kind = ModelKind::kAdapter,
-                .bytes = manifest->TotalSize(),
-                .state = ModelState::kReady,
-                .base_digest = entry.base->digest,
-                .architecture = entry.base->architecture,
-                .context_length = entry.base->context_length,
-                .rank = facts.rank};
-  return entry;
-}
-
-// Takes the adapter unused for longest out of the table if there is no room for another. Called
-// with the lock.
-absl::Status LoadedModels::MakeRoom(std::vector<std::string>& evicted) {
-  int adapters = 0;
-  Entry* oldest = nullptr;
-  for (auto& [digest, entry] : entries_) {
-    if (entry.info.kind != ModelKind::kAdapter) continue;
-    ++adapters;
-    const bool free =
-        entry.info.state == ModelState::kReady && !entry.info.pinned && entry.info.in_flight == 0;
-    if (free && (oldest == nullptr || entry.info.last_used < oldest->info.last_used))
-      oldest = &entry;
-  }
-  if (adapters < options_.max_adapters) return absl::OkStatus();
-  if (oldest == nullptr) {
-    return Error(
-        absl::StatusCode::kResourceExhausted, "ADAPTER_IN_USE",
-        absl::StrCat("all ", adapters,
-                     " places for adapters are pinned or busy; unload one or raise max-adapters"));
-  }
-  oldest->info.state = ModelState::kUnloading;
-  evicted.push_back(oldest->info.digest);
-  return absl::OkStatus();
-}
-
-absl::StatusOr<ModelInfo> LoadedModels::LoadAdapter(const std::string& digest,
-                                                    const std::vector<std::string>& aliases,
-                                                    bool pinned, const std::string& base_digest) {
-  if (!IsDigest(digest)) {
-    return Error(
-        absl::StatusCode::kInvalidArgument,
-        absl::StrCat("'", digest, "' is not sha256:<64 hex digits>"),
-        {.reason = "FIELD_INVALID", .violations = {{"digest", "must be sha256:<64 hex digits>"}}});
-  }
-  PutAwayUnused();
-  std::vector<std::string> evicted;
-  {
-    std::unique_lock lock(mutex_);
-    if (Entry* entry = WaitUntilLoaded(lock, digest)) {
-      SetAliases(*entry, aliases);
-      entry->info.pinned |= pinned;
-      return entry->info;
-    }
-    RETURN_IF_ERROR(MakeRoom(evicted));
-    entries_[digest].info = {.digest = digest, .kind = ModelKind::kAdapter};
-  }
-  for (const std::string& old : evicted) {
-    std::shared_ptr<LoadedBase> base;
-    {
-      std::lock_guard lock(mutex_);
-      base = entries_[old].base;
-    }
-    (void)base->engine->UnloadAdapter(old);
-    Remove(old, /*forget_names=*/false);  // A request by name brings it back.
-  }
-  absl::Cleanup give_up = [&] { Remove(digest, false); };
-  ASSIGN_OR_RETURN(Entry loaded, ReadAdapter(digest, base_digest));
-  std::move(give_up).Cancel();
-  std::lock_guard lock(mutex_);
-  Entry& entry = entries_[digest];
-  entry = std::move(loaded);
-  entry.info.pinned = pinned;
-  entry.info.last_used = clock_.Now();
-  for (const auto& [alias, target] : by_alias_) {
-    if (target == digest) entry.info.aliases.push_back(alias);
-  }
-  SetAliases(entry, aliases);
-  changed_.notify_all();
-  return entry.info;
-}
-
 absl::StatusOr<ModelInfo> LoadedModels::UnloadAdapter(std::string_view model) {
-  PutAwayUnused();
   ModelInfo info;
-  std::shared_ptr<LoadedBase> base;
+  std::vector<Claim> claims;
   {
     std::unique_lock lock(mutex_);
-    Entry* entry = Find(model);
+    Entry* entry = FindWhenLoaded(lock, model);
     if (entry == nullptr) return NotFound(model);
     if (entry->info.kind == ModelKind::kBase) {
       return Error(absl::StatusCode::kInvalidArgument,
@@ -400,21 +230,19 @@ absl::StatusOr<ModelInfo> LoadedModels::UnloadAdapter(std::string_view model) {
       return Error(absl::StatusCode::kFailedPrecondition, "ADAPTER_IN_USE",
                    absl::StrCat("adapter '", ToAbsl(model), "' is pinned; unpin it first"));
     }
-    if (entry->info.state == ModelState::kReady) entry->info.state = ModelState::kUnloading;
+    entry->info.state = ModelState::kUnloading;
+    entry->forget_names = true;
     info = entry->info;
-    if (info.state == ModelState::kUnloading && info.in_flight == 0) base = entry->base;
+    claims = ClaimUnused();
   }
-  if (base != nullptr) {
-    (void)base->engine->UnloadAdapter(info.digest);
-    Remove(info.digest, /*forget_names=*/true);
-  }
+  PutAway(std::move(claims));
   return info;
 }
 
 absl::StatusOr<ModelInfo> LoadedModels::PinAdapter(std::string_view model, bool pinned) {
-  std::lock_guard lock(mutex_);
-  Entry* entry = Find(model);
-  if (entry == nullptr) return NotFound(model);
+  std::unique_lock lock(mutex_);
+  Entry* entry = FindWhenLoaded(lock, model);
+  if (entry == nullptr || entry->info.state == ModelState::kUnloading) return NotFound(model);
   entry->info.pinned = pinned;
   return entry->info;
 }

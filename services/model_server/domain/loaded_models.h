@@ -6,6 +6,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,12 +69,17 @@ class ModelLease {
 };
 
 struct LoadedModelsOptions {
+  // Bases kept at once; another one takes the place of the one unused for longest, whose adapters
+  // go with it.
+  int max_bases = 2;
   // Adapters kept at once; another one takes the place of the one unused for longest.
   int max_adapters = 64;
   // Adapters are laid out here while they are read.
   std::filesystem::path scratch;
   // A name is looked up in the directory again after this long, because names move.
   absl::Duration name_ttl = absl::Seconds(10);
+  // A directory that could not be asked is left alone for this long, because asking may block.
+  absl::Duration directory_rest = absl::Seconds(2);
 };
 
 // Thread-safe. Borrows everything; its destructor waits for the leases to end. Two requests for a
@@ -85,12 +92,12 @@ class LoadedModels {
   ~LoadedModels();
 
   // A model by base name, alias, `ft:…` name, resource name or `sha256:…`; an adapter that is not
-  // in memory is loaded by digest. NOT_FOUND `MODEL_NOT_FOUND` names what is known; errors of
-  // LoadAdapter.
+  // in memory is loaded by digest, with its base. NOT_FOUND `MODEL_NOT_FOUND` names what is known;
+  // errors of LoadBase and LoadAdapter.
   absl::StatusOr<ModelLease> Acquire(std::string_view model);
 
   // Blocks until the model is READY; loading what is there already only adds the aliases. A name
-  // moves from its former model.
+  // moves from its former model. RESOURCE_EXHAUSTED `BASES_IN_USE` when every place is busy.
   absl::StatusOr<ModelInfo> LoadBase(const std::string& digest,
                                      const std::vector<std::string>& aliases);
   // `base_digest` "": the base the adapter names in its configuration, or the only one loaded.
@@ -99,8 +106,9 @@ class LoadedModels {
   absl::StatusOr<ModelInfo> LoadAdapter(const std::string& digest,
                                         const std::vector<std::string>& aliases, bool pinned,
                                         const std::string& base_digest);
-  // No new requests; gone when the last in flight has ended. FAILED_PRECONDITION `ADAPTER_IN_USE`
-  // if it is pinned, INVALID_ARGUMENT `FIELD_INVALID` for a base.
+  // No new requests; gone when the last in flight has ended. Waits for an adapter that is being
+  // loaded. FAILED_PRECONDITION `ADAPTER_IN_USE` if it is pinned, INVALID_ARGUMENT `FIELD_INVALID`
+  // for a base.
   absl::StatusOr<ModelInfo> UnloadAdapter(std::string_view model);
   absl::StatusOr<ModelInfo> PinAdapter(std::string_view model, bool pinned);
 
@@ -113,26 +121,52 @@ class LoadedModels {
   friend class ModelLease;
   struct Entry {
     ModelInfo info;
-    std::shared_ptr<LoadedBase> base;  // Null while a base loads.
+    std::shared_ptr<LoadedBase> base;  // Null while it loads.
+    absl::Time touched;                // When it was loaded or its last lease ended.
+    bool claimed = false;              // A thread puts it away; no other may.
+    bool forget_names = false;         // When it goes: it was unloaded, not pushed out.
+  };
+  // What one thread has taken on to put away.
+  struct Claim {
+    std::string digest;
+    ModelKind kind = ModelKind::kAdapter;
+    std::shared_ptr<LoadedBase> base;
   };
   // What an adapter's configuration says.
   struct AdapterFacts {
     int32_t rank = 0;
     std::string base;  // A digest, or "" if it says no digest.
   };
+  struct DirectoryFailure {
+    absl::Duration when;
+    absl::Status status;
+  };
 
   absl::Status LookUp(const std::string& name);
+  absl::Status RememberFailure(const absl::Status& status);
   void Release(const std::string& digest);
-  Entry* Find(std::string_view model);
   absl::Status NotFound(std::string_view model) const;
+
+  // With the lock held:
+  Entry* Find(std::string_view model);
   void SetAliases(Entry& entry, const std::vector<std::string>& aliases);
+  Claim ClaimEntry(Entry& entry);
+  std::vector<Claim> ClaimUnused();
+  bool IsIdle(const Entry& base) const;
+  absl::Time LastUse(const Entry& base) const;
+  absl::StatusOr<std::vector<Claim>> MakeRoomForBase();
+  absl::StatusOr<std::vector<Claim>> MakeRoomForAdapter();
   Entry* WaitUntilLoaded(std::unique_lock<std::mutex>& lock, const std::string& digest);
-  absl::Status MakeRoom(std::vector<std::string>& evicted);
-  absl::StatusOr<std::shared_ptr<LoadedBase>> BaseFor(const AdapterFacts& facts,
-                                                      const std::string& wanted) const;
-  absl::StatusOr<Entry> ReadAdapter(const std::string& digest, const std::string& base_digest);
+  Entry* FindWhenLoaded(std::unique_lock<std::mutex>& lock, std::string_view model);
+  Entry* BaseWhenLoaded(std::unique_lock<std::mutex>& lock, const std::string& digest);
+
+  // Without it:
+  void PutAway(std::vector<Claim> claims);
   void PutAwayUnused();
-  void Remove(const std::string& digest, bool forget_names);
+  void Remove(const std::string& digest);
+  absl::StatusOr<ModelLease> LeaseBase(const AdapterFacts& facts, const std::string& wanted);
+  absl::Status ReadAdapter(const std::string& digest, const std::string& base_digest);
+
   ModelLease Take(Entry& entry);
 
   const LoadedModelsOptions options_;
@@ -144,9 +178,9 @@ class LoadedModels {
   std::condition_variable changed_;
   std::map<std::string, Entry, std::less<>> entries_;         // By digest.
   std::map<std::string, std::string, std::less<>> by_alias_;  // To digest.
-  std::map<std::string, absl::Duration>
-      looked_up_;                    // When a name was last asked for in the directory.
-  std::vector<std::string> unused_;  // Unloading, and the last lease has ended.
+  std::set<std::string, std::less<>> known_bases_;            // That were READY once.
+  std::map<std::string, absl::Duration> looked_up_;           // When a name was last asked for.
+  std::optional<DirectoryFailure> directory_failure_;
   int64_t scratch_count_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "services/model_server/domain/model_fixture.h"
@@ -12,6 +13,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::UnorderedElementsAre;
 
 class LoadedModelsTest : public ModelFixture {
@@ -201,8 +203,117 @@ TEST_F(LoadedModelsTest, NamesOfTheDirectoryAreLoadedOnDemandAndFollowedWhenThey
   EXPECT_EQ(models_->Acquire("best")->digest(), two);
   EXPECT_THAT(models_->Acquire("other").status(), StatusIs(absl::StatusCode::kUnavailable));
   directory.failure = absl::OkStatus();
+  clock_.Advance(absl::Seconds(3));
   EXPECT_THAT(models_->Acquire("other").status(), HasReasonThat("MODEL_NOT_FOUND"));
   models_.reset();
+}
+
+TEST_F(LoadedModelsTest, ADirectoryThatIsAwayIsAskedOnceInAWhile) {
+  FakeDirectory directory;
+  directory_ = &directory;
+  MakeModels({});
+  directory.entries = {{.digest = base_, .is_base = true, .aliases = {"small", "tiny"}}};
+  EXPECT_OK(models_->Acquire("small"));
+  EXPECT_OK(models_->Acquire("tiny"));
+  clock_.Advance(absl::Seconds(11));
+  directory.failure = absl::DeadlineExceededError("slow");
+  const int asked = directory.asked;
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(models_->Acquire("small")->digest(), base_);
+    EXPECT_EQ(models_->Acquire("tiny")->digest(), base_);
+    EXPECT_THAT(models_->Acquire("other").status(), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  }
+  EXPECT_EQ(directory.asked, asked + 1);
+  clock_.Advance(absl::Seconds(3));
+  EXPECT_OK(models_->Acquire("tiny"));
+  EXPECT_EQ(directory.asked, asked + 2);
+  models_.reset();
+}
+
+TEST_F(LoadedModelsTest, AnAdapterThatIsBeingLoadedIsUnloadedAfterwards) {
+  const std::string adapter = Adapter("one");
+  engine().HoldLoads();
+  std::thread loading([&] { EXPECT_OK(models_->LoadAdapter(adapter, {"a"}, false, "")); });
+  ASSERT_TRUE(engine().WaitForHeldLoads(1));
+  std::thread unloading([&] { EXPECT_OK(models_->UnloadAdapter(adapter)); });
+  engine().ReleaseLoads();
+  loading.join();
+  unloading.join();
+  EXPECT_TRUE(engine().Adapters().empty());
+  EXPECT_EQ(models_->List().size(), 1u);
+}
+
+TEST_F(LoadedModelsTest, ThreadsThatLoadUnloadPinAndUseDisturbNobody) {
+  MakeModels({.max_adapters = 2});
+  ASSERT_OK(models_->LoadBase(base_, {"small"}));
+  std::vector<std::string> adapters;
+  for (int i = 0; i < 5; ++i) adapters.push_back(Adapter(std::to_string(i)));
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < 6; ++t) {
+    threads.emplace_back([&, t] {
+      for (size_t i = 0; i < 60; ++i) {
+        const std::string& adapter = adapters[(t * 7 + i * 3) % adapters.size()];
+        if (t % 3 == 0) {
+          (void)models_->UnloadAdapter(adapter);
+        } else if (t % 3 == 1) {
+          const auto lease = models_->Acquire(adapter);
+          if (!lease.ok()) {
+            EXPECT_THAT(lease.status(), HasReasonThat("ADAPTER_IN_USE"));
+          }
+        } else {
+          (void)models_->LoadAdapter(adapter, {"name" + std::to_string(i % 4)}, i % 5 == 0, "");
+          (void)models_->PinAdapter(adapter, false);
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_OK(models_->Acquire("small"));
+  EXPECT_EQ(engine().UnknownUnloads(), 0);
+  std::set<std::string> listed;
+  for (const ModelInfo& info : models_->List()) {
+    EXPECT_EQ(info.state, ModelState::kReady);
+    EXPECT_EQ(info.in_flight, 0);
+    if (info.kind == ModelKind::kAdapter) listed.insert(info.digest);
+  }
+  EXPECT_EQ(listed, engine().Adapters());
+  EXPECT_LE(listed.size(), 2u);
+}
+
+TEST_F(LoadedModelsTest, TheBaseUnusedForLongestLeavesWithItsAdaptersAndComesBack) {
+  const std::string two = blobs_->PutBytes("two").value(),
+                    three = blobs_->PutBytes("three").value();
+  const std::string adapter = Adapter("one", base_);
+  ASSERT_OK(models_->LoadAdapter(adapter, {"best"}, false, ""));
+  clock_.Advance(absl::Seconds(1));
+  ASSERT_OK(models_->LoadBase(two, {"second"}));
+  clock_.Advance(absl::Seconds(1));
+  ASSERT_OK(models_->LoadBase(three, {"third"}));
+  ASSERT_EQ(models_->List().size(), 2u);
+  EXPECT_EQ(models_->List()[0].kind, ModelKind::kBase);
+  EXPECT_EQ(models_->List()[1].kind, ModelKind::kBase);
+
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(models_->Acquire("best")->digest(), adapter);  // Loads its base too; the second leaves.
+  EXPECT_EQ(models_->Acquire("third")->digest(), three);
+  EXPECT_EQ(loader_.loads(), 4);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(models_->Acquire("second")->digest(), two);
+  EXPECT_EQ(loader_.loads(), 5);
+}
+
+TEST_F(LoadedModelsTest, BasesThatAnswerOrHoldPinnedAdaptersStay) {
+  const std::string two = blobs_->PutBytes("two").value(),
+                    three = blobs_->PutBytes("three").value();
+  ASSERT_OK(models_->LoadAdapter(Adapter("one", base_), {"pinned"}, true, ""));
+  ASSERT_OK(models_->LoadBase(two, {"second"}));
+  ASSERT_OK_AND_ASSIGN(ModelLease busy, models_->Acquire("second"));
+  const absl::Status refused = models_->LoadBase(three, {}).status();
+  EXPECT_THAT(refused, HasReasonThat("BASES_IN_USE"));
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kResourceExhausted));
+  busy = {};
+  EXPECT_OK(models_->LoadBase(three, {}));
+  EXPECT_THAT(models_->Acquire("pinned")->digest(), Not(three));
 }
 
 TEST_F(LoadedModelsTest, ABaseThatFailsToLoadIsForgotten) {

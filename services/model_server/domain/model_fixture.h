@@ -26,14 +26,23 @@ class SilentObserver final : public InferenceObserver {
     outcomes_.push_back(outcome);
     last_ = summary;
   }
+  void OnScore(const absl::Status& outcome, const TokenUsage&) override {
+    std::lock_guard lock(mutex_);
+    scores_.push_back(outcome);
+  }
   std::vector<absl::Status> outcomes() const {
     std::lock_guard lock(mutex_);
     return outcomes_;
+  }
+  std::vector<absl::Status> scores() const {
+    std::lock_guard lock(mutex_);
+    return scores_;
   }
 
  private:
   mutable std::mutex mutex_;
   std::vector<absl::Status> outcomes_;
+  std::vector<absl::Status> scores_;
   AnswerSummary last_;
 };
 

@@ -19,7 +19,7 @@ absl::Status Translate(const absl::Status& status) {
     return Error(status.code(), std::string(status.message()), std::move(detail));
   };
   if (reason == "ADAPTER_NOT_LOADED") return as("MODEL_NOT_FOUND");
-  if (reason == "CONTEXT_TOO_LONG" || reason == "KV_BUDGET") return as("CONTEXT_LENGTH_EXCEEDED");
+  if (reason == "CONTEXT_TOO_LONG") return as("CONTEXT_LENGTH_EXCEEDED");
   if (reason == "EMPTY_PROMPT" || reason == "TOKEN_OUT_OF_RANGE" || reason == "BAD_SAMPLING")
     return as("FIELD_INVALID");
   return status;
@@ -60,6 +60,12 @@ class TorchBaseLoader final : public BaseLoader {
  public:
   explicit TorchBaseLoader(TorchEngineOptions options) : options_(std::move(options)) {}
 
+  absl::Status Inspect(const std::filesystem::path& gguf) override {
+    ASSIGN_OR_RETURN(const auto file, llm::GgufFile::Open(gguf));
+    RETURN_IF_ERROR(llm::ModelConfig::FromGguf(*file).status());
+    return llm::Tokenizer::FromGguf(*file).status();
+  }
+
   absl::StatusOr<std::unique_ptr<LoadedBase>> Load(const std::string& digest,
                                                    const std::filesystem::path& gguf) override {
     auto base = std::make_unique<LoadedBase>();
@@ -71,7 +77,6 @@ class TorchBaseLoader final : public BaseLoader {
     ASSIGN_OR_RETURN(base->chat, llm::ChatTemplate::FromGguf(*file, base->tokenizer));
     ASSIGN_OR_RETURN(const auto model, llm::BaseModel::Load(gguf.string(), options_.execution));
     base->architecture = std::string(llm::NameOf(model->config().architecture));
-    base->context_length = model->config().context_length;
     base->bytes = model->bytes();
     llm::EngineOptions engine_options = options_.engine;
     engine_options.token_bytes = [tokenizer = base->tokenizer](int32_t id) {
@@ -79,6 +84,7 @@ class TorchBaseLoader final : public BaseLoader {
     };
     ASSIGN_OR_RETURN(std::unique_ptr<llm::Engine> engine,
                      llm::Engine::Create(model, std::move(engine_options)));
+    base->context_length = engine->max_sequence_tokens();
     base->engine = std::make_unique<TorchEngine>(std::move(engine));
     return base;
   }

@@ -92,12 +92,13 @@ grpc::ServerUnaryReactor* InferenceGrpcService::Score(grpc::CallbackServerContex
         const absl::StatusOr<ScoreCommand> command = ToCommand(*request);
         if (!command.ok()) return finisher.Finish(command.status());
         const bool per_token = request->per_token();
-        const absl::Status started =
+        const auto score =
             inference_.Score(*command, [=](const absl::StatusOr<ScoreAnswer>& answer) {
               if (answer.ok()) FillScores(*answer, per_token, response);
               finisher.Finish(answer.status());
             });
-        if (!started.ok()) finisher.Finish(started);
+        if (!score.ok()) return finisher.Finish(score.status());
+        finisher.OnCancel([score = *score] { score->Cancel(); });
       });
 }
 

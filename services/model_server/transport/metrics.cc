@@ -41,12 +41,20 @@ InferenceMetrics::InferenceMetrics(metrics::Registry& registry)
       adapters_(registry.NewGaugeFamily("crossover_inference_adapters", "Adapters by state")) {}
 
 void InferenceMetrics::OnRequest(const absl::Status& outcome, const AnswerSummary& summary) {
+  Count(outcome, summary.usage);
+  if (outcome.ok()) first_token_.Observe(absl::ToDoubleSeconds(summary.timing.first_token));
+}
+
+void InferenceMetrics::OnScore(const absl::Status& outcome, const TokenUsage& usage) {
+  Count(outcome, usage);
+}
+
+void InferenceMetrics::Count(const absl::Status& outcome, const TokenUsage& usage) {
   requests_.With({{"outcome", OutcomeOf(outcome)}}).Increment();
   if (!outcome.ok()) return;
-  first_token_.Observe(absl::ToDoubleSeconds(summary.timing.first_token));
-  tokens_.With({{"kind", "input"}}).Increment(static_cast<double>(summary.usage.input));
-  tokens_.With({{"kind", "output"}}).Increment(static_cast<double>(summary.usage.output));
-  prefix_hits_.Increment(static_cast<double>(summary.usage.cached_input));
+  tokens_.With({{"kind", "input"}}).Increment(static_cast<double>(usage.input));
+  tokens_.With({{"kind", "output"}}).Increment(static_cast<double>(usage.output));
+  prefix_hits_.Increment(static_cast<double>(usage.cached_input));
 }
 
 void InferenceMetrics::Refresh(const LoadedModels& models) {

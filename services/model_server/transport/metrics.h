@@ -12,11 +12,14 @@ class InferenceMetrics final : public InferenceObserver {
   explicit InferenceMetrics(metrics::Registry& registry);
 
   void OnRequest(const absl::Status& outcome, const AnswerSummary& summary) override;
+  void OnScore(const absl::Status& outcome, const TokenUsage& usage) override;
 
   // Takes the gauges from the engines: before the metrics are read.
   void Refresh(const LoadedModels& models);
 
  private:
+  void Count(const absl::Status& outcome, const TokenUsage& usage);
+
   metrics::CounterFamily requests_;
   metrics::Histogram first_token_;
   metrics::CounterFamily tokens_;

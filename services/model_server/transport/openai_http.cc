@@ -1,5 +1,6 @@
 #include "services/model_server/transport/openai_http.h"
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -44,29 +45,33 @@ absl::Status Draining() {
 }
 
 // The requests under way, from their first byte to the end of their coroutine.
-class RunningRequests {
+class RunningRequests : public std::enable_shared_from_this<RunningRequests> {
  public:
+  // Shared by the coroutine and the worker that begins its generation. Keeps the owner alive: a
+  // coroutine that the server cut off is destroyed with the server, after everything else.
   class Entry {
    public:
-    explicit Entry(RunningRequests& owner) : owner_(owner), admitted_(owner.Enter()) {}
+    explicit Entry(std::shared_ptr<RunningRequests> owner)
+        : owner_(std::move(owner)), admitted_(owner_->Enter()) {}
     // Cancels what was attached: whatever ends a coroutine, no slot stays taken. A request that has
     // ended ignores it.
     ~Entry() {
       if (generation_ != nullptr) generation_->Cancel();
-      if (admitted_) owner_.Leave(generation_.get());
+      if (admitted_) owner_->Leave(generation_.get());
     }
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
 
     // False while the server drains.
     bool admitted() const { return admitted_; }
+    // Once, before the coroutine goes on.
     void Attach(std::shared_ptr<Generation> generation) {
       generation_ = std::move(generation);
-      owner_.Add(generation_.get());
+      owner_->Add(generation_.get());
     }
 
    private:
-    RunningRequests& owner_;
+    const std::shared_ptr<RunningRequests> owner_;
     const bool admitted_;
     std::shared_ptr<Generation> generation_;
   };
@@ -80,7 +85,7 @@ class RunningRequests {
     for (Generation* generation : generations_) generation->Cancel();
     // Cancelled requests end at the next token; a client that does not read its error is cut off by
     // the server.
-    changed_.wait_for(lock, absl::ToChronoNanoseconds(kCancelTime), none);
+    changed_.wait_for(lock, absl::ToChronoNanoseconds(std::min(grace, kCancelTime)), none);
   }
 
  private:
@@ -126,7 +131,7 @@ class OpenAiHttp::Impl {
 
   ~Impl() { workers_.join(); }
 
-  void Drain(absl::Duration grace) { running_.Drain(grace); }
+  void Drain(absl::Duration grace) { running_->Drain(grace); }
 
   http::Response Models(const http::Request& request) const {
     const absl::Status key = CheckKey(request, options_.api_key);
@@ -135,9 +140,9 @@ class OpenAiHttp::Impl {
   }
 
   http::Task<void> Chat(http::AsyncExchange& exchange) {
-    RunningRequests::Entry entry(running_);
+    const auto entry = std::make_shared<RunningRequests::Entry>(running_);
     const absl::Status admitted =
-        entry.admitted() ? CheckKey(exchange.request(), options_.api_key) : Draining();
+        entry->admitted() ? CheckKey(exchange.request(), options_.api_key) : Draining();
     if (!admitted.ok()) {
       (void)co_await exchange.Respond(ErrorResponse(admitted));
       co_return;
@@ -149,12 +154,11 @@ class OpenAiHttp::Impl {
     }
     const auto mailbox = std::make_shared<Mailbox>(exchange.executor());
     const absl::StatusOr<std::shared_ptr<Generation>> generation =
-        co_await Begin(request->command, mailbox);
+        co_await Begin(request->command, mailbox, entry);
     if (!generation.ok()) {
       (void)co_await exchange.Respond(ErrorResponse(generation.status()));
       co_return;
     }
-    entry.Attach(*generation);
     exchange.OnDisconnect([generation = *generation] { generation->Cancel(); });
     const AnswerHead head{.id = "chatcmpl-" + ids_.NextId(),
                           .created = absl::ToUnixSeconds(clock_.Now()),
@@ -170,16 +174,20 @@ class OpenAiHttp::Impl {
  private:
   // Finding the model may load an adapter, and reading a long prompt takes a while: not on an io
   // thread.
-  http::Task<absl::StatusOr<std::shared_ptr<Generation>>> Begin(const GenerateCommand& command,
-                                                                std::shared_ptr<Mailbox> mailbox) {
+  http::Task<absl::StatusOr<std::shared_ptr<Generation>>> Begin(
+      GenerateCommand command, std::shared_ptr<Mailbox> mailbox,
+      std::shared_ptr<RunningRequests::Entry> entry) {
     if (waiting_.fetch_add(1) >= options_.queue) {
       --waiting_;
       co_return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
                       "too many requests are waiting; try again later");
     }
-    auto begin = [this, &command,
-                  mailbox]() -> http::Task<absl::StatusOr<std::shared_ptr<Generation>>> {
-      co_return inference_.Generate(command, mailbox);
+    // The worker attaches, because the coroutine may not come back.
+    auto begin = [this, command = std::move(command), mailbox,
+                  entry]() -> http::Task<absl::StatusOr<std::shared_ptr<Generation>>> {
+      auto generation = inference_.Generate(command, mailbox);
+      if (generation.ok()) entry->Attach(*generation);
+      co_return generation;
     };
     auto generation = co_await asio::co_spawn(workers_, std::move(begin), asio::use_awaitable);
     --waiting_;
@@ -255,7 +263,7 @@ class OpenAiHttp::Impl {
   Clock& clock_;
   const int64_t started_;
   std::atomic<int> waiting_{0};
-  RunningRequests running_;
+  const std::shared_ptr<RunningRequests> running_ = std::make_shared<RunningRequests>();
   asio::thread_pool workers_;
 };
 

@@ -29,7 +29,7 @@ class OpenAiHttp {
   OpenAiHttp& operator=(const OpenAiHttp&) = delete;
 
   // Refuses new requests with 503, lets answers under way finish for `grace`, then ends them with
-  // an error. Blocks for `grace` at most; call it before the server stops.
+  // an error. Blocks for `grace` and at most 5 s more; call it before the server stops.
   void Drain(absl::Duration grace);
 
  private:

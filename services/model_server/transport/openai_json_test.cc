@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "common/testing/matchers.h"
 #include "services/model_server/domain/fake_engine.h"
 
@@ -35,7 +36,7 @@ TEST(ParseChatRequestTest, ReadsMessagesAndSampling) {
         {"role":"tool","tool_call_id":"1","content":"42"}],
         "tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}}],
         "temperature":0.5,"top_p":0.9,"n":2,"seed":7,"stop":"x","max_completion_tokens":5,"logprobs":true,"top_logprobs":3,
-        "logit_bias":{"5":-100},"stream":true,"stream_options":{"include_usage":true},"response_format":{"type":"json_object"},
+        "logit_bias":{"5":-100},"stream":true,"stream_options":{"include_usage":true},"response_format":{"type":"text"},
         "user":"u","metadata":{"a":"b"},"parallel_tool_calls":true,"unknown_field":1})"));
   const ChatPrompt& prompt = std::get<ChatPrompt>(request.command.prompt);
   ASSERT_EQ(prompt.messages.size(), 4u);
@@ -81,7 +82,12 @@ TEST(ParseChatRequestTest, EveryMistakeNamesItsField) {
   EXPECT_EQ(FieldOf(With(R"("top_logprobs":2)")), "top_logprobs");
   EXPECT_EQ(FieldOf(With(R"("logit_bias":{"x":1})")), "logit_bias.x");
   EXPECT_EQ(FieldOf(With(R"("presence_penalty":0.5)")), "presence_penalty");
-  EXPECT_EQ(FieldOf(With(R"("response_format":{"type":"json_schema"})")), "response_format");
+  for (const char* type : {"json_schema", "json_object", "grammar"}) {
+    EXPECT_EQ(FieldOf(With(absl::StrCat(R"("response_format":{"type":")", type, R"("})"))),
+              "response_format.type");
+  }
+  EXPECT_EQ(FieldOf(With(R"("guided_regex":"a+")")), "guided_regex");
+  EXPECT_EQ(FieldOf(With(R"("guided_choice":["a","b"])")), "guided_choice");
   EXPECT_EQ(FieldOf(With(R"("tool_choice":"required")")), "tool_choice");
   EXPECT_EQ(FieldOf(With(R"("stream_options":{"include_usage":true})")), "stream_options");
 }

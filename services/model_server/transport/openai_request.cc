@@ -176,6 +176,11 @@ absl::Status ReadSampling(const Json& root, Sampling& sampling) {
   return Validate(sampling, "");
 }
 
+constexpr char kUnconstrained[] =
+    "is not served yet: this server does not constrain what the model writes; leave it out, ask "
+    "for "
+    "the form in the prompt, and check the answer";
+
 // What would change the answer and is not served.
 absl::Status RefuseUnserved(const Json& root) {
   for (const char* key : {"presence_penalty", "frequency_penalty"}) {
@@ -183,15 +188,20 @@ absl::Status RefuseUnserved(const Json& root) {
     RETURN_IF_ERROR(ReadNumber(root, key, penalty));
     if (penalty.value_or(0) != 0) return FieldError(key, "is not served; leave it out or 0");
   }
+  // Constraints of other servers' dialects, which clients send beside or in place of
+  // response_format.
+  for (const char* key :
+       {"guided_json", "guided_regex", "guided_choice", "grammar", "json_schema"}) {
+    if (!Member(root, key).is_null()) return FieldError(key, kUnconstrained);
+  }
   const Json& format = Member(root, "response_format");
   if (format.is_null()) return absl::OkStatus();
   if (!format.is_object()) return FieldError("response_format", "must be an object");
   const Json& type = Member(format, "type");
-  if (type == "text" || type == "json_object") return absl::OkStatus();
-  return FieldError("response_format",
-                    type == "json_schema"
-                        ? "json_schema is not served yet; text and json_object are"
-                        : "must have type text or json_object");
+  if (type == "text") return absl::OkStatus();
+  if (type == "json_object" || type == "json_schema")
+    return FieldError("response_format.type", kUnconstrained);
+  return FieldError("response_format.type", "must be text");
 }
 
 }  // namespace

@@ -47,9 +47,10 @@ absl::StatusOr<Sampling> ToSampling(const type::v1::Sampling& sampling) {
   if (sampling.has_repetition_penalty() && sampling.repetition_penalty() != 1) {
     return FieldError("sampling.repetition_penalty", "is not served; leave it out or 1");
   }
-  if (sampling.response_format().type() == type::v1::ResponseFormat::JSON_SCHEMA) {
+  if (sampling.response_format().type() == type::v1::ResponseFormat::JSON_SCHEMA ||
+      sampling.response_format().type() == type::v1::ResponseFormat::JSON_OBJECT) {
     return FieldError("sampling.response_format.type",
-                      "JSON_SCHEMA is not served yet; TEXT and JSON_OBJECT are",
+                      "JSON_OBJECT and JSON_SCHEMA are not served yet; TEXT is",
                       "CONSTRAINT_INVALID");
   }
   return out;

@@ -1,0 +1,287 @@
+// LoadedModels: what comes into memory and what has to leave for it.
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "common/json/digest.h"
+#include "common/status/absl_view.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "llm/formats/atomic_file.h"
+#include "llm/formats/peft.h"
+#include "services/model_server/domain/loaded_models.h"
+
+namespace crossover::inference {
+
+namespace fs = std::filesystem;
+
+LoadedModels::Claim LoadedModels::ClaimEntry(Entry& entry) {
+  entry.info.state = ModelState::kUnloading;
+  entry.claimed = true;
+  return {entry.info.digest, entry.info.kind, entry.base};
+}
+
+std::vector<LoadedModels::Claim> LoadedModels::ClaimUnused() {
+  std::vector<Claim> claims;
+  for (auto& [digest, entry] : entries_) {
+    const bool unused = entry.info.state == ModelState::kUnloading && entry.info.in_flight == 0;
+    if (unused && !entry.claimed) claims.push_back(ClaimEntry(entry));
+  }
+  return claims;
+}
+
+// Engines are destroyed here, when the last claim goes.
+void LoadedModels::PutAway(std::vector<Claim> claims) {
+  for (const Claim& claim : claims) {
+    // It was loaded, so an error can only mean that it is gone.
+    if (claim.kind == ModelKind::kAdapter)
+      claim.base->engine->UnloadAdapter(claim.digest).IgnoreError();
+    Remove(claim.digest);
+  }
+}
+
+// Leases end on the engine's thread, which may not call the engine; so what they leave behind is
+// put away by the next caller.
+void LoadedModels::PutAwayUnused() {
+  std::vector<Claim> claims;
+  {
+    std::lock_guard lock(mutex_);
+    claims = ClaimUnused();
+  }
+  PutAway(std::move(claims));
+}
+
+void LoadedModels::Remove(const std::string& digest) {
+  std::lock_guard lock(mutex_);
+  const auto found = entries_.find(digest);
+  if (found->second.forget_names)
+    std::erase_if(by_alias_, [&](const auto& name) { return name.second == digest; });
+  entries_.erase(found);
+  changed_.notify_all();
+}
+
+// Nothing would be interrupted if the base went with its adapters.
+bool LoadedModels::IsIdle(const Entry& base) const {
+  const auto busy = [](const Entry& entry) {
+    return entry.info.state != ModelState::kReady || entry.info.in_flight > 0 || entry.info.pinned;
+  };
+  return !busy(base) && std::none_of(entries_.begin(), entries_.end(), [&](const auto& item) {
+    return item.second.info.base_digest == base.info.digest && busy(item.second);
+  });
+}
+
+absl::Time LoadedModels::LastUse(const Entry& base) const {
+  absl::Time last = base.touched;
+  for (const auto& [digest, entry] : entries_) {
+    if (entry.info.base_digest == base.info.digest) last = std::max(last, entry.touched);
+  }
+  return last;
+}
+
+// Claims the base unused for longest, and its adapters, if there is no room for another base.
+absl::StatusOr<std::vector<LoadedModels::Claim>> LoadedModels::MakeRoomForBase() {
+  int bases = 0;
+  Entry* oldest = nullptr;
+  for (auto& [digest, entry] : entries_) {
+    if (entry.info.kind != ModelKind::kBase || entry.claimed) continue;
+    ++bases;
+    if (IsIdle(entry) && (oldest == nullptr || LastUse(entry) < LastUse(*oldest))) oldest = &entry;
+  }
+  std::vector<Claim> claims;
+  if (bases < options_.max_bases) return claims;
+  if (oldest == nullptr) {
+    return Error(
+        absl::StatusCode::kResourceExhausted,
+        absl::StrCat("all ", bases,
+                     " places for base models answer requests or hold pinned adapters; "
+                     "try again later or raise max-bases"),
+        {.reason = "BASES_IN_USE", .metadata = {{"max_bases", absl::StrCat(options_.max_bases)}}});
+  }
+  for (auto& [digest, entry] : entries_) {
+    if (entry.info.base_digest == oldest->info.digest) claims.push_back(ClaimEntry(entry));
+  }
+  claims.push_back(ClaimEntry(*oldest));
+  return claims;
+}
+
+// Claims the adapter unused for longest if there is no room for another. Its names stay, so that a
+// request brings it back.
+absl::StatusOr<std::vector<LoadedModels::Claim>> LoadedModels::MakeRoomForAdapter() {
+  int adapters = 0;
+  Entry* oldest = nullptr;
+  for (auto& [digest, entry] : entries_) {
+    if (entry.info.kind != ModelKind::kAdapter || entry.claimed) continue;
+    ++adapters;
+    const bool free =
+        entry.info.state == ModelState::kReady && !entry.info.pinned && entry.info.in_flight == 0;
+    if (free && (oldest == nullptr || entry.touched < oldest->touched)) oldest = &entry;
+  }
+  std::vector<Claim> claims;
+  if (adapters < options_.max_adapters) return claims;
+  if (oldest == nullptr) {
+    return Error(
+        absl::StatusCode::kResourceExhausted, "ADAPTER_IN_USE",
+        absl::StrCat("all ", adapters,
+                     " places for adapters are pinned or busy; unload one or raise max-adapters"));
+  }
+  claims.push_back(ClaimEntry(*oldest));
+  return claims;
+}
+
+absl::StatusOr<ModelInfo> LoadedModels::LoadBase(const std::string& digest,
+                                                 const std::vector<std::string>& aliases) {
+  PutAwayUnused();
+  std::vector<Claim> claims;
+  {
+    std::unique_lock lock(mutex_);
+    if (Entry* entry = WaitUntilLoaded(lock, digest)) {
+      SetAliases(*entry, aliases);
+      return entry->info;
+    }
+    ASSIGN_OR_RETURN(claims, MakeRoomForBase());
+    Entry& entry = entries_[digest];
+    entry.info = {.digest = digest, .kind = ModelKind::kBase};
+    entry.forget_names = !known_bases_.contains(digest);  // If it cannot be loaded.
+    SetAliases(entry, aliases);
+  }
+  absl::Cleanup give_up = [&] { Remove(digest); };
+  PutAway(std::move(claims));  // Before the new base takes its memory.
+  ASSIGN_OR_RETURN(const fs::path path, blobs_.LocalPath(digest));
+  ASSIGN_OR_RETURN(std::shared_ptr<LoadedBase> base, loader_.Load(digest, path));
+  std::move(give_up).Cancel();
+  std::lock_guard lock(mutex_);
+  known_bases_.insert(digest);
+  Entry& entry = entries_.at(digest);
+  entry.info.bytes = base->bytes;
+  entry.info.architecture = base->architecture;
+  entry.info.context_length = base->context_length;
+  entry.info.state = ModelState::kReady;
+  entry.base = std::move(base);
+  entry.forget_names = false;
+  entry.touched = clock_.Now();
+  changed_.notify_all();
+  return entry.info;
+}
+
+// The base with this digest once it is loaded; "": the only base there is. nullptr if there is
+// none.
+LoadedModels::Entry* LoadedModels::BaseWhenLoaded(std::unique_lock<std::mutex>& lock,
+                                                  const std::string& digest) {
+  if (!digest.empty()) {
+    const auto found = entries_.find(digest);
+    if (found == entries_.end() || found->second.info.kind != ModelKind::kBase) return nullptr;
+    return WaitUntilLoaded(lock, digest);
+  }
+  Entry* only = nullptr;
+  for (auto& [key, entry] : entries_) {
+    if (entry.info.kind != ModelKind::kBase || entry.info.state != ModelState::kReady) continue;
+    if (only != nullptr) return nullptr;
+    only = &entry;
+  }
+  return only;
+}
+
+// Holds the adapter's base; one that has left memory is loaded again.
+absl::StatusOr<ModelLease> LoadedModels::LeaseBase(const AdapterFacts& facts,
+                                                   const std::string& wanted) {
+  const std::string& digest = wanted.empty() ? facts.base : wanted;
+  const bool contradicts = !wanted.empty() && !facts.base.empty() && wanted != facts.base;
+  for (int attempt = 0; attempt < 3 && !contradicts; ++attempt) {
+    {
+      std::unique_lock lock(mutex_);
+      if (Entry* entry = BaseWhenLoaded(lock, digest)) return Take(*entry);
+      if (!known_bases_.contains(digest)) break;
+    }
+    RETURN_IF_ERROR(LoadBase(digest, {}).status());
+  }
+  if (digest.empty()) {
+    return Error(absl::StatusCode::kFailedPrecondition, "ADAPTER_BASE_MISMATCH",
+                 "the adapter does not say which base it was trained on, and not exactly one base "
+                 "is loaded; give base_digest");
+  }
+  return Error(
+      absl::StatusCode::kFailedPrecondition, "ADAPTER_BASE_MISMATCH",
+      absl::StrCat("the adapter was trained on base ", facts.base.empty() ? digest : facts.base,
+                   contradicts ? ", not on " + wanted : ", which is not loaded"));
+}
+
+// Brings an adapter into its base's engine and its facts into the table.
+absl::Status LoadedModels::ReadAdapter(const std::string& digest, const std::string& base_digest) {
+  const absl::StatusOr<Manifest> manifest = blobs_.ReadManifest(digest);
+  if (!manifest.ok()) {
+    if (manifest.status().code() == absl::StatusCode::kNotFound) return manifest.status();
+    return Error(
+        absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
+        absl::StrCat(digest, " is not an adapter: ", ToAbsl(ToStd(manifest.status().message()))));
+  }
+  fs::path folder;
+  {
+    std::lock_guard lock(mutex_);
+    folder = options_.scratch / absl::StrCat("adapter-", ++scratch_count_);
+  }
+  std::error_code ignored;
+  fs::create_directories(options_.scratch, ignored);
+  fs::remove_all(folder, ignored);  // Left by a process that was killed.
+  const absl::Cleanup clean = [&] {
+    std::error_code error;
+    fs::remove_all(folder, error);
+  };
+  RETURN_IF_ERROR(blobs_.Materialise(digest, folder));
+  const fs::path config_path = folder / llm::kAdapterConfigFile;
+  ASSIGN_OR_RETURN(const std::string text, llm::ReadTextFile(config_path, size_t{16} << 20));
+  ASSIGN_OR_RETURN(const llm::LoraConfig config,
+                   llm::ParseLoraConfig(text, digest + "/" + llm::kAdapterConfigFile));
+  const AdapterFacts facts{.rank = static_cast<int32_t>(config.rank),
+                           .base = IsDigest(config.base_model) ? config.base_model : ""};
+  // Until the adapter is in the table, its base is held like that of a request.
+  ASSIGN_OR_RETURN(const ModelLease lease, LeaseBase(facts, base_digest));
+  RETURN_IF_ERROR(lease.engine().LoadAdapter(digest, folder));
+  std::lock_guard lock(mutex_);
+  Entry& entry = entries_.at(digest);
+  entry.base = lease.base_;
+  entry.info.bytes = manifest->TotalSize();
+  entry.info.base_digest = lease.digest();
+  entry.info.architecture = lease.base().architecture;
+  entry.info.context_length = lease.base().context_length;
+  entry.info.rank = facts.rank;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ModelInfo> LoadedModels::LoadAdapter(const std::string& digest,
+                                                    const std::vector<std::string>& aliases,
+                                                    bool pinned, const std::string& base_digest) {
+  if (!IsDigest(digest)) {
+    return Error(
+        absl::StatusCode::kInvalidArgument,
+        absl::StrCat("'", digest, "' is not sha256:<64 hex digits>"),
+        {.reason = "FIELD_INVALID", .violations = {{"digest", "must be sha256:<64 hex digits>"}}});
+  }
+  PutAwayUnused();
+  std::vector<Claim> claims;
+  {
+    std::unique_lock lock(mutex_);
+    if (Entry* entry = WaitUntilLoaded(lock, digest)) {
+      SetAliases(*entry, aliases);
+      entry->info.pinned |= pinned;
+      return entry->info;
+    }
+    ASSIGN_OR_RETURN(claims, MakeRoomForAdapter());
+    entries_[digest].info = {.digest = digest, .kind = ModelKind::kAdapter};
+  }
+  absl::Cleanup give_up = [&] { Remove(digest); };
+  PutAway(std::move(claims));
+  RETURN_IF_ERROR(ReadAdapter(digest, base_digest));
+  std::move(give_up).Cancel();
+  std::lock_guard lock(mutex_);
+  Entry& entry = entries_.at(digest);
+  entry.info.state = ModelState::kReady;
+  entry.info.pinned = pinned;
+  entry.touched = entry.info.last_used = clock_.Now();
+  SetAliases(entry, aliases);
+  changed_.notify_all();
+  return entry.info;
+}
+
+}  // namespace crossover::inference
