@@ -165,6 +165,45 @@ TEST_F(ModuleTest, AStreamHasRoleTextReasonUsageAndDone) {
   EXPECT_EQ(usage["usage"]["completion_tokens"], 10);
 }
 
+TEST_F(ModuleTest, ToolCallsAreTakenOutOfTheAnswerWhenToolsWereGiven) {
+  Start();
+  fake().SetAnswer([](const llm::GenerateRequest&) {
+    return "Wait.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>";
+  });
+  json body = Chat();
+  EXPECT_THAT(json::parse(Post(body).body)["choices"][0]["message"]["content"].get<std::string>(),
+              HasSubstr("<tool_call>"));
+  body["tools"] = {{{"type", "function"}, {"function", {{"name", "f"}}}}};
+  const json choice = json::parse(Post(body).body)["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls");
+  EXPECT_EQ(choice["message"]["content"], "Wait.");
+  const json& call = choice.at("message").at("tool_calls").at(0);
+  EXPECT_EQ(call["type"], "function");
+  EXPECT_THAT(call["id"].get<std::string>(), HasSubstr("call_"));
+  EXPECT_EQ(call["function"], json({{"name", "f"}, {"arguments", "{\"a\":1}"}}));
+
+  const std::vector<std::string> data = Stream(body);
+  std::string text;
+  json last;
+  for (size_t i = 0; i + 1 < data.size(); ++i) {
+    last = json::parse(data[i])["choices"][0];
+    text += last["delta"].value("content", "");
+  }
+  EXPECT_EQ(text, "Wait.");
+  EXPECT_EQ(last["finish_reason"], "tool_calls");
+  EXPECT_EQ(last.at("delta").at("tool_calls").at(0)["index"], 0);
+  EXPECT_EQ(last.at("delta").at("tool_calls").at(0)["function"]["name"], "f");
+
+  pb::GenerateBatchRequest batch;
+  *batch.add_requests() = Generate();
+  batch.mutable_requests(0)->mutable_chat()->add_tools()->set_name("f");
+  const auto answers = rpc::Invoke(*stub_, &pb::InferenceService::Stub::GenerateBatch, batch);
+  ASSERT_OK(answers);
+  EXPECT_EQ(answers->results(0).answers(0).text(), "Wait.");
+  EXPECT_EQ(answers->results(0).answers(0).tool_calls(0).name(), "f");
+  EXPECT_EQ(answers->results(0).answers(0).finish_reason(), "tool_calls");
+}
+
 TEST_F(ModuleTest, AClientThatGoesAwayFreesItsSlot) {
   Start();
   fake().Hold();
@@ -205,7 +244,7 @@ TEST_F(ModuleTest, ErrorsHaveStatusCodeAndField) {
   schema["response_format"] = {{"type", "json_object"}};
   EXPECT_EQ(Post(schema).status, 400);
   json wide = Chat();
-  wide["max_tokens"] = 512;
+  wide["max_tokens"] = 1024;
   const http::ClientResponse too_wide = Post(wide);
   EXPECT_EQ(too_wide.status, 400);
   EXPECT_EQ(json::parse(too_wide.body)["error"]["code"], "context_length_exceeded");

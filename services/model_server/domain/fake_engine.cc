@@ -235,7 +235,7 @@ absl::StatusOr<std::unique_ptr<LoadedBase>> FakeBaseLoader::Load(const std::stri
   base->template_text = kFakeTemplate;
   base->chat = llm::ChatTemplate::FromText(kFakeTemplate, base->tokenizer).value();
   base->architecture = "llama";
-  base->context_length = 512;
+  base->context_length = 1024;
   base->bytes = 1000;
   base->engine = std::move(engine);
   return base;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/model_server/domain/tool_calls.h"
 
 namespace crossover::inference {
 namespace {
@@ -345,6 +346,9 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
   const uint64_t seed =
       command.sampling.seed ? static_cast<uint64_t>(*command.sampling.seed) : RandomSeed();
   const std::vector<int32_t> stop_ids = base.chat->stop_ids();
+  const auto* chat = std::get_if<ChatPrompt>(&command.prompt);
+  if (chat != nullptr && !chat->tools.empty())
+    sink = std::make_shared<ToolCallSink>(std::move(sink));
   sink->OnStart({lease.digest(), base.tokenizer});
   const auto generation =
       std::make_shared<RunningGeneration>(std::move(lease), std::move(sink), observer_, clock_, n);

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/id/random.h"
 #include "common/time/clock.h"
+#include "llm/chat/message.h"
 #include "llm/generate/engine.h"
 #include "services/model_server/domain/command.h"
 #include "services/model_server/domain/loaded_models.h"
@@ -36,7 +37,9 @@ struct AnswerPiece {
   int64_t index = 0;
   std::string text;  // Whole characters.
   std::vector<llm::GeneratedToken> tokens;
-  std::string finish_reason;  // "stop" or "length" on the answer's last piece, else "".
+  // On the answer's last piece "stop", "length" or "tool_calls", else "".
+  std::string finish_reason;
+  std::vector<llm::ToolCall> tool_calls;  // On the last piece; their text is in no piece.
 };
 
 struct AnswerSummary {

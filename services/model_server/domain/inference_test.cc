@@ -145,11 +145,11 @@ TEST_F(InferenceTest, ValuesOutOfRangeAreNamed) {
 }
 
 TEST_F(InferenceTest, APromptThatLeavesNoRoomSaysHowLongItIs) {
-  const absl::Status status = inference_.Generate(Ask(std::string(600, 'x')), sink_).status();
+  const absl::Status status = inference_.Generate(Ask(std::string(1200, 'x')), sink_).status();
   EXPECT_THAT(status, HasReasonThat("CONTEXT_LENGTH_EXCEEDED"));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("512"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("1024"));
   GenerateCommand command = Ask("hi");
-  command.sampling.max_tokens = 510;
+  command.sampling.max_tokens = 1022;
   EXPECT_THAT(inference_.Generate(command, sink_).status(),
               HasReasonThat("CONTEXT_LENGTH_EXCEEDED"));
 }

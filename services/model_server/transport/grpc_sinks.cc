@@ -21,6 +21,7 @@ void StreamSink::OnPiece(AnswerPiece piece) {
     response.add_tokens(token.id);
     if (with_logprobs_) ToProto(token, *start_.tokenizer, response.add_logprobs());
   }
+  for (const llm::ToolCall& call : piece.tool_calls) ToProto(call, response.add_tool_calls());
   response.set_finish_reason(std::move(piece.finish_reason));
   if (std::exchange(first_, false)) response.set_system_fingerprint(start_.fingerprint);
   stream_.Write(std::move(response), kMaxPending);
@@ -54,6 +55,7 @@ class BatchSink final : public AnswerSink {
       answer.add_tokens(token.id);
       if (with_logprobs_) ToProto(token, *start_.tokenizer, answer.add_logprobs());
     }
+    for (const llm::ToolCall& call : piece.tool_calls) ToProto(call, answer.add_tool_calls());
     if (!piece.finish_reason.empty()) answer.set_finish_reason(piece.finish_reason);
   }
 

@@ -203,7 +203,9 @@ class OpenAiHttp::Impl {
         Choice& choice = choices[static_cast<size_t>(piece->index)];
         choice.text += piece->text;
         choice.tokens.insert(choice.tokens.end(), piece->tokens.begin(), piece->tokens.end());
-        if (!piece->finish_reason.empty()) choice.finish_reason = piece->finish_reason;
+        if (piece->finish_reason.empty()) continue;
+        choice.finish_reason = piece->finish_reason;
+        choice.tool_calls = piece->tool_calls;
         continue;
       }
       const auto& summary = std::get<absl::StatusOr<AnswerSummary>>(letter);

@@ -40,6 +40,29 @@ Json LogprobsJson(const std::vector<llm::GeneratedToken>& tokens, const llm::Tok
   return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
+// Ids are unique because the answer's is.
+Json ToolCallsJson(const AnswerHead& head, int64_t index, const std::vector<llm::ToolCall>& calls,
+                   bool in_stream) {
+  Json list = Json::array();
+  for (size_t i = 0; i < calls.size(); ++i) {
+    Json call = Json::object();
+    if (in_stream) call["index"] = i;
+    call["id"] = absl::StrCat("call_", head.id, "_", index, "_", i);
+    call["type"] = "function";
+    call["function"] = {{"name", calls[i].name}, {"arguments", calls[i].arguments}};
+    list.push_back(std::move(call));
+  }
+  return list;
+}
+
+Json MessageJson(const AnswerHead& head, int64_t index, const Choice& choice) {
+  Json message = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
+  if (choice.tool_calls.empty()) return message;
+  if (choice.text.empty()) message["content"] = nullptr;
+  message["tool_calls"] = ToolCallsJson(head, index, choice.tool_calls, false);
+  return message;
+}
+
 Json Envelope(const AnswerHead& head, const char* object) {
   return {{"id", head.id},
           {"object", object},
@@ -85,7 +108,7 @@ Json CompletionJson(const AnswerHead& head, const std::vector<Choice>& choices,
   for (size_t i = 0; i < choices.size(); ++i) {
     list.push_back(
         {{"index", i},
-         {"message", {{"role", "assistant"}, {"content", choices[i].text}, {"refusal", nullptr}}},
+         {"message", MessageJson(head, static_cast<int64_t>(i), choices[i])},
          {"logprobs", with_logprobs ? LogprobsJson(choices[i].tokens, tokenizer) : Json(nullptr)},
          {"finish_reason", choices[i].finish_reason}});
   }
@@ -103,6 +126,8 @@ Json ChunkJson(const AnswerHead& head, const AnswerPiece& piece, bool include_us
                bool with_logprobs, const llm::Tokenizer& tokenizer) {
   Json delta = Json::object();
   if (!piece.text.empty()) delta["content"] = piece.text;
+  if (!piece.tool_calls.empty())
+    delta["tool_calls"] = ToolCallsJson(head, piece.index, piece.tool_calls, true);
   Json logprobs = with_logprobs && !piece.tokens.empty() ? LogprobsJson(piece.tokens, tokenizer)
                                                          : Json(nullptr);
   Json finish = piece.finish_reason.empty() ? Json(nullptr) : Json(piece.finish_reason);

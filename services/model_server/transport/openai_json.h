@@ -37,6 +37,7 @@ struct Choice {
   std::string text;
   std::vector<llm::GeneratedToken> tokens;
   std::string finish_reason;
+  std::vector<llm::ToolCall> tool_calls;
 };
 
 nlohmann::ordered_json CompletionJson(const AnswerHead& head, const std::vector<Choice>& choices,

@@ -152,6 +152,12 @@ void ToProto(const llm::GeneratedToken& token, const llm::Tokenizer& tokenizer,
   }
 }
 
+void ToProto(const llm::ToolCall& call, type::v1::ToolCall* out) {
+  out->set_type("function");
+  out->set_name(call.name);
+  out->set_arguments(call.arguments);
+}
+
 pb::LoadedModel ToProto(const ModelInfo& info) {
   pb::LoadedModel out;
   out.set_name("loadedModels/" + info.digest);

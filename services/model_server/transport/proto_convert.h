@@ -22,6 +22,7 @@ void ToProto(const TokenUsage& usage, type::v1::Usage* out);
 void ToProto(const RequestTiming& timing, pb::Timing* out);
 void ToProto(const llm::GeneratedToken& token, const llm::Tokenizer& tokenizer,
              pb::TokenLogprob* out);
+void ToProto(const llm::ToolCall& call, type::v1::ToolCall* out);
 pb::LoadedModel ToProto(const ModelInfo& info);
 
 }  // namespace crossover::inference
