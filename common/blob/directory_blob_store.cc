@@ -47,10 +47,9 @@ absl::Status DiskFull(const fs::path& root, int64_t needed) {
   const int64_t available = AvailableBytes(root);
   return Error(
       absl::StatusCode::kResourceExhausted,
-      absl::StrCat(
-          "no room in ", root.string(), ": ", needed >> 20, " MiB needed, ", available >> 20,
-          " MiB available; free some space (crossover's own garbage goes with the next collection) "
-          "or move the data folder to a larger disk"),
+      absl::StrCat("no room in ", root.string(), ": ", needed >> 20, " MiB needed, ",
+                   available >> 20,
+                   " MiB available; free some space or move the data folder to a larger disk"),
       {.reason = "DISK_FULL",
        .metadata = {{"path", root.string()},
                     {"needed_bytes", std::to_string(needed)},
@@ -253,7 +252,12 @@ class DirectoryBlobStore final : public BlobStore {
     std::error_code code;
     fs::create_directories(folder, code);
     const fs::path path = folder / FileNameOf(holder);
-    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    // Another process that let its pin go has taken the empty folder away in between.
+    for (int again = 0; fd < 0 && errno == ENOENT && again < 10; ++again) {
+      fs::create_directories(folder, code);
+      fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    }
     if (fd < 0) return errno == ENOSPC ? DiskFull(options_.root, 0) : ErrnoError("make", path);
     ::close(fd);
     if (options_.sync) {
