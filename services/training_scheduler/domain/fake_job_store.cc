@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/kept_checkpoints.h"
 #include "services/training_scheduler/domain/state_machine.h"
 
 namespace crossover::scheduler {
@@ -49,7 +50,8 @@ absl::StatusOr<Job> FakeJobStore::Apply(Record& record, const Mutation& mutation
   const absl::Time now = clock_.Now();
   RETURN_IF_ERROR(mutation(job, now, effects));
   for (const ModelVersion& version : effects.models) {
-    RETURN_IF_ERROR(models_.Register(version).status());
+    ASSIGN_OR_RETURN(ModelVersion stored, models_.Register(version));
+    if (!version.alias.empty()) job.outputs.model_alias = stored.alias;
   }
   for (JobEvent& event : effects.events) {
     event.sequence = ++job.last_event_sequence;
@@ -61,7 +63,9 @@ absl::StatusOr<Job> FakeJobStore::Apply(Record& record, const Mutation& mutation
     if (!added && place->second.epoch <= point.epoch) place->second = std::move(point);
   }
   for (Checkpoint& checkpoint : effects.checkpoints) {
-    record.checkpoints[checkpoint.step] = std::move(checkpoint);
+    Checkpoint& place = record.checkpoints[checkpoint.step];
+    checkpoint.pinned = place.pinned;
+    place = std::move(checkpoint);
   }
   if (effects.notable) job.update_time = now;
   job.revision += 1;
@@ -69,18 +73,27 @@ absl::StatusOr<Job> FakeJobStore::Apply(Record& record, const Mutation& mutation
   return record.job;
 }
 
+absl::StatusOr<std::optional<Job>> FakeJobStore::Created(const std::string& project,
+                                                         const RequestKey& key) {
+  const auto known = requests_.find({project, key.id});
+  if (known == requests_.end()) return std::optional<Job>();
+  const auto& [hash, id] = known->second;
+  if (hash == key.payload_hash) return std::optional(records_[id].job);
+  return RequestIdReused(key.id, absl::StrCat("created job ", id));
+}
+
+absl::StatusOr<std::optional<Job>> FakeJobStore::FindCreated(const std::string& project,
+                                                             const RequestKey& key) {
+  absl::MutexLock lock(&mutex_);
+  return Created(project, key);
+}
+
 absl::StatusOr<Job> FakeJobStore::Insert(const Job& job, const RequestKey& key,
                                          const Mutation& mutation) {
   absl::MutexLock lock(&mutex_);
   if (!key.id.empty()) {
-    const auto known = requests_.find({job.project, key.id});
-    if (known != requests_.end()) {
-      const auto& [hash, id] = known->second;
-      if (hash == key.payload_hash) return records_[id].job;
-      return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
-                   absl::StrCat("request_id ", key.id, " created job ", id,
-                                " with another payload; use a new request_id"));
-    }
+    ASSIGN_OR_RETURN(std::optional<Job> known, Created(job.project, key));
+    if (known.has_value()) return *std::move(known);
   }
   Record record;
   record.job = job;
@@ -126,11 +139,27 @@ absl::StatusOr<Job> FakeJobStore::Update(const JobId& id, const Mutation& mutati
   return Apply(*record, mutation);
 }
 
+absl::StatusOr<Job> FakeJobStore::UpdateOnce(const JobId& id, const RequestKey& key,
+                                             const Mutation& mutation) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(Record * record, Find(id));
+  if (key.id.empty()) return Apply(*record, mutation);
+  const auto place = updates_.find({record->job.project, key.id});
+  if (place == updates_.end()) {
+    ASSIGN_OR_RETURN(Job job, Apply(*record, mutation));
+    updates_[{job.project, key.id}] = key.payload_hash;
+    return job;
+  }
+  if (place->second == key.payload_hash) return record->job;
+  return RequestIdReused(key.id, "was used before");
+}
+
 absl::StatusOr<std::vector<Job>> FakeJobStore::Claim(const ClaimRequest& request) {
   absl::MutexLock lock(&mutex_);
   std::vector<Record*> ready;
   for (auto& [id, record] : records_) {
     if (record.job.state == JobState::kQueued &&
+        (request.project.empty() || request.project == record.job.project) &&
         EmptyOrHas(request.capabilities.kinds, record.job.kind) &&
         EmptyOrHas(request.capabilities.queues, record.job.queue)) {
       ready.push_back(&record);
@@ -146,6 +175,8 @@ absl::StatusOr<std::vector<Job>> FakeJobStore::Claim(const ClaimRequest& request
                                      now, now + request.ttl, 0},
                                     now, effects);
                      }));
+    ready[i]->metrics.erase(ready[i]->metrics.upper_bound(job.last_checkpoint_step),
+                            ready[i]->metrics.end());
     claimed.push_back(std::move(job));
   }
   return claimed;
@@ -153,16 +184,39 @@ absl::StatusOr<std::vector<Job>> FakeJobStore::Claim(const ClaimRequest& request
 
 absl::StatusOr<std::vector<JobId>> FakeJobStore::Due(int64_t limit) {
   absl::MutexLock lock(&mutex_);
-  std::vector<JobId> due;
+  std::vector<std::pair<int, JobId>> due;
   for (const auto& [id, record] : records_) {
-    const Job& job = record.job;
-    const bool expired = job.lease.has_value() && job.lease->expire_time < clock_.Now();
-    const bool waits = job.state == JobState::kValidating ||
-                       (job.state == JobState::kBlocked &&
-                        (!job.start_time.has_value() || *job.start_time <= clock_.Now()));
-    if ((expired || waits) && static_cast<int64_t>(due.size()) < limit) due.push_back(id);
+    if (const std::optional<int> rank = DueRank(record.job)) due.emplace_back(*rank, id);
   }
-  return due;
+  std::sort(due.begin(), due.end());
+  if (static_cast<int64_t>(due.size()) > limit) due.resize(limit);
+  std::vector<JobId> ids;
+  for (auto& [rank, id] : due) ids.push_back(std::move(id));
+  return ids;
+}
+
+std::optional<int> FakeJobStore::DueRank(const Job& job) {
+  const absl::Time now = clock_.Now();
+  if (job.lease.has_value() && job.lease->expire_time < now) return 0;
+  const bool ending = job.state == JobState::kPausing || job.state == JobState::kCancelling;
+  if (job.deadline.has_value() && *job.deadline <= now && !job.finish_time.has_value() && !ending) {
+    return 1;
+  }
+  const bool started = !job.start_time.has_value() || *job.start_time <= now;
+  if (job.state == JobState::kBlocked && started && !WaitsForDependency(job)) return 2;
+  return job.state == JobState::kValidating ? std::optional(3) : std::nullopt;
+}
+
+bool FakeJobStore::WaitsForDependency(const Job& job) {
+  bool waits = false;
+  for (const JobId& id : job.depends_on) {
+    const auto found = records_.find(id);
+    if (found == records_.end()) continue;
+    const JobState state = found->second.job.state;
+    if (state == JobState::kFailed || state == JobState::kCancelled) return false;
+    waits |= state != JobState::kSucceeded;
+  }
+  return waits;
 }
 
 absl::StatusOr<std::vector<JobId>> FakeJobStore::LeasedBy(const std::string& worker,
@@ -300,14 +354,28 @@ absl::StatusOr<Checkpoint> FakeJobStore::PinCheckpoint(const JobId& id, int64_t 
   return found->second;
 }
 
-absl::Status FakeJobStore::SawWorker(const WorkerRecord& worker) {
+absl::StatusOr<std::vector<std::string>> FakeJobStore::PruneCheckpoints(const JobId& id) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(Record * record, Find(id));
+  std::vector<Checkpoint> all;
+  for (const auto& [step, checkpoint] : record->checkpoints) all.push_back(checkpoint);
+  Pruning pruning = Prune(all);
+  for (const int64_t step : pruning.steps) record->checkpoints.erase(step);
+  return std::move(pruning.released);
+}
+
+absl::StatusOr<WorkerLife> FakeJobStore::SawWorker(const WorkerRecord& worker) {
   absl::MutexLock lock(&mutex_);
   const auto [place, added] = workers_.try_emplace(worker.name, worker);
+  std::string& earlier = earlier_lives_[worker.name];
+  if (earlier == worker.incarnation) return WorkerLife::kReplaced;
+  const bool same = place->second.incarnation == worker.incarnation;
+  if (!same) earlier = place->second.incarnation;
   const absl::Time created = added ? clock_.Now() : place->second.create_time;
   place->second = worker;
   place->second.create_time = created;
   place->second.seen_time = clock_.Now();
-  return absl::OkStatus();
+  return same ? WorkerLife::kSame : WorkerLife::kNew;
 }
 
 absl::StatusOr<std::vector<WorkerRecord>> FakeJobStore::Workers(const std::string& after,

@@ -20,9 +20,13 @@ class FakeJobStore final : public JobStore {
 
   absl::StatusOr<Job> Insert(const Job& job, const RequestKey& key,
                              const Mutation& mutation) override;
+  absl::StatusOr<std::optional<Job>> FindCreated(const std::string& project,
+                                                 const RequestKey& key) override;
   absl::StatusOr<Job> Get(const JobId& id) override;
   absl::StatusOr<std::vector<Job>> List(const JobQuery& query) override;
   absl::StatusOr<Job> Update(const JobId& id, const Mutation& mutation) override;
+  absl::StatusOr<Job> UpdateOnce(const JobId& id, const RequestKey& key,
+                                 const Mutation& mutation) override;
   absl::StatusOr<std::vector<Job>> Claim(const ClaimRequest& request) override;
   absl::StatusOr<std::vector<JobId>> Due(int64_t limit) override;
   absl::StatusOr<std::vector<JobId>> LeasedBy(const std::string& worker,
@@ -37,7 +41,8 @@ class FakeJobStore final : public JobStore {
   absl::StatusOr<MeasuredRate> Rate(const std::string& base_digest) override;
   absl::StatusOr<bool> RefersTo(const std::string& project, const std::string& digest) override;
   absl::StatusOr<Checkpoint> PinCheckpoint(const JobId& id, int64_t step, bool pinned) override;
-  absl::Status SawWorker(const WorkerRecord& worker) override;
+  absl::StatusOr<std::vector<std::string>> PruneCheckpoints(const JobId& id) override;
+  absl::StatusOr<WorkerLife> SawWorker(const WorkerRecord& worker) override;
   absl::StatusOr<std::vector<WorkerRecord>> Workers(const std::string& after,
                                                     int64_t limit) override;
   absl::Status AsLeader(const std::function<absl::Status()>& pass) override { return pass(); }
@@ -50,7 +55,12 @@ class FakeJobStore final : public JobStore {
     std::map<int64_t, Checkpoint> checkpoints;
   };
 
+  absl::StatusOr<std::optional<Job>> Created(const std::string& project, const RequestKey& key)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Record*> Find(const JobId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Place of a job in Due's order; nullopt if it is not due.
+  std::optional<int> DueRank(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool WaitsForDependency(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Runs the mutation on a copy and keeps it if it is fine.
   absl::StatusOr<Job> Apply(Record& record, const Mutation& mutation)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -60,6 +70,9 @@ class FakeJobStore final : public JobStore {
   absl::Mutex mutex_;
   std::map<JobId, Record> records_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, WorkerRecord> workers_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::string> earlier_lives_ ABSL_GUARDED_BY(mutex_);  // by worker
+  std::map<std::pair<std::string, std::string>, std::string> updates_         // payload hash by key
+      ABSL_GUARDED_BY(mutex_);
   std::map<std::pair<std::string, std::string>, std::pair<std::string, JobId>> requests_
       ABSL_GUARDED_BY(mutex_);
 };

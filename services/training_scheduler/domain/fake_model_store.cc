@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
+#include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/model_errors.h"
 
 namespace crossover::scheduler {
@@ -24,10 +25,37 @@ void FakeModelStore::TakeAlias(const std::string& project, const std::string& al
   }
 }
 
-absl::StatusOr<ModelVersion> FakeModelStore::Register(const ModelVersion& version) {
+absl::StatusOr<std::optional<ModelVersion>> FakeModelStore::FindRegistered(
+    const std::string& project, const RequestKey& key) {
+  Request request;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto known = requests_.find({project, key.id});
+    if (known == requests_.end()) return std::optional<ModelVersion>();
+    request = known->second;
+  }
+  if (request.payload_hash != key.payload_hash) return RequestIdReused(key.id, "was used before");
+  ASSIGN_OR_RETURN(ModelVersion version, GetVersion(project, request.model, request.digest));
+  return std::optional(std::move(version));
+}
+
+absl::StatusOr<ModelVersion> FakeModelStore::Register(const ModelVersion& version,
+                                                      const RequestKey& key) {
   absl::MutexLock lock(&mutex_);
+  if (!key.id.empty()) {
+    const auto [place, added] = requests_.try_emplace(
+        {version.project, key.id}, Request{key.payload_hash, version.model, version.digest});
+    if (!added && place->second.payload_hash != key.payload_hash) {
+      return RequestIdReused(key.id, "was used before");
+    }
+  }
   for (ModelVersion* known : Versions(version.project, version.model)) {
-    if (known->digest == version.digest) return *known;
+    if (known->digest != version.digest) continue;
+    if (known->alias.empty() && !version.alias.empty()) {
+      TakeAlias(version.project, version.alias);
+      known->alias = version.alias;
+    }
+    return *known;
   }
   ModelVersion stored = version;
   if (!stored.alias.empty()) TakeAlias(stored.project, stored.alias);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -18,7 +19,11 @@ class FakeModelStore final : public ModelStore {
  public:
   explicit FakeModelStore(Clock& clock) : clock_(clock) {}
 
-  absl::StatusOr<ModelVersion> Register(const ModelVersion& version) override;
+  using ModelStore::Register;
+  absl::StatusOr<ModelVersion> Register(const ModelVersion& version,
+                                        const RequestKey& key) override;
+  absl::StatusOr<std::optional<ModelVersion>> FindRegistered(const std::string& project,
+                                                             const RequestKey& key) override;
   absl::StatusOr<Model> GetModel(const std::string& project, const std::string& model) override;
   absl::StatusOr<std::vector<Model>> ListModels(const std::string& project,
                                                 const std::string& after, int64_t limit) override;
@@ -42,8 +47,15 @@ class FakeModelStore final : public ModelStore {
   void TakeAlias(const std::string& project, const std::string& alias)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  struct Request {
+    std::string payload_hash;
+    std::string model;
+    std::string digest;
+  };
+
   Clock& clock_;
   absl::Mutex mutex_;
+  std::map<std::pair<std::string, std::string>, Request> requests_ ABSL_GUARDED_BY(mutex_);
   int64_t last_ordinal_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<std::pair<std::string, std::string>, Model> models_ ABSL_GUARDED_BY(mutex_);
   std::vector<ModelVersion> versions_ ABSL_GUARDED_BY(mutex_);

@@ -17,18 +17,25 @@ constexpr int64_t kBatch = 200;
 absl::Status Housekeeper::TendAll() {
   ASSIGN_OR_RETURN(std::vector<JobId> due, jobs_.Due(kBatch));
   absl::Status first;
+  bool catalogue_silent = false;
   for (const JobId& id : due) {
     absl::StatusOr<Job> before = jobs_.Get(id);
+    const bool validating = before.ok() && before->state == JobState::kValidating;
+    // Each would wait for the same time-out, and leases that run out meanwhile for all of them.
+    if (validating && catalogue_silent) continue;
     absl::Status status =
         before.ok() ? scheduler_.Tend(id, leasing_.options().retry) : before.status();
     if (!status.ok()) {
       first.Update(WithContext(status, absl::StrCat("job ", id)));
       continue;
     }
-    if (!IsLeased(before->state)) continue;
     absl::StatusOr<Job> after = jobs_.Get(id);
-    if (after.ok() && !IsLeased(after->state)) metrics_.LeaseLost("expired");
-    if (after.ok() && IsTerminal(after->state)) metrics_.Ended(*after);
+    if (!after.ok()) continue;
+    catalogue_silent |= validating && after->state == JobState::kValidating;
+    if (!IsLeased(before->state)) continue;
+    const bool overdue = after->error.has_value() && after->error->reason == "JOB_DEADLINE_PASSED";
+    if (!IsLeased(after->state) && !overdue) metrics_.LeaseLost("expired");
+    if (IsTerminal(after->state)) metrics_.Ended(*after);
   }
   return first;
 }

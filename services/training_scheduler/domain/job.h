@@ -91,6 +91,9 @@ struct Inputs {
   std::string base_digest;
   std::string dataset_digest;  // artifact of the sealed version
   std::string adapter_digest;  // EXPORT, SCORE
+  // Of the base model, for what the job will make.
+  std::string architecture;
+  std::string licence;
 };
 
 struct Outputs {
@@ -100,6 +103,7 @@ struct Outputs {
   std::string model_version;  // resource name of the registered ModelVersion
   std::string model_alias;    // ft:{base}:{project}:{suffix}:{id8}
   int64_t trained_tokens = 0;
+  int64_t bytes = 0;  // of the adapter or artifact; 0 = not known
 };
 
 // Present ⇔ the job's state is leased.
@@ -138,6 +142,7 @@ struct Job {
   int32_t lease_loss_count = 0;
   int64_t last_checkpoint_step = 0;  // 0 = none
   std::string last_checkpoint_digest;
+  int64_t last_checkpoint_epoch = 0;    // lease epoch that recorded it
   int64_t checkpoint_step_at_loss = 0;  // both counts restart when a checkpoint passes it
   Progress progress;
   Consumption estimate;

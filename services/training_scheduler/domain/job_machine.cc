@@ -66,6 +66,10 @@ bool StartTimeReached(const Job& job, absl::Time now) {
   return !job.start_time.has_value() || *job.start_time <= now;
 }
 
+bool DeadlinePassed(const Job& job, absl::Time now) {
+  return job.deadline.has_value() && *job.deadline <= now;
+}
+
 // QUEUED or BLOCKED, whichever is true: every QUEUED job is ready.
 absl::Status MoveToLine(Job& job, Dependencies dependencies, const std::string& why, absl::Time now,
                         Effects& effects) {
@@ -182,7 +186,12 @@ std::optional<ModelVersion> ModelOf(const Job& job, absl::Time now) {
   version.task = job.task;
   version.digest = digest;
   version.kind = exported ? KindOf(job.resolved.export_format) : ModelKind::kAdapter;
+  version.architecture = job.inputs.architecture;
   version.base_digest = job.inputs.base_digest;
+  version.tokenizer_digest = job.resolved.tokenizer_digest;
+  version.template_digest = job.resolved.template_digest;
+  version.bytes = job.outputs.bytes;
+  version.licence = job.inputs.licence;
   version.source_job = job.id;
   version.dataset_version = job.dataset_version;
   version.create_time = now;
@@ -237,6 +246,19 @@ absl::Status Reject(Job& job, const std::string& message, absl::Time now, Effect
   return Fail(job, {ErrorClass::kUser, "FIELD_INVALID", message, "", ""}, now, effects);
 }
 
+absl::Status EndOverdue(Job& job, absl::Time now, Effects& effects) {
+  if (!DeadlinePassed(job, now) || IsTerminal(job.state) || !MayMove(job.state, kFailed)) {
+    effects.notable = false;
+    return absl::OkStatus();
+  }
+  return Fail(job,
+              {ErrorClass::kUser, "JOB_DEADLINE_PASSED",
+               "it had not ended by its deadline; set a later one with UpdateJob, then retry: it "
+               "goes on from its last checkpoint",
+               "", "deadline"},
+              now, effects);
+}
+
 absl::Status Unblock(Job& job, Dependencies dependencies, absl::Time now, Effects& effects) {
   if (job.state != kBlocked) return absl::OkStatus();
   if (dependencies == Dependencies::kFailed) {
@@ -270,13 +292,17 @@ absl::Status Pause(Job& job, absl::Time now, Effects& effects) {
 }
 
 absl::Status Resume(Job& job, Dependencies dependencies, absl::Time now, Effects& effects) {
-  if (job.state == kQueued || job.state == kRunning) return absl::OkStatus();
+  if (job.state == kBlocked || job.state == kQueued || job.state == kRunning) {
+    return absl::OkStatus();
+  }
   if (job.state != kPaused) return WrongState(job, "Resume", "PAUSED");
   return MoveToLine(job, dependencies, "resumed", now, effects);
 }
 
-absl::Status Retry(Job& job, absl::Time now, Effects& effects) {
-  if (job.state == kQueued || job.state == kRunning) return absl::OkStatus();
+absl::Status Retry(Job& job, Dependencies dependencies, absl::Time now, Effects& effects) {
+  if (job.state == kBlocked || job.state == kQueued || job.state == kRunning) {
+    return absl::OkStatus();
+  }
   if (job.state != kFailed && job.state != kCancelled) {
     return WrongState(job, "Retry", "FAILED or CANCELLED");
   }
@@ -284,11 +310,19 @@ absl::Status Retry(Job& job, absl::Time now, Effects& effects) {
     return Error(absl::StatusCode::kFailedPrecondition, "FIELD_INVALID",
                  "the job failed validation; create a new one with the fields corrected");
   }
+  if (dependencies == Dependencies::kFailed) {
+    return Error(absl::StatusCode::kFailedPrecondition, "DEPENDENCY_FAILED",
+                 "a job it depends on failed or was cancelled; retry that job, then this one");
+  }
+  if (DeadlinePassed(job, now)) {
+    return Error(absl::StatusCode::kFailedPrecondition, "JOB_DEADLINE_PASSED",
+                 "the job's deadline has passed; set a later one with UpdateJob, then retry");
+  }
   job.failure_count = 0;
   job.lease_loss_count = 0;
   job.error.reset();
   job.start_time.reset();
-  return MoveTo(job, kQueued, "retried", now, effects);
+  return MoveToLine(job, dependencies, "retried", now, effects);
 }
 
 absl::Status Grant(Job& job, const LeaseRecord& lease, absl::Time now, Effects& effects) {
@@ -326,9 +360,14 @@ absl::Status Beat(Job& job, const LeaseToken& token, const Heartbeat& beat, absl
 absl::Status RecordCheckpoint(Job& job, const LeaseToken& token, const Checkpoint& checkpoint,
                               absl::Time now, Effects& effects) {
   RETURN_IF_ERROR(CheckFence(job, token));
-  if (checkpoint.step <= job.last_checkpoint_step) return absl::OkStatus();  // a repeat
+  // An epoch's steps rise, so this is a repeat. An earlier epoch's step may be higher: a worker
+  // that could not read its checkpoint has started anew, and what it writes now is what counts.
+  if (job.last_checkpoint_epoch == job.lease_epoch && checkpoint.step <= job.last_checkpoint_step) {
+    return absl::OkStatus();
+  }
   job.last_checkpoint_step = checkpoint.step;
   job.last_checkpoint_digest = checkpoint.digest;
+  job.last_checkpoint_epoch = job.lease_epoch;
   if (checkpoint.step > job.checkpoint_step_at_loss) {
     job.failure_count = 0;
     job.lease_loss_count = 0;

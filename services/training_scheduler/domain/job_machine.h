@@ -45,6 +45,9 @@ absl::Status Accept(Job& job, const Validated& validated, Dependencies dependenc
                     Effects& effects);
 // VALIDATING → FAILED with a USER error.
 absl::Status Reject(Job& job, const std::string& message, absl::Time now, Effects& effects);
+// Any state that may end by itself → FAILED JOB_DEADLINE_PASSED once the deadline has passed; a
+// no-op otherwise. A PAUSING or CANCELLING job ends what it does first.
+absl::Status EndOverdue(Job& job, absl::Time now, Effects& effects);
 // BLOCKED → QUEUED or FAILED; nothing if it still waits.
 absl::Status Unblock(Job& job, Dependencies dependencies, absl::Time now, Effects& effects);
 
@@ -53,7 +56,8 @@ absl::Status Unblock(Job& job, Dependencies dependencies, absl::Time now, Effect
 absl::Status Cancel(Job& job, absl::Time now, Effects& effects);
 absl::Status Pause(Job& job, absl::Time now, Effects& effects);
 absl::Status Resume(Job& job, Dependencies dependencies, absl::Time now, Effects& effects);
-absl::Status Retry(Job& job, absl::Time now, Effects& effects);
+// Refused as well while a job it depends on has failed, and when its deadline has passed.
+absl::Status Retry(Job& job, Dependencies dependencies, absl::Time now, Effects& effects);
 
 // QUEUED → RUNNING with the next epoch.
 absl::Status Grant(Job& job, const LeaseRecord& lease, absl::Time now, Effects& effects);

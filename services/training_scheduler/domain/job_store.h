@@ -20,15 +20,10 @@
 #include "services/training_scheduler/domain/job.h"
 #include "services/training_scheduler/domain/job_machine.h"
 #include "services/training_scheduler/domain/lease.h"
+#include "services/training_scheduler/domain/request_key.h"
 #include "services/training_scheduler/domain/worker_record.h"
 
 namespace crossover::scheduler {
-
-// Makes a create repeatable. With an empty id, every call creates.
-struct RequestKey {
-  std::string id;
-  std::string payload_hash;
-};
 
 struct JobFilter {
   std::vector<JobState> states;  // empty = all
@@ -56,6 +51,14 @@ struct ClaimRequest {
   absl::Duration ttl;
   // One for each job that may be claimed: DigestOf(secret).
   std::vector<std::string> token_hashes;
+  std::string project;  // whose jobs it may have; empty = all
+};
+
+// What a store knew of a worker before it asked for work.
+enum class WorkerLife {
+  kSame,      // this incarnation, or nothing
+  kNew,       // another incarnation: the process was started anew
+  kReplaced,  // a later incarnation than this one: two processes share the name
 };
 
 struct QueueDepth {
@@ -89,17 +92,28 @@ class JobStore {
   virtual absl::StatusOr<Job> Insert(const Job& job, const RequestKey& key,
                                      const Mutation& mutation) = 0;
 
+  // The job that Insert stored under this key; nullopt if there is none, REQUEST_ID_REUSED if the
+  // payload was another one.
+  virtual absl::StatusOr<std::optional<Job>> FindCreated(const std::string& project,
+                                                         const RequestKey& key) = 0;
+
   virtual absl::StatusOr<Job> Get(const JobId& id) = 0;
   virtual absl::StatusOr<std::vector<Job>> List(const JobQuery& query) = 0;
   virtual absl::StatusOr<Job> Update(const JobId& id, const Mutation& mutation) = 0;
+  // Update, once per key of the job's project: a repeat gives the job as it is now, another payload
+  // is REQUEST_ID_REUSED. A mutation that fails leaves the key unused.
+  virtual absl::StatusOr<Job> UpdateOnce(const JobId& id, const RequestKey& key,
+                                         const Mutation& mutation) = 0;
 
   // Moves up to token_hashes.size() QUEUED jobs that fit the capabilities to RUNNING, first in rank
   // first, and returns them with their leases. Two callers never get the same job. Empty = nothing
-  // to do.
+  // to do. Metric points above a job's resume point go: the new epoch says them anew.
   virtual absl::StatusOr<std::vector<Job>> Claim(const ClaimRequest& request) = 0;
 
-  // Jobs that the housekeeper should look at: leases that have run out, BLOCKED jobs, VALIDATING
-  // jobs. Oldest first.
+  // Jobs that the housekeeper should look at, in this order, the oldest of each first: leases that
+  // have run out, deadlines that have passed, BLOCKED jobs that wait for nothing any more (or whose
+  // dependency failed), VALIDATING jobs. Those that a look cannot move come last, so that they keep
+  // none of the others waiting.
   virtual absl::StatusOr<std::vector<JobId>> Due(int64_t limit) = 0;
   virtual absl::StatusOr<std::vector<JobId>> LeasedBy(const std::string& worker,
                                                       const std::string& incarnation) = 0;
@@ -123,9 +137,11 @@ class JobStore {
   // True if a job of the project made this digest: an output or a checkpoint.
   virtual absl::StatusOr<bool> RefersTo(const std::string& project, const std::string& digest) = 0;
   virtual absl::StatusOr<Checkpoint> PinCheckpoint(const JobId& id, int64_t step, bool pinned) = 0;
+  // Removes the checkpoints that Prune (kept_checkpoints.h) names; returns the released digests.
+  virtual absl::StatusOr<std::vector<std::string>> PruneCheckpoints(const JobId& id) = 0;
 
-  // Remembers that the worker has asked for work.
-  virtual absl::Status SawWorker(const WorkerRecord& worker) = 0;
+  // Remembers that the worker has asked for work, unless a later life has replaced this one.
+  virtual absl::StatusOr<WorkerLife> SawWorker(const WorkerRecord& worker) = 0;
   // By name, those after `after`.
   virtual absl::StatusOr<std::vector<WorkerRecord>> Workers(const std::string& after,
                                                             int64_t limit) = 0;

@@ -4,11 +4,14 @@
 #include <utility>
 #include <vector>
 
+#include "common/status/error.h"
+
 namespace crossover::scheduler {
 namespace {
 
-bool SameWishes(const Capabilities& a, const Capabilities& b) {
-  return a.kinds == b.kinds && a.queues == b.queues;
+bool SameWishes(const LeaseRequest& a, const LeaseRequest& b) {
+  return a.project == b.project && a.capabilities.kinds == b.capabilities.kinds &&
+         a.capabilities.queues == b.capabilities.queues;
 }
 
 }  // namespace
@@ -24,9 +27,10 @@ void LeaseQueue::Deliver(LeaseCaller& caller, Result result) {
 
 void LeaseQueue::Lease(const LeaseRequest& request, absl::Duration wait,
                        std::shared_ptr<LeaseCaller> caller) {
+  // A failure to note who asks is no reason to refuse work; that a later life has been seen is.
+  const absl::Status seen = leasing_.Saw(request);
+  if (HasReason(seen, "RESOURCE_IN_USE")) return Deliver(*caller, seen);
   Result result = leasing_.TryLease(request);
-  // What ListWorkers shows; a failure to note it is no reason to refuse work.
-  if (result.ok()) leasing_.Saw(request).IgnoreError();
   if (result.ok() && !result->has_value() && wait > absl::ZeroDuration()) {
     absl::MutexLock lock(&mutex_);
     if (!closed_) {
@@ -45,7 +49,7 @@ absl::Duration LeaseQueue::Pump() {
   }
   // Equal wishes have equal answers: after one has found nothing, the rest of its kind need not
   // ask.
-  std::vector<Capabilities> empty_handed;
+  std::vector<LeaseRequest> empty_handed;
   std::list<Waiter> still_waiting;
   const absl::Duration now = clock_.SteadyNow();
   absl::Duration next = absl::InfiniteDuration();
@@ -54,12 +58,11 @@ absl::Duration LeaseQueue::Pump() {
     waiters.pop_front();
     if (waiter.caller->Gone()) continue;
     const bool hopeless =
-        std::any_of(empty_handed.begin(), empty_handed.end(), [&](const Capabilities& wishes) {
-          return SameWishes(wishes, waiter.request.capabilities);
-        });
+        std::any_of(empty_handed.begin(), empty_handed.end(),
+                    [&](const LeaseRequest& wishes) { return SameWishes(wishes, waiter.request); });
     Result result = hopeless ? Result(std::nullopt) : leasing_.TryLease(waiter.request);
     const bool nothing = result.ok() && !result->has_value();
-    if (nothing && !hopeless) empty_handed.push_back(waiter.request.capabilities);
+    if (nothing && !hopeless) empty_handed.push_back(waiter.request);
     if (nothing && waiter.deadline > now) {
       next = std::min(next, waiter.deadline - now);
       still_waiting.push_back(std::move(waiter));

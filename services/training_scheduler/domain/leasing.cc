@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/json/digest.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -33,7 +34,8 @@ absl::StatusOr<std::optional<GrantedLease>> Leasing::TryLease(const LeaseRequest
                                                        .incarnation = request.incarnation,
                                                        .capabilities = request.capabilities,
                                                        .ttl = options_.ttl,
-                                                       .token_hashes = {DigestOf(secret)}}));
+                                                       .token_hashes = {DigestOf(secret)},
+                                                       .project = request.project}));
   if (jobs.empty()) return std::optional<GrantedLease>();
   Job& job = jobs.front();
   metrics_.Claimed(job, clock_.SteadyNow() - started);
@@ -52,12 +54,34 @@ absl::StatusOr<std::optional<GrantedLease>> Leasing::TryLease(const LeaseRequest
 }
 
 absl::Status Leasing::Saw(const LeaseRequest& request) {
+  if (request.worker.empty() || request.incarnation.empty()) return absl::OkStatus();  // nobody
   WorkerRecord worker;
   worker.name = request.worker;
   worker.incarnation = request.incarnation;
   worker.version = request.version;
   worker.capabilities = request.capabilities;
-  return jobs_.SawWorker(worker);
+  ASSIGN_OR_RETURN(WorkerLife life, jobs_.SawWorker(worker));
+  if (life == WorkerLife::kSame) return absl::OkStatus();
+  if (life == WorkerLife::kReplaced) {
+    return Error(absl::StatusCode::kFailedPrecondition, "RESOURCE_IN_USE",
+                 absl::StrCat("another process that was started later works under the name '",
+                              request.worker,
+                              "'; give every worker a --worker-name of its own and restart this "
+                              "one"));
+  }
+  ASSIGN_OR_RETURN(std::vector<JobId> held, jobs_.LeasedBy(request.worker, ""));
+  for (const JobId& id : held) {
+    RETURN_IF_ERROR(
+        EndLease(id, [&](Job& job, absl::Time now, Effects& effects) -> absl::Status {
+          const bool others = !request.project.empty() && job.project != request.project;
+          if (others || !job.lease.has_value() || job.lease->incarnation == request.incarnation) {
+            return absl::OkStatus();
+          }
+          return Crash(job, request.worker, job.lease->incarnation, "its process was started anew",
+                       options_.retry, now, effects);
+        }).status());
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<HeartbeatReply> Leasing::Heartbeat(const LeaseToken& token,
@@ -69,18 +93,33 @@ absl::StatusOr<HeartbeatReply> Leasing::Heartbeat(const LeaseToken& token,
   return reply;
 }
 
-absl::StatusOr<Job> Leasing::RecordCheckpoint(const LeaseToken& token,
-                                              const Checkpoint& checkpoint) {
-  return FencedUpdate(jobs_, token, [&](Job& job, absl::Time now, Effects& effects) {
-    return scheduler::RecordCheckpoint(job, token, checkpoint, now, effects);
-  });
+absl::StatusOr<RecordedCheckpoint> Leasing::RecordCheckpoint(const LeaseToken& token,
+                                                             const Checkpoint& checkpoint) {
+  RecordedCheckpoint recorded;
+  ASSIGN_OR_RETURN(recorded.job,
+                   FencedUpdate(jobs_, token, [&](Job& job, absl::Time now, Effects& effects) {
+                     return scheduler::RecordCheckpoint(job, token, checkpoint, now, effects);
+                   }));
+  ASSIGN_OR_RETURN(recorded.released, jobs_.PruneCheckpoints(token.job));
+  return recorded;
+}
+
+int64_t Leasing::SizeOf(const Outputs& outputs) {
+  const std::string& digest =
+      outputs.adapter_digest.empty() ? outputs.artifact_digest : outputs.adapter_digest;
+  if (blobs_ == nullptr || digest.empty()) return 0;
+  const absl::StatusOr<Manifest> folder = blobs_->ReadManifest(digest);
+  if (folder.ok()) return folder->TotalSize();
+  return blobs_->SizeOf(digest).value_or(0);
 }
 
 absl::StatusOr<Job> Leasing::Complete(const LeaseToken& token, const Outcome& outcome) {
-  ASSIGN_OR_RETURN(Job job,
-                   FencedUpdate(jobs_, token, [&](Job& mine, absl::Time now, Effects& effects) {
-                     return scheduler::Complete(mine, token, outcome, options_.retry, now, effects);
-                   }));
+  Outcome measured = outcome;
+  if (!outcome.error.has_value()) measured.outputs.bytes = SizeOf(outcome.outputs);
+  ASSIGN_OR_RETURN(
+      Job job, FencedUpdate(jobs_, token, [&](Job& mine, absl::Time now, Effects& effects) {
+        return scheduler::Complete(mine, token, measured, options_.retry, now, effects);
+      }));
   if (IsTerminal(job.state)) metrics_.Ended(job);
   return job;
 }
@@ -91,20 +130,36 @@ absl::StatusOr<Job> Leasing::Release(const LeaseToken& token, ReleaseReason reas
                      return scheduler::Release(mine, token, reason, options_.retry, now, effects);
                    }));
   if (reason == ReleaseReason::kCrashed) metrics_.LeaseLost("crashed");
+  if (IsTerminal(job.state)) metrics_.Ended(job);
+  return job;
+}
+
+// Counts what became of the lease; `mutation` may leave it alone.
+absl::StatusOr<Job> Leasing::EndLease(const JobId& id, const JobStore::Mutation& mutation) {
+  bool held = false;
+  ASSIGN_OR_RETURN(Job job, jobs_.Update(id, [&](Job& mine, absl::Time now, Effects& effects) {
+    held = mine.lease.has_value();
+    return mutation(mine, now, effects);
+  }));
+  if (held && !job.lease.has_value()) {
+    metrics_.LeaseLost("crashed");
+    if (IsTerminal(job.state)) metrics_.Ended(job);
+  }
   return job;
 }
 
 absl::StatusOr<std::optional<Job>> Leasing::Crashed(const std::string& worker,
                                                     const std::string& incarnation,
-                                                    const std::string& how) {
+                                                    const std::string& how,
+                                                    const std::string& project) {
   ASSIGN_OR_RETURN(std::vector<JobId> ids, jobs_.LeasedBy(worker, incarnation));
   std::optional<Job> last;
   for (const JobId& id : ids) {
-    ASSIGN_OR_RETURN(Job job, jobs_.Update(id, [&](Job& mine, absl::Time now, Effects& effects) {
-      return Crash(mine, worker, incarnation, how, options_.retry, now, effects);
-    }));
-    metrics_.LeaseLost("crashed");
-    last = std::move(job);
+    ASSIGN_OR_RETURN(Job job, EndLease(id, [&](Job& mine, absl::Time now, Effects& effects) {
+                       if (!project.empty() && mine.project != project) return absl::OkStatus();
+                       return Crash(mine, worker, incarnation, how, options_.retry, now, effects);
+                     }));
+    if (project.empty() || job.project == project) last = std::move(job);
   }
   return last;
 }

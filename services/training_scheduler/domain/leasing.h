@@ -3,8 +3,10 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/blob/blob_store.h"
 #include "common/id/random.h"
 #include "common/time/clock.h"
 #include "services/training_scheduler/domain/job_store.h"
@@ -25,6 +27,7 @@ struct LeaseRequest {
   std::string incarnation;
   Capabilities capabilities;
   std::string version;
+  std::string project;  // whose jobs the caller may have; empty = all
 };
 
 struct GrantedLease {
@@ -33,39 +36,57 @@ struct GrantedLease {
   std::optional<Checkpoint> resume;  // the last one, if there is one
 };
 
+struct RecordedCheckpoint {
+  Job job;
+  std::vector<std::string> released;  // digests that the job keeps no longer
+};
+
 // Thread-safe. Borrows everything. Calls that carry a token are ABORTED LEASE_LOST if it is not of
 // the present lease.
 class Leasing {
  public:
   Leasing(JobStore& jobs, RandomSource& random, Clock& clock, SchedulerMetrics& metrics,
-          LeaseOptions options)
-      : jobs_(jobs), random_(random), clock_(clock), metrics_(metrics), options_(options) {}
+          LeaseOptions options, BlobStore* blobs = nullptr)
+      : jobs_(jobs),
+        random_(random),
+        clock_(clock),
+        metrics_(metrics),
+        options_(options),
+        blobs_(blobs) {}
 
   // One attempt; nullopt if there is nothing to do for this worker.
   absl::StatusOr<std::optional<GrantedLease>> TryLease(const LeaseRequest& request);
-  // Remembers who asked, for ListWorkers.
+  // Remembers who asked, for ListWorkers. The first word of a new life ends the leases of the
+  // worker's earlier ones. FAILED_PRECONDITION RESOURCE_IN_USE: a later life has been seen, so two
+  // processes share one name.
   absl::Status Saw(const LeaseRequest& request);
 
   absl::StatusOr<HeartbeatReply> Heartbeat(const LeaseToken& token,
                                            const crossover::scheduler::Heartbeat& beat);
-  absl::StatusOr<Job> RecordCheckpoint(const LeaseToken& token, const Checkpoint& checkpoint);
+  absl::StatusOr<RecordedCheckpoint> RecordCheckpoint(const LeaseToken& token,
+                                                      const Checkpoint& checkpoint);
   absl::StatusOr<Job> Complete(const LeaseToken& token, const Outcome& outcome);
   absl::StatusOr<Job> Release(const LeaseToken& token, ReleaseReason reason);
 
   // Ends the leases of a process that its parent has reaped. nullopt if it held none. `incarnation`
-  // may be empty: any. `how`: exit status, last words.
+  // may be empty: any. `how`: exit status, last words. `project`: only its jobs; empty = all.
   absl::StatusOr<std::optional<Job>> Crashed(const std::string& worker,
                                              const std::string& incarnation,
-                                             const std::string& how = "");
+                                             const std::string& how = "",
+                                             const std::string& project = "");
 
   const LeaseOptions& options() const { return options_; }
 
  private:
+  absl::StatusOr<Job> EndLease(const JobId& id, const JobStore::Mutation& mutation);
+  int64_t SizeOf(const Outputs& outputs);
+
   JobStore& jobs_;
   RandomSource& random_;
   Clock& clock_;
   SchedulerMetrics& metrics_;
   const LeaseOptions options_;
+  BlobStore* const blobs_;  // to measure what was made; nullptr: sizes stay unknown
 };
 
 }  // namespace crossover::scheduler

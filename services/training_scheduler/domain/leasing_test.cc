@@ -3,16 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "common/id/uuid7.h"
 #include "common/testing/matchers.h"
 #include "common/time/fake_clock.h"
 #include "services/training_scheduler/domain/fake_job_store.h"
 #include "services/training_scheduler/domain/fake_model_store.h"
+#include "services/training_scheduler/domain/housekeeper.h"
 #include "services/training_scheduler/domain/lease_queue.h"
 
 namespace crossover::scheduler {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -284,6 +287,125 @@ TEST_F(LeasingTest, HigherPriorityGoesFirstUntilTheOtherHasWaitedLongEnough) {
   }));
   EXPECT_EQ(Lease("a").job.id, urgent);  // one point outweighs five minutes
   EXPECT_EQ(Lease("a").job.id, old);
+}
+
+TEST_F(LeasingTest, AfterADamagedCheckpointTheNewEpochsCheckpointsCount) {
+  const JobId id = Add();
+  const GrantedLease first = Lease("a");
+  for (const int64_t step : {4, 8}) {
+    ASSERT_OK(leasing_.RecordCheckpoint(
+        first.token, {.step = step, .digest = absl::StrCat("sha256:first-", step)}));
+  }
+  LetExpire(id);
+  // Step 8 cannot be read, so this worker starts anew.
+  const GrantedLease second = Lease("a");
+  EXPECT_EQ(second.resume->digest, "sha256:first-8");
+  ASSERT_OK(leasing_.RecordCheckpoint(second.token, {.step = 4, .digest = "sha256:second-4"}));
+  ASSERT_OK(leasing_.RecordCheckpoint(second.token, {.step = 4, .digest = "sha256:repeat"}));
+  LetExpire(id);
+  const GrantedLease third = Lease("a");
+  EXPECT_EQ(third.resume->step, 4);
+  EXPECT_EQ(third.resume->digest, "sha256:second-4");
+  ASSERT_OK_AND_ASSIGN(std::vector<Checkpoint> checkpoints, jobs_.Checkpoints(id));
+  EXPECT_EQ(checkpoints.at(0).digest, "sha256:second-4");
+  EXPECT_EQ(checkpoints.at(0).epoch, 2);
+}
+
+TEST_F(LeasingTest, TheLastThreeTheBestAndThePinnedCheckpointsAreKeptAndTheOthersReleased) {
+  const JobId id = Add();
+  const GrantedLease lease = Lease("a");
+  std::vector<std::string> released;
+  const auto record = [&](int64_t step, double loss) {
+    Checkpoint checkpoint{.step = step, .digest = absl::StrCat("sha256:c", step)};
+    checkpoint.adapter_digest = absl::StrCat("sha256:a", step);
+    checkpoint.metrics = {{"valid_loss", loss}};
+    ASSERT_OK_AND_ASSIGN(RecordedCheckpoint recorded,
+                         leasing_.RecordCheckpoint(lease.token, checkpoint));
+    released.insert(released.end(), recorded.released.begin(), recorded.released.end());
+  };
+  record(1, 5);
+  ASSERT_OK(jobs_.PinCheckpoint(id, 1, true));
+  record(2, 1);
+  for (const int64_t step : {3, 4, 5, 6}) record(step, 2);
+  std::vector<int64_t> kept;
+  const std::vector<Checkpoint> checkpoints = *jobs_.Checkpoints(id);
+  for (const Checkpoint& checkpoint : checkpoints) kept.push_back(checkpoint.step);
+  EXPECT_THAT(kept, ElementsAre(1, 2, 4, 5, 6));
+  EXPECT_THAT(released, ElementsAre("sha256:a3", "sha256:c3"));
+}
+
+TEST_F(LeasingTest, ANewLifeEndsTheLeaseOfTheOneBefore) {
+  const JobId id = Add();
+  ASSERT_OK(leasing_.Saw({"w", "life-1", {}}));
+  const GrantedLease lease = leasing_.TryLease({"w", "life-1", {}})->value();
+  ASSERT_OK(leasing_.Saw({"w", "life-1", {}}));
+  EXPECT_EQ(Get(id).state, JobState::kRunning);
+  ASSERT_OK(leasing_.Saw({"w", "life-2", {}}));
+  EXPECT_EQ(Get(id).state, JobState::kQueued);
+  EXPECT_EQ(Get(id).lease_loss_count, 1);
+  EXPECT_THAT(leasing_.Heartbeat(lease.token, {}), HasReasonThat("LEASE_LOST"));
+}
+
+TEST_F(LeasingTest, TwoProcessesOfOneNameDoNotTakeEachOthersLeases) {
+  const JobId id = Add();
+  ASSERT_OK(leasing_.Saw({"w", "life-1", {}}));
+  ASSERT_OK(leasing_.Saw({"w", "life-2", {}}));
+  ASSERT_OK(leasing_.TryLease({"w", "life-2", {}}));
+  EXPECT_THAT(leasing_.Saw({"w", "life-1", {}}), HasReasonThat("RESOURCE_IN_USE"));
+  EXPECT_EQ(Get(id).state, JobState::kRunning);
+}
+
+TEST_F(LeasingTest, AWorkerOfOneProjectGetsItsJobsAlone) {
+  Add();
+  LeaseRequest request{"w", "life-1", {}};
+  request.project = "other";
+  EXPECT_FALSE(leasing_.TryLease(request)->has_value());
+  request.project = "default";
+  EXPECT_TRUE(leasing_.TryLease(request)->has_value());
+}
+
+TEST_F(LeasingTest, EqualBytesOfTwoJobsAreOneVersionWhoseAliasBothTell) {
+  const JobId first = Add();
+  const JobId second = Add();
+  ASSERT_OK(leasing_.Complete(Lease("a").token, Success()));
+  ASSERT_OK(leasing_.Complete(Lease("a").token, Success()));
+  EXPECT_EQ(Get(first).outputs.model_alias, Get(second).outputs.model_alias);
+  EXPECT_OK(models_.GetVersion("default", "-", Get(second).outputs.model_alias));
+}
+
+TEST_F(LeasingTest, AJobThatEndsByACrashIsCountedAsEnded) {
+  Add();
+  for (int i = 0; i < 5; ++i) {
+    Lease("w");
+    ASSERT_OK(leasing_.Crashed("w", "w-1"));
+  }
+  EXPECT_THAT(registry_.Expose(),
+              HasSubstr("crossover_scheduler_job_run_seconds_count{kind=\"SFT\"} 1"));
+}
+
+TEST_F(LeasingTest, TheHousekeeperReapsAtOnceAndAsksASilentCatalogueOnce) {
+  struct SilentCatalogue final : DatasetCatalog {
+    absl::StatusOr<DatasetFacts> Find(const std::string&) override {
+      ++asked;
+      return absl::UnavailableError("no answer");
+    }
+    int asked = 0;
+  } catalogue;
+  Planner planner(jobs_, models_, catalogue, clock_);
+  Scheduler scheduler(jobs_, planner, ids_);
+  Housekeeper housekeeper(jobs_, scheduler, leasing_, metrics_);
+  for (int i = 0; i < 3; ++i) {
+    Job job;
+    job.id = ids_.NextId();
+    job.project = "default";
+    ASSERT_OK(jobs_.Insert(job, {}, [](Job&, absl::Time, Effects&) { return absl::OkStatus(); }));
+  }
+  const JobId id = Add();
+  Lease("w");
+  clock_.Advance(options_.ttl + absl::Seconds(1));
+  ASSERT_OK(housekeeper.Pass());
+  EXPECT_EQ(Get(id).state, JobState::kQueued);
+  EXPECT_EQ(catalogue.asked, 1);
 }
 
 class KeepingCaller final : public LeaseCaller {

@@ -1,6 +1,7 @@
 #include "services/training_scheduler/domain/model_registry.h"
 
 #include <algorithm>
+#include <optional>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
@@ -50,6 +51,11 @@ absl::StatusOr<ModelVersion> ModelRegistry::Import(const ImportRequest& request)
                               "'; must be lower-case letters, digits and dashes, at most 63, "
                               "starting with a letter"));
   }
+  if (!request.validate_only && !request.key.id.empty()) {
+    ASSIGN_OR_RETURN(std::optional<ModelVersion> known,
+                     store_.FindRegistered(request.project, request.key));
+    if (known.has_value()) return *std::move(known);
+  }
   ASSIGN_OR_RETURN(std::filesystem::path path, FileOf(request));
   ASSIGN_OR_RETURN(ModelVersion version, files_.Inspect(path));
   version.project = request.project;
@@ -59,13 +65,18 @@ absl::StatusOr<ModelVersion> ModelRegistry::Import(const ImportRequest& request)
   if (request.validate_only) return version;
   ASSIGN_OR_RETURN(version.digest, blobs_.PutFile(path));
   RETURN_IF_ERROR(blobs_.Pin(version.digest, Holder(version)));
-  return store_.Register(version);
+  return store_.Register(version, request.key);
 }
 
 absl::Status ModelRegistry::Delete(const std::string& project, const std::string& model,
                                    const std::string& digest) {
   ASSIGN_OR_RETURN(ModelVersion version, store_.GetVersion(project, model, digest));
   RETURN_IF_ERROR(store_.DeleteVersion(project, version.model, version.digest));
+  if (!version.source_job.empty()) {
+    // A worker pins what its job makes under the job's name.
+    RETURN_IF_ERROR(
+        blobs_.Unpin(version.digest, FormatJobName(version.project, version.source_job)));
+  }
   return blobs_.Unpin(version.digest, Holder(version));
 }
 

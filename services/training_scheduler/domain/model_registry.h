@@ -9,6 +9,7 @@
 #include "common/blob/blob_store.h"
 #include "services/training_scheduler/domain/model_files.h"
 #include "services/training_scheduler/domain/model_store.h"
+#include "services/training_scheduler/domain/request_key.h"
 
 namespace crossover::scheduler {
 
@@ -20,6 +21,7 @@ struct ImportRequest {
   std::string package;
   std::string licence;
   bool validate_only = false;
+  RequestKey key;  // not used with validate_only
 };
 
 // Thread-safe. Borrows everything.
@@ -31,11 +33,12 @@ class ModelRegistry {
       : store_(store), blobs_(blobs), files_(files), package_folders_(std::move(package_folders)) {}
 
   // Checks the file, copies it into the blob store and registers it as a BASE. Idempotent: equal
-  // bytes are one version. NOT_FOUND names the path; INVALID_ARGUMENT FORMAT_INVALID says what is
-  // wrong with the file.
+  // bytes are one version, and a repeat with the same key gives what the first call registered
+  // whatever has become of the file. NOT_FOUND names the path; INVALID_ARGUMENT FORMAT_INVALID says
+  // what is wrong with the file.
   absl::StatusOr<ModelVersion> Import(const ImportRequest& request);
 
-  // Removes the version and lets its bytes be collected.
+  // Removes the version and takes away what kept its bytes: the import's pin and its job's.
   absl::Status Delete(const std::string& project, const std::string& model,
                       const std::string& digest);
 

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/training_scheduler/domain/model.h"
+#include "services/training_scheduler/domain/request_key.h"
 
 namespace crossover::scheduler {
 
@@ -34,8 +35,18 @@ class ModelStore {
   virtual ~ModelStore() = default;
 
   // Adds a version, and its model if it is the first. The version's alias is taken from whoever had
-  // it. A version of this model and digest that exists is returned as it is.
-  virtual absl::StatusOr<ModelVersion> Register(const ModelVersion& version) = 0;
+  // it. A version of this model and digest that exists is returned as it is, but for one that has
+  // no alias: it gets this one. A key that was used for another payload is REQUEST_ID_REUSED, and
+  // nothing is stored.
+  virtual absl::StatusOr<ModelVersion> Register(const ModelVersion& version,
+                                                const RequestKey& key) = 0;
+  absl::StatusOr<ModelVersion> Register(const ModelVersion& version) {
+    return Register(version, {});
+  }
+  // What was registered under this key; nullopt if nothing was, REQUEST_ID_REUSED if the payload
+  // was another one, NOT_FOUND if it has been deleted since.
+  virtual absl::StatusOr<std::optional<ModelVersion>> FindRegistered(const std::string& project,
+                                                                     const RequestKey& key) = 0;
 
   virtual absl::StatusOr<Model> GetModel(const std::string& project, const std::string& model) = 0;
   // Ascending by slug, those after `after`.

@@ -2,7 +2,10 @@
 
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/context/request_context.h"
 #include "common/id/uuid7.h"
 #include "common/list/resource_name.h"
 #include "common/status/absl_view.h"
@@ -13,14 +16,33 @@ namespace crossover::scheduler {
 
 bool IsSlug(std::string_view text) { return list::CheckSlug(text, "name").ok(); }
 
+std::string CallersProject() {
+  return std::string(absl::StripPrefix(RequestContext::Current().project, "projects/"));
+}
+
+absl::StatusOr<std::vector<std::string>> ParseScoped(std::string_view name,
+                                                     std::string_view pattern,
+                                                     std::string_view field) {
+  ASSIGN_OR_RETURN(std::vector<std::string> parts, list::ParseName(name, pattern, field));
+  const std::string own = CallersProject();
+  if (own.empty() || own == parts[0]) return parts;
+  return Error(
+      absl::StatusCode::kPermissionDenied, "RESOURCE_FORBIDDEN",
+      absl::StrCat("this key belongs to projects/", own, " and may not use projects/", parts[0]));
+}
+
+bool IsOfProject(std::string_view project, std::string_view name) {
+  return !absl::StartsWith(ToAbsl(name), "projects/") ||
+         absl::StartsWith(ToAbsl(name), absl::StrCat("projects/", ToAbsl(project), "/"));
+}
+
 absl::StatusOr<std::string> ParseProject(std::string_view field, std::string_view name) {
-  ASSIGN_OR_RETURN(std::vector<std::string> parts, list::ParseName(name, "projects/*", field));
+  ASSIGN_OR_RETURN(std::vector<std::string> parts, ParseScoped(name, "projects/*", field));
   return parts[0];
 }
 
 absl::StatusOr<JobName> ParseJobName(std::string_view field, std::string_view name) {
-  ASSIGN_OR_RETURN(std::vector<std::string> parts,
-                   list::ParseName(name, "projects/*/jobs/*", field));
+  ASSIGN_OR_RETURN(std::vector<std::string> parts, ParseScoped(name, "projects/*/jobs/*", field));
   if (!ParseId(parts[1]).ok()) {
     const std::string description =
         absl::StrCat("is '", ToAbsl(name), "'; a job's id has 26 characters");
@@ -40,8 +62,7 @@ absl::StatusOr<ModelName> ParseModelName(std::string_view field, std::string_vie
   const bool version = name.find("/versions/") != std::string_view::npos;
   ASSIGN_OR_RETURN(
       std::vector<std::string> parts,
-      list::ParseName(name, version ? "projects/*/models/*/versions/*" : "projects/*/models/*",
-                      field));
+      ParseScoped(name, version ? "projects/*/models/*/versions/*" : "projects/*/models/*", field));
   return ModelName{parts[0], parts[1], version ? parts[2] : ""};
 }
 

@@ -1,10 +1,14 @@
 #include "services/training_scheduler/domain/planner.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "common/status/absl_view.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/labels.h"
+#include "services/training_scheduler/domain/model_errors.h"
 #include "services/training_scheduler/domain/names.h"
 
 namespace crossover::scheduler {
@@ -21,7 +25,21 @@ bool IsAbsent(const absl::Status& status) {
          status.code() == absl::StatusCode::kInvalidArgument;
 }
 
-void CheckCommon(const Job& job, Plan& plan) {
+// A job may use what is its own project's alone.
+void CheckProject(const Job& job, const char* field, const std::string& name, Plan& plan) {
+  if (IsOfProject(job.project, name)) return;
+  Violate(plan, field,
+          absl::StrCat("is '", name, "', which is of another project than projects/", job.project),
+          "RESOURCE_FORBIDDEN");
+}
+
+void CheckCommon(const Job& job, absl::Time now, Plan& plan) {
+  CheckProject(job, "task", job.task, plan);
+  if (job.deadline.has_value() && *job.deadline <= now) {
+    Violate(plan, "deadline",
+            absl::StrCat("is ", absl::FormatTime(*job.deadline, absl::UTCTimeZone()),
+                         ", which has passed"));
+  }
   if (job.priority < -100 || job.priority > 100) {
     Violate(plan, "priority", absl::StrCat("is ", job.priority, "; must be between -100 and 100"));
   }
@@ -32,14 +50,8 @@ void CheckCommon(const Job& job, Plan& plan) {
   if (!IsSlug(job.queue)) {
     Violate(plan, "queue", absl::StrCat("is '", job.queue, "'; must be a lower-case name"));
   }
-  if (job.labels.size() > 16) {
-    Violate(plan, "labels", absl::StrCat("has ", job.labels.size(), " entries; at most 16"));
-  }
-  for (const auto& [key, value] : job.labels) {
-    if (key.empty() || key.size() > 64 || value.size() > 512) {
-      Violate(plan, "labels",
-              absl::StrCat("'", key, "': keys have 1 to 64 characters, values at most 512"));
-    }
+  for (FieldViolation& violation : CheckLabels("labels", job.labels)) {
+    Violate(plan, std::move(violation.field), std::move(violation.description));
   }
 }
 
@@ -86,6 +98,7 @@ absl::Status ViolationsError(const Plan& plan) {
 
 absl::StatusOr<ModelVersion> Planner::FindVersion(const std::string& project,
                                                   const std::string& text) {
+  if (!IsOfProject(project, text)) return NoVersion(project, "-", text);
   if (text.find('/') == std::string::npos) {
     // A digest or an alias; else a model's slug.
     absl::StatusOr<ModelVersion> version = models_.GetVersion(project, "", text);
@@ -97,6 +110,20 @@ absl::StatusOr<ModelVersion> Planner::FindVersion(const std::string& project,
   if (!name.version.empty()) return models_.GetVersion(project, name.model, name.version);
   ASSIGN_OR_RETURN(Model model, models_.GetModel(project, name.model));
   return models_.GetVersion(project, name.model, model.current_digest);
+}
+
+absl::Status Planner::CheckInitialAdapter(const Job& job, Plan& plan) {
+  const std::string& digest = job.spec.training.initial_adapter;
+  if (digest.empty()) return absl::OkStatus();
+  const absl::Status registered = models_.GetVersion(job.project, "", digest).status();
+  if (!absl::IsNotFound(registered)) return registered;
+  ASSIGN_OR_RETURN(bool made_by_a_job, jobs_.RefersTo(job.project, digest));
+  if (made_by_a_job) return absl::OkStatus();
+  Violate(plan, "spec.training.initial_adapter",
+          absl::StrCat("is '", digest, "', which is no adapter or checkpoint of projects/",
+                       job.project),
+          "MODEL_NOT_FOUND");
+  return absl::OkStatus();
 }
 
 absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
@@ -117,6 +144,9 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
                          " (import others with ImportModel)"),
             "BASE_MODEL_UNKNOWN");
   }
+  RETURN_IF_ERROR(CheckInitialAdapter(job, plan));
+  CheckProject(job, "dataset_version", job.dataset_version, plan);
+  if (!IsOfProject(job.project, job.dataset_version)) return absl::OkStatus();
   absl::StatusOr<DatasetFacts> data = datasets_.Find(job.dataset_version);
   if (!data.ok() && !IsAbsent(data.status())) return data.status();
   if (!data.ok()) {
@@ -139,7 +169,8 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
   const std::string today = absl::FormatTime("%Y-%m-%d", clock_.Now(), absl::UTCTimeZone());
   ASSIGN_OR_RETURN(MeasuredRate rate, jobs_.Rate(facts.digest));
   plan.validated.resolved = Resolve(job.spec.training, facts, *data, today);
-  plan.validated.inputs = {facts.digest, data->artifact_digest, job.spec.training.initial_adapter};
+  plan.validated.inputs = {facts.digest, data->artifact_digest, job.spec.training.initial_adapter,
+                           base->architecture, base->licence};
   plan.validated.base_model = base->model;
   plan.validated.estimate = EstimateTraining(plan.validated.resolved, facts, *data, rate);
   return absl::OkStatus();
@@ -151,9 +182,9 @@ absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
     Violate(plan, "spec.model_export.format", "is absent; PEFT, GGUF_F16 or GGUF_Q8_0");
   } else if (*spec.format == ExportFormat::kSafetensors ||
              *spec.format == ExportFormat::kGgufAdapter) {
-    Violate(plan, "spec.model_export.format",
-            absl::StrCat("is ", ToAbsl(Name(*spec.format)),
-                         ", which is not served yet; PEFT, GGUF_F16 and GGUF_Q8_0 are"));
+    return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+                 absl::StrCat("spec.model_export.format ", ToAbsl(Name(*spec.format)),
+                              " is not served yet; PEFT, GGUF_F16 and GGUF_Q8_0 are"));
   }
   absl::StatusOr<ModelVersion> adapter = FindVersion(job.project, spec.adapter);
   if (!adapter.ok() && !IsAbsent(adapter.status())) return adapter.status();
@@ -167,7 +198,10 @@ absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
   if (!plan.violations.empty()) return absl::OkStatus();
   plan.validated.resolved.export_format = *spec.format;
   plan.validated.resolved.steps = 1;
-  plan.validated.inputs = {adapter->base_digest, "", adapter->digest};
+  plan.validated.inputs = {adapter->base_digest, "", adapter->digest, adapter->architecture,
+                           adapter->licence};
+  plan.validated.resolved.tokenizer_digest = adapter->tokenizer_digest;
+  plan.validated.resolved.template_digest = adapter->template_digest;
   plan.validated.base_model = adapter->model;
   plan.validated.estimate.basis = "one pass over the model's weights";
   return absl::OkStatus();
@@ -175,7 +209,7 @@ absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
 
 absl::StatusOr<Plan> Planner::Check(const Job& job) {
   Plan plan;
-  CheckCommon(job, plan);
+  CheckCommon(job, clock_.Now(), plan);
   if (job.kind == JobKind::kSft) {
     RETURN_IF_ERROR(CheckTraining(job, plan));
   } else if (job.kind == JobKind::kExport) {

@@ -37,6 +37,7 @@ class Planner {
 
  private:
   absl::Status CheckTraining(const Job& job, Plan& plan);
+  absl::Status CheckInitialAdapter(const Job& job, Plan& plan);
   absl::Status CheckExport(const Job& job, Plan& plan);
   absl::StatusOr<ModelVersion> FindVersion(const std::string& project, const std::string& text);
 

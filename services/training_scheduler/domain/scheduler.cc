@@ -20,7 +20,17 @@ void AddReason(const Job& job, const char* verb, const std::string& reason, Effe
 
 }  // namespace
 
+absl::StatusOr<std::optional<Job>> Scheduler::FindCreated(const std::string& project,
+                                                          const RequestKey& key) {
+  if (key.id.empty()) return std::optional<Job>();
+  return jobs_.FindCreated(project, key);
+}
+
 absl::StatusOr<Job> Scheduler::Create(Job draft, const RequestKey& key, bool validate_only) {
+  if (!validate_only) {
+    ASSIGN_OR_RETURN(std::optional<Job> known, FindCreated(draft.project, key));
+    if (known.has_value()) return *std::move(known);
+  }
   absl::StatusOr<Plan> plan = planner_.Check(draft);
   const bool later = absl::IsUnavailable(plan.status()) || absl::IsDeadlineExceeded(plan.status());
   if (!plan.ok() && (validate_only || !later)) return plan.status();
@@ -87,9 +97,13 @@ absl::StatusOr<Job> Scheduler::ResumeJob(const std::string& project, const JobId
   });
 }
 
-absl::StatusOr<Job> Scheduler::RetryJob(const std::string& project, const JobId& id) {
-  return Verb(project, id,
-              [](Job& job, absl::Time now, Effects& effects) { return Retry(job, now, effects); });
+absl::StatusOr<Job> Scheduler::RetryJob(const std::string& project, const JobId& id,
+                                        const RequestKey& key) {
+  ASSIGN_OR_RETURN(Job before, Get(project, id));
+  ASSIGN_OR_RETURN(Dependencies dependencies, DependenciesOf(before));
+  return jobs_.UpdateOnce(id, key, [&](Job& job, absl::Time now, Effects& effects) {
+    return Retry(job, dependencies, now, effects);
+  });
 }
 
 absl::StatusOr<Dependencies> Scheduler::DependenciesOf(const Job& job) {
@@ -134,6 +148,10 @@ absl::Status Scheduler::TendValidation(const Job& job) {
 
 absl::Status Scheduler::Tend(const JobId& id, const RetryPolicy& policy) {
   ASSIGN_OR_RETURN(Job job, jobs_.Get(id));
+  if (job.deadline.has_value()) {
+    ASSIGN_OR_RETURN(job, jobs_.Update(id, &EndOverdue));
+    if (IsTerminal(job.state)) return absl::OkStatus();
+  }
   if (job.state == JobState::kValidating) return TendValidation(job);
   if (job.state == JobState::kBlocked) {
     ASSIGN_OR_RETURN(Dependencies dependencies, DependenciesOf(job));

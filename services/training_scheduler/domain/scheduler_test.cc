@@ -171,6 +171,88 @@ TEST_F(SchedulerTest, VerbsAreRepeatableAndRefuseWrongStatesByName) {
   EXPECT_EQ(jobs_.Get(job.id)->state, JobState::kQueued);
 }
 
+TEST_F(SchedulerTest, ARetriedJobWaitsForItsDependenciesAndIsRefusedWhileOneHasFailed) {
+  ASSERT_OK_AND_ASSIGN(Job first, scheduler_.Create(Draft(), {}, false));
+  Job draft = Draft();
+  draft.depends_on = {first.id};
+  ASSERT_OK_AND_ASSIGN(Job second, scheduler_.Create(draft, {}, false));
+  ASSERT_OK(scheduler_.CancelJob("default", second.id, ""));
+  ASSERT_OK_AND_ASSIGN(Job waiting, scheduler_.RetryJob("default", second.id));
+  EXPECT_EQ(waiting.state, JobState::kBlocked);
+  EXPECT_OK(scheduler_.RetryJob("default", second.id));  // a repeat
+  ASSERT_OK(scheduler_.CancelJob("default", first.id, ""));
+  ASSERT_OK(scheduler_.Tend(second.id, {}));
+  EXPECT_THAT(scheduler_.RetryJob("default", second.id), HasReasonThat("DEPENDENCY_FAILED"));
+  ASSERT_OK(scheduler_.RetryJob("default", first.id));
+  ASSERT_OK_AND_ASSIGN(Job again, scheduler_.RetryJob("default", second.id));
+  EXPECT_EQ(again.state, JobState::kBlocked);
+}
+
+TEST_F(SchedulerTest, ARetryWithARequestIdHappensOnce) {
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
+  ASSERT_OK(scheduler_.CancelJob("default", job.id, ""));
+  ASSERT_OK(scheduler_.RetryJob("default", job.id, {"r-1", "hash-a"}));
+  ASSERT_OK(scheduler_.CancelJob("default", job.id, ""));
+  ASSERT_OK_AND_ASSIGN(Job same, scheduler_.RetryJob("default", job.id, {"r-1", "hash-a"}));
+  EXPECT_EQ(same.state, JobState::kCancelled);
+  EXPECT_THAT(scheduler_.RetryJob("default", job.id, {"r-1", "hash-b"}),
+              HasReasonThat("REQUEST_ID_REUSED"));
+  ASSERT_OK_AND_ASSIGN(Job retried, scheduler_.RetryJob("default", job.id, {"r-2", "hash-a"}));
+  EXPECT_EQ(retried.state, JobState::kQueued);
+}
+
+TEST_F(SchedulerTest, ARepeatedCreateGivesItsJobWhateverHasBecomeOfItsInputs) {
+  ASSERT_OK_AND_ASSIGN(Job dependency, scheduler_.Create(Draft(), {}, false));
+  Job draft = Draft();
+  draft.depends_on = {dependency.id};
+  ASSERT_OK_AND_ASSIGN(Job first, scheduler_.Create(draft, {"r-1", "hash-a"}, false));
+  ASSERT_OK(scheduler_.CancelJob("default", dependency.id, ""));
+  datasets_.datasets.clear();
+  ASSERT_OK_AND_ASSIGN(Job again, scheduler_.Create(draft, {"r-1", "hash-a"}, false));
+  EXPECT_EQ(again.id, first.id);
+  EXPECT_THAT(scheduler_.Create(draft, {"r-1", "hash-b"}, false),
+              HasReasonThat("REQUEST_ID_REUSED"));
+}
+
+TEST_F(SchedulerTest, AJobThatHasNotEndedByItsDeadlineFailsAndMayBeRetriedWithALaterOne) {
+  Job draft = Draft();
+  draft.deadline = clock_.Now();
+  EXPECT_EQ(DetailOf(scheduler_.Create(draft, {}, false).status()).violations.at(0).field,
+            "deadline");
+  draft.deadline = clock_.Now() + absl::Minutes(5);
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(draft, {}, false));
+  ASSERT_OK(scheduler_.Tend(job.id, {}));
+  EXPECT_EQ(jobs_.Get(job.id)->state, JobState::kQueued);
+  clock_.Advance(absl::Minutes(6));
+  EXPECT_EQ(jobs_.Due(10)->size(), 1u);
+  ASSERT_OK(scheduler_.Tend(job.id, {}));
+  ASSERT_OK_AND_ASSIGN(Job late, jobs_.Get(job.id));
+  EXPECT_EQ(late.state, JobState::kFailed);
+  EXPECT_EQ(late.error->reason, "JOB_DEADLINE_PASSED");
+  EXPECT_THAT(scheduler_.RetryJob("default", job.id), HasReasonThat("JOB_DEADLINE_PASSED"));
+  ASSERT_OK(jobs_.Update(job.id, [](Job& mine, absl::Time now, Effects&) {
+    mine.deadline = now + absl::Hours(1);
+    return absl::OkStatus();
+  }));
+  EXPECT_EQ(scheduler_.RetryJob("default", job.id)->state, JobState::kQueued);
+}
+
+TEST_F(SchedulerTest, AJobUsesWhatIsItsOwnProjectsAlone) {
+  Job draft = Draft();
+  draft.dataset_version = "projects/other/datasets/clauses/versions/sha256:1";
+  datasets_.datasets[draft.dataset_version] = datasets_.datasets[kData];
+  draft.task = "projects/other/tasks/clauses";
+  draft.spec.training.initial_adapter = "sha256:theirs";
+  const absl::Status status = scheduler_.Create(draft, {}, false).status();
+  EXPECT_THAT(status, HasReasonThat("RESOURCE_FORBIDDEN"));
+  std::vector<std::string> fields;
+  for (const FieldViolation& violation : DetailOf(status).violations) {
+    fields.push_back(violation.field);
+  }
+  EXPECT_THAT(fields,
+              ::testing::ElementsAre("task", "spec.training.initial_adapter", "dataset_version"));
+}
+
 TEST_F(SchedulerTest, AJobOfAnotherProjectIsNotFound) {
   ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
   EXPECT_THAT(scheduler_.Get("other", job.id), StatusIs(absl::StatusCode::kNotFound));

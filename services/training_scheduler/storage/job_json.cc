@@ -148,6 +148,8 @@ void InputFields(Visit& visit, Inputs& inputs) {
   visit("base_digest", inputs.base_digest);
   visit("dataset_digest", inputs.dataset_digest);
   visit("adapter_digest", inputs.adapter_digest);
+  visit("architecture", inputs.architecture);
+  visit("licence", inputs.licence);
 }
 
 template <typename Visit, typename Consumption>
@@ -182,6 +184,7 @@ void OutputFields(Visit& visit, Outputs& outputs) {
   visit("model_version", outputs.model_version);
   visit("model_alias", outputs.model_alias);
   visit("trained_tokens", outputs.trained_tokens);
+  visit("bytes", outputs.bytes);
 }
 
 template <typename Visit, typename JobError>
@@ -253,6 +256,7 @@ std::string ReportToJson(const Job& job) {
   json report = {{"progress", Pack(job.progress, kProgress)},
                  {"actual", Pack(job.actual, kConsumption)},
                  {"outputs", Pack(job.outputs, kOutputs)},
+                 {"last_checkpoint_epoch", job.last_checkpoint_epoch},
                  {"log_tail", job.log_tail}};
   if (job.error.has_value()) report["error"] = Pack(*job.error, kError);
   return Dump(report);
@@ -296,6 +300,7 @@ absl::Status ReportFromJson(std::string_view text, Job& job) {
     Unpack(report, "progress", job.progress, kProgress);
     Unpack(report, "actual", job.actual, kConsumption);
     Unpack(report, "outputs", job.outputs, kOutputs);
+    Reader{report}("last_checkpoint_epoch", job.last_checkpoint_epoch);
     Reader{report}("log_tail", job.log_tail);
     if (report.contains("error")) Unpack(report, "error", job.error.emplace(), kError);
   });

@@ -146,6 +146,11 @@ TEST_P(JobStoreConformance, ARequestIdCreatesOnce) {
   const Job first = Add(Draft(), {"r-1", "payload-a"});
   const Job again = Add(Draft(), {"r-1", "payload-a"});
   EXPECT_EQ(first.id, again.id);
+  EXPECT_EQ((*store().FindCreated("default", {"r-1", "payload-a"}))->id, first.id);
+  EXPECT_FALSE(store().FindCreated("default", {"r-2", "payload-a"})->has_value());
+  EXPECT_FALSE(store().FindCreated("other", {"r-1", "payload-a"})->has_value());
+  EXPECT_THAT(store().FindCreated("default", {"r-1", "payload-b"}),
+              HasReasonThat("REQUEST_ID_REUSED"));
   EXPECT_THAT(store().Insert(Draft(), {"r-1", "payload-b"}, &Queue),
               HasReasonThat("REQUEST_ID_REUSED"));
   Job elsewhere = Draft();
@@ -292,6 +297,82 @@ TEST_P(JobStoreConformance, DueNamesExpiredBlockedAndUnvalidatedJobs) {
   EXPECT_THAT(*store().Due(1), SizeIs(1));
 }
 
+TEST_P(JobStoreConformance, AnExpiredLeaseIsDueBeforeOlderJobsThatOnlyWait) {
+  const Job unfinished = Add();
+  ASSERT_OK(store().Claim(Claimant("w")));
+  for (int i = 0; i < 3; ++i) {
+    Job draft = Draft();
+    draft.depends_on = {unfinished.id};
+    ASSERT_OK(store().Insert(draft, {}, [](Job& job, absl::Time now, Effects& effects) {
+      return Accept(job, {}, Dependencies::kWaiting, now, effects);
+    }));
+  }
+  ASSERT_OK_AND_ASSIGN(Job unvalidated, store().Insert(Draft(), {}, [](Job&, absl::Time, Effects&) {
+    return absl::OkStatus();
+  }));
+  Job draft = Draft();
+  draft.deadline = absl::Now() - absl::Seconds(1);
+  const Job overdue = Add(draft);
+  EXPECT_THAT(*store().Due(10), ElementsAre(overdue.id, unvalidated.id));
+  ASSERT_OK(store().Update(overdue.id, &EndOverdue));
+  const Job leased = Add();
+  ASSERT_OK(store().Claim(Claimant("w")));
+  MakeExpired(leased.id);
+  EXPECT_THAT(*store().Due(1), ElementsAre(leased.id));
+  EXPECT_THAT(*store().Due(10), ElementsAre(leased.id, unvalidated.id));
+}
+
+TEST_P(JobStoreConformance, ABlockedJobIsDueWhenItsDependenciesHaveEndedOrOneHasFailed) {
+  const Job first = Add();
+  const Job second = Add();
+  Job draft = Draft();
+  draft.depends_on = {first.id, second.id};
+  ASSERT_OK_AND_ASSIGN(Job waiting,
+                       store().Insert(draft, {}, [](Job& job, absl::Time now, Effects& effects) {
+                         return Accept(job, {}, Dependencies::kWaiting, now, effects);
+                       }));
+  const auto end = [&](const JobId& id, JobState state) {
+    ASSERT_OK(store().Update(id, [&](Job& job, absl::Time now, Effects&) {
+      job.state = state;
+      job.finish_time = now;
+      return absl::OkStatus();
+    }));
+  };
+  EXPECT_THAT(*store().Due(10), IsEmpty());
+  end(first.id, JobState::kSucceeded);
+  EXPECT_THAT(*store().Due(10), IsEmpty());
+  end(second.id, JobState::kSucceeded);
+  EXPECT_THAT(*store().Due(10), ElementsAre(waiting.id));
+  ASSERT_OK(store().Update(first.id, [](Job& job, absl::Time, Effects&) {
+    job.state = JobState::kBlocked;
+    job.finish_time.reset();
+    job.start_time = absl::InfiniteFuture();
+    return absl::OkStatus();
+  }));
+  EXPECT_THAT(*store().Due(10), IsEmpty());
+  ASSERT_OK(store().Update(second.id, [](Job& job, absl::Time, Effects&) {
+    job.state = JobState::kFailed;
+    return absl::OkStatus();
+  }));
+  EXPECT_THAT(*store().Due(10), ElementsAre(waiting.id));
+}
+
+TEST_P(JobStoreConformance, AnUpdateWithAKeyHappensOnce) {
+  const Job job = Add();
+  const auto rename = [&](const RequestKey& key, const std::string& name) {
+    return store().UpdateOnce(job.id, key, [&](Job& mine, absl::Time, Effects&) {
+      if (name.empty()) return absl::AbortedError("no");
+      mine.display_name = name;
+      return absl::OkStatus();
+    });
+  };
+  EXPECT_FALSE(rename({"r-1", "a"}, "").ok());  // leaves the key unused
+  EXPECT_EQ(rename({"r-1", "a"}, "one")->display_name, "one");
+  EXPECT_EQ(rename({"r-1", "a"}, "two")->display_name, "one");
+  EXPECT_THAT(rename({"r-1", "b"}, "two"), HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_EQ(rename({}, "three")->display_name, "three");
+}
+
 TEST_P(JobStoreConformance, LeasesOfAWorkerAreFoundByItsIncarnation) {
   const Job job = Add();
   ASSERT_OK(store().Claim(Claimant("w")));
@@ -307,9 +388,13 @@ TEST_P(JobStoreConformance, WorkersAreListedWithTheJobTheyHold) {
   worker.incarnation = "life-1";
   worker.capabilities.kinds = {JobKind::kSft, JobKind::kExport};
   worker.capabilities.threads = 2;
-  ASSERT_OK(store().SawWorker(worker));
+  EXPECT_EQ(*store().SawWorker(worker), WorkerLife::kSame);
   worker.incarnation = "life-2";
-  ASSERT_OK(store().SawWorker(worker));
+  EXPECT_EQ(*store().SawWorker(worker), WorkerLife::kNew);
+  EXPECT_EQ(*store().SawWorker(worker), WorkerLife::kSame);
+  worker.incarnation = "life-1";
+  EXPECT_EQ(*store().SawWorker(worker), WorkerLife::kReplaced);
+  worker.incarnation = "life-2";
   worker.name = "a";
   ASSERT_OK(store().SawWorker(worker));
   const Job job = Add();
@@ -353,6 +438,64 @@ TEST_P(JobStoreConformance, MetricsAreOnePointAStepAndALaterEpochReplaces) {
   ASSERT_OK_AND_ASSIGN(std::vector<MetricPoint> rest, store().Metrics(job.id, 3, 2, 1));
   ASSERT_THAT(rest, SizeIs(1));
   EXPECT_EQ(rest[0].step, 5);
+}
+
+TEST_P(JobStoreConformance, AClaimForgetsMetricsAboveTheResumePoint) {
+  const Job job = Add();
+  ASSERT_OK(store().Update(job.id, [](Job& mine, absl::Time now, Effects& effects) {
+    mine.last_checkpoint_step = 4;
+    for (int64_t step = 1; step <= 6; ++step) {
+      MetricPoint point;
+      point.step = step;
+      point.time = now;
+      effects.metrics.push_back(point);
+    }
+    return absl::OkStatus();
+  }));
+  ASSERT_OK(store().Claim(Claimant("w")));
+  ASSERT_OK_AND_ASSIGN(std::vector<MetricPoint> points, store().Metrics(job.id, 0, 1, 100));
+  ASSERT_THAT(points, SizeIs(4));
+  EXPECT_EQ(points.back().step, 4);
+}
+
+TEST_P(JobStoreConformance, AWorkerOfAProjectClaimsItsJobsAlone) {
+  Add();
+  ClaimRequest request = Claimant("w");
+  request.project = "other";
+  EXPECT_THAT(*store().Claim(request), IsEmpty());
+  request.project = "default";
+  EXPECT_THAT(*store().Claim(request), SizeIs(1));
+}
+
+TEST_P(JobStoreConformance, CheckpointsAreReplacedByALaterEpochAndPrunedToThoseThatAreKept) {
+  const Job job = Add();
+  const auto record = [&](int64_t step, int64_t epoch, const std::string& digest) {
+    ASSERT_OK(store().Update(job.id, [&](Job&, absl::Time now, Effects& effects) {
+      Checkpoint checkpoint;
+      checkpoint.step = step;
+      checkpoint.epoch = epoch;
+      checkpoint.digest = digest;
+      checkpoint.adapter_digest = "sha256:same";
+      checkpoint.create_time = now;
+      checkpoint.metrics = {{"valid_loss", static_cast<double>(step)}};
+      effects.checkpoints.push_back(checkpoint);
+      return absl::OkStatus();
+    }));
+  };
+  for (const int64_t step : {10, 20, 30, 40, 50}) {
+    record(step, 1, "sha256:" + std::to_string(step));
+  }
+  ASSERT_OK(store().PinCheckpoint(job.id, 20, true));
+  record(20, 2, "sha256:new");
+  EXPECT_THAT(*store().PruneCheckpoints(job.id), ElementsAre("sha256:30"));
+  EXPECT_THAT(*store().PruneCheckpoints(job.id), IsEmpty());
+  ASSERT_OK_AND_ASSIGN(std::vector<Checkpoint> kept, store().Checkpoints(job.id));
+  ASSERT_THAT(kept, SizeIs(4));  // 10 is the best; 20 of epoch 2, 50 and 40 are the last
+  EXPECT_EQ(kept[0].step, 10);
+  EXPECT_EQ(kept[1].digest, "sha256:new");
+  EXPECT_TRUE(kept[1].pinned);
+  EXPECT_EQ(kept[2].step, 40);
+  EXPECT_THAT(store().PruneCheckpoints(ids_.NextId()), StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_P(JobStoreConformance, CheckpointsArePinnedAndListedByStep) {
@@ -440,6 +583,9 @@ TEST_P(JobStoreConformance, TheWholeLifeOfAJobEndsInARegisteredModel) {
                          outcome.actual.tokens = 8000;
                          job.outputs = outcome.outputs;
                          job.actual = outcome.actual;
+                         job.last_checkpoint_epoch = 1;
+                         job.outputs.bytes = 77;
+                         job.outputs.model_alias = "ft:new";
                          job.state = JobState::kSucceeded;
                          job.lease.reset();
                          job.finish_time = now;
@@ -450,9 +596,14 @@ TEST_P(JobStoreConformance, TheWholeLifeOfAJobEndsInARegisteredModel) {
                          version.digest = "sha256:adapter";
                          version.base_digest = "sha256:base";
                          version.source_job = job.id;
+                         version.alias = "ft:new";
                          effects.models.push_back(version);
                          return absl::OkStatus();
                        }));
+  ASSERT_OK_AND_ASSIGN(Job stored, store().Get(added.id));
+  EXPECT_EQ(stored.last_checkpoint_epoch, 1);
+  EXPECT_EQ(stored.outputs.bytes, 77);
+  EXPECT_EQ(stored.outputs.model_alias, "ft:new");
   EXPECT_TRUE(done.finish_time.has_value());
   EXPECT_EQ(stores_->models().GetVersion("default", "-", "sha256:adapter")->source_job, added.id);
   EXPECT_TRUE(*store().RefersTo("default", "sha256:adapter"));
@@ -461,6 +612,33 @@ TEST_P(JobStoreConformance, TheWholeLifeOfAJobEndsInARegisteredModel) {
   EXPECT_EQ(rate.tokens_per_second, 800);
   EXPECT_EQ(rate.tokens_per_row, 10);
   EXPECT_EQ(store().Rate("sha256:other")->jobs, 0);
+}
+
+TEST_P(JobStoreConformance, JobsThatMakeEqualBytesAtOnceShareOneVersionAndItsAlias) {
+  std::vector<JobId> ids;
+  for (int i = 0; i < 4; ++i) ids.push_back(Add().id);
+  std::vector<std::thread> threads;
+  for (const JobId& id : ids) {
+    threads.emplace_back([&, id] {
+      EXPECT_OK(store().Update(id, [&](Job& job, absl::Time, Effects& effects) {
+        ModelVersion version;
+        version.project = job.project;
+        version.model = "smollm2-ft";
+        version.kind = ModelKind::kAdapter;
+        version.digest = "sha256:adapter";
+        version.base_digest = "sha256:base";
+        version.alias = "ft:" + id;
+        job.outputs.model_alias = version.alias;
+        effects.models.push_back(version);
+        return absl::OkStatus();
+      }));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const JobId& id : ids) {
+    const std::string alias = store().Get(id)->outputs.model_alias;
+    EXPECT_OK(stores_->models().GetVersion("default", "-", alias)) << alias;
+  }
 }
 
 TEST_P(JobStoreConformance, ALeaderRunsItsPassAndReturnsItsError) {

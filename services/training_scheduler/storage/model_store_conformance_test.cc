@@ -72,6 +72,27 @@ TEST_P(ModelStoreConformance, RegisteringMakesTheModelAndIsRepeatable) {
   EXPECT_THAT(store_->GetModel("default", ""), StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_P(ModelStoreConformance, AVersionWithoutAnAliasGetsThatOfTheNextRegistration) {
+  ASSERT_OK(store_->Register(Version("clauses", "sha256:a1", "sha256:b")));
+  EXPECT_EQ(store_->Register(Version("clauses", "sha256:a1", "sha256:b", "ft:x"))->alias, "ft:x");
+  EXPECT_EQ(store_->Register(Version("clauses", "sha256:a1", "sha256:b", "ft:y"))->alias, "ft:x");
+  EXPECT_EQ(store_->GetVersion("default", "-", "ft:x")->digest, "sha256:a1");
+}
+
+TEST_P(ModelStoreConformance, ARequestIdRegistersOnce) {
+  const ModelVersion version = Version("smollm2", "sha256:b");
+  EXPECT_FALSE(store_->FindRegistered("default", {"r-1", "hash-a"})->has_value());
+  ASSERT_OK(store_->Register(version, {"r-1", "hash-a"}));
+  EXPECT_EQ((*store_->FindRegistered("default", {"r-1", "hash-a"}))->digest, "sha256:b");
+  EXPECT_THAT(store_->FindRegistered("default", {"r-1", "hash-b"}),
+              HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(store_->Register(Version("other", "sha256:c"), {"r-1", "hash-b"}),
+              HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(store_->GetModel("default", "other"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_OK(store_->Register(version, {"r-1", "hash-a"}));
+  EXPECT_FALSE(store_->FindRegistered("other", {"r-1", "hash-a"})->has_value());
+}
+
 TEST_P(ModelStoreConformance, VersionsAreFoundByNameDigestOrAlias) {
   ASSERT_OK(store_->Register(Version("smollm2", "sha256:b", "", "smollm2")));
   ASSERT_OK(store_->Register(Version("clauses", "sha256:a1", "sha256:b", "ft:x")));

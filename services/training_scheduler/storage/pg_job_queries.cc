@@ -1,8 +1,9 @@
-// PgJobStore's reads.
+// PgJobStore's reads and small writes.
 #include "absl/strings/str_cat.h"
 #include "common/pg/transaction.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/kept_checkpoints.h"
 #include "services/training_scheduler/storage/embedded_sql.h"
 #include "services/training_scheduler/storage/job_json.h"
 #include "services/training_scheduler/storage/job_row.h"
@@ -128,16 +129,43 @@ absl::StatusOr<Checkpoint> PgJobStore::PinCheckpoint(const JobId& id, int64_t st
       });
 }
 
-absl::Status PgJobStore::SawWorker(const WorkerRecord& worker) {
+absl::StatusOr<std::vector<std::string>> PgJobStore::PruneCheckpoints(const JobId& id) {
+  return pg::Transact(
+      pool_, {.name = "prune_checkpoints"},
+      [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<std::string>> {
+        if (txn.exec_params(sql::kLockJob, Uuid(id)).empty()) {
+          return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+                       absl::StrCat("no job ", id));
+        }
+        ASSIGN_OR_RETURN(
+            std::vector<Checkpoint> checkpoints,
+            ReadAll(txn.exec_params(sql::kListCheckpoints, Uuid(id)), &ReadCheckpoint));
+        Pruning pruning = Prune(checkpoints);
+        if (!pruning.steps.empty()) {
+          std::vector<std::string> steps;
+          for (const int64_t step : pruning.steps) steps.push_back(absl::StrCat(step));
+          txn.exec_params(sql::kDeleteCheckpoints, Uuid(id), pg::ArrayLiteral(steps));
+        }
+        return std::move(pruning.released);
+      });
+}
+
+absl::StatusOr<WorkerLife> PgJobStore::SawWorker(const WorkerRecord& worker) {
   std::vector<std::string> kinds;
   for (const JobKind kind : worker.capabilities.kinds) kinds.emplace_back(Name(kind));
   return pg::Transact(
-      pool_, {.name = "upsert_worker"}, [&](pqxx::transaction_base& txn) -> absl::Status {
+      pool_, {.name = "upsert_worker"},
+      [&](pqxx::transaction_base& txn) -> absl::StatusOr<WorkerLife> {
+        const pqxx::result life = txn.exec_params(sql::kGetWorkerLife, worker.name);
+        const auto is = [&](const char* column) {
+          return !life.empty() && life[0][column].as<std::string>() == worker.incarnation;
+        };
+        if (is("previous_incarnation")) return WorkerLife::kReplaced;
         txn.exec_params(sql::kUpsertWorker, worker.name, worker.incarnation, worker.version,
                         worker.capabilities.device, worker.capabilities.memory_bytes,
                         worker.capabilities.threads, pg::ArrayLiteral(kinds),
                         pg::ArrayLiteral(worker.capabilities.queues));
-        return absl::OkStatus();
+        return life.empty() || is("incarnation") ? WorkerLife::kSame : WorkerLife::kNew;
       });
 }
 

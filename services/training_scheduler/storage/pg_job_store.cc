@@ -72,6 +72,11 @@ void Write(pqxx::transaction_base& txn, Job& job, Effects& effects, absl::Time n
     event.sequence = ++job.last_event_sequence;
     event.time = now;
   }
+  for (const ModelVersion& version : effects.models) {
+    const std::string alias = InsertVersion(txn, version);
+    // What an earlier job made, byte for byte, keeps the alias it has.
+    if (!version.alias.empty()) job.outputs.model_alias = alias;
+  }
   if (effects.notable) job.update_time = now;
   job.revision += 1;
   WriteJob(txn, job);
@@ -86,7 +91,19 @@ void Write(pqxx::transaction_base& txn, Job& job, Effects& effects, absl::Time n
                     checkpoint.adapter_digest, checkpoint.epoch,
                     pg::ToTimestamp(checkpoint.create_time), NumbersToJson(checkpoint.metrics));
   }
-  for (const ModelVersion& version : effects.models) InsertVersion(txn, version);
+}
+
+// What `key` created, read inside a transaction.
+absl::StatusOr<std::optional<Job>> Created(pqxx::transaction_base& txn, const std::string& project,
+                                           const RequestKey& key) {
+  const pqxx::result known = txn.exec_params(sql::kGetRequest, project, key.id);
+  if (known.empty()) return std::optional<Job>();
+  ASSIGN_OR_RETURN(std::vector<JobId> ids, ReadIds(known));
+  if (known[0]["payload_hash"].as<std::string>("") != key.payload_hash) {
+    return RequestIdReused(key.id, absl::StrCat("created job ", ids[0]));
+  }
+  ASSIGN_OR_RETURN(Job job, ReadJob(txn.exec_params(sql::kGetJob, Uuid(ids[0]))[0]));
+  return std::optional(std::move(job));
 }
 
 }  // namespace
@@ -123,14 +140,9 @@ absl::StatusOr<Job> PgJobStore::Insert(const Job& job, const RequestKey& key,
             Timestamp(job.deadline), UuidArray(job.depends_on), job.max_failures,
             SpecToJson(job.spec));
         if (inserted.empty()) {
-          const pqxx::result known = txn.exec_params(sql::kGetRequest, job.project, key.id);
-          ASSIGN_OR_RETURN(std::vector<JobId> ids, ReadIds(known));
-          if (known[0]["payload_hash"].as<std::string>("") == key.payload_hash) {
-            return ReadJob(txn.exec_params(sql::kGetJob, Uuid(ids[0]))[0]);
-          }
-          return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
-                       absl::StrCat("request_id ", key.id, " created job ", ids[0],
-                                    " with another payload; use a new request_id"));
+          ASSIGN_OR_RETURN(std::optional<Job> known, Created(txn, job.project, key));
+          if (known.has_value()) return *std::move(known);
+          return absl::InternalError("a job was neither inserted nor found by its request_id");
         }
         ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, job.id));
         Effects effects;
@@ -148,11 +160,26 @@ absl::StatusOr<Job> PgJobStore::Insert(const Job& job, const RequestKey& key,
   return stored;
 }
 
+absl::StatusOr<std::optional<Job>> PgJobStore::FindCreated(const std::string& project,
+                                                           const RequestKey& key) {
+  return pg::Transact(pool_, {.name = "find_created", .read_only = true},
+                      [&](pqxx::transaction_base& txn) { return Created(txn, project, key); });
+}
+
 absl::StatusOr<Job> PgJobStore::Update(const JobId& id, const Mutation& mutation) {
+  return UpdateOnce(id, {}, mutation);
+}
+
+absl::StatusOr<Job> PgJobStore::UpdateOnce(const JobId& id, const RequestKey& key,
+                                           const Mutation& mutation) {
   bool owed = false;
   absl::StatusOr<Job> updated = pg::Transact(
       pool_, {.name = "update_job"}, [&](pqxx::transaction_base& txn) -> absl::StatusOr<Job> {
         ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, id));
+        if (!key.id.empty()) {
+          ASSIGN_OR_RETURN(bool first, UseRequest(txn, locked.job.project, key));
+          if (!first) return std::move(locked.job);
+        }
         Effects effects;
         RETURN_IF_ERROR(mutation(locked.job, locked.now, effects));
         Write(txn, locked.job, effects, locked.now);
@@ -170,10 +197,11 @@ absl::StatusOr<std::vector<Job>> PgJobStore::Claim(const ClaimRequest& request) 
   return pg::Transact(
       pool_, {.name = "claim_jobs"},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<Job>> {
-        const pqxx::result claimed = txn.exec_params(
-            sql::kClaimJobs, request.worker, request.incarnation,
-            absl::ToDoubleSeconds(request.ttl), pg::ArrayLiteral(request.token_hashes),
-            pg::ArrayLiteral(kinds), pg::ArrayLiteral(request.capabilities.queues));
+        const pqxx::result claimed =
+            txn.exec_params(sql::kClaimJobs, request.worker, request.incarnation,
+                            absl::ToDoubleSeconds(request.ttl),
+                            pg::ArrayLiteral(request.token_hashes), pg::ArrayLiteral(kinds),
+                            pg::ArrayLiteral(request.capabilities.queues), request.project);
         ASSIGN_OR_RETURN(std::vector<JobId> ids, ReadIds(claimed));
         std::vector<Job> jobs;
         for (const JobId& id : ids) {

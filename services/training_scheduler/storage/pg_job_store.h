@@ -26,9 +26,13 @@ class PgJobStore final : public JobStore {
 
   absl::StatusOr<Job> Insert(const Job& job, const RequestKey& key,
                              const Mutation& mutation) override;
+  absl::StatusOr<std::optional<Job>> FindCreated(const std::string& project,
+                                                 const RequestKey& key) override;
   absl::StatusOr<Job> Get(const JobId& id) override;
   absl::StatusOr<std::vector<Job>> List(const JobQuery& query) override;
   absl::StatusOr<Job> Update(const JobId& id, const Mutation& mutation) override;
+  absl::StatusOr<Job> UpdateOnce(const JobId& id, const RequestKey& key,
+                                 const Mutation& mutation) override;
   absl::StatusOr<std::vector<Job>> Claim(const ClaimRequest& request) override;
   absl::StatusOr<std::vector<JobId>> Due(int64_t limit) override;
   absl::StatusOr<std::vector<JobId>> LeasedBy(const std::string& worker,
@@ -43,7 +47,8 @@ class PgJobStore final : public JobStore {
   absl::StatusOr<MeasuredRate> Rate(const std::string& base_digest) override;
   absl::StatusOr<bool> RefersTo(const std::string& project, const std::string& digest) override;
   absl::StatusOr<Checkpoint> PinCheckpoint(const JobId& id, int64_t step, bool pinned) override;
-  absl::Status SawWorker(const WorkerRecord& worker) override;
+  absl::StatusOr<std::vector<std::string>> PruneCheckpoints(const JobId& id) override;
+  absl::StatusOr<WorkerLife> SawWorker(const WorkerRecord& worker) override;
   absl::StatusOr<std::vector<WorkerRecord>> Workers(const std::string& after,
                                                     int64_t limit) override;
   absl::Status AsLeader(const std::function<absl::Status()>& pass) override;

@@ -6,6 +6,7 @@
 
 #include <atomic>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "common/id/uuid7.h"
 #include "common/log/fake_logger.h"
@@ -122,12 +123,24 @@ TEST_F(PgJobStoreTest, OnlyOneSchedulerLeads) {
 }
 
 TEST_F(PgJobStoreTest, ClaimsUseTheirIndex) {
-  database_.Execute("SET search_path = scheduler; ANALYZE job;");
-  const std::string plan = database_.Query(
-      "SET search_path = scheduler; SET enable_seqscan = off; EXPLAIN (FORMAT JSON) SELECT id FROM "
-      "job WHERE state = 'QUEUED' "
-      "ORDER BY rank_time, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED");
-  EXPECT_THAT(plan, HasSubstr("job_claim"));
+  // A history of 20,000 jobs and 500 that wait: what the planner chooses by itself.
+  ASSERT_OK_AND_ASSIGN(Job job, Add());
+  database_.Execute(
+      "SET search_path = scheduler;"
+      "CREATE TEMP TABLE copy AS SELECT * FROM job;"
+      "INSERT INTO job SELECT (c).* FROM (SELECT jsonb_populate_record(copy, jsonb_build_object("
+      "'id', gen_random_uuid(), 'state', CASE WHEN n > 500 THEN 'SUCCEEDED' ELSE 'QUEUED' END,"
+      "'finish_time', CASE WHEN n > 500 THEN now() END,"
+      "'rank_time', now() - n * interval '1 second')) AS c"
+      " FROM copy, generate_series(1, 20500) AS n) AS s;"
+      "ANALYZE job;");
+  const std::string plan = database_.Query(absl::StrCat(
+      "SET search_path = scheduler;"
+      "PREPARE claim (text, text, float8, text[], text[], text[], text) AS ",
+      sql::kClaimJobs,
+      "; EXPLAIN (FORMAT JSON) EXECUTE claim('w', 'i', 30, '{hash}', '{SFT}', '{}', '')"));
+  EXPECT_THAT(plan, HasSubstr("\"job_claim\""));
+  EXPECT_THAT(plan, ::testing::Not(HasSubstr("Seq Scan")));
 }
 
 }  // namespace

@@ -30,24 +30,67 @@ absl::StatusOr<Model> FindModel(pqxx::transaction_base& txn, const std::string& 
 
 }  // namespace
 
-void InsertVersion(pqxx::transaction_base& txn, const ModelVersion& version) {
+std::string InsertVersion(pqxx::transaction_base& txn, const ModelVersion& version) {
+  // Locks the model's row: two that register the same version follow one another.
   txn.exec_params(sql::kInsertModel, version.project, version.model);
   const pqxx::result known = txn.exec_params(sql::kListVersions, version.project, version.model, "",
                                              "", version.digest, "", "", "", "", 0, 1);
-  if (!known.empty()) return;
+  const std::string alias = known.empty() ? "" : known[0]["alias"].as<std::string>();
+  if (!alias.empty() || (!known.empty() && version.alias.empty())) return alias;
   txn.exec_params(sql::kTakeAlias, version.project, version.alias);
+  if (!known.empty()) {
+    txn.exec_params(sql::kSetAlias, version.project, version.model, version.digest, version.alias);
+    return version.alias;
+  }
   txn.exec_params(sql::kInsertModelVersion, version.project, version.model, version.digest,
                   std::string(Name(version.kind)), version.architecture, version.base_digest,
                   version.tokenizer_digest, version.template_digest, version.parameters,
                   version.bytes, version.hidden_size, version.context_length, version.source_job,
                   version.dataset_version, version.task, version.licence, version.alias);
+  return version.alias;
 }
 
-absl::StatusOr<ModelVersion> PgModelStore::Register(const ModelVersion& version) {
-  return pg::Transact(pool_, {.name = "register_version"}, [&](pqxx::transaction_base& txn) {
-    InsertVersion(txn, version);
-    return Find(txn, version.project, version.model, version.digest);
-  });
+absl::StatusOr<bool> UseRequest(pqxx::transaction_base& txn, const std::string& project,
+                                const RequestKey& key, const std::string& model,
+                                const std::string& digest) {
+  if (!txn.exec_params(sql::kUseRequest, project, key.id, key.payload_hash, model, digest)
+           .empty()) {
+    return true;
+  }
+  const pqxx::result used = txn.exec_params(sql::kGetUsedRequest, project, key.id);
+  if (used[0]["payload_hash"].as<std::string>() == key.payload_hash) return false;
+  return RequestIdReused(key.id, "was used before");
+}
+
+absl::StatusOr<ModelVersion> PgModelStore::Register(const ModelVersion& version,
+                                                    const RequestKey& key) {
+  return pg::Transact(
+      pool_, {.name = "register_version"},
+      [&](pqxx::transaction_base& txn) -> absl::StatusOr<ModelVersion> {
+        if (!key.id.empty()) {
+          RETURN_IF_ERROR(
+              UseRequest(txn, version.project, key, version.model, version.digest).status());
+        }
+        InsertVersion(txn, version);
+        return Find(txn, version.project, version.model, version.digest);
+      });
+}
+
+absl::StatusOr<std::optional<ModelVersion>> PgModelStore::FindRegistered(const std::string& project,
+                                                                         const RequestKey& key) {
+  return pg::Transact(
+      pool_, {.name = "find_registered", .read_only = true},
+      [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::optional<ModelVersion>> {
+        const pqxx::result used = txn.exec_params(sql::kGetUsedRequest, project, key.id);
+        if (used.empty()) return std::optional<ModelVersion>();
+        if (used[0]["payload_hash"].as<std::string>() != key.payload_hash) {
+          return RequestIdReused(key.id, "was used before");
+        }
+        ASSIGN_OR_RETURN(ModelVersion version,
+                         Find(txn, project, used[0]["model"].as<std::string>(),
+                              used[0]["digest"].as<std::string>()));
+        return std::optional(std::move(version));
+      });
 }
 
 absl::StatusOr<Model> PgModelStore::GetModel(const std::string& project, const std::string& model) {

@@ -14,7 +14,11 @@ class PgModelStore final : public ModelStore {
  public:
   explicit PgModelStore(pg::Pool& pool) : pool_(pool) {}
 
-  absl::StatusOr<ModelVersion> Register(const ModelVersion& version) override;
+  using ModelStore::Register;
+  absl::StatusOr<ModelVersion> Register(const ModelVersion& version,
+                                        const RequestKey& key) override;
+  absl::StatusOr<std::optional<ModelVersion>> FindRegistered(const std::string& project,
+                                                             const RequestKey& key) override;
   absl::StatusOr<Model> GetModel(const std::string& project, const std::string& model) override;
   absl::StatusOr<std::vector<Model>> ListModels(const std::string& project,
                                                 const std::string& after, int64_t limit) override;

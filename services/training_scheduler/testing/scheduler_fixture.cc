@@ -50,8 +50,9 @@ void FakeCuration::Add(const std::string& name, const std::string& artifact_dige
   versions_[name] = version;
 }
 
-SchedulerFixture::SchedulerFixture(Options options)
+SchedulerFixture::SchedulerFixture(Options options, rpc::Authenticator* authenticator)
     : options_(std::move(options)),
+      authenticator_(authenticator),
       database_({Module::RequiredMigrations()}),
       curation_(std::make_unique<FakeCuration>()) {
   blobs_ =
@@ -74,7 +75,8 @@ void SchedulerFixture::StartModule() {
                                            .random = SystemRandom(),
                                            .registry = registry_,
                                            .logger = logger_,
-                                           .curation = curation_server_->InProcessChannel()}),
+                                           .curation = curation_server_->InProcessChannel(),
+                                           .authenticator = authenticator_}),
                  "module");
   server_ = Must(rpc::Server::Start({.addresses = {absl::StrCat("127.0.0.1:", port_)},
                                      .drain_timeout = absl::Seconds(5)},
@@ -96,16 +98,19 @@ std::shared_ptr<grpc::Channel> SchedulerFixture::channel() const {
   return rpc::NewChannel(address());
 }
 
-void SchedulerFixture::AddBase(const std::string& slug, const std::string& digest) {
+void SchedulerFixture::AddBase(const std::string& slug, const std::string& digest,
+                               const std::string& project) {
   database_.Execute(absl::StrCat(
-      "INSERT INTO scheduler.model (project, model) VALUES ('default', '", slug, "');",
+      "INSERT INTO scheduler.model (project, model) VALUES ('", project, "', '", slug, "');",
       "INSERT INTO scheduler.model_version (project, model, digest, kind, architecture, "
       "base_digest,"
       " tokenizer_digest, template_digest, parameters, bytes, hidden_size, context_length, "
       "source_job,"
-      " dataset_version, task, licence, alias) VALUES ('default', '",
-      slug, "', '", digest,
-      "', 'BASE', 'llama', '', '', '', 1000, 1000, 576, 2048, '', '', '', '', '", slug, "')"));
+      " dataset_version, task, licence, alias) VALUES ('",
+      project, "', '", slug, "', '", digest,
+      "', 'BASE', 'llama', '', 'sha256:tok', 'sha256:tpl', 1000, 1000, 576, 2048, '', '', '', "
+      "'MIT', '",
+      slug, "')"));
 }
 
 }  // namespace crossover::scheduler

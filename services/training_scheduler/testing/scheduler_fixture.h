@@ -43,7 +43,8 @@ class FakeCuration final : public ::crossover::curation::v1::DatasetService::Cal
 class SchedulerFixture {
  public:
   // Any failure aborts the process with a message.
-  explicit SchedulerFixture(Options options = {});
+  // Without an authenticator (borrowed) everyone is ADMIN.
+  explicit SchedulerFixture(Options options = {}, rpc::Authenticator* authenticator = nullptr);
   ~SchedulerFixture();
 
   std::string address() const;                     // 127.0.0.1:port
@@ -54,7 +55,8 @@ class SchedulerFixture {
   crossover::testing::PgDatabase& database() { return database_; }
 
   // A base model of the registry that points at any digest.
-  void AddBase(const std::string& slug, const std::string& digest);
+  void AddBase(const std::string& slug, const std::string& digest,
+               const std::string& project = "default");
 
   // Stops the scheduler and starts it anew on the same port and database.
   void Restart();
@@ -63,6 +65,7 @@ class SchedulerFixture {
   void StartModule();
 
   const Options options_;
+  rpc::Authenticator* const authenticator_;
   crossover::testing::TempDir folder_;
   crossover::testing::PgDatabase database_;
   FakeLogger logger_;

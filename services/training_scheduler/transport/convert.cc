@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status/absl_view.h"
+#include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/transport/convert_spec.h"
@@ -79,6 +80,24 @@ JobError ErrorFromProto(const pb::JobError& error) {
           error.reason(), error.message(), error.log_tail(), error.field()};
 }
 
+// Workers are alike for now (one, with a processor), so only what every one of them has may be
+// asked for.
+absl::Status CheckRequirements(const pb::Requirements& requirements) {
+  const auto refuse = [](const char* field) {
+    return Error(absl::StatusCode::kUnimplemented,
+                 absl::StrCat("job.requirements.", field,
+                              " is not served yet: leave it out, and give the workers that fit a "
+                              "queue of their own (job.queue)"),
+                 {.reason = "NOT_IMPLEMENTED",
+                  .metadata = {},
+                  .violations = {{absl::StrCat("requirements.", field), "is not served yet"}}});
+  };
+  if (!requirements.device().empty() && requirements.device() != "cpu") return refuse("device");
+  if (requirements.memory_bytes() != 0) return refuse("memory_bytes");
+  if (requirements.gang_size() > 1) return refuse("gang_size");
+  return absl::OkStatus();
+}
+
 void SetTimes(const Job& job, pb::Job& out) {
   *out.mutable_create_time() = ToProto(job.create_time);
   *out.mutable_update_time() = ToProto(job.update_time);
@@ -132,6 +151,7 @@ Consumption FromProto(const pb::Resources& resources) {
 }
 
 absl::StatusOr<Job> FromProto(const pb::Job& job, const std::string& project) {
+  RETURN_IF_ERROR(CheckRequirements(job.requirements()));
   Job out;
   out.project = project;
   out.display_name = job.display_name();
@@ -208,7 +228,7 @@ pb::JobEvent ToProto(const JobEvent& event) {
   return out;
 }
 
-pb::Checkpoint ToProto(const Checkpoint& checkpoint, const Job& job) {
+pb::Checkpoint ToProto(const Checkpoint& checkpoint, const Job& job, bool best) {
   pb::Checkpoint out;
   out.set_name(absl::StrCat(FormatJobName(job.project, job.id), "/checkpoints/", checkpoint.step));
   *out.mutable_create_time() = ToProto(checkpoint.create_time);
@@ -223,6 +243,7 @@ pb::Checkpoint ToProto(const Checkpoint& checkpoint, const Job& job) {
   *out.mutable_metrics() = ToProto(point);
   out.set_lease_epoch(checkpoint.epoch);
   out.set_pinned(checkpoint.pinned);
+  out.set_best(best);
   out.set_model_alias(checkpoint.adapter_digest);
   return out;
 }
@@ -257,7 +278,8 @@ Outcome FromProto(const pb::CompleteJobRequest& request) {
                      .report_digest = outputs.report(),
                      .model_version = "",
                      .model_alias = "",
-                     .trained_tokens = outputs.trained_tokens()};
+                     .trained_tokens = outputs.trained_tokens(),
+                     .bytes = 0};
   return outcome;
 }
 

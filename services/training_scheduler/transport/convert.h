@@ -35,7 +35,7 @@ Consumption FromProto(const pb::Resources& resources);
 pb::JobEvent ToProto(const JobEvent& event);
 pb::MetricPoint ToProto(const MetricPoint& point);
 MetricPoint FromProto(const pb::MetricPoint& point);
-pb::Checkpoint ToProto(const Checkpoint& checkpoint, const Job& job);
+pb::Checkpoint ToProto(const Checkpoint& checkpoint, const Job& job, bool best = false);
 
 Heartbeat FromProto(const pb::HeartbeatRequest& request);
 Outcome FromProto(const pb::CompleteJobRequest& request);

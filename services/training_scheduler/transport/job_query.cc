@@ -79,17 +79,21 @@ std::string NextJobsToken(const v1::ListJobsRequest& request, const JobId& last)
   return list::MakePageToken(last, ListKey(request));
 }
 
-RequestKey ToRequestKey(const v1::CreateJobRequest& request) {
-  if (request.request_id().empty()) return {};
+std::string PayloadHash(const google::protobuf::Message& message) {
   // Maps serialise in any order unless asked.
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
-    request.job().SerializeToCodedStream(&coded);
+    message.SerializeToCodedStream(&coded);
   }
-  return {request.request_id(), DigestOf(bytes)};
+  return DigestOf(bytes);
+}
+
+RequestKey ToRequestKey(const v1::CreateJobRequest& request) {
+  if (request.request_id().empty()) return {};
+  return {request.request_id(), PayloadHash(request.job())};
 }
 
 }  // namespace crossover::scheduler

@@ -1,6 +1,8 @@
 // What ListJobs and CreateJob have to read from their requests.
 #pragma once
 
+#include <google/protobuf/message.h>
+
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -15,6 +17,8 @@ absl::StatusOr<JobQuery> ToQuery(const v1::ListJobsRequest& request);
 std::string NextJobsToken(const v1::ListJobsRequest& request, const JobId& last);
 
 // The request's id and a digest of what it asks for.
+// Digest of a request's content, the same for equal messages.
+std::string PayloadHash(const google::protobuf::Message& message);
 RequestKey ToRequestKey(const v1::CreateJobRequest& request);
 
 }  // namespace crossover::scheduler

@@ -1,15 +1,17 @@
 #include "services/training_scheduler/transport/job_service.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/json/digest.h"
 #include "common/list/page.h"
-#include "common/list/resource_name.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/kept_checkpoints.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/transport/compare_jobs.h"
 #include "services/training_scheduler/transport/convert.h"
@@ -18,6 +20,8 @@
 
 namespace crossover::scheduler {
 namespace {
+
+constexpr char kCheckpointPattern[] = "projects/*/jobs/*/checkpoints/*";
 
 // Keyset pages over a number: event sequences, steps.
 struct NumberPage {
@@ -127,7 +131,11 @@ absl::Status JobServiceImpl::DoResumeJob(const v1::ResumeJobRequest& request, v1
 
 absl::Status JobServiceImpl::DoRetryJob(const v1::RetryJobRequest& request, v1::Job& response) {
   ASSIGN_OR_RETURN(JobName name, ParseJobName("name", request.name()));
-  return Answer(scheduler_.RetryJob(name.project, name.job), response);
+  RequestKey key;
+  if (!request.request_id().empty()) {
+    key = {request.request_id(), DigestOf(absl::StrCat("retry ", request.name()))};
+  }
+  return Answer(scheduler_.RetryJob(name.project, name.job, key), response);
 }
 
 absl::Status JobServiceImpl::DoListJobEvents(const v1::ListJobEventsRequest& request,
@@ -169,8 +177,9 @@ absl::Status JobServiceImpl::DoListCheckpoints(const v1::ListCheckpointsRequest&
                                                v1::ListCheckpointsResponse& response) {
   ASSIGN_OR_RETURN(Job job, Find("parent", request.parent()));
   ASSIGN_OR_RETURN(std::vector<Checkpoint> checkpoints, jobs_.Checkpoints(job.id));
+  const std::optional<int64_t> best = BestStep(checkpoints);
   for (auto place = checkpoints.rbegin(); place != checkpoints.rend(); ++place) {
-    *response.add_checkpoints() = ToProto(*place, job);
+    *response.add_checkpoints() = ToProto(*place, job, place->step == best);
   }
   return absl::OkStatus();
 }
@@ -178,12 +187,12 @@ absl::Status JobServiceImpl::DoListCheckpoints(const v1::ListCheckpointsRequest&
 absl::Status JobServiceImpl::DoGetCheckpoint(const v1::GetCheckpointRequest& request,
                                              v1::Checkpoint& response) {
   ASSIGN_OR_RETURN(std::vector<std::string> parts,
-                   list::ParseName(request.name(), "projects/*/jobs/*/checkpoints/*"));
+                   ParseScoped(request.name(), kCheckpointPattern, "name"));
   ASSIGN_OR_RETURN(Job job, scheduler_.Get(parts[0], parts[1]));
   ASSIGN_OR_RETURN(std::vector<Checkpoint> checkpoints, jobs_.Checkpoints(job.id));
   for (const Checkpoint& checkpoint : checkpoints) {
     if (absl::StrCat(checkpoint.step) == parts[2]) {
-      response = ToProto(checkpoint, job);
+      response = ToProto(checkpoint, job, checkpoint.step == BestStep(checkpoints));
       return absl::OkStatus();
     }
   }
@@ -194,8 +203,7 @@ absl::Status JobServiceImpl::DoGetCheckpoint(const v1::GetCheckpointRequest& req
 absl::Status JobServiceImpl::DoUpdateCheckpoint(const v1::UpdateCheckpointRequest& request,
                                                 v1::Checkpoint& response) {
   ASSIGN_OR_RETURN(std::vector<std::string> parts,
-                   list::ParseName(request.checkpoint().name(), "projects/*/jobs/*/checkpoints/*",
-                                   "checkpoint.name"));
+                   ParseScoped(request.checkpoint().name(), kCheckpointPattern, "checkpoint.name"));
   ASSIGN_OR_RETURN(Job job, scheduler_.Get(parts[0], parts[1]));
   int64_t step = 0;
   if (!absl::SimpleAtoi(parts[2], &step)) {
@@ -210,7 +218,8 @@ absl::Status JobServiceImpl::DoUpdateCheckpoint(const v1::UpdateCheckpointReques
   }
   ASSIGN_OR_RETURN(Checkpoint pinned,
                    jobs_.PinCheckpoint(job.id, step, request.checkpoint().pinned()));
-  response = ToProto(pinned, job);
+  ASSIGN_OR_RETURN(std::vector<Checkpoint> checkpoints, jobs_.Checkpoints(job.id));
+  response = ToProto(pinned, job, step == BestStep(checkpoints));
   return absl::OkStatus();
 }
 
@@ -261,8 +270,10 @@ absl::Status JobServiceImpl::DoListWorkers(const v1::ListWorkersRequest& request
   ASSIGN_OR_RETURN(int64_t limit, list::PageSize(request.page_size()));
   ASSIGN_OR_RETURN(std::string after, list::ParsePageToken(request.page_token(), request.filter()));
   ASSIGN_OR_RETURN(std::vector<WorkerRecord> workers, jobs_.Workers(after, limit));
+  const std::string own = CallersProject();
   for (const WorkerRecord& worker : workers) {
-    const v1::Worker out = ToProto(worker);
+    v1::Worker out = ToProto(worker);
+    if (!own.empty() && worker.project != own) out.clear_job();  // others' jobs are not told
     const bool passes = list::Matches(filter, [&](const std::string& field) {
       return std::optional(field == "state" ? v1::Worker::State_Name(out.state())
                                             : worker.capabilities.device);

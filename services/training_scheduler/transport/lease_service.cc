@@ -99,7 +99,8 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::LeaseJob(grpc::CallbackServerContext
                                                      v1::LeaseJobResponse* response) {
   return handler_.Deferred(
       context, "LeaseJob", [=, this](const rpc::Call&, rpc::Finisher finisher) {
-        const LeaseRequest wanted = FromProto(*request);
+        LeaseRequest wanted = FromProto(*request);
+        wanted.project = CallersProject();
         const absl::Duration wait = std::min(scheduler::FromProto(request->wait()), kMaxWait);
         auto call = std::make_shared<ParkedCall>(finisher, response, leasing_.options());
         queue_.Lease(wanted, wait, call);
@@ -134,8 +135,10 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::RecordCheckpoint(
     checkpoint.digest = request->digest();
     checkpoint.adapter_digest = request->adapter_digest();
     checkpoint.metrics = scheduler::FromProto(request->metrics()).values;
-    ASSIGN_OR_RETURN(Job job, leasing_.RecordCheckpoint(token, checkpoint));
-    *response->mutable_checkpoint() = scheduler::ToProto(checkpoint, job);
+    ASSIGN_OR_RETURN(RecordedCheckpoint recorded, leasing_.RecordCheckpoint(token, checkpoint));
+    checkpoint.epoch = token.epoch;
+    *response->mutable_checkpoint() = scheduler::ToProto(checkpoint, recorded.job);
+    response->mutable_released_digests()->Add(recorded.released.begin(), recorded.released.end());
     return absl::OkStatus();
   });
 }
@@ -166,7 +169,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::ReleaseLease(grpc::CallbackServerCon
     if (*reason == ReleaseReason::kCrashed && request->token().empty()) {
       ASSIGN_OR_RETURN(std::optional<Job> job,
                        leasing_.Crashed(ParseWorker(request->worker()), request->incarnation(),
-                                        request->message()));
+                                        request->message(), CallersProject()));
       if (job.has_value()) *response->mutable_job() = scheduler::ToProto(*job);
       return absl::OkStatus();
     }

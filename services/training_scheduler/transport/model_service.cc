@@ -1,5 +1,6 @@
 #include "services/training_scheduler/transport/model_service.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -8,13 +9,25 @@
 #include "common/list/page.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/labels.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/transport/convert.h"
 #include "services/training_scheduler/transport/download.h"
 #include "services/training_scheduler/transport/enums.h"
+#include "services/training_scheduler/transport/job_query.h"
+#include "services/training_scheduler/transport/not_implemented.h"
 
 namespace crossover::scheduler {
 namespace {
+
+// Of a request that has a request_id; the id is not part of the payload.
+template <typename Request>
+RequestKey KeyOf(Request request) {
+  const std::string id = request.request_id();
+  if (id.empty()) return {};
+  request.clear_request_id();
+  return {id, PayloadHash(request)};
+}
 
 absl::StatusOr<VersionQuery> ToQuery(const v1::ListModelVersionsRequest& request,
                                      const std::string& key) {
@@ -102,6 +115,7 @@ absl::Status ModelServiceImpl::DoUpdateModel(const v1::UpdateModelRequest& reque
   if (masked("display_name")) model.display_name = request.model().display_name();
   if (masked("labels")) {
     model.labels = {request.model().labels().begin(), request.model().labels().end()};
+    RETURN_IF_ERROR(LabelsError("model.labels", model.labels));
   }
   ASSIGN_OR_RETURN(model, models_.UpdateModel(model));
   response = ToProto(model);
@@ -167,9 +181,10 @@ absl::Status ModelServiceImpl::DoImportModel(const v1::ImportModelRequest& reque
       return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
                    "source is required: gguf_path or package");
     default:
-      return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                   "this source is not served yet; gguf_path and package are");
+      return NotImplemented("import of a Hugging Face folder or of an adapter",
+                            "convert it to GGUF and give gguf_path, or name a package");
   }
+  import.key = KeyOf(request);
   ASSIGN_OR_RETURN(ModelVersion version, registry_.Import(import));
   response = ToProto(version);
   return absl::OkStatus();
@@ -178,17 +193,18 @@ absl::Status ModelServiceImpl::DoImportModel(const v1::ImportModelRequest& reque
 absl::Status ModelServiceImpl::DoExportModel(const v1::ExportModelRequest& request,
                                              v1::Job& response) {
   ASSIGN_OR_RETURN(ModelName name, ParseModelName("name", request.name()));
+  const RequestKey key = KeyOf(request);
+  ASSIGN_OR_RETURN(std::optional<Job> known, scheduler_.FindCreated(name.project, key));
+  if (known.has_value()) {
+    response = ToProto(*known);
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(ModelVersion version,
                    models_.GetVersion(name.project, name.model, name.version));
   Job draft;
   draft.project = name.project;
   draft.kind = JobKind::kExport;
   draft.spec.model_export = {version.digest, FromEnum(request.format(), &ParseExportFormat)};
-  RequestKey key;
-  if (!request.request_id().empty()) {
-    key = {request.request_id(),
-           absl::StrCat("export ", version.digest, " ", static_cast<int>(request.format()))};
-  }
   ASSIGN_OR_RETURN(Job job, scheduler_.Create(std::move(draft), key, false));
   response = ToProto(job);
   return absl::OkStatus();

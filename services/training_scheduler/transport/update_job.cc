@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/labels.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/transport/convert.h"
 
@@ -52,6 +54,7 @@ absl::Status ApplyUpdate(const v1::UpdateJobRequest& request, Job& job) {
       job.queue = from.queue();
     } else if (path == "labels") {
       job.labels = {from.labels().begin(), from.labels().end()};
+      RETURN_IF_ERROR(LabelsError("job.labels", job.labels));
     } else if (path == "deadline") {
       job.deadline = from.has_deadline() ? std::optional(FromProto(from.deadline())) : std::nullopt;
     } else if (path == "display_name") {

@@ -2,6 +2,8 @@
 INSERT INTO worker (name, incarnation, version, device, memory_bytes, threads, kinds, queues)
 VALUES ($1, $2, $3, $4, $5, $6, $7::text[], $8::text[])
 ON CONFLICT (name) DO UPDATE
-   SET incarnation = excluded.incarnation, version = excluded.version, device = excluded.device,
+   SET previous_incarnation = CASE WHEN worker.incarnation = excluded.incarnation THEN worker.previous_incarnation
+                                   ELSE worker.incarnation END,
+       incarnation = excluded.incarnation, version = excluded.version, device = excluded.device,
        memory_bytes = excluded.memory_bytes, threads = excluded.threads, kinds = excluded.kinds, queues = excluded.queues,
        seen_time = clock_timestamp();
