@@ -24,7 +24,7 @@ struct Options {
   std::string name = "local";
   std::string incarnation;  // empty = drawn; a parent that will report a crash gives one
   std::string api_key;
-  std::filesystem::path work_folder;  // emptied at start; one worker a folder
+  std::filesystem::path work_folder;  // its subfolder `attempts` is emptied; one worker a folder
   int threads = 0;                    // 0 = one per core
   std::string engine = "llm";         // or fake
 };

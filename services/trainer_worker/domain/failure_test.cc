@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
+
 #include "common/status/error.h"
+#include "services/trainer_worker/domain/file_error.h"
 
 namespace crossover::worker {
 namespace {
@@ -17,6 +20,20 @@ TEST(FailureTest, AFullDiskIsTheMachinesFaultAndSaysWhatToDo) {
   EXPECT_EQ(failure.reason, "DISK_FULL");
   EXPECT_THAT(failure.message, HasSubstr("59 MB"));
   EXPECT_THAT(failure.message, HasSubstr("free space"));
+}
+
+TEST(FailureTest, OnlyAFullDiskIsCalledOne) {
+  EXPECT_EQ(FailureOf(FileError("write", "/data/x", ENOSPC)).reason, "DISK_FULL");
+  EXPECT_EQ(FailureOf(FileError("write", "/data/x", EACCES)).reason, "FILE_UNUSABLE");
+  EXPECT_EQ(FailureOf(FileError("write", "/data/x", EIO)).error_class, ErrorClass::kInfrastructure);
+  EXPECT_THAT(FailureOf(FileError("write", "/data/x", EROFS)).message, HasSubstr("/data/x"));
+}
+
+TEST(FailureTest, TooLittleMemorySaysWhatToLower) {
+  const Failure failure =
+      FailureOf(Error(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY", "4 GB"));
+  EXPECT_EQ(failure.error_class, ErrorClass::kInfrastructure);
+  EXPECT_THAT(failure.message, HasSubstr("tokens_per_sequence"));
 }
 
 TEST(FailureTest, ALossThatIsNotFiniteIsNotTriedAgainAndKeepsItsRows) {

@@ -18,6 +18,7 @@ class FakeLeaseClient final : public LeaseClient {
   struct Recorded {
     int64_t step;
     std::string digest;
+    std::string adapter_digest;
   };
 
   absl::StatusOr<std::optional<LeasedJob>> Lease(absl::Duration) override {
@@ -35,12 +36,14 @@ class FakeLeaseClient final : public LeaseClient {
     if (!beat_error.ok()) return beat_error;
     return BeatReply{directive, job.ttl, report.seq};
   }
-  absl::Status RecordCheckpoint(const LeasedJob&, int64_t step, const std::string& digest,
-                                const std::string&, const Metric&) override {
+  absl::StatusOr<std::vector<std::string>> RecordCheckpoint(const LeasedJob&, int64_t step,
+                                                            const std::string& digest,
+                                                            const std::string& adapter_digest,
+                                                            const Metric&) override {
     if (on_record) on_record(step);
     if (!record_error.ok()) return record_error;
-    checkpoints.push_back({step, digest});
-    return absl::OkStatus();
+    checkpoints.push_back({step, digest, adapter_digest});
+    return released;
   }
   absl::Status Complete(const LeasedJob&, const Ending& ending, const Report& last) override {
     if (on_complete) on_complete();
@@ -62,6 +65,8 @@ class FakeLeaseClient final : public LeaseClient {
   absl::Status beat_error;
   absl::Status record_error;
   absl::Status complete_error;
+
+  std::vector<std::string> released;  // what RecordCheckpoint answers
 
   bool interrupted = false;
   std::vector<Report> beats;

@@ -65,12 +65,23 @@ struct JobContext {
   const LeasedJob& job() const { return keeper.job(); }
 };
 
-// Makes the call again while nobody knows whether it arrived and the lease is trusted. Ok,
+// Why work on a job stops before its end.
+enum class Stop { kNone, kEarly, kLost, kDrain, kPause, kCancel, kPreempt };
+
+// What the scheduler or a drain asks for now. `checkpoint_asked` (may be null) is set when a
+// checkpoint is.
+Stop AskedToStop(JobContext& context, bool* checkpoint_asked);
+
+// Makes the call again until its error is final (IsFinal) or the lease is no longer trusted. Ok,
 // LEASE_LOST, or the call's own error.
 absl::Status Insist(JobContext& context, const std::function<absl::Status()>& call);
 
-// A folder artifact, stored and pinned for this job.
+// A folder artifact, stored and pinned for `holder` (pins.h).
 absl::StatusOr<std::string> PutFolder(JobContext& context, std::string_view kind,
-                                      const std::filesystem::path& folder);
+                                      const std::filesystem::path& folder,
+                                      const std::string& holder);
+
+// Lets a digest go. That it stays pinned is no reason to fail a job: it costs space, and is logged.
+void Unpin(JobContext& context, const std::string& digest, const std::string& holder);
 
 }  // namespace crossover::worker

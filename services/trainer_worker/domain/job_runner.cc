@@ -6,7 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/trainer_worker/domain/attempts_folder.h"
 #include "services/trainer_worker/domain/failure.h"
+#include "services/trainer_worker/domain/file_error.h"
+#include "services/trainer_worker/domain/pins.h"
 #include "services/trainer_worker/domain/training.h"
 
 namespace crossover::worker {
@@ -28,6 +31,8 @@ ReleaseReason ReasonOf(Stop stop) {
       return ReleaseReason::kDrain;
   }
 }
+
+absl::Status Stopped() { return absl::CancelledError("the export was asked to stop"); }
 
 const char* Name(Outcome outcome) {
   switch (outcome) {
@@ -53,15 +58,14 @@ Outcome JobRunner::Run(const LeasedJob& job, const std::atomic<bool>& draining) 
     status.checkpoint_step = job.resume_step;
   });
   LeaseKeeper keeper(deps_.client, deps_.clock, job, options_.keeper);
-  JobContext context{deps_, keeper, draining, options_.work_folder / FolderName(job)};
+  JobContext context{deps_, keeper, draining,
+                     AttemptsFolder(options_.work_folder) / FolderName(job)};
   std::error_code error;
   std::filesystem::remove_all(context.folder, error);
   std::filesystem::create_directories(context.folder, error);
-  const Outcome outcome =
-      error           ? Fail(context, absl::UnavailableError(absl::StrCat(
-                                "work folder ", context.folder.string(), ": ", error.message())))
-      : job.is_export ? RunExport(context)
-                      : RunTraining(context);
+  const Outcome outcome = error ? Fail(context, FileError("make", context.folder, error.value()))
+                          : job.is_export ? RunExport(context)
+                                          : RunTraining(context);
   std::filesystem::remove_all(context.folder, error);
   deps_.metrics.Ended(Name(outcome));
   deps_.board.Change([&](JobStatus& status) {
@@ -78,8 +82,13 @@ Outcome JobRunner::RunTraining(JobContext& context) {
   if (!end.ok()) return Fail(context, end.status());
   switch (end->stop) {
     case Stop::kNone:
-    case Stop::kEarly:
-      return Complete(context, end->ending);
+    case Stop::kEarly: {
+      const Outcome outcome = Complete(context, end->ending);
+      if (outcome != Outcome::kCompleted) return outcome;
+      const std::string& job = context.job().name;
+      for (const std::string& digest : end->bests) Unpin(context, digest, BestHolder(job));
+      return outcome;
+    }
     case Stop::kLost:
       return Outcome::kLost;
     default:
@@ -87,10 +96,11 @@ Outcome JobRunner::RunTraining(JobContext& context) {
   }
 }
 
-absl::StatusOr<Ending> JobRunner::Export(JobContext& context) {
+absl::StatusOr<Ending> JobRunner::Export(JobContext& context, const std::function<bool()>& asked) {
   const LeasedJob& job = context.job();
   const absl::Duration started = deps_.clock.SteadyNow();
   Ending ending;
+  if (asked()) return Stopped();
   if (job.model_export.format == ExportFormat::kPeft) {
     // The adapter already is what is asked for; reading its manifest proves that it is there.
     RETURN_IF_ERROR(deps_.blobs.ReadManifest(job.adapter_digest).status());
@@ -102,11 +112,13 @@ absl::StatusOr<Ending> JobRunner::Export(JobContext& context) {
                         .adapter_digest = job.adapter_digest};
     ASSIGN_OR_RETURN(inputs.base, deps_.blobs.LocalPath(job.base_digest));
     RETURN_IF_ERROR(deps_.blobs.Materialise(job.adapter_digest, inputs.adapter));
+    if (asked()) return Stopped();
     const std::filesystem::path file = context.folder / "model.gguf";
     RETURN_IF_ERROR(deps_.engine.Export(job.model_export, inputs, file));
+    if (asked()) return Stopped();
     ASSIGN_OR_RETURN(ending.artifact_digest, deps_.blobs.PutFile(file));
   }
-  RETURN_IF_ERROR(deps_.blobs.Pin(ending.artifact_digest, job.name));
+  RETURN_IF_ERROR(deps_.blobs.Pin(ending.artifact_digest, OutputHolder(job.name)));
   ending.peak_memory_bytes = deps_.engine.PeakMemory();
   ending.seconds = absl::ToDoubleSeconds(deps_.clock.SteadyNow() - started);
   return ending;
@@ -114,7 +126,14 @@ absl::StatusOr<Ending> JobRunner::Export(JobContext& context) {
 
 Outcome JobRunner::RunExport(JobContext& context) {
   context.keeper.TellPhase("publishing");
-  absl::StatusOr<Ending> ending = Export(context);
+  Stop stop = Stop::kNone;
+  const auto asked = [&] {
+    stop = AskedToStop(context, nullptr);
+    return stop != Stop::kNone;
+  };
+  absl::StatusOr<Ending> ending = Export(context, asked);
+  if (stop == Stop::kLost) return Outcome::kLost;
+  if (stop != Stop::kNone) return Release(context, ReasonOf(stop), 0);
   return ending.ok() ? Complete(context, *ending) : Fail(context, ending.status());
 }
 

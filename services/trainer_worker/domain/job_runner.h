@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "services/trainer_worker/domain/job_context.h"
@@ -10,7 +11,7 @@
 namespace crossover::worker {
 
 struct RunnerOptions {
-  std::filesystem::path work_folder;  // attempts make their folders here
+  std::filesystem::path work_folder;  // attempts make their folders below it (attempts_folder.h)
   KeeperOptions keeper;
 };
 
@@ -26,7 +27,8 @@ class JobRunner {
  private:
   Outcome RunTraining(JobContext& context);
   Outcome RunExport(JobContext& context);
-  absl::StatusOr<Ending> Export(JobContext& context);
+  // `asked` is looked at between the parts, none of which can be interrupted.
+  absl::StatusOr<Ending> Export(JobContext& context, const std::function<bool()>& asked);
   Outcome Complete(JobContext& context, const Ending& ending);
   Outcome Fail(JobContext& context, const absl::Status& why);
   Outcome Release(JobContext& context, ReleaseReason reason, int64_t checkpoint_step);

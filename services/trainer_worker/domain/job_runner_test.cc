@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/escaping.h"
 #include "common/blob/directory_blob_store.h"
 #include "common/log/fake_logger.h"
 #include "common/status/error.h"
 #include "common/testing/matchers.h"
 #include "common/testing/temp_dir.h"
 #include "common/time/fake_clock.h"
+#include "services/trainer_worker/domain/attempts_folder.h"
 #include "services/trainer_worker/domain/fake_lease_client.h"
 #include "services/trainer_worker/domain/fake_train_engine.h"
 
@@ -78,7 +80,7 @@ TEST_F(JobRunnerTest, AJobIsTrainedCheckpointedAndPublishedByDigest) {
   EXPECT_EQ(client_.checkpoints[0].step, 4);
   EXPECT_EQ(client_.checkpoints[1].step, 8);
   EXPECT_THAT(client_.last_reports[0].metrics, SizeIs(2));  // the others were sent at step 8
-  EXPECT_TRUE(std::filesystem::is_empty(options_.work_folder));
+  EXPECT_TRUE(std::filesystem::is_empty(AttemptsFolder(options_.work_folder)));
 }
 
 TEST_F(JobRunnerTest, AResumedJobDoesOnlyTheRestAndEndsInTheSameAdapter) {
@@ -188,7 +190,7 @@ TEST_F(JobRunnerTest, AFullDiskFailsTheAttemptAsInfrastructureWithAdvice) {
   EXPECT_EQ(client_.endings[0].failure->error_class, ErrorClass::kInfrastructure);
   EXPECT_EQ(client_.endings[0].failure->reason, "DISK_FULL");
   EXPECT_THAT(client_.endings[0].failure->message, HasSubstr("free space"));
-  EXPECT_TRUE(std::filesystem::is_empty(options_.work_folder));
+  EXPECT_TRUE(std::filesystem::is_empty(AttemptsFolder(options_.work_folder)));
 }
 
 TEST_F(JobRunnerTest, ALossThatIsNotFiniteIsReportedWithItsRow) {
@@ -232,6 +234,119 @@ TEST_F(JobRunnerTest, ACheckpointThatCannotBeResumedMeansStartingAnewAndSayingSo
     }
   }
   EXPECT_TRUE(told);
+}
+
+// A store whose disk is full, or that does not answer, when a folder is laid out.
+class BrokenStore final : public BlobStore {
+ public:
+  explicit BrokenStore(BlobStore& real) : real_(real) {}
+  absl::StatusOr<std::unique_ptr<BlobWriter>> NewWriter(int64_t size) override {
+    return real_.NewWriter(size);
+  }
+  absl::StatusOr<std::unique_ptr<BlobReader>> Open(std::string_view digest,
+                                                   ReadOptions options) override {
+    if (digest == broken) return error;
+    return real_.Open(digest, options);
+  }
+  absl::StatusOr<int64_t> SizeOf(std::string_view digest) override { return real_.SizeOf(digest); }
+  absl::StatusOr<bool> Exists(std::string_view digest) override { return real_.Exists(digest); }
+  absl::StatusOr<std::filesystem::path> LocalPath(std::string_view digest) override {
+    return real_.LocalPath(digest);
+  }
+  absl::Status Pin(std::string_view digest, std::string_view holder) override {
+    return real_.Pin(digest, holder);
+  }
+  absl::Status Unpin(std::string_view digest, std::string_view holder) override {
+    return real_.Unpin(digest, holder);
+  }
+  absl::StatusOr<int64_t> CollectGarbage(const std::vector<std::string>& roots,
+                                         absl::Duration age) override {
+    return real_.CollectGarbage(roots, age);
+  }
+
+  std::string broken;
+  absl::Status error;
+
+ private:
+  BlobStore& real_;
+};
+
+TEST_F(JobRunnerTest, ACheckpointThatCannotBeFetchedNowIsNotThrownAway) {
+  ASSERT_EQ(Run(), Outcome::kCompleted);
+  ResumeFromLastCheckpoint();
+  BrokenStore store(*blobs_);
+  store.broken = job_.resume_checkpoint;
+  const std::vector<absl::Status> passing = {
+      Error(absl::StatusCode::kResourceExhausted, "DISK_FULL", "no room"),
+      Error(absl::StatusCode::kPermissionDenied, "BLOB_STORE_UNUSABLE", "cannot open"),
+      Error(absl::StatusCode::kUnavailable, "BLOB_STORE_UNUSABLE", "input/output error")};
+  for (const absl::Status& status : passing) {
+    store.error = status;
+    engine_.steps_run = 0;
+    job_.granted_at = clock_.SteadyNow();
+    JobRunner runner({client_, engine_, store, clock_, logger_, metrics_, board_}, options_);
+    EXPECT_EQ(runner.Run(job_, draining_), Outcome::kFailed);
+    EXPECT_EQ(engine_.steps_run, 0);
+    EXPECT_EQ(client_.endings.back().failure->error_class, ErrorClass::kInfrastructure);
+    EXPECT_THAT(client_.endings.back().failure->message, HasSubstr("checkpoint of step 8"));
+  }
+}
+
+TEST_F(JobRunnerTest, ACheckpointThatIsGoneMeansStartingAnew) {
+  ASSERT_EQ(Run(), Outcome::kCompleted);
+  ResumeFromLastCheckpoint();
+  job_.resume_checkpoint = "sha256:" + std::string(64, 'a');
+  engine_.steps_run = 0;
+  EXPECT_EQ(Run(), Outcome::kCompleted);
+  EXPECT_EQ(engine_.steps_run, 10);
+}
+
+TEST_F(JobRunnerTest, OnlyWhatIsKeptOrPublishedStaysPinned) {
+  engine_.script.valid_loss = [](int64_t step) { return step <= 6 ? 1.0 / step : 1.0; };
+  client_.on_record = [this](int64_t step) {
+    // The scheduler keeps the last checkpoint only.
+    client_.released.clear();
+    if (step == 8) {
+      client_.released = {client_.checkpoints[0].digest, client_.checkpoints[0].adapter_digest};
+    }
+  };
+  ASSERT_EQ(Run(), Outcome::kCompleted);
+  const auto pins = [&](const std::string& digest) {
+    std::vector<std::string> holders;
+    std::error_code none;
+    const auto folder = folder_ / "blobs/pins" / digest.substr(7);
+    for (const auto& pin : std::filesystem::directory_iterator(folder, none)) {
+      std::string holder;
+      absl::WebSafeBase64Unescape(pin.path().filename().string(), &holder);
+      holders.push_back(holder);
+    }
+    return holders;
+  };
+  EXPECT_THAT(pins(client_.checkpoints[0].digest), SizeIs(0));
+  EXPECT_THAT(pins(client_.checkpoints[0].adapter_digest), SizeIs(0));
+  EXPECT_THAT(pins(client_.checkpoints[1].digest), ElementsAre(job_.name + "/checkpoints"));
+  EXPECT_THAT(pins(client_.endings[0].adapter_digest), ElementsAre(job_.name));
+  EXPECT_EQ(AdapterText(client_.endings[0].adapter_digest), "weights after 6 steps");
+}
+
+TEST_F(JobRunnerTest, AnExportThatIsAskedToStopGivesTheLeaseBack) {
+  crossover::testing::WriteFile(folder_ / "adapter/adapter_model.safetensors", "x");
+  job_.is_export = true;
+  job_.adapter_digest = *blobs_->PutFolder("adapter", folder_ / "adapter");
+  job_.model_export.format = ExportFormat::kGgufF16;
+  engine_.script.on_write = [this](const std::filesystem::path&) {
+    draining_ = true;
+    return absl::OkStatus();
+  };
+  EXPECT_EQ(Run(), Outcome::kReleased);
+  EXPECT_THAT(client_.releases, ElementsAre(ReleaseReason::kDrain));
+  EXPECT_THAT(client_.endings, SizeIs(0));
+}
+
+TEST_F(JobRunnerTest, ATrainingThatIsDrainedBeforeItsFirstStepRunsNone) {
+  draining_ = true;
+  EXPECT_EQ(Run(), Outcome::kReleased);
+  EXPECT_EQ(engine_.steps_run, 0);
 }
 
 TEST_F(JobRunnerTest, WithoutGainTheTrainingStopsEarlyAndTheBestAdapterIsPublished) {

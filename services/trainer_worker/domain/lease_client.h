@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -10,9 +11,13 @@
 
 namespace crossover::worker {
 
+// True if the same call would end the same way again: the lease is lost, or the call itself is
+// wrong. Any other error (no answer, an overloaded scheduler, a conflict in its database) says
+// nothing about the lease, and the call may be made again while the lease is trusted.
+bool IsFinal(const absl::Status& status);
+
 // Thread-safe. Calls block, each for a bounded time. ABORTED LEASE_LOST: the lease is over, stop
-// and publish nothing. UNAVAILABLE and DEADLINE_EXCEEDED: nobody knows; the same call may be made
-// again.
+// and publish nothing.
 class LeaseClient {
  public:
   virtual ~LeaseClient() = default;
@@ -23,10 +28,10 @@ class LeaseClient {
   virtual void Interrupt() = 0;
 
   virtual absl::StatusOr<BeatReply> Heartbeat(const LeasedJob& job, const Report& report) = 0;
-  virtual absl::Status RecordCheckpoint(const LeasedJob& job, int64_t step,
-                                        const std::string& digest,
-                                        const std::string& adapter_digest,
-                                        const Metric& metrics) = 0;
+  // Returns the digests that the job keeps no longer.
+  virtual absl::StatusOr<std::vector<std::string>> RecordCheckpoint(
+      const LeasedJob& job, int64_t step, const std::string& digest,
+      const std::string& adapter_digest, const Metric& metrics) = 0;
   virtual absl::Status Complete(const LeasedJob& job, const Ending& ending,
                                 const Report& last_report) = 0;
   virtual absl::Status Release(const LeasedJob& job, ReleaseReason reason,

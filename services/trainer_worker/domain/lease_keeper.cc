@@ -103,9 +103,8 @@ void LeaseKeeper::Heard(const absl::StatusOr<BeatReply>& reply, absl::Duration b
     if (!LostNow()) trusted_until_ = before + reply->ttl - margin_;
     directive_ = reply->directive;
     in_flight_.reset();
-  } else if (!absl::IsUnavailable(reply.status()) && !absl::IsDeadlineExceeded(reply.status())) {
-    lost_ = true;  // LEASE_LOST, or a scheduler that does not want this report: nothing more will
-                   // be accepted
+  } else if (IsFinal(reply.status())) {
+    lost_ = true;  // or a scheduler that does not want this report: nothing more will be accepted
   }
 }
 

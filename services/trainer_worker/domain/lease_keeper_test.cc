@@ -102,6 +102,28 @@ TEST_F(LeaseKeeperTest, ALostLeaseIsLostForEver) {
   EXPECT_THAT(client_.beats, SizeIs(1));
 }
 
+TEST_F(LeaseKeeperTest, AnOverloadedOrConflictingSchedulerIsAskedAgainWhileTheLeaseIsTrusted) {
+  const std::vector<absl::Status> passing = {
+      Error(absl::StatusCode::kResourceExhausted, "OVERLOADED", "queue full"),
+      Error(absl::StatusCode::kAborted, "TRANSACTION_CONFLICT", "try again"),
+      absl::InternalError("?")};
+  keeper_->TellEvent(Level::kInfo, "loaded");
+  for (const absl::Status& status : passing) {
+    client_.beat_error = status;
+    clock_.Advance(absl::Seconds(2));
+    keeper_->Poll();
+    EXPECT_FALSE(keeper_->lost()) << status;
+  }
+  client_.beat_error = absl::OkStatus();
+  clock_.Advance(absl::Seconds(10));
+  keeper_->Poll();
+  EXPECT_THAT(client_.beats, SizeIs(4));
+  client_.beat_error = absl::InvalidArgumentError("worker_seq");
+  clock_.Advance(absl::Seconds(10));
+  keeper_->Poll();
+  EXPECT_TRUE(keeper_->lost());
+}
+
 TEST_F(LeaseKeeperTest, DirectivesAreKeptAndACheckpointIsAskedForOnce) {
   client_.directive = Directive::kCheckpoint;
   clock_.Advance(absl::Seconds(10));

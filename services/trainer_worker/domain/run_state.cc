@@ -1,11 +1,13 @@
 #include "services/trainer_worker/domain/run_state.h"
 
+#include <cerrno>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
+#include "services/trainer_worker/domain/file_error.h"
 
 namespace crossover::worker {
 namespace {
@@ -24,17 +26,19 @@ absl::Status WriteRunState(const std::filesystem::path& folder, const RunState& 
                          {"validations_without_gain", state.validations_without_gain}};
   if (state.best_loss.has_value()) json["best_loss"] = *state.best_loss;
   const std::filesystem::path path = folder / kRunStateFile;
+  errno = 0;
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file << json.dump() << "\n";
   file.close();
   if (file) return absl::OkStatus();
-  return Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
-               absl::StrCat(path.string(), " cannot be written: is the disk full?"));
+  return FileError("write", path, errno);
 }
 
 absl::StatusOr<RunState> ReadRunState(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kRunStateFile;
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
+  if (!file && errno != ENOENT) return FileError("read", path, errno);
   std::ostringstream text;
   text << file.rdbuf();
   if (!file) return Damaged(path, "cannot be read");

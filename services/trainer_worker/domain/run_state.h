@@ -24,7 +24,8 @@ inline constexpr char kRunStateFile[] = "run_state.json";
 inline constexpr char kTrainerFolder[] = "trainer";
 
 absl::Status WriteRunState(const std::filesystem::path& folder, const RunState& state);
-// DATA_LOSS CHECKPOINT_DAMAGED if the file is missing or cannot be read.
+// DATA_LOSS CHECKPOINT_DAMAGED if the file is missing or is not a run's state; FileError if the
+// machine cannot read it now.
 absl::StatusOr<RunState> ReadRunState(const std::filesystem::path& folder);
 
 }  // namespace crossover::worker

@@ -27,6 +27,9 @@ struct Step {
   int64_t trained_tokens = 0;  // of this step: those with a weight
   double seconds = 0;
   double tokens_per_second = 0;
+  // Floating-point operations a second of this step by those of a large matrix product here; 0 =
+  // not known.
+  double flops_ratio = 0;
 };
 
 struct Validation {

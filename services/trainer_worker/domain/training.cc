@@ -8,12 +8,21 @@
 #include "absl/strings/str_format.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/trainer_worker/domain/file_error.h"
+#include "services/trainer_worker/domain/pins.h"
 
 namespace crossover::worker {
 namespace {
 
 bool CannotResume(const absl::Status& status) {
   return HasReason(status, "CHECKPOINT_MISMATCH") || HasReason(status, "CHECKPOINT_DAMAGED");
+}
+
+// The checkpoint is gone or its bytes are wrong. Any other error is the machine's (a full disk, a
+// store that does not answer): the job is tried again with all its steps, not begun anew.
+bool IsGone(const absl::Status& status) {
+  return CannotResume(status) || absl::IsNotFound(status) || absl::IsDataLoss(status) ||
+         HasReason(status, "MANIFEST_INVALID");
 }
 
 }  // namespace
@@ -37,6 +46,8 @@ absl::StatusOr<TrainInputs> Training::FetchInputs() {
     if (state.ok()) {
       state_ = *std::move(state);
       inputs.checkpoint = folder / kTrainerFolder;
+    } else if (!IsGone(state.status())) {
+      return WithContext(state.status(), absl::StrCat("checkpoint of step ", job.resume_step));
     } else {
       context_.keeper.TellEvent(
           Level::kWarn, absl::StrCat("checkpoint of step ", job.resume_step,
@@ -49,6 +60,8 @@ absl::StatusOr<TrainInputs> Training::FetchInputs() {
 absl::Status Training::Prepare() {
   context_.keeper.TellPhase("loading");
   ASSIGN_OR_RETURN(TrainInputs inputs, FetchInputs());
+  stop_ = AskedToStop(context_, &checkpoint_asked_);
+  if (stop_ != Stop::kNone) return absl::OkStatus();
   const TrainPlan& plan = context_.job().train;
   absl::StatusOr<std::unique_ptr<TrainRun>> run = context_.deps.engine.Prepare(plan, inputs);
   if (!run.ok() && inputs.checkpoint.has_value() && CannotResume(run.status())) {
@@ -56,11 +69,13 @@ absl::Status Training::Prepare() {
         Level::kWarn, absl::StrCat("checkpoint of step ", context_.job().resume_step,
                                    " cannot be resumed, starting anew: ", run.status().message()));
     inputs.checkpoint.reset();
+    if (!state_.best_adapter.empty()) former_bests_.push_back(state_.best_adapter);
     state_ = RunState{};
     run = context_.deps.engine.Prepare(plan, inputs);
   }
   RETURN_IF_ERROR(run.status());
   run_ = *std::move(run);
+  stop_ = AskedToStop(context_, &checkpoint_asked_);
   recorded_step_ = state_.step;
   if (state_.step > 0) {
     context_.keeper.TellEvent(Level::kInfo, absl::StrCat("resumed at step ", state_.step));
@@ -106,29 +121,11 @@ void Training::Tell(const Step& step) {
   last_ = step;
 }
 
-Stop Training::Asked() {
-  if (context_.keeper.lost()) return Stop::kLost;
-  if (context_.draining.load()) return Stop::kDrain;
-  switch (context_.keeper.TakeDirective()) {
-    case Directive::kPause:
-      return Stop::kPause;
-    case Directive::kCancel:
-      return Stop::kCancel;
-    case Directive::kRelease:
-      return Stop::kPreempt;
-    case Directive::kCheckpoint:
-      checkpoint_asked_ = true;
-      return Stop::kNone;
-    case Directive::kContinue:
-      return Stop::kNone;
-  }
-  return Stop::kNone;
-}
-
-absl::StatusOr<std::string> Training::PutAdapter(const std::string& name) {
+absl::StatusOr<std::string> Training::PutAdapter(const std::string& name,
+                                                 const std::string& holder) {
   const std::filesystem::path folder = context_.folder / name;
   RETURN_IF_ERROR(run_->ExportAdapter(folder));
-  absl::StatusOr<std::string> digest = PutFolder(context_, "adapter", folder);
+  absl::StatusOr<std::string> digest = PutFolder(context_, "adapter", folder, holder);
   std::error_code ignored;  // the whole attempt's folder goes in the end
   std::filesystem::remove_all(folder, ignored);
   return digest;
@@ -140,7 +137,9 @@ absl::Status Training::Validate(const Step& step) {
   if (!state_.best_loss.has_value() || validation.loss < *state_.best_loss) {
     state_.best_loss = validation.loss;
     state_.validations_without_gain = 0;
-    ASSIGN_OR_RETURN(state_.best_adapter, PutAdapter(absl::StrCat("best-", step.step)));
+    if (!state_.best_adapter.empty()) former_bests_.push_back(state_.best_adapter);
+    ASSIGN_OR_RETURN(state_.best_adapter,
+                     PutAdapter(absl::StrCat("best-", step.step), BestHolder(context_.job().name)));
   } else {
     state_.validations_without_gain += 1;
   }
@@ -152,30 +151,40 @@ absl::Status Training::Checkpoint(const Step& step) {
   const std::filesystem::path folder = context_.folder / absl::StrCat("checkpoint-", step.step);
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) {
-    return Error(absl::StatusCode::kUnavailable, "DISK_FULL",
-                 absl::StrCat(folder.string(), ": ", error.message()));
-  }
+  if (error) return FileError("make", folder, error.value());
   RETURN_IF_ERROR(run_->SaveCheckpoint(folder / kTrainerFolder));
   RunState state = state_;
   state.step = step.step;
   RETURN_IF_ERROR(WriteRunState(folder, state));
-  ASSIGN_OR_RETURN(std::string digest, PutFolder(context_, "checkpoint", folder));
-  ASSIGN_OR_RETURN(std::string adapter, PutAdapter(absl::StrCat("adapter-", step.step)));
+  const std::string holder = CheckpointHolder(context_.job().name);
+  ASSIGN_OR_RETURN(std::string digest, PutFolder(context_, "checkpoint", folder, holder));
+  ASSIGN_OR_RETURN(std::string adapter, PutAdapter(absl::StrCat("adapter-", step.step), holder));
   Metric metric{.step = step.step, .time = {}, .values = {{"train_loss", step.loss}}};
   if (validation_.has_value()) metric.values["valid_loss"] = validation_->loss;
   // What was said up to this step is stored first: a run that is resumed here does not say it
   // again.
   RETURN_IF_ERROR(Insist(context_, [&] { return context_.keeper.Flush(); }));
+  std::vector<std::string> released;
   RETURN_IF_ERROR(Insist(context_, [&] {
-    return context_.deps.client.RecordCheckpoint(context_.job(), step.step, digest, adapter,
-                                                 metric);
+    absl::StatusOr<std::vector<std::string>> answer =
+        context_.deps.client.RecordCheckpoint(context_.job(), step.step, digest, adapter, metric);
+    if (answer.ok()) released = *std::move(answer);
+    return answer.status();
   }));
+  LetGo(released);
   recorded_step_ = step.step;
   context_.deps.board.Change([&](JobStatus& status) { status.checkpoint_step = step.step; });
   std::filesystem::remove_all(folder, error);
   context_.deps.metrics.Checkpointed(context_.deps.clock.SteadyNow() - before);
   return absl::OkStatus();
+}
+
+void Training::LetGo(const std::vector<std::string>& released) {
+  const std::string& job = context_.job().name;
+  for (const std::string& digest : released) Unpin(context_, digest, CheckpointHolder(job));
+  for (const std::string& digest : std::exchange(former_bests_, {})) {
+    if (digest != state_.best_adapter) Unpin(context_, digest, BestHolder(job));
+  }
 }
 
 absl::StatusOr<TrainRun::Decision> Training::OnStep(const Step& step) {
@@ -187,7 +196,7 @@ absl::StatusOr<TrainRun::Decision> Training::OnStep(const Step& step) {
     RETURN_IF_ERROR(Validate(step));
   }
   Tell(step);
-  stop_ = Asked();
+  stop_ = AskedToStop(context_, &checkpoint_asked_);
   if (stop_ == Stop::kLost) return TrainRun::Decision::kStop;
   const bool early =
       plan.early_stop_patience > 0 && state_.validations_without_gain >= plan.early_stop_patience;
@@ -212,13 +221,17 @@ absl::StatusOr<TrainRun::Decision> Training::OnStep(const Step& step) {
 }
 
 absl::StatusOr<TrainingEnd> Training::Finish(Stop stop) {
-  TrainingEnd end{.stop = stop, .ending = {}, .checkpoint_step = recorded_step_};
+  TrainingEnd end{.stop = stop, .ending = {}, .checkpoint_step = recorded_step_, .bests = {}};
   if (stop != Stop::kNone && stop != Stop::kEarly) return end;
   context_.keeper.TellPhase("publishing");
+  const std::string holder = OutputHolder(context_.job().name);
   if (!state_.best_adapter.empty()) {
     end.ending.adapter_digest = state_.best_adapter;
+    RETURN_IF_ERROR(context_.deps.blobs.Pin(state_.best_adapter, holder));
+    end.bests = former_bests_;
+    end.bests.push_back(state_.best_adapter);
   } else {
-    ASSIGN_OR_RETURN(end.ending.adapter_digest, PutAdapter("adapter"));
+    ASSIGN_OR_RETURN(end.ending.adapter_digest, PutAdapter("adapter", holder));
   }
   if (state_.best_loss.has_value()) {
     context_.keeper.TellEvent(
@@ -237,7 +250,7 @@ absl::StatusOr<TrainingEnd> Training::Run() {
   started_ = context_.deps.clock.SteadyNow();
   RETURN_IF_ERROR(Prepare());
   started_ = context_.deps.clock.SteadyNow();
-  if (context_.draining.load()) return Finish(Stop::kDrain);
+  if (stop_ != Stop::kNone) return Finish(stop_);
   absl::Status failed;
   absl::StatusOr<bool> finished = run_->Train([&](const Step& step) {
     absl::StatusOr<TrainRun::Decision> decision = OnStep(step);

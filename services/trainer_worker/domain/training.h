@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "services/trainer_worker/domain/job_context.h"
@@ -11,13 +12,11 @@
 
 namespace crossover::worker {
 
-// Why a training stopped before its end.
-enum class Stop { kNone, kEarly, kLost, kDrain, kPause, kCancel, kPreempt };
-
 struct TrainingEnd {
   Stop stop = Stop::kNone;
-  Ending ending;                // with stop kNone or kEarly
-  int64_t checkpoint_step = 0;  // the last one recorded
+  Ending ending;                   // with stop kNone or kEarly
+  int64_t checkpoint_step = 0;     // the last one recorded
+  std::vector<std::string> bests;  // pinned by BestHolder, not needed once the job is completed
 };
 
 // Used by one thread, once.
@@ -34,10 +33,11 @@ class Training {
   // After every step; an error stops the training.
   absl::StatusOr<TrainRun::Decision> OnStep(const Step& step);
   void Tell(const Step& step);
-  Stop Asked();
   absl::Status Validate(const Step& step);
   absl::Status Checkpoint(const Step& step);
-  absl::StatusOr<std::string> PutAdapter(const std::string& name);
+  absl::StatusOr<std::string> PutAdapter(const std::string& name, const std::string& holder);
+  // Nothing resumes from before the checkpoint just recorded: lets go what only that would need.
+  void LetGo(const std::vector<std::string>& released);
   absl::StatusOr<TrainingEnd> Finish(Stop stop);
 
   JobContext& context_;
@@ -49,7 +49,8 @@ class Training {
   bool checkpoint_asked_ = false;
   int64_t recorded_step_ = 0;
   int64_t peak_memory_ = 0;
-  std::optional<Validation> validation_;  // of the last step that was validated
+  std::optional<Validation> validation_;   // of the last step that was validated
+  std::vector<std::string> former_bests_;  // since the last checkpoint
   absl::Duration started_;
 };
 

@@ -15,7 +15,8 @@ namespace crossover::worker {
 enum class Schedule { kConstant, kLinear, kCosine };
 enum class Packing { kNone, kRows, kSharedPrefix };
 enum class LossOn { kByRow, kLastAssistant, kAllAssistants, kAllTokens };
-enum class ComputeType { kBfloat16, kFloat32 };
+// kAuto: bfloat16 where the processor multiplies it, else 32-bit float.
+enum class ComputeType { kAuto, kBfloat16, kFloat32 };
 enum class ExportFormat { kPeft, kGgufF16, kGgufQ8_0 };
 
 // Every number of a training, as the scheduler froze it.
@@ -35,7 +36,7 @@ struct TrainPlan {
   Packing packing = Packing::kSharedPrefix;
   int64_t tokens_per_sequence = 2048;
   LossOn loss_on = LossOn::kByRow;
-  ComputeType compute_type = ComputeType::kBfloat16;
+  ComputeType compute_type = ComputeType::kAuto;
   double weight_decay = 0;
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;

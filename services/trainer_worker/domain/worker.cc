@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <optional>
-#include <system_error>
 
 #include "common/status/status_macros.h"
+#include "services/trainer_worker/domain/attempts_folder.h"
 
 namespace crossover::worker {
 
@@ -16,10 +16,8 @@ absl::Status Worker::Once() {
 }
 
 void Worker::Run() {
-  // What an earlier life left behind is nobody's.
-  std::error_code ignored;
-  std::filesystem::remove_all(options_.runner.work_folder, ignored);
-  std::filesystem::create_directories(options_.runner.work_folder, ignored);
+  const absl::Status cleaned = EmptyAttemptsFolder(options_.runner.work_folder);
+  if (!cleaned.ok()) deps_.logger.Warning("work_folder_not_emptied", {{"error", cleaned}});
   absl::Duration backoff = options_.first_backoff;
   while (!draining_.load()) {
     const absl::Status status = Once();

@@ -12,6 +12,9 @@ WorkerMetrics::WorkerMetrics(metrics::Registry& registry)
           registry.NewHistogram("crossover_worker_step_seconds", "Time of one optimiser step.")),
       memory_(registry.NewGauge("crossover_worker_memory_bytes", "Memory of the process.",
                                 {{"kind", "peak_rss"}})),
+      flops_ratio_(registry.NewGauge("crossover_worker_flops_ratio",
+                                     "Arithmetic of the last step by what the processor's matrix "
+                                     "product does in the same time.")),
       checkpoint_seconds_(registry.NewHistogram("crossover_worker_checkpoint_seconds",
                                                 "Time to write and record a checkpoint.")),
       jobs_(registry.NewCounterFamily("crossover_worker_jobs_total",
@@ -27,6 +30,7 @@ void WorkerMetrics::Stepped(const Step& step, int64_t peak_memory) {
   train_loss_.Set(step.loss);
   step_seconds_.Observe(step.seconds);
   memory_.Set(static_cast<double>(peak_memory));
+  flops_ratio_.Set(step.flops_ratio);
 }
 
 void WorkerMetrics::Checkpointed(absl::Duration took) {
@@ -38,6 +42,9 @@ void WorkerMetrics::Ended(const char* outcome) {
   Idle();
 }
 
-void WorkerMetrics::Idle() { tokens_per_second_.Set(0); }
+void WorkerMetrics::Idle() {
+  tokens_per_second_.Set(0);
+  flops_ratio_.Set(0);
+}
 
 }  // namespace crossover::worker

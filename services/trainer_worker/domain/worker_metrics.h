@@ -22,6 +22,7 @@ class WorkerMetrics {
   metrics::Gauge train_loss_;
   metrics::Histogram step_seconds_;
   metrics::Gauge memory_;
+  metrics::Gauge flops_ratio_;
   metrics::Histogram checkpoint_seconds_;
   metrics::CounterFamily jobs_;
 };

@@ -5,8 +5,10 @@
 
 #include "common/blob/directory_blob_store.h"
 #include "common/log/fake_logger.h"
+#include "common/testing/matchers.h"
 #include "common/testing/temp_dir.h"
 #include "common/time/fake_clock.h"
+#include "services/trainer_worker/domain/attempts_folder.h"
 #include "services/trainer_worker/domain/fake_lease_client.h"
 #include "services/trainer_worker/domain/fake_train_engine.h"
 
@@ -38,7 +40,9 @@ TEST(WorkerTest, ItRunsJobAfterJobUntilItDrains) {
     client.jobs.push_back(job);
   }
   // A crashed life has left something behind.
-  crossover::testing::WriteFile(folder / "work/old-1/dataset/rows", "x");
+  ASSERT_OK(EmptyAttemptsFolder(folder / "work"));
+  crossover::testing::WriteFile(folder / "work/attempts/old-1/dataset/rows", "x");
+  crossover::testing::WriteFile(folder / "work/mine", "x");
 
   WorkerOptions options;
   options.runner = {.work_folder = folder / "work", .keeper = {.own_thread = false}};
@@ -48,7 +52,15 @@ TEST(WorkerTest, ItRunsJobAfterJobUntilItDrains) {
   EXPECT_THAT(client.endings, SizeIs(2));
   EXPECT_TRUE(client.interrupted);
   EXPECT_TRUE(worker.WaitUntilDrained(absl::ZeroDuration()));
-  EXPECT_TRUE(std::filesystem::is_empty(folder / "work"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "work/attempts/old-1"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "work/mine"));
+}
+
+TEST(AttemptsFolderTest, AFolderThatNoWorkerMadeIsLeftAlone) {
+  crossover::testing::TempDir folder;
+  crossover::testing::WriteFile(folder / "attempts/thesis.tex", "x");
+  EXPECT_THAT(EmptyAttemptsFolder(folder.path()), HasReasonThat("FOLDER_NOT_EMPTY"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "attempts/thesis.tex"));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -14,6 +15,7 @@
 #include "llm/formats/gguf_file.h"
 #include "llm/lora/merge.h"
 #include "llm/tokenizer/tokenizer.h"
+#include "services/trainer_worker/engine/peak_flops.h"
 #include "services/trainer_worker/engine/row_encoder.h"
 
 namespace crossover::worker {
@@ -49,12 +51,30 @@ llm::Schedule ToLlm(Schedule schedule) {
   return llm::Schedule::kCosine;
 }
 
+llm::ComputeType ToLlm(ComputeType compute_type) {
+  switch (compute_type) {
+    case ComputeType::kAuto:
+      return llm::ComputeType::kAuto;
+    case ComputeType::kBfloat16:
+      return llm::ComputeType::kBf16;
+    case ComputeType::kFloat32:
+      return llm::ComputeType::kFp32;
+  }
+  return llm::ComputeType::kAuto;
+}
+
 class LlmTrainRun final : public TrainRun {
  public:
-  LlmTrainRun(std::unique_ptr<llm::Trainer> trainer, bool has_validation, std::string base_digest)
+  LlmTrainRun(std::unique_ptr<llm::Trainer> trainer, bool has_validation, std::string base_digest,
+              double peak_flops)
       : trainer_(std::move(trainer)),
         has_validation_(has_validation),
-        base_digest_(std::move(base_digest)) {}
+        base_digest_(std::move(base_digest)) {
+    const llm::TrainEstimate estimate = trainer_->Estimate();
+    if (estimate.tokens > 0 && peak_flops > 0) {
+      peaks_per_token_ = estimate.flops / static_cast<double>(estimate.tokens) / peak_flops;
+    }
+  }
 
   absl::StatusOr<bool> Train(const OnStep& on_step) override {
     absl::StatusOr<llm::TrainOutcome> outcome = trainer_->Run([&](const llm::StepReport& report) {
@@ -68,19 +88,21 @@ class LlmTrainRun final : public TrainRun {
                       .tokens_seen = report.tokens_seen,
                       .trained_tokens = report.trained_tokens,
                       .seconds = report.seconds,
-                      .tokens_per_second = report.tokens_per_second};
+                      .tokens_per_second = report.tokens_per_second,
+                      .flops_ratio = peaks_per_token_ * report.tokens_per_second};
       return on_step(step) == Decision::kContinue ? llm::StepDecision::kContinue
                                                   : llm::StepDecision::kStop;
     });
-    if (!outcome.ok()) return outcome.status();
+    if (!outcome.ok()) return NamedIfOutOfMemory(outcome.status());
     return outcome->finished || outcome->step == outcome->steps;
   }
 
   bool has_validation() const override { return has_validation_; }
 
   absl::StatusOr<Validation> Validate() override {
-    ASSIGN_OR_RETURN(llm::EvaluationLoss loss, trainer_->Evaluate());
-    return Validation{loss.loss, loss.token_accuracy};
+    const absl::StatusOr<llm::EvaluationLoss> loss = trainer_->Evaluate();
+    if (!loss.ok()) return NamedIfOutOfMemory(loss.status());
+    return Validation{loss->loss, loss->token_accuracy};
   }
 
   absl::Status SaveCheckpoint(const std::filesystem::path& folder) override {
@@ -95,9 +117,20 @@ class LlmTrainRun final : public TrainRun {
   const std::unique_ptr<llm::Trainer> trainer_;
   const bool has_validation_;
   const std::string base_digest_;
+  double peaks_per_token_ = 0;  // seconds a token would take at the processor's peak
 };
 
 }  // namespace
+
+absl::Status NamedIfOutOfMemory(const absl::Status& status) {
+  const absl::string_view message = status.message();
+  const bool is =
+      absl::IsResourceExhausted(status) &&
+      (absl::StrContains(message, "can't allocate memory") ||
+       absl::StrContains(message, "not enough memory") || absl::StrContains(message, "bad_alloc"));
+  return is ? Error(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY", std::string(message))
+            : status;
+}
 
 absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t rows) {
   llm::TrainConfig config;
@@ -141,10 +174,14 @@ absl::StatusOr<std::shared_ptr<const llm::BaseModel>> LlmTrainEngine::Load(
   base_.reset();  // never two in memory
   llm::ExecutionOptions options;
   options.threads = threads_;
-  options.compute_type =
-      compute_type == ComputeType::kFloat32 ? llm::ComputeType::kFp32 : llm::ComputeType::kAuto;
-  ASSIGN_OR_RETURN(base_, llm::BaseModel::Load(path.string(), options));
+  options.compute_type = ToLlm(compute_type);
+  absl::StatusOr<std::shared_ptr<const llm::BaseModel>> base =
+      llm::BaseModel::Load(path.string(), options);
+  if (!base.ok()) return NamedIfOutOfMemory(base.status());
+  base_ = *std::move(base);
   base_compute_type_ = compute_type;
+  llm::BindThread(base_->execution());
+  peak_flops_ = MeasurePeakFlops(base_->execution());
   return base_;
 }
 
@@ -169,7 +206,8 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::Prepare(const TrainPla
       llm::Trainer::Create(base, config, std::move(rows.train), std::move(rows.validation)));
   if (inputs.adapter.has_value()) RETURN_IF_ERROR(trainer->LoadAdapter(inputs.adapter->string()));
   if (inputs.checkpoint.has_value()) RETURN_IF_ERROR(trainer->Resume(inputs.checkpoint->string()));
-  return std::make_unique<LlmTrainRun>(std::move(trainer), has_validation, inputs.base_digest);
+  return std::make_unique<LlmTrainRun>(std::move(trainer), has_validation, inputs.base_digest,
+                                       peak_flops_);
 }
 
 absl::Status LlmTrainEngine::Export(const ExportPlan& plan, const ExportInputs& inputs,

@@ -14,6 +14,10 @@ namespace crossover::worker {
 // unknown target.
 absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t rows);
 
+// What LibTorch says when memory does not suffice, as RESOURCE_EXHAUSTED OUT_OF_MEMORY; any other
+// status as it is.
+absl::Status NamedIfOutOfMemory(const absl::Status& status);
+
 // Used by one thread at a time. Keeps the last base model in memory for the next job.
 class LlmTrainEngine final : public TrainEngine {
  public:
@@ -31,7 +35,8 @@ class LlmTrainEngine final : public TrainEngine {
 
   const int threads_;
   std::shared_ptr<const llm::BaseModel> base_;
-  ComputeType base_compute_type_ = ComputeType::kBfloat16;
+  ComputeType base_compute_type_ = ComputeType::kAuto;
+  double peak_flops_ = 0;  // of the base in memory
 };
 
 }  // namespace crossover::worker

@@ -5,13 +5,20 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "common/dataset/digest.h"
 #include "common/dataset/shard.h"
 #include "common/json/digest.h"
+#include "common/status/error.h"
 #include "common/testing/matchers.h"
 #include "common/testing/temp_dir.h"
+#include "llm/chat/chat_template.h"
+#include "llm/formats/gguf_file.h"
+#include "llm/tokenizer/tokenizer.h"
+#include "services/trainer_worker/engine/row_encoder.h"
 
 namespace crossover::worker {
 namespace {
@@ -76,6 +83,7 @@ TEST_F(LlmTrainEngineTest, ATrainingResumedFromItsCheckpointEndsInTheSameBytes) 
     losses.push_back(step.loss);
     EXPECT_GT(step.tokens, 0);
     EXPECT_GT(step.trained_tokens, 0);
+    EXPECT_GT(step.flops_ratio, 0);
     if (step.step == 1) {
       EXPECT_OK(run->SaveCheckpoint(folder_ / "checkpoint"));
     }
@@ -106,6 +114,49 @@ TEST_F(LlmTrainEngineTest, ATrainingResumedFromItsCheckpointEndsInTheSameBytes) 
                            folder_ / "merged.gguf"));
   EXPECT_GT(std::filesystem::file_size(folder_ / "merged.gguf"), 200u << 20);
   EXPECT_GT(engine_.PeakMemory(), int64_t{100} << 20);
+}
+
+TEST_F(LlmTrainEngineTest, ValidationRowsAreDrawnByWholeClusters) {
+  std::vector<std::pair<std::string, dataset::Row>> rows;
+  for (int i = 0; i < 40; ++i) {
+    dataset::Row row = Example(i, "train");
+    row.cluster = absl::StrCat("cluster-", i / 4);
+    rows.emplace_back(*dataset::RowDigest(row), row);
+  }
+  std::sort(rows.begin(), rows.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  auto writer = *dataset::ShardWriter::Create(folder_ / "clustered");
+  std::map<std::string, std::string> cluster_of;
+  for (const auto& [digest, row] : rows) {
+    EXPECT_OK(writer->Add(row, digest));
+    cluster_of[digest] = row.cluster;
+  }
+  EXPECT_OK(writer->Finish());
+  ASSERT_OK_AND_ASSIGN(std::shared_ptr<const llm::GgufFile> file, llm::GgufFile::Open(TestModel()));
+  ASSERT_OK_AND_ASSIGN(std::shared_ptr<const llm::Tokenizer> tokenizer,
+                       llm::Tokenizer::FromGguf(*file));
+  ASSERT_OK_AND_ASSIGN(std::shared_ptr<const llm::ChatTemplate> chat,
+                       llm::ChatTemplate::FromGguf(*file, tokenizer, {}));
+  plan_.validation_fraction = 0.2;
+  ASSERT_OK_AND_ASSIGN(EncodedRows encoded, EncodeDataset(folder_ / "clustered", *chat, plan_));
+  EXPECT_EQ(encoded.validation.size(), 8u);
+  EXPECT_EQ(encoded.train.size(), 32u);
+  std::set<std::string> trained;
+  for (const llm::TrainRow& row : encoded.train) trained.insert(cluster_of[row.id]);
+  for (const llm::TrainRow& row : encoded.validation) {
+    EXPECT_FALSE(trained.contains(cluster_of[row.id])) << cluster_of[row.id];
+  }
+}
+
+TEST(NamedIfOutOfMemoryTest, WhatLibTorchSaysGetsItsReason) {
+  const absl::Status torch =
+      Error(absl::StatusCode::kResourceExhausted, "TRAINING_FAILED",
+            "computation failed: [enforce fail at alloc_cpu.cpp:114] err == 0. "
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes");
+  EXPECT_THAT(NamedIfOutOfMemory(torch), HasReasonThat("OUT_OF_MEMORY"));
+  const absl::Status other =
+      Error(absl::StatusCode::kResourceExhausted, "TRAINING_FAILED", "shapes differ");
+  EXPECT_THAT(NamedIfOutOfMemory(other), HasReasonThat("TRAINING_FAILED"));
 }
 
 TEST_F(LlmTrainEngineTest, ARowThatIsTooLongIsNamed) {

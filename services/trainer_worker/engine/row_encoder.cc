@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <random>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -52,36 +53,57 @@ absl::StatusOr<std::vector<llm::ChatTool>> ToolsOf(const dataset::Row& row) {
   }
 }
 
-absl::StatusOr<std::vector<llm::TrainRow>> EncodeSplit(const std::filesystem::path& folder,
-                                                       std::string_view split,
-                                                       const llm::ChatTemplate& chat,
-                                                       LossOn loss_on, size_t limit) {
+// Encoded rows and, for each, its cluster (a row without one is a cluster of its own).
+struct Split {
+  std::vector<llm::TrainRow> rows;
+  std::vector<std::string> clusters;
+};
+
+absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::string_view split,
+                                  const llm::ChatTemplate& chat, LossOn loss_on, size_t limit) {
   ASSIGN_OR_RETURN(std::unique_ptr<dataset::ShardReader> reader,
                    dataset::ShardReader::Open(folder, {.split = std::string(split)}));
-  std::vector<llm::TrainRow> rows;
-  while (rows.size() < limit) {
+  Split encoded;
+  while (encoded.rows.size() < limit) {
     ASSIGN_OR_RETURN(std::optional<dataset::Row> row, reader->Next());
     if (!row.has_value()) break;
-    ASSIGN_OR_RETURN(llm::TrainRow encoded, EncodeRow(*row, chat, loss_on));
-    rows.push_back(std::move(encoded));
+    ASSIGN_OR_RETURN(llm::TrainRow next, EncodeRow(*row, chat, loss_on));
+    encoded.clusters.push_back(row->cluster.empty() ? next.id : row->cluster);
+    encoded.rows.push_back(std::move(next));
   }
-  return rows;
+  return encoded;
 }
 
-// `count` of the rows drawn by seed, in their order; the others stay in `rows`, in theirs.
-std::vector<llm::TrainRow> Draw(std::vector<llm::TrainRow>& rows, size_t count, int64_t seed) {
-  std::vector<size_t> order(rows.size());
-  std::iota(order.begin(), order.end(), 0);
+// Rows drawn by seed, in their order; the others stay, in theirs. Stops at `count` rows. With
+// `whole_clusters` a cluster is drawn whole, so that near-equal rows never lie on both sides; then
+// the last cluster may bring more, and one that would bring twice as many as wanted is passed over.
+Split Draw(Split& split, size_t count, int64_t seed, bool whole_clusters) {
+  std::vector<std::vector<size_t>> groups;
+  std::map<std::string, size_t> group_of;
+  for (size_t i = 0; i < split.rows.size(); ++i) {
+    const std::string& key = whole_clusters ? split.clusters[i] : split.rows[i].id;
+    const auto [place, added] = group_of.try_emplace(key, groups.size());
+    if (added) groups.emplace_back();
+    groups[place->second].push_back(i);
+  }
   std::mt19937_64 engine(static_cast<uint64_t>(seed));
   // Fisher-Yates by hand: what std::shuffle does differs between standard libraries.
-  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[engine() % i]);
-  std::vector<bool> chosen(rows.size(), false);
-  for (size_t i = 0; i < std::min(count, order.size()); ++i) chosen[order[i]] = true;
-  std::vector<llm::TrainRow> drawn, rest;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    (chosen[i] ? drawn : rest).push_back(std::move(rows[i]));
+  for (size_t i = groups.size(); i > 1; --i) std::swap(groups[i - 1], groups[engine() % i]);
+  std::vector<bool> chosen(split.rows.size(), false);
+  size_t drawn_rows = 0;
+  for (const std::vector<size_t>& group : groups) {
+    if (drawn_rows >= count) break;
+    if (drawn_rows + group.size() > 2 * count) continue;
+    for (const size_t i : group) chosen[i] = true;
+    drawn_rows += group.size();
   }
-  rows = std::move(rest);
+  Split drawn, rest;
+  for (size_t i = 0; i < split.rows.size(); ++i) {
+    Split& side = chosen[i] ? drawn : rest;
+    side.rows.push_back(std::move(split.rows[i]));
+    side.clusters.push_back(std::move(split.clusters[i]));
+  }
+  split = std::move(rest);
   return drawn;
 }
 
@@ -109,17 +131,20 @@ absl::StatusOr<llm::TrainRow> EncodeRow(const dataset::Row& row, const llm::Chat
 absl::StatusOr<EncodedRows> EncodeDataset(const std::filesystem::path& folder,
                                           const llm::ChatTemplate& chat, const TrainPlan& plan) {
   EncodedRows rows;
-  ASSIGN_OR_RETURN(rows.train, EncodeSplit(folder, dataset::kTrain, chat, plan.loss_on, SIZE_MAX));
-  if (plan.max_rows > 0 && static_cast<size_t>(plan.max_rows) < rows.train.size()) {
-    rows.train = Draw(rows.train, static_cast<size_t>(plan.max_rows), plan.seed);
+  ASSIGN_OR_RETURN(Split train, EncodeSplit(folder, dataset::kTrain, chat, plan.loss_on, SIZE_MAX));
+  if (plan.max_rows > 0 && static_cast<size_t>(plan.max_rows) < train.rows.size()) {
+    train = Draw(train, static_cast<size_t>(plan.max_rows), plan.seed, /*whole_clusters=*/false);
   }
-  ASSIGN_OR_RETURN(rows.validation,
+  ASSIGN_OR_RETURN(Split validation,
                    EncodeSplit(folder, dataset::kValidation, chat, plan.loss_on, kValidationRows));
-  if (rows.validation.empty() && plan.validation_fraction > 0) {
-    const double share = plan.validation_fraction * static_cast<double>(rows.train.size());
-    rows.validation = Draw(rows.train, static_cast<size_t>(std::llround(share)), plan.seed + 1);
-    if (rows.validation.size() > kValidationRows) rows.validation.resize(kValidationRows);
+  if (validation.rows.empty() && plan.validation_fraction > 0) {
+    const double share = plan.validation_fraction * static_cast<double>(train.rows.size());
+    validation = Draw(train, static_cast<size_t>(std::llround(share)), plan.seed + 1,
+                      /*whole_clusters=*/true);
+    if (validation.rows.size() > kValidationRows) validation.rows.resize(kValidationRows);
   }
+  rows.train = std::move(train.rows);
+  rows.validation = std::move(validation.rows);
   if (rows.train.empty()) {
     return Error(absl::StatusCode::kInvalidArgument, "TOO_FEW_ROWS",
                  "the data set version has no rows in its train split");

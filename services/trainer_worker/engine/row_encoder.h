@@ -24,7 +24,8 @@ struct EncodedRows {
 };
 
 // The splits of a folder of shards, streamed: only the ids stay in memory. With a plan that limits
-// rows, or takes a share of them for validation, which rows those are depends on the seed alone.
+// rows, or takes a share of them for validation, which rows those are depends on the seed alone. A
+// share for validation is made of whole clusters.
 absl::StatusOr<EncodedRows> EncodeDataset(const std::filesystem::path& folder,
                                           const llm::ChatTemplate& chat, const TrainPlan& plan);
 

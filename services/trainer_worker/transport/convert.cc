@@ -84,6 +84,11 @@ absl::Status SpecFrom(const pb::LeaseJobResponse& response, LeasedJob& job) {
   switch (response.job().kind()) {
     case pb::Job::SFT:
       job.train = PlanFrom(spec.training());
+      // What nobody asked for follows the processor; what somebody did ask for is kept to.
+      if (response.job().spec().training().compute_type() ==
+          pb::TrainingSpec::COMPUTE_TYPE_UNSPECIFIED) {
+        job.train.compute_type = ComputeType::kAuto;
+      }
       return absl::OkStatus();
     case pb::Job::EXPORT:
       job.is_export = true;

@@ -95,10 +95,9 @@ absl::StatusOr<BeatReply> GrpcLeaseClient::Heartbeat(const LeasedJob& job, const
   return FromProto(response);
 }
 
-absl::Status GrpcLeaseClient::RecordCheckpoint(const LeasedJob& job, int64_t step,
-                                               const std::string& digest,
-                                               const std::string& adapter_digest,
-                                               const Metric& metrics) {
+absl::StatusOr<std::vector<std::string>> GrpcLeaseClient::RecordCheckpoint(
+    const LeasedJob& job, int64_t step, const std::string& digest,
+    const std::string& adapter_digest, const Metric& metrics) {
   pb::RecordCheckpointRequest request;
   request.set_job(job.name);
   request.set_token(job.token);
@@ -107,9 +106,11 @@ absl::Status GrpcLeaseClient::RecordCheckpoint(const LeasedJob& job, int64_t ste
   request.set_digest(digest);
   request.set_adapter_digest(adapter_digest);
   *request.mutable_metrics() = ToProto(metrics);
-  return rpc::Invoke(*stub_, &Stub::RecordCheckpoint, request,
-                     {.timeout = kCallTimeout, .api_key = api_key_, .clock = &clock_})
-      .status();
+  ASSIGN_OR_RETURN(pb::RecordCheckpointResponse response,
+                   rpc::Invoke(*stub_, &Stub::RecordCheckpoint, request,
+                               {.timeout = kCallTimeout, .api_key = api_key_, .clock = &clock_}));
+  return std::vector<std::string>(response.released_digests().begin(),
+                                  response.released_digests().end());
 }
 
 absl::Status GrpcLeaseClient::Complete(const LeasedJob& job, const Ending& ending,

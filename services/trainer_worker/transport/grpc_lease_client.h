@@ -30,8 +30,10 @@ class GrpcLeaseClient final : public LeaseClient {
   absl::StatusOr<std::optional<LeasedJob>> Lease(absl::Duration wait) override;
   void Interrupt() override;
   absl::StatusOr<BeatReply> Heartbeat(const LeasedJob& job, const Report& report) override;
-  absl::Status RecordCheckpoint(const LeasedJob& job, int64_t step, const std::string& digest,
-                                const std::string& adapter_digest, const Metric& metrics) override;
+  absl::StatusOr<std::vector<std::string>> RecordCheckpoint(const LeasedJob& job, int64_t step,
+                                                            const std::string& digest,
+                                                            const std::string& adapter_digest,
+                                                            const Metric& metrics) override;
   absl::Status Complete(const LeasedJob& job, const Ending& ending,
                         const Report& last_report) override;
   absl::Status Release(const LeasedJob& job, ReleaseReason reason,

@@ -1,0 +1,20 @@
+// Who holds what a job makes, in the blob store. One name a purpose: what two of them need stays
+// until both have let it go.
+#pragma once
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace crossover::worker {
+
+// What the job publishes.
+inline std::string OutputHolder(const std::string& job) { return job; }
+// Its checkpoints and their adapters, until the scheduler says that they are not kept.
+inline std::string CheckpointHolder(const std::string& job) {
+  return absl::StrCat(job, "/checkpoints");
+}
+// The adapter with the best validation loss so far, until no resume can ask for it.
+inline std::string BestHolder(const std::string& job) { return absl::StrCat(job, "/best"); }
+
+}  // namespace crossover::worker
