@@ -24,7 +24,10 @@ absl::Status FileError(const std::string& what, const fs::path& path, const std:
   const bool full = code == std::errc::no_space_on_device;
   return Error(full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
                full ? "DISK_FULL" : "FILE_UNUSABLE",
-               absl::StrCat(what, " ", path.string(), ": ", code.message()));
+               absl::StrCat(what, " ", path.string(), ": ", code.message(),
+                            full ? "; free some space, or choose a folder on a larger disk"
+                                 : "; check that the folder exists and that this user may write "
+                                   "there, or choose another one"));
 }
 
 // Regular files below `folder`, as paths relative to it.

@@ -14,6 +14,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/json/digest.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
@@ -43,17 +44,23 @@ int64_t AvailableBytes(const fs::path& path) {
   return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
 }
 
+// "1.3 MiB", "812 bytes": what people compare with df and ls.
+std::string Bytes(int64_t bytes) {
+  if (bytes < 1 << 20) return absl::StrCat(bytes, " bytes");
+  return absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+// `needed` bytes of a blob have no room; 0 = not known how many.
 absl::Status DiskFull(const fs::path& root, int64_t needed) {
   const int64_t available = AvailableBytes(root);
-  return Error(
-      absl::StatusCode::kResourceExhausted,
-      absl::StrCat("no room in ", root.string(), ": ", needed >> 20, " MiB needed, ",
-                   available >> 20,
-                   " MiB available; free some space or move the data folder to a larger disk"),
-      {.reason = "DISK_FULL",
-       .metadata = {{"path", root.string()},
-                    {"needed_bytes", std::to_string(needed)},
-                    {"available_bytes", std::to_string(available)}}});
+  return Error(absl::StatusCode::kResourceExhausted,
+               absl::StrCat("no room in ", root.string(), ": ",
+                            needed > 0 ? Bytes(needed) + " needed, " : "", Bytes(available),
+                            " available; free some space or move the data folder to a larger disk"),
+               {.reason = "DISK_FULL",
+                .metadata = {{"path", root.string()},
+                             {"needed_bytes", std::to_string(needed)},
+                             {"available_bytes", std::to_string(available)}}});
 }
 
 absl::Status SyncFolder(const fs::path& folder) {
@@ -114,8 +121,13 @@ class DirectoryWriter final : public BlobWriter {
     if (sync_ && ::fsync(fd_) != 0) return WriteError(0);
     if (::close(std::exchange(fd_, -1)) != 0) return WriteError(0);
     std::error_code code;
-    if (fs::create_directory(target.parent_path(), code) && sync_)
-      RETURN_IF_ERROR(SyncFolder(layout_.Blobs()));
+    fs::create_directory(target.parent_path(), code);
+    if (code) {
+      errno = code.value();
+      return errno == ENOSPC ? DiskFull(layout_.root, 0) : ErrnoError("make", target.parent_path());
+    }
+    // Even if another writer made the folder: it may not have come to its own sync yet.
+    if (sync_) RETURN_IF_ERROR(SyncFolder(layout_.Blobs()));
     // Replaces an equal blob if there is one: same bytes, and its age starts anew, which keeps the
     // collector away from it.
     if (::rename(path_.c_str(), target.c_str()) != 0) {

@@ -152,7 +152,8 @@ TEST_F(BlobStoreTest, GarbageIsWhatNoPinReachesAndIsOldEnough) {
 TEST_F(BlobStoreTest, NoRoomIsSaidBeforeTheFirstByte) {
   auto store = Make(/*reserve=*/int64_t{1} << 60);
   const absl::Status status = store->PutBytes("x").status();
-  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("MiB available")));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted,
+                               HasSubstr(" available; free some space")));
   EXPECT_THAT(status, HasReasonThat("DISK_FULL"));
   EXPECT_TRUE(DetailOf(status).metadata.contains("needed_bytes"));
   EXPECT_EQ(FilesIn("tmp"), 0);
@@ -170,8 +171,18 @@ TEST_F(BlobStoreTest, ADiskThatFillsWhileWritingLeavesNoPartOfTheBlob) {
   ::setrlimit(RLIMIT_FSIZE, &before);
   ::signal(SIGXFSZ, handler);
   EXPECT_THAT(status, HasReasonThat("DISK_FULL"));
+  // What had no room is named in bytes, not as "0 MiB".
+  EXPECT_THAT(status.ToString(), HasSubstr(": 948576 bytes needed, "));
   EXPECT_EQ(FilesIn("tmp"), 0);
   EXPECT_EQ(FilesIn("sha256"), 0);
+}
+
+TEST_F(BlobStoreTest, AFolderThatCannotBeLaidOutSaysWhatToDo) {
+  testing::WriteFile(dir_ / "one/a", "1");
+  ASSERT_OK_AND_ASSIGN(const std::string artifact, store_->PutFolder("adapter", dir_ / "one"));
+  testing::WriteFile(dir_ / "file", "x");
+  EXPECT_THAT(store_->Materialise(artifact, dir_ / "file/out"),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("check that")));
 }
 
 TEST_F(BlobStoreTest, ARootThatCannotBeMadeIsNamed) {
