@@ -51,7 +51,7 @@ struct Module::Impl {
             store, deps.blobs, ids),
         runs(store, deps.blobs, catalogue, ids, options.work_folder / "scratch"),
         rows(deps.blobs, options.work_folder / "scratch"),
-        watch(store),
+        watch(store, deps.clock),
         adapters(deps.scheduler),
         file_handler(HandlerFor("crossover.curation.v1.FileService", options, deps), deps.clock,
                      deps.logger, deps.registry),

@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/blob/directory_blob_store.h"
 #include "common/dataset/shard.h"
+#include "common/json/digest.h"
+#include "common/list/page.h"
 #include "common/log/fake_logger.h"
 #include "common/rpc/error_mapper.h"
 #include "common/rpc/server.h"
@@ -78,7 +80,7 @@ class ModuleTest : public ::testing::Test {
 
   // Sends `bytes` from `offset` on in pieces.
   absl::Status Send(const std::string& name, int64_t offset, const std::string& bytes, bool finish,
-                    v1::File& file) {
+                    v1::File& file, const std::string& sha256 = "") {
     grpc::ClientContext context;
     const auto writer = files_->UploadFile(&context, &file);
     constexpr size_t kPiece = 1000;
@@ -88,6 +90,7 @@ class ModuleTest : public ::testing::Test {
       if (at == 0) piece.set_offset(offset);
       piece.set_data(bytes.substr(at, kPiece));
       piece.set_finish(finish && at + kPiece >= bytes.size());
+      piece.set_sha256(sha256);
       if (!writer->Write(piece)) break;
     }
     writer->WritesDone();
@@ -145,10 +148,12 @@ class ModuleTest : public ::testing::Test {
     return run;
   }
 
-  absl::StatusOr<v1::DatasetVersion> Seal(const std::string& run) {
+  absl::StatusOr<v1::DatasetVersion> Seal(const std::string& run,
+                                          const std::string& request_id = "") {
     v1::SealDatasetVersionRequest request;
     request.set_parent("projects/default/datasets/packages");
     request.set_run(run);
+    request.set_request_id(request_id);
     v1::DatasetVersion version;
     const absl::Status status =
         Call(&v1::DatasetService::Stub::SealDatasetVersion, *datasets_, request, version);
@@ -212,6 +217,9 @@ TEST_F(ModuleTest, ABadLine536IsReportedWithItsField) {
       Rows(10);
   const v1::File file = Upload(text);
   EXPECT_EQ(file.row_count(), 545);
+  EXPECT_EQ(file.state_reason(),
+            "1 of 546 lines are wrong and left out; ListProblems names them: correct those and "
+            "upload the file anew, or go on without");
   v1::ListProblemsRequest request;
   request.set_parent(file.name());
   v1::ListProblemsResponse response;
@@ -382,6 +390,110 @@ TEST_F(ModuleTest, ARunThatWasLeftBehindIsTakenOverAfterARestart) {
   const v1::CurationRun finished = Finished(run.name(), &events);
   EXPECT_EQ(finished.state(), v1::CurationRun::SUCCEEDED);
   for (const v1::FunnelStep& step : finished.funnel()) EXPECT_TRUE(step.cached()) << step.stage();
+}
+
+TEST_F(ModuleTest, ADatabaseThatGoesAwayDuringARunCostsTimeAlone) {
+  ASSERT_OK_AND_ASSIGN(const v1::CurationRun created, CreateRun(Upload(Rows(1500)).name()));
+  crossover::testing::PgDatabase door;  // from where the service's own can be shut
+  for (int i = 0; i < 5; ++i) {
+    door.Execute("ALTER DATABASE " + db_.name() + " ALLOW_CONNECTIONS false");
+    door.Execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" +
+                 db_.name() + "'");
+    SystemClock().SleepFor(absl::Milliseconds(200));
+    door.Execute("ALTER DATABASE " + db_.name() + " ALLOW_CONNECTIONS true");
+    SystemClock().SleepFor(absl::Milliseconds(100));
+  }
+  v1::CurationRun run;
+  for (int i = 0; i < 300 && run.state() != v1::CurationRun::SUCCEEDED; ++i) {
+    run = Finished(created.name());
+    ASSERT_NE(run.state(), v1::CurationRun::FAILED) << run.state_reason();
+  }
+  ASSERT_EQ(run.state(), v1::CurationRun::SUCCEEDED);
+  EXPECT_EQ(run.funnel_size(), 6);
+  // Each stage once, in a sequence of events without gaps.
+  EXPECT_EQ(db_.Query("SELECT string_agg(message, ' ' ORDER BY sequence) FROM curation.run_event "
+                      "WHERE message <> 'RUNNING'"),
+            "QUEUED import schema exact_duplicates label_conflicts near_duplicates split "
+            "SUCCEEDED");
+  EXPECT_EQ(db_.Query("SELECT max(sequence) - count(*) FROM curation.run_event"), "0");
+}
+
+TEST_F(ModuleTest, ARepeatedRequestGivesWhatTheFirstMadeWhateverHappenedSince) {
+  const v1::File file = Upload(Rows(30));
+  ASSERT_OK_AND_ASSIGN(v1::CurationRun run, CreateRun(file.name(), "request-8"));
+  run = Finished(run.name());
+  ASSERT_OK_AND_ASSIGN(const v1::DatasetVersion sealed, Seal(run.name(), "request-9"));
+  v1::DeleteFileRequest remove;
+  remove.set_name(file.name());
+  google::protobuf::Empty nothing;
+  ASSERT_OK(Call(&v1::FileService::Stub::DeleteFile, *files_, remove, nothing));
+  ASSERT_OK_AND_ASSIGN(const v1::CurationRun again, CreateRun(file.name(), "request-8"));
+  EXPECT_EQ(again.name(), run.name());
+
+  v1::ListRowsRequest list;
+  list.set_parent(sealed.name());
+  v1::ListRowsResponse rows;
+  ASSERT_OK(Call(&v1::DatasetService::Stub::ListRows, *datasets_, list, rows));
+  v1::ForgetRequest forget;
+  forget.set_parent("projects/default");
+  forget.mutable_tombstone()->set_row_digest(rows.rows(0).row_digest());
+  v1::Tombstone tombstone;
+  ASSERT_OK(Call(&v1::DatasetService::Stub::Forget, *datasets_, forget, tombstone));
+  ASSERT_OK_AND_ASSIGN(const v1::DatasetVersion repeated, Seal(run.name(), "request-9"));
+  EXPECT_EQ(repeated.name(), sealed.name());
+  EXPECT_THAT(Seal(run.name(), "request-8"), HasReasonThat("REQUEST_ID_REUSED"));
+}
+
+TEST_F(ModuleTest, AWatchGoesOnWhereItsTokenSaysForSevenDays) {
+  ASSERT_OK_AND_ASSIGN(v1::CurationRun run, CreateRun(Upload(Rows(30)).name()));
+  run = Finished(run.name());
+  // A long life: more events than are read at once.
+  db_.Execute(
+      "INSERT INTO curation.run_event (project, run, sequence, type, message, data) "
+      "SELECT project, id, last_event + n, 'note', 'note', '{}' FROM curation.run, "
+      "generate_series(1, 2500) AS n");
+  const auto watch = [&](const std::string& token, std::string* last) {
+    grpc::ClientContext context;
+    v1::WatchCurationRunRequest request;
+    request.set_name(run.name());
+    request.set_resume_token(token);
+    const auto reader = runs_->WatchCurationRun(&context, request);
+    v1::WatchCurationRunResponse item;
+    std::vector<int64_t> sequences;
+    while (reader->Read(&item)) {
+      if (item.has_event()) sequences.push_back(item.event().sequence());
+      *last = item.resume_token();
+    }
+    return std::make_pair(rpc::FromGrpc(reader->Finish()), sequences);
+  };
+  const auto token_at = [&](int64_t sequence, absl::Duration age) {
+    return list::MakePageToken(
+        absl::StrCat(sequence, "/", absl::ToUnixSeconds(SystemClock().Now() - age)),
+        "watch|" + run.name().substr(run.name().rfind('/') + 1));
+  };
+  std::string last;
+  const auto all = watch(token_at(2, absl::Hours(24)), &last);
+  EXPECT_OK(all.first);
+  ASSERT_EQ(all.second.size(), 2507u);
+  for (size_t i = 0; i < all.second.size(); ++i)
+    ASSERT_EQ(all.second[i], static_cast<int64_t>(i) + 3);
+  const auto rest = watch(last, &last);
+  EXPECT_OK(rest.first);
+  EXPECT_EQ(rest.second.size(), 0u);
+  EXPECT_THAT(watch(token_at(2, absl::Hours(24 * 8)), &last).first,
+              HasReasonThat("RESUME_TOKEN_EXPIRED"));
+  EXPECT_THAT(watch("nonsense", &last).first, HasReasonThat("PAGE_TOKEN_INVALID"));
+}
+
+TEST_F(ModuleTest, BytesWithAnotherDigestAreThrownAwayAndMayBeSentAnew) {
+  const std::string text = Rows(20);
+  v1::File file = CreateFile();
+  const std::string wrong = "sha256:" + std::string(64, '0');
+  const absl::Status refused = Send(file.name(), 0, text, true, file, wrong);
+  EXPECT_THAT(refused, HasReasonThat("DIGEST_MISMATCH"));
+  EXPECT_THAT(refused.ToString(), HasSubstr("from offset 0"));
+  ASSERT_OK(Send(file.name(), 0, text, true, file, DigestOf(text)));
+  EXPECT_EQ(file.state(), v1::File::READY);
 }
 
 TEST_F(ModuleTest, WhatIsNotServedYetSaysSo) {

@@ -40,6 +40,10 @@ struct Page {
 
 class CurationStore : public StepCache {
  public:
+  // What an earlier request with this key made: a file's, run's or tombstone's id, a data set's
+  // name, DATASET/DIGEST of a version. "" if there was none.
+  virtual absl::StatusOr<std::string> MadeBy(const std::string& project, const RequestKey& key) = 0;
+
   // --- Files
   virtual absl::StatusOr<FileRecord> CreateFile(const FileRecord& file, const RequestKey& key) = 0;
   virtual absl::StatusOr<FileRecord> GetFile(const std::string& project, const std::string& id) = 0;
@@ -76,13 +80,14 @@ class CurationStore : public StepCache {
   virtual absl::StatusOr<RunRecord> ResumeRun(const std::string& project,
                                               const std::string& id) = 0;
 
-  // The oldest run that is QUEUED, or RUNNING under a lease that expired, now RUNNING with a new
-  // lease_epoch; nullopt if none.
+  // The oldest run that is QUEUED, or RUNNING under a lease that expired or is this worker's (it
+  // asks, so it works on none), now RUNNING with a new lease_epoch; nullopt if none.
   virtual absl::StatusOr<std::optional<RunRecord>> ClaimRun(const std::string& worker,
                                                             absl::Duration ttl) = 0;
   // These carry the epoch of the claim. Aborted LEASE_LOST if another worker has the run or it is
   // over: stop, publish nothing.
   virtual absl::Status RenewRun(const RunRecord& run, absl::Duration ttl) = 0;
+  // `run.funnel` holds the steps before this one; a repeat changes nothing.
   virtual absl::Status RecordStep(const RunRecord& run, const FunnelStep& step) = 0;
   // Ends the run: state, reasons, funnel, rows_artifact and states_digest are taken from `run`.
   // QUEUED gives it back.
@@ -96,7 +101,8 @@ class CurationStore : public StepCache {
   // Stores the version and its rows, makes it the data set's current one and the run's, in one
   // transaction. If it exists already, the stored one is returned.
   virtual absl::StatusOr<VersionRecord> PutVersion(const VersionRecord& version,
-                                                   const std::vector<SealedRow>& rows) = 0;
+                                                   const std::vector<SealedRow>& rows,
+                                                   const RequestKey& key) = 0;
   // `dataset` may be "-".
   virtual absl::StatusOr<VersionRecord> GetVersion(const std::string& project,
                                                    const std::string& dataset,

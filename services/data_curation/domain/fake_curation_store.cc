@@ -65,6 +65,12 @@ void FakeCurationStore::RememberRequest(const std::string& project, const Reques
   if (!key.id.empty()) requests_[{project, key.id}] = {key.payload, resource};
 }
 
+absl::StatusOr<std::string> FakeCurationStore::MadeBy(const std::string& project,
+                                                      const RequestKey& key) {
+  const std::lock_guard lock(mutex_);
+  return EarlierRequest(project, key);
+}
+
 absl::StatusOr<FileRecord> FakeCurationStore::CreateFile(const FileRecord& file,
                                                          const RequestKey& key) {
   const std::lock_guard lock(mutex_);
@@ -262,21 +268,23 @@ absl::StatusOr<RunRecord> FakeCurationStore::ResumeRun(const std::string& projec
   return *run;
 }
 
-absl::StatusOr<std::optional<RunRecord>> FakeCurationStore::ClaimRun(const std::string& /*worker*/,
+absl::StatusOr<std::optional<RunRecord>> FakeCurationStore::ClaimRun(const std::string& worker,
                                                                      absl::Duration ttl) {
   const std::lock_guard lock(mutex_);
   RunRecord* oldest = nullptr;
   for (auto& [key, run] : runs_) {
-    const bool expired =
-        run.state == RunState::kRunning && leases_[key].expires <= clock_.SteadyNow();
-    if (run.state != RunState::kQueued && !expired) continue;
-    if (oldest == nullptr || run.id < oldest->id) oldest = &run;
+    const bool running = run.state == RunState::kRunning;
+    const bool own = running && leases_[key].owner == worker;
+    const bool expired = running && leases_[key].expires <= clock_.SteadyNow();
+    if (run.state != RunState::kQueued && !expired && !own) continue;
+    if (own || oldest == nullptr || run.id < oldest->id) oldest = &run;
+    if (own) break;
   }
   if (oldest == nullptr) return std::optional<RunRecord>();
   oldest->state = RunState::kRunning;
   oldest->funnel.clear();
   ++oldest->lease_epoch;
-  leases_[{oldest->project, oldest->id}] = {clock_.SteadyNow() + ttl};
+  leases_[{oldest->project, oldest->id}] = {clock_.SteadyNow() + ttl, worker};
   AddEvent(*oldest, "state_changed", "RUNNING");
   return std::optional<RunRecord>(*oldest);
 }
@@ -293,13 +301,14 @@ absl::StatusOr<RunRecord*> FakeCurationStore::Leased(const RunRecord& run) {
 absl::Status FakeCurationStore::RenewRun(const RunRecord& run, absl::Duration ttl) {
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(Leased(run).status());
-  leases_[{run.project, run.id}] = {clock_.SteadyNow() + ttl};
+  leases_[{run.project, run.id}].expires = clock_.SteadyNow() + ttl;
   return absl::OkStatus();
 }
 
 absl::Status FakeCurationStore::RecordStep(const RunRecord& run, const FunnelStep& step) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(RunRecord * stored, Leased(run));
+  if (stored->funnel.size() > run.funnel.size()) return absl::OkStatus();  // a repeat
   stored->funnel.push_back(step);
   AddEvent(*stored, "stage_finished", step.stage);
   events_[{run.project, run.id}].back().data = FunnelStepToJson(step);
@@ -334,13 +343,20 @@ absl::StatusOr<std::vector<RunEvent>> FakeCurationStore::ListRunEvents(const std
 }
 
 absl::StatusOr<VersionRecord> FakeCurationStore::PutVersion(const VersionRecord& version,
-                                                            const std::vector<SealedRow>& rows) {
+                                                            const std::vector<SealedRow>& rows,
+                                                            const RequestKey& key) {
   const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const std::string earlier, EarlierRequest(version.project, key));
+  for (const VersionRecord& stored : versions_) {
+    if (stored.project == version.project && stored.dataset + "/" + stored.digest == earlier)
+      return stored;
+  }
   DatasetRecord* dataset = FindIn(datasets_, version.project, version.dataset);
   if (dataset == nullptr) return NotFound("data set", version.dataset);
   dataset->current_version = version.digest;
   if (RunRecord* run = FindIn(runs_, version.project, version.run))
     run->dataset_version = version.digest;
+  RememberRequest(version.project, key, version.dataset + "/" + version.digest);
   for (const VersionRecord& stored : versions_) {
     const bool same = stored.project == version.project && stored.dataset == version.dataset;
     if (same && stored.digest == version.digest) return stored;

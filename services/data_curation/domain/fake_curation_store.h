@@ -14,9 +14,11 @@
 namespace crossover::curation {
 
 // Thread-safe. Borrows the clock.
-class FakeCurationStore final : public CurationStore {
+class FakeCurationStore : public CurationStore {
  public:
   explicit FakeCurationStore(Clock& clock) : clock_(clock) {}
+
+  absl::StatusOr<std::string> MadeBy(const std::string& project, const RequestKey& key) override;
 
   absl::StatusOr<FileRecord> CreateFile(const FileRecord& file, const RequestKey& key) override;
   absl::StatusOr<FileRecord> GetFile(const std::string& project, const std::string& id) override;
@@ -49,7 +51,8 @@ class FakeCurationStore final : public CurationStore {
                                                       const std::string& id, int64_t after,
                                                       int limit) override;
   absl::StatusOr<VersionRecord> PutVersion(const VersionRecord& version,
-                                           const std::vector<SealedRow>& rows) override;
+                                           const std::vector<SealedRow>& rows,
+                                           const RequestKey& key) override;
   absl::StatusOr<VersionRecord> GetVersion(const std::string& project, const std::string& dataset,
                                            const std::string& digest) override;
   absl::StatusOr<Page<VersionRecord>> ListVersions(const PageQuery& query) override;
@@ -66,6 +69,7 @@ class FakeCurationStore final : public CurationStore {
   using Key = std::pair<std::string, std::string>;  // project, id
   struct Lease {
     absl::Duration expires;
+    std::string owner;
   };
   struct Request {
     std::string payload;

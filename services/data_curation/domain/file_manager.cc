@@ -133,9 +133,10 @@ absl::StatusOr<FileRecord> FileManager::StoreBytes(FileRecord file, const std::s
   }
   ASSIGN_OR_RETURN(const std::string digest, blobs_.PutFile(part));
   if (!sha256.empty() && sha256 != digest) {
+    fs::remove(part, error);  // so that the upload may begin anew
     return Error(absl::StatusCode::kInvalidArgument, "DIGEST_MISMATCH",
                  absl::StrCat("the bytes that arrived are ", digest, ", not ", sha256,
-                              ": upload the file anew"));
+                              ": they were thrown away; upload the file anew from offset 0"));
   }
   RETURN_IF_ERROR(blobs_.Pin(digest, PinOf(file)));
   file.sha256 = digest;
@@ -171,10 +172,12 @@ absl::StatusOr<FileRecord> FileManager::Validate(FileRecord file) {
   if (summary.rows == 0) {
     file.state_reason =
         problems.empty() ? "the file holds no rows"
-                         : absl::StrCat("no line could be read; the first: ", problems[0].message);
+                         : absl::StrCat("no line could be read; the first: ", problems[0].message,
+                                        ". Correct the file and upload it anew");
   } else if (summary.bad_lines > 0) {
     file.state_reason = absl::StrCat(summary.bad_lines, " of ", summary.rows + summary.bad_lines,
-                                     " lines are wrong and left out; ListProblems names them");
+                                     " lines are wrong and left out; ListProblems names them: "
+                                     "correct those and upload the file anew, or go on without");
   }
   return store_.UpdateFile(file);
 }

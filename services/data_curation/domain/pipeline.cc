@@ -11,6 +11,7 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/data_curation/domain/import.h"
+#include "services/data_curation/domain/insist.h"
 
 namespace crossover::curation {
 namespace {
@@ -97,15 +98,25 @@ absl::StatusOr<PipelineResult> Pipeline::Run(const std::vector<PipelineInput>& i
                         std::move(state.funnel)};
 }
 
+absl::StatusOr<std::optional<StepCache::Entry>> Pipeline::FindStep(const std::string& key,
+                                                                   const PipelineHooks& hooks) {
+  return Insist(clock_, hooks.cancelled, [&] { return cache_.FindStep(key); });
+}
+
+absl::Status Pipeline::PutStep(const std::string& key, const StepCache::Entry& entry,
+                               const PipelineHooks& hooks) {
+  return Insist(clock_, hooks.cancelled, [&] { return cache_.PutStep(key, entry); });
+}
+
 absl::Status Pipeline::Import(const std::vector<PipelineInput>& inputs, const PipelineHooks& hooks,
                               State& state) {
   ASSIGN_OR_RETURN(state.key, CanonicalDigest(Json{{"import", kImportVersion},
                                                    {"inputs", InputsToJson(inputs)}}));
-  ASSIGN_OR_RETURN(std::optional<StepCache::Entry> entry, cache_.FindStep(state.key));
+  ASSIGN_OR_RETURN(std::optional<StepCache::Entry> entry, FindStep(state.key, hooks));
   const bool cached = entry.has_value() && blobs_.Exists(entry->digest).value_or(false);
   if (!cached) {
     ASSIGN_OR_RETURN(entry, ImportRows(inputs, hooks));
-    RETURN_IF_ERROR(cache_.PutStep(state.key, *entry));
+    RETURN_IF_ERROR(PutStep(state.key, *entry, hooks));
   }
   entry->step.cached = cached;
   RETURN_IF_ERROR(OpenRows(entry->digest, state));
@@ -186,7 +197,7 @@ absl::Status Pipeline::RunStage(const RecipeStage& stage, int64_t seed, const Pi
                                                    {"parameters", stage.parameters},
                                                    {"seed", seed},
                                                    {"code_version", code->code_version()}}));
-  ASSIGN_OR_RETURN(std::optional<StepCache::Entry> entry, cache_.FindStep(state.key));
+  ASSIGN_OR_RETURN(std::optional<StepCache::Entry> entry, FindStep(state.key, hooks));
   const bool cached = entry.has_value() && blobs_.Exists(entry->digest).value_or(false);
   std::vector<RowChange> changes;
   if (cached) {
@@ -200,7 +211,7 @@ absl::Status Pipeline::RunStage(const RecipeStage& stage, int64_t seed, const Pi
     entry->step = StepOf(stage.name, CountKept(state.states), changes);
     entry->step.duration = clock_.SteadyNow() - started;
     ASSIGN_OR_RETURN(entry->digest, blobs_.PutBytes(ChangesToJsonl(changes)));
-    RETURN_IF_ERROR(cache_.PutStep(state.key, *entry));
+    RETURN_IF_ERROR(PutStep(state.key, *entry, hooks));
   }
   entry->step.cached = cached;
   RETURN_IF_ERROR(Apply(stage.name, changes, state.states));

@@ -58,7 +58,9 @@ struct PipelineResult {
 };
 
 struct PipelineHooks {
-  std::function<bool()> cancelled;  // asked often; may be empty
+  // Asked often; may be empty. While the step cache is UNAVAILABLE the run waits until this is
+  // true.
+  std::function<bool()> cancelled;
   std::function<absl::Status(const FunnelStep&)>
       on_step;  // after each step; its error ends the run
 };
@@ -84,6 +86,10 @@ class Pipeline {
   absl::Status RunStage(const RecipeStage& stage, int64_t seed, const PipelineHooks& hooks,
                         State& state);
   absl::Status OpenRows(const std::string& artifact, State& state);
+  absl::StatusOr<std::optional<StepCache::Entry>> FindStep(const std::string& key,
+                                                           const PipelineHooks& hooks);
+  absl::Status PutStep(const std::string& key, const StepCache::Entry& entry,
+                       const PipelineHooks& hooks);
 
   BlobStore& blobs_;
   StepCache& cache_;

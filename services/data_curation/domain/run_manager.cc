@@ -69,6 +69,11 @@ absl::StatusOr<PipelineInput> RunManager::Resolve(const std::string& project, co
 
 absl::StatusOr<RunRecord> RunManager::Create(RunRecord run, const RequestKey& key,
                                              bool validate_only) {
+  if (!validate_only) {
+    // First of all: a repeat gives what the first call made, whatever has become of its inputs.
+    ASSIGN_OR_RETURN(const std::string earlier, store_.MadeBy(run.project, key));
+    if (!earlier.empty()) return store_.GetRun(run.project, earlier);
+  }
   RETURN_IF_ERROR(store_.GetDataset(run.project, run.dataset).status());
   if (run.inputs.empty()) {
     return Invalid("FIELD_REQUIRED", "curation_run.inputs",
@@ -122,7 +127,14 @@ absl::StatusOr<Report> RunManager::ReportOf(const RunRecord& run) {
   return BuildReport(*opened.rows, opened.states, run.funnel, CountsOf(opened));
 }
 
-absl::StatusOr<VersionRecord> RunManager::Seal(const SealRequest& request) {
+absl::StatusOr<VersionRecord> RunManager::Seal(const SealRequest& request, const RequestKey& key) {
+  if (!request.validate_only) {
+    ASSIGN_OR_RETURN(const std::string earlier, store_.MadeBy(request.project, key));
+    const size_t slash = earlier.find('/');
+    if (!earlier.empty())
+      return store_.GetVersion(request.project, earlier.substr(0, slash),
+                               earlier.substr(slash + 1));
+  }
   ASSIGN_OR_RETURN(const RunRecord run, store_.GetRun(request.project, request.run));
   if (run.dataset != request.dataset) {
     return Invalid("FIELD_INVALID", "run", absl::StrCat("belongs to data set `", run.dataset, "`"));
@@ -140,7 +152,7 @@ absl::StatusOr<VersionRecord> RunManager::Seal(const SealRequest& request) {
       absl::StrCat("curation/versions/", version.project, "/", version.dataset);
   RETURN_IF_ERROR(blobs_.Pin(version.artifact_digest, holder));
   RETURN_IF_ERROR(blobs_.Pin(version.report, holder));
-  return store_.PutVersion(version, sealed.rows);
+  return store_.PutVersion(version, sealed.rows, key);
 }
 
 absl::StatusOr<VersionRecord> RunManager::Describe(const SealRequest& request, const RunRecord& run,

@@ -39,8 +39,9 @@ class RunManager {
     bool validate_only = false;
   };
   // FailedPrecondition RUN_NOT_SUCCEEDED, TOO_FEW_ROWS. Equal rows, recipe, sources and licence
-  // give the stored version.
-  absl::StatusOr<VersionRecord> Seal(const SealRequest& request);
+  // give the stored version; a repeat of `key` gives the version it made, whatever was forgotten
+  // since.
+  absl::StatusOr<VersionRecord> Seal(const SealRequest& request, const RequestKey& key);
 
   // The report of a run that SUCCEEDED.
   absl::StatusOr<Report> ReportOf(const RunRecord& run);

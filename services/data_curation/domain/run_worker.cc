@@ -7,6 +7,7 @@
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/data_curation/domain/insist.h"
 
 namespace crossover::curation {
 
@@ -66,30 +67,35 @@ void RunWorker::Loop() {
 }
 
 absl::StatusOr<bool> RunWorker::RunOne() {
+  const absl::Duration before = clock_.SteadyNow();
   ASSIGN_OR_RETURN(std::optional<RunRecord> run,
                    store_.ClaimRun(options_.name, options_.lease_ttl));
   if (!run.has_value()) return false;
-  Process(*std::move(run));
+  Process(*std::move(run), before);
   return true;
 }
 
-void RunWorker::Process(RunRecord run) {
+void RunWorker::Process(RunRecord run, absl::Duration claimed) {
   logger_.Info("curation_run_started",
                {{"run", run.id}, {"dataset", run.dataset}, {"epoch", run.lease_epoch}});
-  absl::Duration renewed = clock_.SteadyNow();
+  absl::Duration renewed = claimed;
+  absl::Duration tried = claimed;
   bool lost = false;
   PipelineHooks hooks;
+  // A database that is away for a moment does not end the work: the lease decides. Once it has
+  // ended, whoever comes first may go on with the run.
   hooks.cancelled = [&] {
     if (stopping_ || lost) return true;
-    if (clock_.SteadyNow() - renewed < options_.renew_every) return false;
+    const absl::Duration now = clock_.SteadyNow();
+    if (now - tried < options_.renew_every) return false;
+    tried = now;
     const absl::Status status = store_.RenewRun(run, options_.lease_ttl);
-    lost = HasReason(status, "LEASE_LOST");
-    // A database that is away for a moment does not end the work; the lease decides, and every
-    // write carries its epoch.
-    if (status.ok()) renewed = clock_.SteadyNow();
+    if (status.ok()) renewed = now;
+    lost = HasReason(status, "LEASE_LOST") || clock_.SteadyNow() - renewed >= options_.lease_ttl;
     return lost;
   };
-  hooks.on_step = [&](const FunnelStep& step) {
+  hooks.on_step = [&](const FunnelStep& step) -> absl::Status {
+    RETURN_IF_ERROR(Insist(clock_, hooks.cancelled, [&] { return store_.RecordStep(run, step); }));
     metrics_.Count(step);
     logger_.Info("curation_stage_finished", {{"run", run.id},
                                              {"stage", step.stage},
@@ -97,7 +103,7 @@ void RunWorker::Process(RunRecord run) {
                                              {"rows_out", step.rows_out},
                                              {"cached", step.cached}});
     run.funnel.push_back(step);
-    return store_.RecordStep(run, step);
+    return absl::OkStatus();
   };
   std::vector<PipelineInput> inputs;
   for (const RunInput& input : run.inputs) inputs.push_back(input.resolved);
@@ -106,7 +112,8 @@ void RunWorker::Process(RunRecord run) {
     logger_.Warning("curation_run_lost", {{"run", run.id}, {"epoch", run.lease_epoch}});
     return;
   }
-  const absl::Status finished = Finish(run, result);
+  const absl::Status finished =
+      Insist(clock_, hooks.cancelled, [&] { return Finish(run, result); });
   if (!finished.ok())
     logger_.Error("curation_run_not_finished", {{"run", run.id}, {"error", finished}});
 }
@@ -120,7 +127,8 @@ absl::Status RunWorker::Finish(RunRecord run, const absl::StatusOr<PipelineResul
     const std::string holder = absl::StrCat("curation/runs/", run.project, "/", run.id);
     RETURN_IF_ERROR(blobs_.Pin(run.rows_artifact, holder));
     RETURN_IF_ERROR(blobs_.Pin(run.states_digest, holder));
-  } else if (stopping_ && result.status().code() == absl::StatusCode::kCancelled) {
+  } else if (stopping_ &&
+             (absl::IsCancelled(result.status()) || absl::IsUnavailable(result.status()))) {
     run.state = RunState::kQueued;
     run.state_reason = "given back: the service is shutting down";
   } else {
@@ -129,9 +137,10 @@ absl::Status RunWorker::Finish(RunRecord run, const absl::StatusOr<PipelineResul
     run.error_reason = DetailOf(result.status()).reason;
     if (run.error_reason.empty()) run.error_reason = "INTERNAL_ERROR";
   }
+  RETURN_IF_ERROR(store_.FinishRun(run));
   logger_.Info("curation_run_finished",
                {{"run", run.id}, {"state", Name(run.state)}, {"reason", run.state_reason}});
-  return store_.FinishRun(run);
+  return absl::OkStatus();
 }
 
 }  // namespace crossover::curation

@@ -1,6 +1,7 @@
 // Takes queued runs through their recipe, one after another, on a thread of its own. Any number of
 // workers may share a store; a run whose worker was killed is taken over when its lease ends and
-// goes on after the last finished step.
+// goes on after the last finished step. A store that is UNAVAILABLE is asked again as long as the
+// lease lasts.
 #pragma once
 
 #include <atomic>
@@ -57,7 +58,8 @@ class RunWorker {
 
  private:
   void Loop();
-  void Process(RunRecord run);
+  // `claimed`: steady time before the claim.
+  void Process(RunRecord run, absl::Duration claimed);
   absl::Status Finish(RunRecord run, const absl::StatusOr<PipelineResult>& result);
 
   const RunWorkerOptions options_;

@@ -196,6 +196,8 @@ TEST_P(CurationStoreTest, ARunGoesFromQueuedToSucceededWithGapFreeEvents) {
   EXPECT_FALSE(store().ClaimRun("w2", absl::Seconds(30))->has_value());
   FunnelStep step{.stage = "import", .rows_in = 5, .rows_out = 4, .dropped = {{"row_invalid", 1}}};
   ASSERT_OK(store().RecordStep(run, step));
+  ASSERT_OK(store().RecordStep(run, step)) << "a repeat, as after a commit nobody heard of";
+  EXPECT_EQ(store().GetRun("default", run.id)->funnel.size(), 1u);
   EXPECT_EQ(store().GetRun("default", run.id)->funnel.at(0).dropped.at("row_invalid"), 1);
   run.funnel = {step};
   run.state = RunState::kSucceeded;
@@ -224,6 +226,16 @@ TEST_P(CurationStoreTest, AWorkerWhoseLeaseExpiredPublishesNothing) {
   EXPECT_THAT(store().RecordStep(first, {.stage = "import"}), HasReasonThat("LEASE_LOST"));
   EXPECT_THAT(store().FinishRun(first), HasReasonThat("LEASE_LOST"));
   EXPECT_OK(store().RenewRun(second, absl::Seconds(30)));
+}
+
+TEST_P(CurationStoreTest, AWorkerThatAsksAgainGetsTheRunItNeverHeardOf) {
+  Dataset();
+  ASSERT_OK(store().CreateRun(NewRun(), {}));
+  ASSERT_OK(store().CreateRun(NewRun(), {}));
+  const RunRecord first = Claimed();
+  const RunRecord again = Claimed();
+  EXPECT_EQ(again.id, first.id);
+  EXPECT_GT(again.lease_epoch, first.lease_epoch);
 }
 
 TEST_P(CurationStoreTest, ACancelledRunEndsItsWorkersLeaseAndMayBeResumed) {
@@ -269,8 +281,8 @@ VersionRecord Version(const std::string& digest) {
 TEST_P(CurationStoreTest, AVersionIsStoredOnceWithItsRows) {
   Dataset();
   const std::vector<SealedRow> rows = {{"sha256:x", "train", 0, 0}, {"sha256:y", "test", 1, 99}};
-  ASSERT_OK(store().PutVersion(Version("sha256:v"), rows));
-  const auto again = store().PutVersion(Version("sha256:v"), rows);
+  ASSERT_OK(store().PutVersion(Version("sha256:v"), rows, {}));
+  const auto again = store().PutVersion(Version("sha256:v"), rows, {});
   ASSERT_OK(again);
   EXPECT_EQ(again->counts, Version("").counts);
   EXPECT_EQ(again->sources, Version("").sources);
@@ -282,10 +294,25 @@ TEST_P(CurationStoreTest, AVersionIsStoredOnceWithItsRows) {
   EXPECT_THAT(store().DeleteDataset("default", "d"), HasReasonThat("RESOURCE_IN_USE"));
 }
 
+TEST_P(CurationStoreTest, ARequestIsRememberedWithWhatItMade) {
+  Dataset();
+  const RequestKey key{"request-9", "payload"};
+  EXPECT_THAT(store().MadeBy("default", key), IsOkAndHolds(""));
+  ASSERT_OK(store().PutVersion(Version("sha256:v"), {}, key));
+  EXPECT_THAT(store().MadeBy("default", key), IsOkAndHolds("d/sha256:v"));
+  EXPECT_THAT(store().MadeBy("default", {"request-9", "other"}),
+              HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(store().MadeBy("default", {}), IsOkAndHolds(""));
+  const auto repeated = store().PutVersion(Version("sha256:w"), {}, key);
+  ASSERT_OK(repeated);
+  EXPECT_EQ(repeated->digest, "sha256:v");
+  EXPECT_THAT(store().GetVersion("default", "d", "sha256:w"), HasReasonThat("RESOURCE_NOT_FOUND"));
+}
+
 TEST_P(CurationStoreTest, VersionsAreListedInPages) {
   Dataset();
   for (const char* digest : {"sha256:1", "sha256:2", "sha256:3"})
-    ASSERT_OK(store().PutVersion(Version(digest), {}));
+    ASSERT_OK(store().PutVersion(Version(digest), {}, {}));
   const auto first = store().ListVersions({.project = "default", .parent = "d", .limit = 2});
   const auto second = store().ListVersions(
       {.project = "default", .parent = "d", .after = first->positions.back(), .limit = 2});

@@ -17,6 +17,8 @@ class PgCurationStore final : public CurationStore {
 
   static pg::SchemaMigrations RequiredMigrations();
 
+  absl::StatusOr<std::string> MadeBy(const std::string& project, const RequestKey& key) override;
+
   absl::StatusOr<FileRecord> CreateFile(const FileRecord& file, const RequestKey& key) override;
   absl::StatusOr<FileRecord> GetFile(const std::string& project, const std::string& id) override;
   absl::StatusOr<Page<FileRecord>> ListFiles(const PageQuery& query) override;
@@ -48,7 +50,8 @@ class PgCurationStore final : public CurationStore {
                                                       const std::string& id, int64_t after,
                                                       int limit) override;
   absl::StatusOr<VersionRecord> PutVersion(const VersionRecord& version,
-                                           const std::vector<SealedRow>& rows) override;
+                                           const std::vector<SealedRow>& rows,
+                                           const RequestKey& key) override;
   absl::StatusOr<VersionRecord> GetVersion(const std::string& project, const std::string& dataset,
                                            const std::string& digest) override;
   absl::StatusOr<Page<VersionRecord>> ListVersions(const PageQuery& query) override;

@@ -33,6 +33,13 @@ std::string ProblemsToJson(const std::vector<Problem>& problems) {
 
 }  // namespace
 
+absl::StatusOr<std::string> PgCurationStore::MadeBy(const std::string& project,
+                                                    const RequestKey& key) {
+  return pg::Transact(
+      pool_, {.name = "made_by", .read_only = true},
+      [&](pqxx::transaction_base& txn) { return EarlierRequest(txn, project, key); });
+}
+
 absl::StatusOr<FileRecord> PgCurationStore::CreateFile(const FileRecord& file,
                                                        const RequestKey& key) {
   return pg::Transact(

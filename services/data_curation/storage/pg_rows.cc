@@ -113,14 +113,21 @@ std::string MakePosition(absl::Time create_time, const std::string& key) {
   return absl::StrCat(absl::ToUnixMicros(create_time), "/", key);
 }
 
+absl::StatusOr<std::string> EarlierRequest(pqxx::transaction_base& txn, const std::string& project,
+                                           const RequestKey& key) {
+  if (key.id.empty()) return std::string();
+  const pqxx::result earlier = txn.exec_params(sql::kGetRequest, project, key.id);
+  if (earlier.empty()) return std::string();
+  if (earlier[0]["payload"].c_str() != key.payload) return RequestIdReused();
+  return std::string(earlier[0]["resource"].c_str());
+}
+
 absl::StatusOr<std::string> NoteRequest(pqxx::transaction_base& txn, const std::string& project,
                                         const RequestKey& key, const std::string& resource) {
   if (key.id.empty()) return std::string();
   if (!txn.exec_params(sql::kInsertRequest, project, key.id, key.payload, resource).empty())
     return std::string();
-  const pqxx::row earlier = txn.exec_params1(sql::kGetRequest, project, key.id);
-  if (earlier["payload"].c_str() != key.payload) return RequestIdReused();
-  return std::string(earlier["resource"].c_str());
+  return EarlierRequest(txn, project, key);
 }
 
 }  // namespace crossover::curation

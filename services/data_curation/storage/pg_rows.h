@@ -29,6 +29,11 @@ struct Position {
 absl::StatusOr<Position> ParsePosition(const std::string& after);
 std::string MakePosition(absl::Time create_time, const std::string& key);
 
+// What an earlier request with this key made, "" if there was none. InvalidArgument
+// REQUEST_ID_REUSED.
+absl::StatusOr<std::string> EarlierRequest(pqxx::transaction_base& txn, const std::string& project,
+                                           const RequestKey& key);
+
 // Notes the request. "" if it is new; else the resource that the earlier one made. InvalidArgument
 // REQUEST_ID_REUSED.
 absl::StatusOr<std::string> NoteRequest(pqxx::transaction_base& txn, const std::string& project,

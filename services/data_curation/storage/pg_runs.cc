@@ -121,9 +121,11 @@ absl::Status PgCurationStore::RecordStep(const RunRecord& run, const FunnelStep&
       pool_, {.name = "record_step"}, [&](pqxx::transaction_base& txn) -> absl::Status {
         const std::string json = FunnelStepToJson(step);
         const pqxx::result recorded =
-            txn.exec_params(sql::kRecordStep, run.project, UuidOf(run.id), run.lease_epoch, json);
+            txn.exec_params(sql::kRecordStep, run.project, UuidOf(run.id), run.lease_epoch, json,
+                            static_cast<int64_t>(run.funnel.size()));
         if (recorded.empty()) return RunLeaseLost(run.id);
-        AddEvent(txn, run.project, run.id, "stage_finished", step.stage, json);
+        if (recorded[0]["fresh"].as<bool>())
+          AddEvent(txn, run.project, run.id, "stage_finished", step.stage, json);
         return absl::OkStatus();
       });
 }

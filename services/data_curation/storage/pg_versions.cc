@@ -44,10 +44,17 @@ void InsertRows(pqxx::transaction_base& txn, const VersionRecord& version,
 pg::SchemaMigrations PgCurationStore::RequiredMigrations() { return Migrations(); }
 
 absl::StatusOr<VersionRecord> PgCurationStore::PutVersion(const VersionRecord& version,
-                                                          const std::vector<SealedRow>& rows) {
+                                                          const std::vector<SealedRow>& rows,
+                                                          const RequestKey& key) {
   return pg::Transact(
       pool_, {.name = "put_version"},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<VersionRecord> {
+        const std::string made = version.dataset + "/" + version.digest;
+        ASSIGN_OR_RETURN(const std::string earlier, NoteRequest(txn, version.project, key, made));
+        if (!earlier.empty()) {
+          const size_t slash = earlier.find('/');
+          return Get(txn, version.project, earlier.substr(0, slash), earlier.substr(slash + 1));
+        }
         const pqxx::result dataset = txn.exec_params(sql::kSetCurrentVersion, version.project,
                                                      version.dataset, version.digest);
         if (dataset.empty()) return NotFound("data set", version.dataset);

@@ -141,8 +141,8 @@ absl::Status DatasetServiceImpl::DoSealDatasetVersion(const v1::SealDatasetVersi
                      FindVersion(request.previous_version(), "previous_version"));
     seal.parent = previous.digest;
   }
-  // Sealing is idempotent by itself: equal content is the same version.
-  ASSIGN_OR_RETURN(const VersionRecord version, runs_.Seal(seal));
+  ASSIGN_OR_RETURN(const VersionRecord version,
+                   runs_.Seal(seal, {request.request_id(), PayloadOf(request)}));
   response = ToProto(version);
   return absl::OkStatus();
 }

@@ -18,8 +18,35 @@ namespace {
 
 constexpr auto kPoll = std::chrono::milliseconds(300);
 
-std::string TokenFor(const std::string& run, int64_t sequence) {
-  return list::MakePageToken(absl::StrCat(sequence), "watch|" + run);
+constexpr int kPage = 500;  // events read at once; twice as many fit into a stream's buffer
+
+// What a token says: the last event that was sent, and when.
+struct Position {
+  int64_t sequence = 0;
+  absl::Time issued;
+};
+
+std::string QueryOf(const std::string& run) { return "watch|" + run; }
+
+absl::StatusOr<Position> ParsePosition(const std::string& text, absl::Time now) {
+  const size_t slash = text.find('/');
+  Position position;
+  int64_t seconds = 0;
+  if (slash == std::string::npos || !absl::SimpleAtoi(text.substr(0, slash), &position.sequence) ||
+      !absl::SimpleAtoi(text.substr(slash + 1), &seconds)) {
+    return Error(absl::StatusCode::kInvalidArgument, "PAGE_TOKEN_INVALID",
+                 "resume_token is damaged");
+  }
+  position.issued = absl::FromUnixSeconds(seconds);
+  if (now - position.issued <= kTokenLife) return position;
+  return Error(absl::StatusCode::kOutOfRange, "RESUME_TOKEN_EXPIRED",
+               "the resume_token is older than seven days: read the run, and watch it without a "
+               "token");
+}
+
+absl::Status Write(const RunWatch::Stream& stream, v1::WatchCurationRunResponse response) {
+  return stream.Write(std::move(response)) ? absl::OkStatus()
+                                           : absl::CancelledError("the client has gone");
 }
 
 }  // namespace
@@ -49,11 +76,11 @@ void RunWatch::Stop() {
 absl::Status RunWatch::Add(const std::string& project, const std::string& run,
                            const std::string& resume_token, Stream stream) {
   RETURN_IF_ERROR(store_.GetRun(project, run).status());
-  ASSIGN_OR_RETURN(const std::string position, list::ParsePageToken(resume_token, "watch|" + run));
-  Watcher watcher{project, run, 0, position.empty(), std::move(stream)};
-  if (!position.empty() && !absl::SimpleAtoi(position, &watcher.sequence)) {
-    return Error(absl::StatusCode::kInvalidArgument, "PAGE_TOKEN_INVALID",
-                 "resume_token is damaged");
+  Watcher watcher{project, run, 0, resume_token.empty(), std::move(stream)};
+  if (!resume_token.empty()) {
+    ASSIGN_OR_RETURN(const std::string text, list::ParsePageToken(resume_token, QueryOf(run)));
+    ASSIGN_OR_RETURN(const Position position, ParsePosition(text, clock_.Now()));
+    watcher.sequence = position.sequence;
   }
   const std::lock_guard lock(mutex_);
   if (stopping_)
@@ -92,38 +119,54 @@ bool RunWatch::Advance(Watcher& watcher) {
   return more.value_or(false);
 }
 
+std::string RunWatch::TokenOf(const Watcher& watcher) {
+  return list::MakePageToken(absl::StrCat(watcher.sequence, "/", absl::ToUnixSeconds(clock_.Now())),
+                             QueryOf(watcher.run));
+}
+
 absl::StatusOr<bool> RunWatch::Send(Watcher& watcher) {
+  if (watcher.stream.pending() >= kPage) return true;  // it reads slowly: later
+  if (watcher.wants_snapshot) return SendSnapshot(watcher);
   ASSIGN_OR_RETURN(const RunRecord run, store_.GetRun(watcher.project, watcher.run));
   // Read after the run: a terminal state was written with its event, so that all events are here.
   ASSIGN_OR_RETURN(const std::vector<RunEvent> events,
-                   store_.ListRunEvents(watcher.project, watcher.run, watcher.sequence, 1000));
-  if (watcher.wants_snapshot) {
-    v1::WatchCurationRunResponse response;
-    ASSIGN_OR_RETURN(*response.mutable_snapshot(), ToProto(run));
+                   store_.ListRunEvents(watcher.project, watcher.run, watcher.sequence, kPage));
+  for (const RunEvent& event : events) RETURN_IF_ERROR(SendEvent(watcher, event));
+  const bool all = static_cast<int>(events.size()) < kPage;
+  return !all || !IsTerminal(run.state);
+}
+
+absl::StatusOr<bool> RunWatch::SendSnapshot(Watcher& watcher) {
+  for (bool all = false; !all;) {
+    ASSIGN_OR_RETURN(const std::vector<RunEvent> events,
+                     store_.ListRunEvents(watcher.project, watcher.run, watcher.sequence, kPage));
     if (!events.empty()) watcher.sequence = events.back().sequence;
-    response.set_resume_token(TokenFor(watcher.run, watcher.sequence));
-    if (!watcher.stream.Write(std::move(response)))
-      return absl::ResourceExhaustedError("the client reads too slowly");
-    watcher.wants_snapshot = false;
-    return !IsTerminal(run.state);
+    all = static_cast<int>(events.size()) < kPage;
   }
-  for (const RunEvent& event : events) {
-    v1::WatchCurationRunResponse response;
-    response.set_resume_token(TokenFor(watcher.run, event.sequence));
-    response.mutable_event()->set_sequence(event.sequence);
-    *response.mutable_event()->mutable_time() =
-        google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(event.time));
-    response.mutable_event()->set_type(event.type);
-    response.mutable_event()->set_message(event.message);
-    // Written by this service as a JSON object.
-    (void)google::protobuf::util::JsonStringToMessage(event.data,
-                                                      response.mutable_event()->mutable_data())
-        .ok();
-    if (!watcher.stream.Write(std::move(response)))
-      return absl::ResourceExhaustedError("the client reads too slowly");
-    watcher.sequence = event.sequence;
-  }
+  // Read after the events: what happens in between is in both, never in neither.
+  ASSIGN_OR_RETURN(const RunRecord run, store_.GetRun(watcher.project, watcher.run));
+  v1::WatchCurationRunResponse response;
+  ASSIGN_OR_RETURN(*response.mutable_snapshot(), ToProto(run));
+  response.set_resume_token(TokenOf(watcher));
+  watcher.wants_snapshot = false;
+  RETURN_IF_ERROR(Write(watcher.stream, std::move(response)));
   return !IsTerminal(run.state);
+}
+
+absl::Status RunWatch::SendEvent(Watcher& watcher, const RunEvent& event) {
+  v1::WatchCurationRunResponse response;
+  watcher.sequence = event.sequence;
+  response.set_resume_token(TokenOf(watcher));
+  response.mutable_event()->set_sequence(event.sequence);
+  *response.mutable_event()->mutable_time() =
+      google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(event.time));
+  response.mutable_event()->set_type(event.type);
+  response.mutable_event()->set_message(event.message);
+  // Written by this service as a JSON object.
+  (void)google::protobuf::util::JsonStringToMessage(event.data,
+                                                    response.mutable_event()->mutable_data())
+      .ok();
+  return Write(watcher.stream, std::move(response));
 }
 
 }  // namespace crossover::curation
