@@ -33,21 +33,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A TCP port that is free now; for children that must be told theirs.
-int FreePort() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  int port = 0;
-  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-      ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
-    port = ntohs(address.sin_port);
+// A free TCP port of loopback, for a child that must be told its own. While the object lives, the
+// kernel gives the port to no outgoing connection, but a server that sets SO_REUSEADDR, as ours do,
+// can listen on it: so a child finds its port free whenever it is restarted.
+class ReservedPort {
+ public:
+  ReservedPort() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    const int one = 1;
+    ::setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    if (::bind(fd_, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+        ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
+      number_ = ntohs(address.sin_port);
+    }
   }
-  ::close(fd);
-  return port;
-}
+  ~ReservedPort() { ::close(fd_); }
+  ReservedPort(const ReservedPort&) = delete;
+  ReservedPort& operator=(const ReservedPort&) = delete;
+
+  int number() const { return number_; }
+
+ private:
+  const int fd_;
+  int number_ = 0;
+};
 
 // Our environment without our own settings, which children would refuse or misread.
 std::map<std::string, std::string> ChildEnvironment() {
@@ -97,13 +109,14 @@ struct Platform::Impl {
   Modules modules;
   std::unique_ptr<rpc::Server> server;
   std::shared_ptr<grpc::Channel> self;
+  ReservedPort model_server_port;
   std::vector<std::unique_ptr<Child>> children;
   StateFile state;
   std::atomic<bool> up = false;
 
   std::mutex ports_mutex;
-  std::map<std::string, int> child_metrics_ports;   // by child
-  std::map<std::string, std::string> incarnations;  // by worker
+  std::map<std::string, ReservedPort> child_metrics_ports;  // by child
+  std::map<std::string, std::string> incarnations;          // by worker
 
   absl::Status StartHttp() {
     ASSIGN_OR_RETURN(metrics_server, NewHttpServer(options.metrics_address, logger));
@@ -122,7 +135,7 @@ struct Platform::Impl {
     std::map<std::string, int> ports;
     {
       std::lock_guard lock(ports_mutex);
-      ports = child_metrics_ports;
+      for (const auto& [name, port] : child_metrics_ports) ports[name] = port.number();
     }
     for (const auto& [name, port] : ports) {
       auto response = scraper.Send({.url = absl::StrCat("http://127.0.0.1:", port, "/metrics"),
@@ -155,8 +168,7 @@ struct Platform::Impl {
 
   absl::Status StartModules() {
     const std::string socket = "unix:" + folder->socket("grpc").string();
-    const int model_server_port = FreePort();
-    state.model_server = absl::StrCat("http://127.0.0.1:", model_server_port);
+    state.model_server = absl::StrCat("http://127.0.0.1:", model_server_port.number());
     self = rpc::NewChannel(socket);
     authenticator = NewAuthenticator(*pools.find("registry")->second, clock, loopback);
     const ModuleDeps deps{
@@ -198,15 +210,15 @@ struct Platform::Impl {
                               "with --program-folder"));
   }
 
-  int NewMetricsPort(const std::string& child) {
+  int MetricsPort(const std::string& child) {
     std::lock_guard lock(ports_mutex);
-    return child_metrics_ports[child] = FreePort();
+    return child_metrics_ports[child].number();
   }
 
   SpawnOptions BaseCommand(const fs::path& program, const std::string& name, int threads) {
     SpawnOptions out{.argv = {program.string(), "--blob-dir=" + folder->blobs().string(),
                               "--log-level=" + options.log_level,
-                              absl::StrCat("--metrics-address=127.0.0.1:", NewMetricsPort(name))},
+                              absl::StrCat("--metrics-address=127.0.0.1:", MetricsPort(name))},
                      .environment = ChildEnvironment(),
                      .output = folder->log(name)};
     // Idle OpenMP threads must sleep: a spinning trainer beside other busy processes was measured
@@ -311,11 +323,12 @@ struct Platform::Impl {
     up = false;
     while (!children.empty()) children.pop_back();  // workers first: they still need the scheduler
     if (server != nullptr) server->Stop();
+    // Their handlers ask the server and its modules, so they end before those go.
+    if (admin_server != nullptr) admin_server->Stop();
+    if (metrics_server != nullptr) metrics_server->Stop();
     server.reset();
     while (!modules.all.empty()) modules.all.pop_back();
     authenticator.reset();
-    if (admin_server != nullptr) admin_server->Stop();
-    if (metrics_server != nullptr) metrics_server->Stop();
     pools.clear();
     if (postgres != nullptr) postgres->Stop();
     postgres.reset();

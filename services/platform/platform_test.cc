@@ -1,8 +1,11 @@
 #include "services/platform/platform.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "common/http/client.h"
 #include "common/http/server.h"
@@ -52,7 +55,14 @@ TEST_F(PlatformTest, StartsServesAndStartsAgainOnTheSameData) {
     EXPECT_EQ(Get(platform->state().admin + "/readyz"), 200) << last_body_;
     EXPECT_EQ(Get(platform->state().metrics + "/metrics"), 200);
     EXPECT_THAT(last_body_, HasSubstr("crossover_build_info{service=\"platform\""));
+    // Whoever asks while it stops gets an answer or none, never freed memory.
+    std::thread prober([&, url = platform->state().admin + "/readyz"] {
+      http::Client own;
+      while (own.Send({.url = url}).ok()) {
+      }
+    });
     platform->Stop();
+    prober.join();
     EXPECT_EQ(Get(platform->state().admin + "/healthz"), 0);
     EXPECT_FALSE(std::filesystem::exists(dir_ / "data/platform.json"));
   }
@@ -62,12 +72,15 @@ TEST_F(PlatformTest, APortInUseIsNamedAndNothingIsLeftBehind) {
   http::Server other({}, logger_);
   ASSERT_OK(other.Start());
   const std::string taken = "127.0.0.1:" + std::to_string(other.port());
-  Options options = Small();
-  options.grpc_address = taken;
-  EXPECT_THAT(Start(options).status(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr(taken)));
-  options = Small();
-  options.admin_address = taken;
-  EXPECT_THAT(Start(options).status(), HasReasonThat("PORT_IN_USE"));
+  for (std::string Options::* address : {&Options::http_address, &Options::admin_address,
+                                         &Options::grpc_address, &Options::metrics_address}) {
+    Options options = Small();
+    options.*address = taken;
+    const absl::Status status = Start(options).status();
+    EXPECT_THAT(status, HasReasonThat("PORT_IN_USE"));
+    EXPECT_THAT(status.ToString(), HasSubstr(taken));
+    EXPECT_THAT(status.ToString(), HasSubstr("hoose another port or stop"));
+  }
   EXPECT_OK(Start(Small()));
 }
 
@@ -80,7 +93,35 @@ TEST_F(PlatformTest, ASecondPlatformOnTheSameDataIsRefused) {
 TEST_F(PlatformTest, PostgresNotInstalledSaysWhatToDo) {
   Options options = Small();
   options.postgres.binaries = "/nonexistent";
-  EXPECT_THAT(Start(options).status(), HasReasonThat("POSTGRES_NOT_INSTALLED"));
+  const absl::Status status = Start(options).status();
+  EXPECT_THAT(status, HasReasonThat("POSTGRES_NOT_INSTALLED"));
+  EXPECT_THAT(status.ToString(), HasSubstr("apt-get install postgresql-15"));
+}
+
+TEST_F(PlatformTest, ItsModelServerComesBackOnTheSameAddress) {
+  Options options = Small();
+  options.model_server = true;
+  options.program_folder = std::filesystem::path(std::getenv("CROSSOVER_BINARY_DIR")) / "bin";
+  if (!std::filesystem::exists(options.program_folder / "crossover-model-server"))
+    GTEST_SKIP() << "built without LibTorch: there is no model server";
+  ASSERT_OK_AND_ASSIGN(auto platform, Start(options));
+  const std::string url = platform->state().model_server + "/v1/models";
+  const auto answers = [&] {
+    for (int i = 0; i < 600; ++i) {
+      if (Get(url) == 200) return true;
+      SystemClock().SleepFor(absl::Milliseconds(100));
+    }
+    return false;
+  };
+  ASSERT_TRUE(answers()) << url;
+  const auto first = logger_.Events("child_started");
+  ASSERT_EQ(first.size(), 2u);  // Postgres is one too
+  ::kill(static_cast<pid_t>(std::stoi(*first[1].Field("pid"))), SIGKILL);
+  while (Get(url) == 200) SystemClock().SleepFor(absl::Milliseconds(20));
+  EXPECT_TRUE(answers()) << url;
+  EXPECT_EQ(logger_.Events("child_started").size(), 3u);
+  EXPECT_EQ(Get(platform->state().metrics + "/metrics"), 200);
+  EXPECT_THAT(last_body_, HasSubstr("crossover_build_info{service=\"model-server\""));
 }
 
 TEST_F(PlatformTest, AMissingChildProgramIsNamed) {

@@ -49,14 +49,34 @@ bool CanEnter(const std::string& user, const fs::path& folder) {
   return status.ok() && *status == 0;
 }
 
-// The process named in postmaster.pid, if it is a Postgres of this very data directory; else 0.
-pid_t LeftOver(const fs::path& data) {
+// Where a process works, empty if there is none or it is not ours to ask. Servers of a cluster and
+// their backends work in its data directory.
+fs::path FolderOf(const std::string& pid) {
+  std::error_code code;
+  const fs::path cwd = fs::read_symlink("/proc/" + pid + "/cwd", code);
+  return code ? fs::path() : cwd;
+}
+
+// The process named in postmaster.pid, or 0.
+pid_t PidInFile(const fs::path& data) {
   std::ifstream file(data / "postmaster.pid");
   pid_t pid = 0;
-  if (!(file >> pid) || pid <= 0) return 0;
+  return file >> pid && pid > 0 ? pid : 0;
+}
+
+// The process named in postmaster.pid, if it is a Postgres of this very data directory; else 0.
+pid_t LeftOver(const fs::path& data) {
+  const pid_t pid = PidInFile(data);
+  return pid != 0 && FolderOf(std::to_string(pid)) == data ? pid : 0;
+}
+
+// True if a server of the cluster or one of its backends runs.
+bool IsInUse(const fs::path& data) {
   std::error_code code;
-  const fs::path cwd = fs::read_symlink("/proc/" + std::to_string(pid) + "/cwd", code);
-  return !code && cwd == data ? pid : 0;
+  for (fs::directory_iterator it("/proc", code), end; !code && it != end; it.increment(code)) {
+    if (FolderOf(it->path().filename().string()) == data) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -167,7 +187,19 @@ struct Postgres::Impl {
         Log());
   }
 
+  // After a crash the number in postmaster.pid may belong to another process by now. Postgres would
+  // take it for a running server and refuse to start, if it is one of its own user.
+  void RemoveStalePidFile() const {
+    const pid_t pid = PidInFile(Data());
+    if (pid == 0 || ::kill(pid, 0) != 0 || IsInUse(Data())) return;  // Postgres itself knows better
+    std::error_code code;
+    fs::remove(Data() / "postmaster.pid", code);
+    logger.Warning("postgres_stale_pid_file",
+                   {{"pid", pid}, {"folder", Data().string()}, {"removed", !code}});
+  }
+
   SpawnOptions Command() const {
+    RemoveStalePidFile();
     SpawnOptions out{.argv = {Binary("postgres"), "-D", Data().string(), "-k", sockets.string()},
                      .user = user,
                      .output = Log(),

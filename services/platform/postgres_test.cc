@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/log/fake_logger.h"
 #include "common/pg/pool.h"
+#include "common/process/spawn.h"
 #include "common/testing/matchers.h"
 #include "common/testing/temp_dir.h"
 
@@ -54,6 +57,21 @@ TEST_F(PostgresTest, IsRestartedWhenKilled) {
   }
   EXPECT_OK(Ping(*postgres));
   EXPECT_GE(postgres->restarts(), 1);
+}
+
+TEST_F(PostgresTest, APidFileWhoseNumberAnotherProcessGotIsNoServer) {
+  ASSERT_OK(Start());  // and stopped
+  // Of the server's own user: only such a process makes Postgres believe the file.
+  ASSERT_OK_AND_ASSIGN(const pid_t other, Spawn({.argv = {"/bin/sleep", "300"},
+                                                 .user = ::getuid() == 0 ? "postgres" : "",
+                                                 .parent_death_signal = SIGKILL}));
+  testing::WriteFile(dir_ / "data/postgres/data/postmaster.pid", std::to_string(other) + "\n");
+  const auto postgres = Start();
+  EXPECT_OK(postgres);
+  EXPECT_EQ(logger_.Events("postgres_stale_pid_file").size(), 1u);
+  if (postgres.ok()) EXPECT_OK(Ping(**postgres));
+  ::kill(other, SIGKILL);
+  ::waitpid(other, nullptr, 0);
 }
 
 TEST_F(PostgresTest, NotInstalledSaysWhatToInstall) {
