@@ -267,20 +267,26 @@ struct Platform::Impl {
           return command;
         },
         .stop_timeout = absl::Seconds(60),  // it writes a checkpoint first
-        .on_exit = [this, worker](int wait_status) { ReportCrash(worker, wait_status); }};
+        .on_exit =
+            [this, worker](int wait_status) {
+              std::string incarnation;
+              {
+                std::lock_guard lock(ports_mutex);
+                incarnation = incarnations[worker];
+              }
+              ReportCrash(worker, incarnation, DescribeExit(wait_status));
+            }};
+    // Whoever had this name died with an earlier platform: its job goes on now.
+    ReportCrash(worker, "", "its platform ended without notice");
     ASSIGN_OR_RETURN(auto started, Child::Start(std::move(child), clock, logger, registry));
     children.push_back(std::move(started));
     return absl::OkStatus();
   }
 
-  void ReportCrash(const std::string& worker, int wait_status) {
-    std::string incarnation;
-    {
-      std::lock_guard lock(ports_mutex);
-      incarnation = incarnations[worker];
-    }
-    const absl::Status status =
-        ReportWorkerCrash(self, "workers/" + worker, incarnation, DescribeExit(wait_status));
+  // `incarnation` "" = any.
+  void ReportCrash(const std::string& worker, const std::string& incarnation,
+                   const std::string& how) {
+    const absl::Status status = ReportWorkerCrash(self, "workers/" + worker, incarnation, how);
     if (!status.ok())
       logger.Warning("worker_crash_not_reported", {{"worker", worker}, {"status", status}});
   }
