@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 
 #include <cstdlib>
-#include <map>
+#include <optional>
 #include <random>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +17,7 @@
 #include "crossover/scheduler/v1/job_service.grpc.pb.h"
 #include "crossover/scheduler/v1/lease_service.grpc.pb.h"
 #include "services/training_scheduler/testing/scheduler_fixture.h"
+#include "tests/chaos/job_history.h"
 
 namespace crossover {
 namespace {
@@ -96,6 +97,7 @@ class WorkerCrashTest : public ::testing::Test {
     spec->set_max_steps(kSteps);
     absl::StatusOr<pb::Job> job = rpc::Invoke(*jobs_, &pb::JobService::Stub::CreateJob, request);
     EXPECT_OK(job);
+    history_.emplace([this] { return fixture_.channel(); }, job->name());
     return *job;
   }
 
@@ -118,43 +120,9 @@ class WorkerCrashTest : public ::testing::Test {
     return false;
   }
 
-  std::vector<pb::JobEvent> Events(const std::string& name) {
-    pb::ListJobEventsRequest request;
-    request.set_parent(name);
-    request.set_page_size(1000);
-    absl::StatusOr<pb::ListJobEventsResponse> page =
-        rpc::Invoke(*jobs_, &pb::JobService::Stub::ListJobEvents, request);
-    EXPECT_OK(page);
-    return {page->events().begin(), page->events().end()};
-  }
-
   // Everything that must hold of a job that succeeded, however often its workers died.
-  void ExpectOneCleanLife(const pb::Job& job) {
-    EXPECT_EQ(job.state(), pb::Job::SUCCEEDED);
-    EXPECT_TRUE(job.has_finish_time());
-    int64_t sequence = 0, leased = 0, succeeded = 0, checkpoint = 0;
-    std::map<std::pair<int64_t, int64_t>, int> said;
-    for (const pb::JobEvent& event : Events(job.name())) {
-      EXPECT_EQ(event.sequence(), ++sequence);
-      leased += event.type() == pb::JobEvent::LEASED;
-      succeeded += event.data().find(R"("to":"SUCCEEDED")") != std::string::npos;
-      if (event.worker_seq() > 0) ++said[{event.lease_epoch(), event.worker_seq()}];
-      if (event.type() != pb::JobEvent::CHECKPOINT_RECORDED) continue;
-      const int64_t step = std::atoll(event.message().substr(event.message().rfind(' ')).c_str());
-      EXPECT_GT(step, checkpoint);
-      checkpoint = step;
-    }
-    EXPECT_EQ(leased, job.lease_epoch());
-    EXPECT_EQ(succeeded, 1);
-    for (const auto& [key, times] : said) EXPECT_EQ(times, 1);
-
-    pb::ListMetricPointsRequest request;
-    request.set_parent(job.name());
-    absl::StatusOr<pb::ListMetricPointsResponse> metrics =
-        rpc::Invoke(*jobs_, &pb::JobService::Stub::ListMetricPoints, request);
-    ASSERT_OK(metrics);
-    ASSERT_EQ(metrics->points_size(), kSteps);
-    for (int i = 0; i < kSteps; ++i) EXPECT_EQ(metrics->points(i).step(), i + 1);
+  void ExpectOneCleanLife(const pb::Job& job, int losses) {
+    history_->ExpectOneCleanLife(kSteps, losses);
     EXPECT_EQ(testing::ReadFile(*fixture_.blobs().LocalPathOf(job.outputs().adapter(), "adapter")),
               "weights after 80 steps");
   }
@@ -182,7 +150,10 @@ class WorkerCrashTest : public ::testing::Test {
         }));
       }
       SystemClock().SleepFor(absl::Milliseconds(dice() % 150));
+      history_->Note();
+      ASSERT_EQ(Get(created.name()).state(), pb::Job::RUNNING);
       Kill();
+      ++chaos::TheTally().worker_kills;
       if (i % 2 == 0) {
         ReportCrash();
       } else {
@@ -195,13 +166,14 @@ class WorkerCrashTest : public ::testing::Test {
         << Get(created.name()).ShortDebugString();
     const pb::Job job = Get(created.name());
     EXPECT_EQ(job.lease_epoch(), kills + 1);
-    ExpectOneCleanLife(job);
+    ExpectOneCleanLife(job, kills);
   }
 
   testing::TempDir folder_;
   scheduler::SchedulerFixture fixture_;
   std::unique_ptr<pb::JobService::Stub> jobs_ = pb::JobService::NewStub(fixture_.channel());
   std::unique_ptr<pb::LeaseService::Stub> leases_ = pb::LeaseService::NewStub(fixture_.channel());
+  std::optional<chaos::JobHistory> history_;
   pid_t pid_ = 0;
   int life_ = 0;
 };
@@ -219,7 +191,7 @@ TEST_F(WorkerCrashTest, AWorkerThatIsAskedToStopGivesItsJobToTheNextAtNoCost) {
   EXPECT_EQ(drained.lease_loss_count(), 0);
   StartWorker();
   ASSERT_TRUE(WaitFor(created.name(), [](const pb::Job& job) { return job.has_finish_time(); }));
-  ExpectOneCleanLife(Get(created.name()));
+  ExpectOneCleanLife(Get(created.name()), 0);
 }
 
 TEST_F(WorkerCrashTest, ASchedulerThatRestartsUnderAJobIsNotNoticedByIt) {
@@ -231,7 +203,7 @@ TEST_F(WorkerCrashTest, ASchedulerThatRestartsUnderAJobIsNotNoticedByIt) {
   ASSERT_TRUE(WaitFor(created.name(), [](const pb::Job& job) { return job.has_finish_time(); }));
   const pb::Job job = Get(created.name());
   EXPECT_EQ(job.lease_epoch(), 1);
-  ExpectOneCleanLife(job);
+  ExpectOneCleanLife(job, 0);
 }
 
 using WorkerCrashLongTest = WorkerCrashTest;
