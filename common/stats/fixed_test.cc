@@ -51,12 +51,30 @@ TEST(NewcombeTest, NoDiscordantPairIsNoProofOfEquality) {
   EXPECT_TRUE(IsEquivalent(NewcombePaired({.both_right = 500, .both_wrong = 500}), 0.02));
 }
 
+// R: 2 * pt(-2.5, 9) and 2 * pt(-1.96, 1e6).
+TEST(StudentTest, TwoSidedP) {
+  EXPECT_NEAR(StudentTwoSidedP(2.5, 9), 0.033861, 1e-5);
+  EXPECT_NEAR(StudentTwoSidedP(-1.959964, 1e6), 0.05, 1e-5);
+  EXPECT_EQ(StudentTwoSidedP(3, 0), 1) << "one cluster says nothing";
+}
+
 TEST(McNemarTest, EqualsThePublishedVector) {
   McNemar test = McNemarTest(5, 15);
   EXPECT_NEAR(test.exact_p, 0.0414, 5e-5);
   EXPECT_NEAR(test.mid_p, 0.0266, 5e-5);
   EXPECT_DOUBLE_EQ(test.chi_squared_corrected, 4.05);
   EXPECT_NEAR(test.chi_squared_p, 0.0442, 5e-5);
+}
+
+TEST(McNemarTest, AClusterCountsOnce) {
+  // 20 rows of 4 clusters, all better: 20 coin tosses would be p = 2e-6, 4 are 0.125.
+  std::vector<double> differences(20, 1);
+  std::vector<std::string> clusters;
+  for (int i = 0; i < 20; ++i) clusters.push_back(std::to_string(i % 4));
+  EXPECT_NEAR(ClusterSignTest(differences, clusters).exact_p, 0.125, 1e-12);
+  EXPECT_EQ(ClusterSignTest(differences, clusters).c, 4);
+  EXPECT_EQ(ClusterSignTest(differences, {}).c, 20);
+  EXPECT_EQ(ClusterSignTest({1, -1, 0}, {"a", "a", "b"}).exact_p, 1) << "balanced";
 }
 
 TEST(McNemarTest, SaysNothingWithoutDiscordantPairs) {

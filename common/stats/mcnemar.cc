@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <unordered_map>
 
 #include "common/stats/special.h"
 
@@ -21,6 +22,20 @@ McNemar McNemarTest(int64_t b, int64_t c) {
   test.chi_squared_corrected = distance * distance / n;
   test.chi_squared_p = ChiSquaredUpperTail(test.chi_squared_corrected, 1);
   return test;
+}
+
+McNemar ClusterSignTest(const std::vector<double>& differences,
+                        const std::vector<std::string>& clusters) {
+  std::vector<double> sums;
+  std::unordered_map<std::string, size_t> place;
+  for (size_t i = 0; i < differences.size(); ++i) {
+    size_t at =
+        clusters.empty() ? sums.size() : place.try_emplace(clusters[i], sums.size()).first->second;
+    if (at == sums.size()) sums.push_back(0);
+    sums[at] += differences[i];
+  }
+  return McNemarTest(std::count_if(sums.begin(), sums.end(), [](double sum) { return sum < 0; }),
+                     std::count_if(sums.begin(), sums.end(), [](double sum) { return sum > 0; }));
 }
 
 }  // namespace crossover::stats

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace crossover::stats {
 
@@ -16,5 +18,11 @@ struct McNemar {
 };
 
 McNemar McNemarTest(int64_t b, int64_t c);
+
+// The same where rows of a cluster go together: each cluster counts once, for the side its summed
+// differences (second - first) fall on, and a cluster that balances for neither. An exact sign test
+// over clusters; with one row each it is McNemarTest. Empty `clusters`: every value stands alone.
+McNemar ClusterSignTest(const std::vector<double>& differences,
+                        const std::vector<std::string>& clusters);
 
 }  // namespace crossover::stats

@@ -39,6 +39,12 @@ double CriticalT(double level, double degrees_of_freedom) {
   return boost::math::quantile(boost::math::complement(t, (1 - level) / 2));
 }
 
+double StudentTwoSidedP(double t, double degrees_of_freedom) {
+  if (!(degrees_of_freedom > 0)) return 1;
+  boost::math::students_t_distribution<double, Quiet> distribution(degrees_of_freedom);
+  return 2 * boost::math::cdf(boost::math::complement(distribution, std::abs(t)));
+}
+
 double LogBeta(double a, double b) { return std::lgamma(a) + std::lgamma(b) - std::lgamma(a + b); }
 
 double LogBetaComplement(double a, double b, double x) {

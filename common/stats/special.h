@@ -12,6 +12,8 @@ double NormalQuantile(double p);
 // Two-sided critical value: NormalQuantile(1 - (1 - level) / 2).
 double CriticalZ(double level);
 double CriticalT(double level, double degrees_of_freedom);
+// P(|T| >= |t|) for Student's t.
+double StudentTwoSidedP(double t, double degrees_of_freedom);
 
 double LogBeta(double a, double b);
 // log of the upper regularised incomplete beta 1 - I_x(a, b), without the cancellation of that

@@ -67,6 +67,9 @@ TEST_F(StatsCompatTest, ProportionsTestsAndTailsAreEqual) {
          static_cast<double>(stats::BinomialQuantile(0.975, n, 0.3))});
   }
   Add("chi_squared", {4.05, 1}, {stats::ChiSquaredUpperTail(4.05, 1)});
+  for (auto [t, df] : {std::pair<double, double>{2.5, 9}, {-0.3, 1}, {12, 3}, {4, 500}}) {
+    Add("student_t", {t, df}, {stats::StudentTwoSidedP(t, df)});
+  }
   Compare();
 }
 

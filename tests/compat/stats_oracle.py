@@ -29,6 +29,10 @@ def bca(values, level):
     return [result.confidence_interval.low, result.confidence_interval.high]
 
 
+def student_t(t, df):
+    return [2 * stats.t.sf(abs(t), df)]
+
+
 def sequential_mcnemar(b, c):
     """log of the mixture's integral, by quadrature instead of beta functions."""
     def log_density(p):
