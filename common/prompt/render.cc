@@ -81,17 +81,6 @@ absl::Status RenderExample(const PromptSpec& spec, const Row& row, Variables var
   return absl::OkStatus();
 }
 
-absl::Status CheckSupported(const PromptSpec& spec) {
-  const char* what = nullptr;
-  if (spec.strategy != Strategy::kSingle) what = "a strategy other than SINGLE";
-  if (!spec.dynamic_few_shot.empty()) what = "dynamic few-shot examples";
-  if (!spec.retrieval.empty()) what = "retrieval";
-  if (what == nullptr) return absl::OkStatus();
-  return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-               absl::StrCat("this prompt asks for ", what,
-                            ", which cannot be rendered yet; use SINGLE with static examples"));
-}
-
 absl::Status CheckVariables(const PromptSpec& spec, const Variables& variables) {
   const std::set<std::string> known = VariableNames(spec);
   for (const auto& [name, value] : variables) {
@@ -105,7 +94,7 @@ absl::Status CheckVariables(const PromptSpec& spec, const Variables& variables) 
 
 absl::StatusOr<std::vector<Message>> RenderAll(const PromptSpec& spec, const Variables& variables,
                                                const std::vector<Message>& history) {
-  RETURN_IF_ERROR(CheckSupported(spec));
+  RETURN_IF_ERROR(CheckRenderable(spec));
   RETURN_IF_ERROR(CheckVariables(spec, variables));
   std::vector<Message> out;
   const size_t system_end = EndOfSystem(spec);
@@ -120,6 +109,17 @@ absl::StatusOr<std::vector<Message>> RenderAll(const PromptSpec& spec, const Var
 }
 
 }  // namespace
+
+absl::Status CheckRenderable(const PromptSpec& spec) {
+  const char* what = nullptr;
+  if (spec.strategy != Strategy::kSingle) what = "a strategy other than SINGLE";
+  if (!spec.dynamic_few_shot.empty()) what = "dynamic few-shot examples";
+  if (!spec.retrieval.empty()) what = "retrieval";
+  if (what == nullptr) return absl::OkStatus();
+  return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+               absl::StrCat("this prompt asks for ", what,
+                            ", which cannot be rendered yet; use SINGLE with static examples"));
+}
 
 absl::StatusOr<std::vector<Message>> Render(const PromptSpec& spec, const Variables& variables) {
   return RenderAll(spec, variables, {});

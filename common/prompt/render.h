@@ -10,14 +10,17 @@
 
 namespace crossover::prompt {
 
+// OK if Render knows all that the spec asks for. Unimplemented NOT_IMPLEMENTED for strategies other
+// than SINGLE, and for dynamic few-shot and retrieval.
+absl::Status CheckRenderable(const PromptSpec& spec);
+
 // System messages of the template, then the few-shot examples, then the rest of the template with
 // the variables put in.
 //
 // An example with one user turn is put through the template's own user message, so that it looks
 // like the input it prepares for; one with several turns is used as it is. System messages of
 // examples are left out. `variables` must hold `input` and nothing that the spec does not declare
-// (InvalidArgument PROMPT_INVALID). Unimplemented NOT_IMPLEMENTED for strategies other than
-// SINGLE, and for dynamic few-shot and retrieval.
+// (InvalidArgument PROMPT_INVALID). Fails as CheckRenderable does.
 absl::StatusOr<std::vector<dataset::Message>> Render(const PromptSpec& spec,
                                                      const Variables& variables);
 
