@@ -2,15 +2,11 @@
 #pragma once
 
 #include "absl/status/statusor.h"
-#include "common/prompt/prompt_spec.h"
+#include "common/dataset/row.h"
 #include "crossover/registry/v1/prompt.pb.h"
 #include "services/registry/domain/prompt_version.h"
 
 namespace crossover::registry {
-
-// What can be rendered of a spec; the whole message is what is hashed and kept. InvalidArgument
-// PROMPT_INVALID.
-absl::StatusOr<prompt::PromptSpec> FromProto(const v1::PromptSpec& proto);
 
 absl::StatusOr<v1::PromptVersion> ToProto(const PromptVersion& version);
 

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "common/prompt/diff.h"
+#include "common/prompt/from_proto.h"
 #include "common/prompt/render.h"
 #include "services/registry/transport/prompt_convert.h"
 #include "services/registry/transport/prompt_service.h"
@@ -17,7 +18,7 @@ absl::StatusOr<v1::PromptSpec> ProtoSpecOf(const PromptVersion& version) {
 
 absl::StatusOr<prompt::PromptSpec> SpecOf(const PromptVersion& version) {
   ASSIGN_OR_RETURN(const v1::PromptSpec proto, ProtoSpecOf(version));
-  return FromProto(proto);
+  return prompt::FromProto(proto);
 }
 
 // Estimated at four characters each.
@@ -66,7 +67,7 @@ absl::Status PromptServiceImpl::DoRenderPromptVersion(const v1::RenderPromptVers
                                                       v1::RenderPromptVersionResponse& response) {
   ASSIGN_OR_RETURN(const PromptVersion version, Find(request.name(), "name"));
   ASSIGN_OR_RETURN(const v1::PromptSpec proto, ProtoSpecOf(version));
-  ASSIGN_OR_RETURN(const prompt::PromptSpec spec, FromProto(proto));
+  ASSIGN_OR_RETURN(const prompt::PromptSpec spec, prompt::FromProto(proto));
   prompt::Variables variables(request.variables().begin(), request.variables().end());
   std::vector<dataset::Message> rendered;
   if (request.messages().empty()) {

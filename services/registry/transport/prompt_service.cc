@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/list/resource_name.h"
+#include "common/prompt/from_proto.h"
 #include "services/registry/transport/prompt_convert.h"
 
 namespace crossover::registry {
@@ -19,7 +20,7 @@ std::optional<std::string> VersionField(const PromptVersion& version, const std:
 // The record of a version that is to be stored; its spec must be one that can be read.
 absl::StatusOr<PromptVersion> RecordOf(const PromptKey& prompt, const v1::PromptVersion& proto) {
   RETURN_IF_ERROR(CheckLabels(proto.labels()));
-  RETURN_IF_ERROR(FromProto(proto.spec()).status());
+  RETURN_IF_ERROR(prompt::FromProto(proto.spec()).status());
   PromptVersion version{.prompt = prompt,
                         .labels = {proto.labels().begin(), proto.labels().end()},
                         .note = proto.note()};

@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "common/list/resource_name.h"
+#include "common/prompt/from_proto.h"
 #include "services/registry/domain/diagnose.h"
-#include "services/registry/transport/prompt_convert.h"
 
 namespace crossover::registry {
 namespace {
@@ -138,7 +138,7 @@ absl::Status TaskServiceImpl::DoDiagnoseTask(const v1::DiagnoseTaskRequest& requ
   }
   v1::PromptSpec proto;
   RETURN_IF_ERROR(FromJson(version->spec, proto));
-  ASSIGN_OR_RETURN(const prompt::PromptSpec spec, FromProto(proto));
+  ASSIGN_OR_RETURN(const prompt::PromptSpec spec, prompt::FromProto(proto));
   Put(Diagnose(&spec, symptoms), response);
   return absl::OkStatus();
 }

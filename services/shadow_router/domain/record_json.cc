@@ -148,6 +148,7 @@ Json SystemJson(const System& system) {
           {"model", system.model.model},
           {"digest", system.model.digest},
           {"upstream", system.model.upstream},
+          {"revision", system.model.revision},
           {"sampling", system.sampling},
           {"timeout_ns", Nanos(system.timeout)},
           {"display_name", system.display_name}};
@@ -159,7 +160,8 @@ System SystemOf(const Json& json) {
   system.model = {.kind = static_cast<ModelRef::Kind>(json.at("kind").get<int>()),
                   .model = json.at("model"),
                   .digest = json.at("digest"),
-                  .upstream = json.at("upstream")};
+                  .upstream = json.at("upstream"),
+                  .revision = json.value("revision", "")};
   system.sampling = json.at("sampling").get<std::map<std::string, std::string>>();
   system.timeout = DurationOf(json.at("timeout_ns"));
   system.display_name = json.at("display_name");

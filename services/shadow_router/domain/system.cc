@@ -1,37 +1,31 @@
 #include "services/shadow_router/domain/system.h"
 
-#include <nlohmann/json.hpp>
-
-#include "services/shadow_router/domain/hash.h"
+#include "common/prompt/system_digest.h"
 
 namespace crossover::router {
 namespace {
 
-const char* KindName(ModelRef::Kind kind) {
+prompt::SystemModel KindOf(ModelRef::Kind kind) {
   switch (kind) {
     case ModelRef::Kind::kBaseModel:
-      return "base_model";
+      return prompt::SystemModel::kBase;
     case ModelRef::Kind::kAdapter:
-      return "adapter";
+      return prompt::SystemModel::kAdapter;
     case ModelRef::Kind::kUpstream:
-      return "upstream";
+      return prompt::SystemModel::kUpstream;
   }
-  return "";
+  return prompt::SystemModel::kUpstream;
 }
 
 }  // namespace
 
 std::string SystemDigest(const System& system) {
-  nlohmann::json sampling = nlohmann::json::object();
-  for (const auto& [name, text] : system.sampling) {
-    sampling[name] = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  }
-  return JsonDigest({{"prompt_version", system.prompt_version},
-                     {"model",
-                      {{"kind", KindName(system.model.kind)},
-                       {"model", system.model.WireName()},
-                       {"upstream", system.model.upstream}}},
-                     {"sampling", sampling}});
+  return prompt::SystemDigest({.prompt_version = system.prompt_version,
+                               .kind = KindOf(system.model.kind),
+                               .model = system.model.WireName(),
+                               .upstream = system.model.upstream,
+                               .revision = system.model.revision,
+                               .sampling = system.sampling});
 }
 
 double CostUsd(const Prices& prices, const Usage& usage) {

@@ -19,6 +19,8 @@ struct ModelRef {
   std::string
       digest;  // What `model` stands for, where that is known; only for models of our server.
   std::string upstream;  // `projects/{p}/upstreams/{u}`; only for kUpstream.
+  std::string
+      revision;  // What the upstream's model was when the System was measured; may be empty.
 
   // What goes into the request's `model`.
   const std::string& WireName() const { return digest.empty() ? model : digest; }
@@ -40,8 +42,8 @@ struct System {
   bool operator==(const System&) const = default;
 };
 
-// `sha256:…` over the RFC 8785 form of what can change an answer: prompt, model, sampling. Part of
-// a pair's provenance.
+// prompt::SystemDigest of it: equal to the digest that evaluation measured it under. Part of a
+// pair's provenance.
 std::string SystemDigest(const System& system);
 
 // Tokens of one answer, as the upstream counted them.

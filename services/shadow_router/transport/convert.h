@@ -22,7 +22,6 @@ type::v1::System ToProto(const System& system);
 
 // OpenAI parameters as JSON texts, and back. Used for prompts of the registry too.
 std::map<std::string, std::string> SamplingFields(const type::v1::Sampling& proto);
-std::string ResponseFormatJson(const type::v1::ResponseFormat& proto);  // Empty for none.
 
 absl::StatusOr<Route> FromProto(const pb::Route& proto);
 pb::Route ToProto(const Route& route);

@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "common/prompt/from_proto.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/shadow_router/transport/convert.h"
@@ -63,21 +64,6 @@ void SetSampling(const std::map<std::string, std::string>& fields, type::v1::Sam
 
 }  // namespace
 
-std::string ResponseFormatJson(const type::v1::ResponseFormat& proto) {
-  switch (proto.type()) {
-    case type::v1::ResponseFormat::JSON_OBJECT:
-      return R"({"type":"json_object"})";
-    case type::v1::ResponseFormat::JSON_SCHEMA: {
-      const Json schema = {{"name", proto.name().empty() ? "answer" : proto.name()},
-                           {"schema", Parsed(proto.json_schema())},
-                           {"strict", proto.strict()}};
-      return Json{{"type", "json_schema"}, {"json_schema", schema}}.dump();
-    }
-    default:
-      return "";
-  }
-}
-
 std::map<std::string, std::string> SamplingFields(const type::v1::Sampling& proto) {
   std::map<std::string, std::string> fields;
   if (proto.has_temperature()) fields["temperature"] = Json(proto.temperature()).dump();
@@ -100,7 +86,8 @@ std::map<std::string, std::string> SamplingFields(const type::v1::Sampling& prot
     for (const auto& [token, value] : proto.logit_bias()) bias[absl::StrCat(token)] = value;
     fields["logit_bias"] = bias.dump();
   }
-  if (const std::string format = ResponseFormatJson(proto.response_format()); !format.empty()) {
+  if (const std::string format = prompt::ResponseFormatJson(proto.response_format());
+      !format.empty()) {
     fields["response_format"] = format;
   }
   return fields;
@@ -116,7 +103,9 @@ absl::StatusOr<System> FromProto(const type::v1::System& proto, const std::strin
       system.model = LocalModel(ModelRef::Kind::kAdapter, proto.adapter());
       break;
     case type::v1::System::kUpstream:
-      system.model = {.model = proto.upstream().model(), .upstream = proto.upstream().upstream()};
+      system.model = {.model = proto.upstream().model(),
+                      .upstream = proto.upstream().upstream(),
+                      .revision = proto.upstream().revision()};
       break;
     default:
       return BadField(absl::StrCat(path, ".model"),
@@ -135,6 +124,7 @@ type::v1::System ToProto(const System& system) {
   if (system.model.kind == ModelRef::Kind::kUpstream) {
     proto.mutable_upstream()->set_upstream(system.model.upstream);
     proto.mutable_upstream()->set_model(system.model.model);
+    proto.mutable_upstream()->set_revision(system.model.revision);
   } else {
     type::v1::LocalModel* model = system.model.kind == ModelRef::Kind::kAdapter
                                       ? proto.mutable_adapter()

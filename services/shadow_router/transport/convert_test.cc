@@ -119,6 +119,27 @@ TEST(RegistryCatalogTest, CredentialsAreReadFromWhereTheyAreAndNeverShown) {
   EXPECT_THAT(ReadCredential("sk-secret"), HasReasonThat("CONFIG_INVALID"));
 }
 
+// The golden digest of common/prompt/from_proto_test.cc, which evaluation measures it under.
+TEST(ConvertTest, ASystemIsServedUnderTheDigestItIsMeasuredUnder) {
+  type::v1::System proto;
+  proto.set_prompt_version("projects/p/tasks/t/prompts/q/versions/sha256:1");
+  proto.mutable_adapter()->set_model("sections");
+  proto.mutable_adapter()->set_digest("sha256:2");
+  proto.mutable_adapter()->set_base_digest("sha256:3");
+  proto.mutable_sampling()->set_temperature(0.7);
+  proto.mutable_sampling()->set_max_tokens(16);
+  proto.mutable_limits()->set_max_input_tokens(100);
+  proto.set_display_name("tuned");
+  ASSERT_OK_AND_ASSIGN(const System system, FromProto(proto, "system"));
+  EXPECT_EQ(SystemDigest(system),
+            "sha256:2300cfb314999791989268d0dbf330b4a6cf13c7aebffddc2798edded51b6fab");
+  proto.mutable_upstream()->set_upstream("projects/p/upstreams/u");
+  proto.mutable_upstream()->set_model("m");
+  proto.mutable_upstream()->set_revision("m@fp_1");
+  ASSERT_OK_AND_ASSIGN(const System upstream, FromProto(proto, "system"));
+  EXPECT_EQ(ToProto(upstream).upstream().revision(), "m@fp_1");
+}
+
 TEST(RegistryCatalogTest, APromptOfTheRegistryIsRenderedAsItIsMeasured) {
   registry::v1::PromptSpec proto;
   auto* system = proto.add_messages();

@@ -5,10 +5,10 @@
 #include <iterator>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "common/prompt/from_proto.h"
+#include "common/prompt/render.h"
 #include "common/rpc/channel.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -43,28 +43,6 @@ RecordPolicy RecordOf(const reg::DataPolicy& policy) {
     default:
       return RecordPolicy::kMetadata;
   }
-}
-
-// The input of a few-shot example: its `input` variable, else its only one, else all of them as
-// JSON.
-std::string ExampleInput(const reg::PromptSpec::FewShot::Example& example) {
-  const auto& variables = example.input();
-  if (const auto it = variables.find("input"); it != variables.end()) return it->second;
-  if (variables.size() == 1) return variables.begin()->second;
-  nlohmann::json json = nlohmann::json::object();
-  for (const auto& [name, value] : variables) json[name] = value;
-  return json.dump();
-}
-
-prompt::Sampling PromptSampling(const type::v1::Sampling& proto) {
-  prompt::Sampling sampling;
-  if (proto.has_temperature()) sampling.temperature = proto.temperature();
-  if (proto.has_top_p()) sampling.top_p = proto.top_p();
-  if (proto.has_top_k()) sampling.top_k = proto.top_k();
-  if (proto.has_max_tokens()) sampling.max_tokens = proto.max_tokens();
-  if (proto.has_seed()) sampling.seed = proto.seed();
-  sampling.stop.assign(proto.stop().begin(), proto.stop().end());
-  return sampling;
 }
 
 bool IsVersionName(const std::string& name) { return name.find("/versions/") != std::string::npos; }
@@ -104,28 +82,8 @@ absl::StatusOr<Response> RegistryCatalog::Ask(
 }
 
 absl::StatusOr<prompt::PromptSpec> FromProto(const reg::PromptSpec& proto) {
-  prompt::PromptSpec spec;
-  for (const auto& message : proto.messages())
-    spec.messages.push_back({message.role(), message.content()});
-  spec.variables = proto.variables_schema();
-  for (const auto& example : proto.few_shot().rows()) {
-    dataset::Row row;
-    row.messages = {{.role = "user", .content = ExampleInput(example)},
-                    {.role = "assistant", .content = example.output()}};
-    spec.few_shot.push_back(std::move(row));
-  }
-  const bool dynamic = proto.few_shot().has_dynamic() && proto.few_shot().dynamic().k() > 0;
-  const bool steps = proto.strategy() == reg::PromptSpec::DECOMPOSED ||
-                     proto.strategy() == reg::PromptSpec::STEP_BY_STEP;
-  if (dynamic || steps || proto.has_retrieval()) {
-    return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                 "the router serves prompts of strategy SINGLE with static examples; dynamic "
-                 "examples, steps and retrieval come "
-                 "later");
-  }
-  spec.response_format = ResponseFormatJson(proto.response_format());
-  spec.sampling = PromptSampling(proto.sampling());
-  RETURN_IF_ERROR(prompt::Validate(spec));
+  ASSIGN_OR_RETURN(prompt::PromptSpec spec, prompt::FromProto(proto));
+  RETURN_IF_ERROR(prompt::CheckRenderable(spec));
   return spec;
 }
 
