@@ -14,6 +14,8 @@
 #include "common/testing/matchers.h"
 #include "common/testing/pg_fixture.h"
 #include "common/testing/temp_dir.h"
+#include "crossover/curation/v1/dataset_service.grpc.pb.h"
+#include "crossover/evaluation/v1/decision_service.grpc.pb.h"
 #include "crossover/evaluation/v1/evaluation_service.grpc.pb.h"
 #include "crossover/evaluation/v1/suite_service.grpc.pb.h"
 #include "crossover/inference/v1/inference_service.grpc.pb.h"
@@ -70,6 +72,15 @@ class FakeTasks final : public registry::v1::TaskService::Service {
   }
 };
 
+// No data set yet.
+class FakeDatasets final : public curation::v1::DatasetService::Service {
+ public:
+  grpc::Status ListDatasets(grpc::ServerContext*, const curation::v1::ListDatasetsRequest*,
+                            curation::v1::ListDatasetsResponse*) override {
+    return grpc::Status::OK;
+  }
+};
+
 class ModuleTest : public ::testing::Test {
  protected:
   ModuleTest() {
@@ -77,6 +88,7 @@ class ModuleTest : public ::testing::Test {
     builder.RegisterService(&models_);
     builder.RegisterService(&projects_);
     builder.RegisterService(&tasks_);
+    builder.RegisterService(&datasets_);
     others_ = builder.BuildAndStart();
     StartModule();
   }
@@ -168,6 +180,7 @@ class ModuleTest : public ::testing::Test {
   FakeModels models_;
   FakeProjects projects_;
   FakeTasks tasks_;
+  FakeDatasets datasets_;
   std::unique_ptr<grpc::Server> others_;
   std::unique_ptr<Module> module_;
   std::unique_ptr<rpc::Server> server_;
@@ -196,6 +209,17 @@ TEST_F(ModuleTest, AsksARunToItsEndAndComparesWithPricesAndVolume) {
   EXPECT_NEAR(candidate.at("cost_per_month"), 3, 1e-6);
   EXPECT_THAT(metrics_.Expose(),
               ::testing::HasSubstr("crossover_evaluation_answers_total{outcome=\"ok\"} 100"));
+}
+
+TEST_F(ModuleTest, AVerdictIsCountedByItsRecommendation) {
+  v1::CreateDecisionRequest decide;
+  decide.set_parent("projects/default/tasks/words");
+  auto stub = v1::DecisionService::NewStub(channel_);
+  auto decision = rpc::Invoke(*stub, &v1::DecisionService::Stub::CreateDecision, decide);
+  ASSERT_OK(decision);
+  EXPECT_EQ(decision->recommendation(), v1::Decision::WAIT) << "nothing is known";
+  EXPECT_THAT(metrics_.Expose(),
+              ::testing::HasSubstr("crossover_evaluation_decisions{recommendation=\"WAIT\"} 1"));
 }
 
 TEST_F(ModuleTest, ARunGoesOnInTheNextProcessAndNothingIsAskedTwice) {

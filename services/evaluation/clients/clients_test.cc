@@ -68,21 +68,6 @@ TEST(QuestionTest, TheSystemsSamplingStandsOverThePrompts) {
   EXPECT_EQ(question->sampling.stop, std::vector<std::string>{"\n"});
 }
 
-TEST(PromptSourceTest, RegistrysSpecRendersAsItsExamplesSay) {
-  registry::v1::PromptSpec in;
-  in.add_messages()->set_role("user");
-  in.mutable_messages(0)->set_content("{{input}}");
-  auto* example = in.mutable_few_shot()->add_rows();
-  (*example->mutable_input())["input"] = "nano";
-  example->set_output("editors");
-  in.mutable_sampling()->set_temperature(0);
-  prompt::PromptSpec spec = ToPromptSpec(in);
-  auto question = RenderQuestion({}, &spec, Row());
-  ASSERT_OK(question);
-  ASSERT_EQ(question->messages.size(), 3u);
-  EXPECT_EQ(dataset::TextOf(question->messages[1]), "editors");
-}
-
 class UpstreamModelTest : public ::testing::Test {
  protected:
   absl::StatusOr<Reply> Ask() {
@@ -113,15 +98,36 @@ TEST_F(UpstreamModelTest, StreamsAnAnswerWithItsUsageAndTimes) {
   EXPECT_EQ(upstream_.Requests().at(0).headers.Get("Authorization"), "Bearer sk-secret");
 }
 
-TEST_F(UpstreamModelTest, ErrorsTellTheRowsFaultFromTheServers) {
+TEST_F(UpstreamModelTest, AStatusAloneIsNeverTheRowsFault) {
   const std::pair<int, absl::StatusCode> kTable[] = {
-      {400, absl::StatusCode::kInvalidArgument},   {401, absl::StatusCode::kUnauthenticated},
-      {429, absl::StatusCode::kResourceExhausted}, {500, absl::StatusCode::kUnavailable},
-      {503, absl::StatusCode::kUnavailable},       {504, absl::StatusCode::kDeadlineExceeded}};
+      {400, absl::StatusCode::kFailedPrecondition}, {401, absl::StatusCode::kUnauthenticated},
+      {402, absl::StatusCode::kFailedPrecondition}, {403, absl::StatusCode::kPermissionDenied},
+      {404, absl::StatusCode::kNotFound},           {429, absl::StatusCode::kResourceExhausted},
+      {500, absl::StatusCode::kUnavailable},        {503, absl::StatusCode::kUnavailable},
+      {504, absl::StatusCode::kDeadlineExceeded}};
   for (const auto& [status, code] : kTable) {
     upstream_.SetReply({.status = status, .content = "because"});
     auto reply = Ask();
     EXPECT_THAT(reply, StatusIs(code, HasSubstr("because"))) << status;
+    EXPECT_FALSE(BelongsToRow(reply.status())) << status;
+    EXPECT_EQ(MayBeTriedAgain(reply.status()), status == 429 || status >= 500) << status;
+  }
+}
+
+TEST_F(UpstreamModelTest, WhatOnlyThisRowExplainsHasItsReason) {
+  const std::pair<const char*, const char*> kTable[] = {
+      {R"({"error":{"message":"too long","code":"context_length_exceeded"}})",
+       "CONTEXT_LENGTH_EXCEEDED"},
+      {R"({"error":{"message":"too long","type":"exceed_context_size_error","code":400}})",
+       "CONTEXT_LENGTH_EXCEEDED"},
+      {R"({"error":{"message":"This model's maximum context length is 8192 tokens","code":400}})",
+       "CONTEXT_LENGTH_EXCEEDED"},
+      {R"({"error":{"message":"filtered","code":"content_filter"}})", "CONTENT_FILTERED"}};
+  for (const auto& [body, reason] : kTable) {
+    upstream_.SetReply({.status = 400, .raw_body = body});
+    auto reply = Ask();
+    EXPECT_THAT(reply, HasReasonThat(reason)) << body;
+    EXPECT_TRUE(BelongsToRow(reply.status())) << body;
   }
 }
 

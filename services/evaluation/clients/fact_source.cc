@@ -131,7 +131,7 @@ class HouseFacts final : public FactSource {
                      rpc::Invoke(*projects_, &registry_pb::ProjectService::Stub::GetProject,
                                  project_request, options_));
     const auto& prices = project.price_list();
-    if (prices.has_serving()) record.serving = ToPrices(prices.serving());
+    if (prices.has_serving()) record.serving = ToPrices(prices.serving(), kProjectPrices);
     if (prices.has_device_hour()) record.device_hour = ToUsd(prices.device_hour());
     if (prices.has_developer_hour()) record.developer_hour = ToUsd(prices.developer_hour());
     return record;

@@ -13,10 +13,6 @@
 
 namespace crossover::evaluation {
 
-// From the registry's message. Tools, and features that common/prompt cannot render, are kept as
-// data; rendering says so.
-prompt::PromptSpec ToPromptSpec(const registry::v1::PromptSpec& spec);
-
 // Thread-safe. Versions never change, so they are asked for once.
 class PromptSource {
  public:

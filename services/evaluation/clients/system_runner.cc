@@ -1,9 +1,11 @@
 #include "services/evaluation/clients/system_runner.h"
 
 #include <map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "common/prompt/render.h"
 #include "common/rpc/channel.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -42,7 +44,8 @@ class HouseRunner final : public SystemRunner {
     System& system = resolved.system;
     if (!system.prompt_version.empty()) {
       ASSIGN_OR_RETURN(system.prompt_version, prompts_.Pin(system.prompt_version));
-      RETURN_IF_ERROR(prompts_.Spec(system.prompt_version).status());
+      ASSIGN_OR_RETURN(const auto spec, prompts_.Spec(system.prompt_version));
+      RETURN_IF_ERROR(prompt::CheckRenderable(*spec));
     }
     switch (system.kind) {
       case ModelKind::kNone:
@@ -52,7 +55,8 @@ class HouseRunner final : public SystemRunner {
         ASSIGN_OR_RETURN(registry_pb::Upstream record, Load(system.upstream));
         auto own = record.model_prices().find(system.model);
         resolved.prices =
-            ToPrices(own == record.model_prices().end() ? record.prices() : own->second);
+            ToPrices(own == record.model_prices().end() ? record.prices() : own->second,
+                     "price list of " + system.upstream);
         auto revision = record.last_revision().find(system.model);
         if (system.revision.empty() && revision != record.last_revision().end())
           system.revision = revision->second;
@@ -63,7 +67,7 @@ class HouseRunner final : public SystemRunner {
         ASSIGN_OR_RETURN(resolved.prices, ServingPrices(project));
       }
     }
-    ASSIGN_OR_RETURN(system, WithDigest(system));
+    system = WithDigest(std::move(system));
     return resolved;
   }
 
@@ -116,8 +120,9 @@ class HouseRunner final : public SystemRunner {
                     {.idempotent = true, .api_key = api_key_});
     if (absl::IsNotFound(project.status())) return Prices{};
     if (!project.ok()) return project.status();
-    return project->price_list().has_serving() ? ToPrices(project->price_list().serving())
-                                               : Prices{};
+    return project->price_list().has_serving()
+               ? ToPrices(project->price_list().serving(), kProjectPrices)
+               : Prices{};
   }
 
   SystemRunnerOptions options_;

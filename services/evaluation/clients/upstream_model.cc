@@ -37,32 +37,6 @@ std::string Body(const std::string& model, const RenderedQuestion& question) {
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-absl::StatusCode CodeOf(int status) {
-  switch (status) {
-    case 401:
-      return absl::StatusCode::kUnauthenticated;
-    case 403:
-      return absl::StatusCode::kPermissionDenied;
-    case 408:
-    case 504:
-      return absl::StatusCode::kDeadlineExceeded;
-    case 409:
-    case 429:
-      return absl::StatusCode::kResourceExhausted;
-    default:
-      return status >= 500 ? absl::StatusCode::kUnavailable : absl::StatusCode::kInvalidArgument;
-  }
-}
-
-absl::Status ToError(int status, const std::string& body) {
-  json parsed = json::parse(body, nullptr, false);
-  std::string message = body.substr(0, 300);
-  if (parsed.is_object() && parsed.contains("error") && parsed["error"].is_object())
-    message = parsed["error"].value("message", message);
-  return Error(CodeOf(status), absl::StrCat("HTTP_", status),
-               absl::StrCat("the upstream answered ", status, ": ", message));
-}
-
 // Text, number or nothing at a path of an answer's JSON.
 std::string TextAt(const json& object, const char* key) {
   auto found = object.is_object() ? object.find(key) : object.end();
@@ -75,6 +49,64 @@ int64_t NumberAt(const json& object, const char* key) {
   return object.is_object() && found != object.end() && found->is_number_integer()
              ? found->get<int64_t>()
              : 0;
+}
+
+struct ErrorKind {
+  absl::StatusCode code;
+  const char* reason;
+};
+
+ErrorKind KindOf(int status) {
+  switch (status) {
+    case 401:
+      return {absl::StatusCode::kUnauthenticated, "UPSTREAM_REFUSED"};
+    case 403:
+      return {absl::StatusCode::kPermissionDenied, "UPSTREAM_REFUSED"};
+    case 404:
+      return {absl::StatusCode::kNotFound, "UPSTREAM_REFUSED"};
+    case 408:
+    case 504:
+      return {absl::StatusCode::kDeadlineExceeded, "UPSTREAM_TIMEOUT"};
+    case 409:
+    case 429:
+      return {absl::StatusCode::kResourceExhausted, "RATE_LIMITED"};
+    case 413:
+      return {absl::StatusCode::kInvalidArgument, "CONTEXT_LENGTH_EXCEEDED"};
+    default:
+      return status >= 500 ? ErrorKind{absl::StatusCode::kUnavailable, "UPSTREAM_UNHEALTHY"}
+                           : ErrorKind{absl::StatusCode::kFailedPrecondition, "UPSTREAM_REFUSED"};
+  }
+}
+
+// The reason that lies in the row, or null. OpenAI and Azure say it in `code`, llama.cpp in `type`,
+// vLLM and others in words alone.
+const char* RowReason(const json& error, const std::string& message) {
+  std::string code =
+      absl::StrCat(error.value("code", json()).dump(), " ", error.value("type", json()).dump());
+  std::string words = absl::AsciiStrToLower(message);
+  if (absl::StrContains(code, "context_length") || absl::StrContains(code, "exceed_context_size") ||
+      absl::StrContains(code, "string_above_max_length") ||
+      absl::StrContains(words, "context length") || absl::StrContains(words, "context window")) {
+    return "CONTEXT_LENGTH_EXCEEDED";
+  }
+  if (absl::StrContains(code, "content_filter") || absl::StrContains(code, "content_policy") ||
+      absl::StrContains(code, "invalid_prompt")) {
+    return "CONTENT_FILTERED";
+  }
+  return nullptr;
+}
+
+absl::Status ToError(int status, const std::string& body) {
+  json parsed = json::parse(body, nullptr, false);
+  json error = parsed.is_object() ? parsed.value("error", json()) : json();
+  std::string message = TextAt(error, "message");
+  if (message.empty()) message = error.is_string() ? error.get<std::string>() : body.substr(0, 300);
+  ErrorKind kind = KindOf(status);
+  bool about_request = status == 400 || status == 413 || status == 422;
+  if (const char* reason = about_request && error.is_object() ? RowReason(error, message) : nullptr)
+    kind = {absl::StatusCode::kInvalidArgument, reason};
+  return Error(kind.code, absl::StrCat("the upstream answered ", status, ": ", message),
+               {.reason = kind.reason});
 }
 
 // One chunk of a stream, or a whole answer: the same but for `delta` and `message`.

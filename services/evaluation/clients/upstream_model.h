@@ -27,7 +27,8 @@ class UpstreamModel {
   explicit UpstreamModel(Clock& clock) : clock_(clock) {}
 
   // POST /chat/completions with stream and include_usage. An upstream that answers without a stream
-  // is understood too.
+  // is understood too. Errors as SystemRunner::Ask: what lies in the row alone has reason
+  // CONTEXT_LENGTH_EXCEEDED or CONTENT_FILTERED.
   absl::StatusOr<Reply> Ask(const UpstreamAddress& address, const std::string& model,
                             const RenderedQuestion& question, absl::Duration timeout);
 

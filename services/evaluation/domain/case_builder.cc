@@ -40,7 +40,8 @@ TaskFacts FactsOf(const CaseSources& sources, absl::Time now) {
     double tokens =
         static_cast<double>(sources.best_result->usage.input + sources.best_result->usage.output) /
         static_cast<double>(sources.best_result->answers);
-    facts.tokens_per_month = {{tokens * task.requests_per_day * kDaysPerMonth, kMeasured}};
+    // The tokens are measured, the volume is declared.
+    facts.tokens_per_month = {{tokens * task.requests_per_day * kDaysPerMonth, kDeclared}};
   }
   facts.changing_knowledge = {{task.knowledge_changes, kDeclared}};
   facts.deep_reasoning = {{task.deep_reasoning, kDeclared}};
@@ -65,8 +66,8 @@ stats::Interval Errors(stats::Interval valid) {
   return valid;
 }
 
-// A month with the best prompt: what is spent by declaration, else volume times the measured cost
-// of a request.
+// A month with the best prompt: what is spent by declaration, else the declared volume times the
+// cost of a request, which is measured tokens at a declared price.
 std::optional<Fact<double>> MonthlySpend(const CaseSources& sources) {
   const TaskRecord& task = sources.task;
   if (task.monthly_spend) return Fact<double>{*task.monthly_spend, kDeclared};
@@ -74,20 +75,22 @@ std::optional<Fact<double>> MonthlySpend(const CaseSources& sources) {
     return std::nullopt;
   return Fact<double>{
       sources.best_result->cost_per_request->point * task.requests_per_day * kDaysPerMonth,
-      kMeasured};
+      kDeclared};
 }
 
 PromptFacts PromptOf(const CaseSources& sources) {
   PromptFacts prompt;
   if (sources.task.target_score) prompt.target_score = {{*sources.task.target_score, kDeclared}};
   if (sources.task.target_latency_p50)
-    prompt.latency_target_ms = {{*sources.task.target_latency_p50 * 1000, kDeclared}};
+    prompt.latency_p50_target_ms = {{*sources.task.target_latency_p50 * 1000, kDeclared}};
   prompt.spend_per_month = MonthlySpend(sources);
   if (sources.prompt) prompt.examples = {{sources.prompt->examples, kMeasured}};
   if (!sources.best_result) return prompt;
   const SystemResult& result = *sources.best_result;
-  if (result.latency.mean.n > 0)
+  if (result.latency.mean.n > 0) {
     prompt.latency_ms = {{Milliseconds(result.latency.mean), kMeasured}};
+    prompt.latency_p50_ms = {{Milliseconds(result.latency.p50), kMeasured}};
+  }
   if (result.format_valid) prompt.format_errors = {{Errors(*result.format_valid), kMeasured}};
   prompt.prompt_tokens = {{result.prompt_tokens, kMeasured}};
   return prompt;
@@ -100,13 +103,15 @@ const ComparedMetric* Find(const Comparison& comparison, const std::string& name
   return nullptr;
 }
 
-// A request to the tuned model: measured if it has been compared; else the plain prompt's tokens at
-// our own price.
+// A request to the tuned model: its measured tokens if it has been compared, else the plain
+// prompt's; at a declared price either way.
 std::optional<Fact<std::pair<double, std::string>>> TunedCost(const CaseSources& sources) {
   using Result = Fact<std::pair<double, std::string>>;
   if (sources.comparison) {
     if (const ComparedMetric* cost = Find(*sources.comparison, "cost_per_request")) {
-      return Result{{cost->candidate.point, "measured by the comparison"}, kMeasured};
+      return Result{
+          {cost->candidate.point, "the comparison's measured tokens at the declared price"},
+          kDeclared};
     }
   }
   Prices prices = ServingPrices(sources.task);
@@ -114,8 +119,8 @@ std::optional<Fact<std::pair<double, std::string>>> TunedCost(const CaseSources&
     return std::nullopt;
   const SystemResult& plain = *sources.plain_result;
   return Result{{CostOf(plain.usage, prices) / static_cast<double>(plain.answers),
-                 "the plain prompt's measured tokens at the declared price"},
-                kMeasured};
+                 absl::StrCat("the plain prompt's ", CostWords(prices))},
+                kDeclared};
 }
 
 std::optional<Costs> CostsOf(const CaseSources& sources, const std::optional<Fact<double>>& spend) {
@@ -129,6 +134,12 @@ std::optional<Costs> CostsOf(const CaseSources& sources, const std::optional<Fac
   costs.requests_per_month = task.requests_per_day * kDaysPerMonth;
   costs.prompt_per_month = spend->value;
   costs.tuned_serving_per_month = tuned->value.first * costs.requests_per_month;
+  origin("prompt_serving", kDeclared,
+         task.monthly_spend ? "a month, declared"
+                            : "a month: the best prompt's measured tokens at the declared price, "
+                              "times the declared volume");
+  origin("tuned_serving", kDeclared,
+         absl::StrCat("a month: ", tuned->value.second, ", times the declared volume"));
   costs.developer_hours = *task.developer_hours;
   origin("developer_hours", kDeclared, absl::StrFormat("%g hours", *task.developer_hours));
   if (task.labelling_cost) {
@@ -146,7 +157,7 @@ std::optional<Costs> CostsOf(const CaseSources& sources, const std::optional<Fac
   costs.sweeps = costs.training * kSweepTrainings;
   origin("sweeps", EvidenceSource::kDefault, absl::StrFormat("%g trainings", kSweepTrainings));
   costs.evaluation = sources.evaluation_cost;
-  origin("evaluation", kMeasured, "the ladder's runs");
+  origin("evaluation", kDeclared, "the ladder's runs: measured tokens at declared prices");
   costs.shadow = tuned->value.first * task.requests_per_day * kShadowDays;
   origin("shadow", EvidenceSource::kDefault,
          absl::StrFormat("%g days of mirrored traffic; a request: %s", kShadowDays,
@@ -161,7 +172,11 @@ std::optional<Costs> CostsOf(const CaseSources& sources, const std::optional<Fac
 Prices ServingPrices(const TaskRecord& task) {
   if (task.serving.known || !task.monthly_spend || task.tokens_per_month <= 0) return task.serving;
   double per_million = *task.monthly_spend / task.tokens_per_month * 1e6;
-  return {.known = true, .input = per_million, .cached_input = per_million, .output = per_million};
+  return {.known = true,
+          .input = per_million,
+          .cached_input = per_million,
+          .output = per_million,
+          .origin = "the declared monthly spend over the declared tokens a month"};
 }
 
 CaseFile BuildCase(const CaseSources& sources, absl::Time now) {

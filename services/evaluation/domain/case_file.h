@@ -58,8 +58,9 @@ struct TaskFacts {
 // What the prompt in use does today.
 struct PromptFacts {
   std::optional<Fact<double>> target_score;
-  std::optional<Fact<stats::Interval>> latency_ms;     // average
-  std::optional<Fact<double>> latency_target_ms;       // declared SLA, else the threshold's default
+  std::optional<Fact<stats::Interval>> latency_ms;      // average; held against the threshold
+  std::optional<Fact<stats::Interval>> latency_p50_ms;  // median; held against a declared target
+  std::optional<Fact<double>> latency_p50_target_ms;
   std::optional<Fact<stats::Interval>> format_errors;  // share of answers
   std::optional<Fact<double>> prompt_tokens;
   std::optional<Fact<int64_t>> examples;

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numeric>
+#include <set>
 #include <span>
 #include <unordered_map>
 
+#include "absl/strings/str_format.h"
 #include "common/dataset/row_json.h"
 #include "common/stats/bootstrap.h"
 #include "common/stats/multiple.h"
@@ -18,6 +21,7 @@
 namespace crossover::evaluation {
 namespace {
 
+constexpr char kAccuracy[] = "accuracy";
 constexpr size_t kMaxFlips = 100;
 constexpr size_t kInputCharacters = 500;
 
@@ -54,15 +58,18 @@ std::vector<double> Differences(const Columns& columns) {
   return differences;
 }
 
-// Two-sided normal test of a mean difference with its clustered error.
+// Two-sided t test of a mean difference with its clustered error, as its interval is made. Where
+// every cluster differs by the same amount there is no error to divide by: the sign test over
+// clusters says what so many equal signs are worth, which is never certainty.
 std::optional<double> PairedPValue(const std::vector<double>& differences,
                                    const std::vector<std::string>& clusters) {
+  size_t groups = std::set<std::string>(clusters.begin(), clusters.end()).size();
+  if (groups < 2) return std::nullopt;
   double error = stats::ClusteredStandardError(differences, clusters);
-  double sum = 0;
-  for (double difference : differences) sum += difference;
-  if (differences.empty() || !std::isfinite(error)) return std::nullopt;
-  if (error == 0) return sum == 0 ? 1.0 : 0.0;
-  return 2 * stats::NormalCdf(-std::abs(sum / static_cast<double>(differences.size())) / error);
+  if (error < 1e-12) return stats::ClusterSignTest(differences, clusters).exact_p;
+  double mean = std::accumulate(differences.begin(), differences.end(), 0.0) /
+                static_cast<double>(differences.size());
+  return stats::StudentTwoSidedP(mean / error, static_cast<double>(groups - 1));
 }
 
 bool IsBinary(const std::vector<double>& values) {
@@ -81,6 +88,9 @@ ComparedMcNemar CountPairs(const Columns& columns) {
     only_candidate += candidate && !baseline;
   }
   counts.test = stats::McNemarTest(only_baseline, only_candidate);
+  stats::McNemar by_cluster = stats::ClusterSignTest(Differences(columns), columns.clusters);
+  counts.test.exact_p = by_cluster.exact_p;
+  counts.test.mid_p = by_cluster.mid_p;
   return counts;
 }
 
@@ -115,26 +125,42 @@ ComparedMetric AmountMetric(const std::string& name, const Columns& columns, dou
   return metric;
 }
 
-double MedianOf(const std::vector<double>& values, std::span<const uint32_t> units) {
+std::vector<std::vector<size_t>> RowsByCluster(const std::vector<std::string>& clusters) {
+  std::vector<std::vector<size_t>> rows;
+  std::unordered_map<std::string, size_t> place;
+  for (size_t i = 0; i < clusters.size(); ++i) {
+    size_t at = place.try_emplace(clusters[i], rows.size()).first->second;
+    if (at == rows.size()) rows.emplace_back();
+    rows[at].push_back(i);
+  }
+  return rows;
+}
+
+double MedianOf(const std::vector<double>& values, const std::vector<std::vector<size_t>>& clusters,
+                std::span<const uint32_t> units) {
   std::vector<double> drawn;
-  drawn.reserve(units.size());
-  for (uint32_t unit : units) drawn.push_back(values[unit]);
+  drawn.reserve(values.size());
+  for (uint32_t unit : units) {
+    for (size_t row : clusters[unit]) drawn.push_back(values[row]);
+  }
   auto middle = drawn.begin() + static_cast<std::ptrdiff_t>((drawn.size() - 1) / 2);
   std::nth_element(drawn.begin(), middle, drawn.end());
   return *middle;
 }
 
-// Medians, with the difference of medians resampled jointly by row.
+// Medians, with the difference of medians resampled jointly, whole clusters at a time.
 ComparedMetric MedianMetric(const std::string& name, const Columns& columns, double level) {
   ComparedMetric metric{.metric = name, .higher_is_better = false};
   metric.baseline = stats::Percentile(columns.baseline, 0.5, level);
   metric.candidate = stats::Percentile(columns.candidate, 0.5, level);
-  metric.difference = stats::Bootstrap(static_cast<uint32_t>(columns.baseline.size()),
+  std::vector<std::vector<size_t>> clusters = RowsByCluster(columns.clusters);
+  metric.difference = stats::Bootstrap(static_cast<uint32_t>(clusters.size()),
                                        [&](std::span<const uint32_t> units) {
-                                         return MedianOf(columns.candidate, units) -
-                                                MedianOf(columns.baseline, units);
+                                         return MedianOf(columns.candidate, clusters, units) -
+                                                MedianOf(columns.baseline, clusters, units);
                                        },
                                        {.resamples = 2000, .level = level});
+  metric.difference.n = static_cast<int64_t>(columns.baseline.size());
   return metric;
 }
 
@@ -171,6 +197,21 @@ std::optional<double> FormatOf(const ScoredAnswer& answer) {
   return *answer.raw_valid ? 1.0 : 0.0;
 }
 
+// The line of the six-row table. A grader that people call accuracy is that line already.
+void AddAccuracy(const Suite& suite, const std::vector<Pair>& pairs, double level,
+                 std::vector<ComparedMetric>& out) {
+  if (std::any_of(suite.graders.begin(), suite.graders.end(),
+                  [](const GraderSpec& grader) { return grader.name == kAccuracy; }))
+    return;
+  double pass_score = suite.graders[0].pass_score;
+  out.push_back(ScoreMetric(kAccuracy,
+                            Collect(pairs,
+                                    [=](const ScoredRow& row) -> std::optional<double> {
+                                      return row.PassShare(0, pass_score);
+                                    }),
+                            level));
+}
+
 void AddQualityMetrics(const Suite& suite, const std::vector<Pair>& pairs, double level,
                        std::vector<ComparedMetric>& out) {
   for (size_t i = 0; i < suite.graders.size(); ++i) {
@@ -180,13 +221,7 @@ void AddQualityMetrics(const Suite& suite, const std::vector<Pair>& pairs, doubl
                 [i](const ScoredRow& row) -> std::optional<double> { return row.MeanScore(i); }),
         level));
   }
-  double pass_score = suite.graders[0].pass_score;
-  out.push_back(ScoreMetric("accuracy",
-                            Collect(pairs,
-                                    [=](const ScoredRow& row) -> std::optional<double> {
-                                      return row.PassShare(0, pass_score);
-                                    }),
-                            level));
+  AddAccuracy(suite, pairs, level, out);
   Columns format = Collect(pairs, MeanOver(FormatOf));
   if (!format.baseline.empty()) out.push_back(ScoreMetric("format_valid", format, level));
   Columns consistency = Collect(pairs, [](const ScoredRow& row) -> std::optional<double> {
@@ -205,15 +240,33 @@ void AddAmountMetrics(const std::vector<Pair>& pairs, const CompareOptions& opti
   Columns cost = Collect(pairs, MeanOver(CostOfAnswer));
   if (cost.baseline.empty()) return;
   out.push_back(AmountMetric("cost_per_request", cost, options.level));
+  out.back().source = EvidenceSource::kDeclared;
+  out.back().explanation = options.cost_explanation;
   if (!options.requests_per_month) return;
   out.push_back(AmountMetric("cost_per_month", cost, options.level, *options.requests_per_month));
-  // The same question as cost_per_request: asking it twice must not cost the adjustment a place.
-  out.back().p_value.reset();
+  out.back().source = EvidenceSource::kDeclared;
+  out.back().explanation = absl::StrFormat("%s, times %g declared requests a month",
+                                           options.cost_explanation, *options.requests_per_month);
+}
+
+// A line that asks what another has asked: no second place in the adjustment, the same answer.
+const ComparedMetric* SameQuestion(const ComparedMetric& metric,
+                                   const std::vector<ComparedMetric>& before) {
+  for (const ComparedMetric& other : before) {
+    if (&other == &metric) return nullptr;
+    if (metric.metric == "cost_per_month" && other.metric == "cost_per_request") return &other;
+    if (metric.metric == kAccuracy && other.baseline == metric.baseline &&
+        other.candidate == metric.candidate && other.difference == metric.difference) {
+      return &other;
+    }
+  }
+  return nullptr;
 }
 
 void AdjustForAll(double level, std::vector<ComparedMetric>& metrics) {
   std::vector<double> p_values;
-  for (const ComparedMetric& metric : metrics) {
+  for (ComparedMetric& metric : metrics) {
+    if (SameQuestion(metric, metrics) != nullptr) metric.p_value.reset();
     if (metric.p_value) p_values.push_back(*metric.p_value);
   }
   std::vector<double> adjusted = stats::HolmAdjusted(p_values);
@@ -222,6 +275,9 @@ void AdjustForAll(double level, std::vector<ComparedMetric>& metrics) {
     if (metric.p_value) {
       metric.adjusted_p_value = adjusted[next++];
       metric.significant = *metric.adjusted_p_value < 1 - level;
+    } else if (const ComparedMetric* same = SameQuestion(metric, metrics)) {
+      metric.adjusted_p_value = same->adjusted_p_value;
+      metric.significant = same->significant;
     } else {
       metric.significant = stats::ExcludesZero(metric.difference);
     }

@@ -10,12 +10,15 @@
 #include "absl/time/time.h"
 #include "common/stats/interval.h"
 #include "common/stats/mcnemar.h"
+#include "services/evaluation/domain/evidence.h"
 #include "services/evaluation/domain/run.h"
 #include "services/evaluation/domain/scored_rows.h"
 #include "services/evaluation/domain/suite.h"
 
 namespace crossover::evaluation {
 
+// The counts are of rows; the p-values are of clusters, each counted once for the side it falls on
+// (stats::ClusterSignTest), which is McNemar's exact test where every row stands alone.
 struct ComparedMcNemar {
   int64_t both = 0;
   int64_t neither = 0;
@@ -33,6 +36,8 @@ struct ComparedMetric {
   std::optional<double> adjusted_p_value;  // Holm over all metrics that have one
   bool significant = false;
   bool higher_is_better = true;
+  EvidenceSource source = EvidenceSource::kMeasured;
+  std::string explanation;  // what was declared, in words
 };
 
 struct Flip {
@@ -63,9 +68,11 @@ struct CompareOptions {
   double level = 0.95;
   // Requests a month as declared; absent: no cost_per_month line.
   std::optional<double> requests_per_month;
+  std::string cost_explanation;  // of both systems' prices
 };
 
-// Metrics: every grader; accuracy (of the deciding one); format_valid; consistency (from 2 repeats
+// Metrics: every grader; accuracy (rows the deciding one passes, unless a grader has that name);
+// format_valid; consistency (from 2 repeats
 // on); prompt_tokens; latency_p50; cost_per_request; cost_per_month: with them the six rows of the
 // comparison table. FailedPrecondition RUNS_NOT_COMPARABLE if no row was answered by both.
 absl::StatusOr<Comparison> Compare(const Suite& suite, const ScoredSystem& baseline,

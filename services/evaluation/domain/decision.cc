@@ -15,6 +15,7 @@ namespace {
 
 // Which kinds of reason there are to leave the prompt.
 struct Triggers {
+  bool gap = false;
   bool quality = false;  // the gap, or format errors
   bool sla = false;      // latency
   bool cost = false;     // volume, prompt length, examples, spend
@@ -30,7 +31,8 @@ bool IsMet(const std::vector<Evidence>& evidence, std::string_view condition) {
 Triggers TriggersOf(const CaseFile& file, const std::vector<Evidence>& sufficient,
                     const GateThresholds& thresholds) {
   Triggers triggers;
-  triggers.quality = IsMet(sufficient, "quality_gap") || IsMet(sufficient, "format_errors");
+  triggers.gap = IsMet(sufficient, "quality_gap");
+  triggers.quality = triggers.gap || IsMet(sufficient, "format_errors");
   triggers.sla = IsMet(sufficient, "latency");
   triggers.cost = IsMet(sufficient, "tokens_per_month") || IsMet(sufficient, "prompt_length") ||
                   IsMet(sufficient, "examples") || IsMet(sufficient, "spend") ||
@@ -124,20 +126,22 @@ void DecideByValue(const CaseFile& file, const Triggers& triggers, const std::st
     }
     return;
   }
+  // Without a saving nothing is paid back: a gap may wait for the next base model, if it can.
+  if (!payback && triggers.gap && !triggers.sla && file.facts.urgent && !file.facts.urgent->value &&
+      file.facts.model_horizon_months) {
+    verdict.recommendation = Recommendation::kWait;
+    verdict.reasons.push_back(absl::StrFormat(
+        "The gap is not urgent within %.0f months, when the next base model may close it, and "
+        "closing it now would never pay back.",
+        file.facts.model_horizon_months->value));
+    return;
+  }
   bool bought_not_saved = triggers.quality || triggers.sla;
   if (triggers.any() && (payback || bought_not_saved)) {
     verdict.recommendation = Recommendation::kHybrid;
     verdict.reasons.push_back(absl::StrCat(
         "Triggers: ", trigger_names, ". Payback ", PaybackWords(verdict.roi),
         ": serve the confident requests by the tuned model and the rest by the prompt."));
-    return;
-  }
-  if (file.facts.urgent && !file.facts.urgent->value && file.facts.model_horizon_months &&
-      triggers.any()) {
-    verdict.recommendation = Recommendation::kWait;
-    verdict.reasons.push_back(absl::StrFormat(
-        "Not urgent within %.0f months, when the next base model may close the gap.",
-        file.facts.model_horizon_months->value));
     return;
   }
   verdict.recommendation = Recommendation::kPrompt;
@@ -188,6 +192,14 @@ Verdict DecideOnce(const CaseFile& file, const GateThresholds& thresholds) {
   if (!DecideByNecessary(necessary, verdict) && !DecideByNature(file, verdict)) {
     DecideByValue(file, TriggersOf(file, sufficient, thresholds), TriggerNames(sufficient),
                   thresholds, verdict);
+  }
+  // Where training is not the answer now, the remedy of each symptom is what to do instead.
+  if (verdict.recommendation == Recommendation::kPrompt ||
+      verdict.recommendation == Recommendation::kWait) {
+    for (const Alternative& alternative : verdict.alternatives) {
+      verdict.reasons.push_back(absl::StrCat("\"", alternative.symptom, "\": try ",
+                                             alternative.remedy, " before any training."));
+    }
   }
   verdict.evidence = std::move(necessary);
   verdict.evidence.insert(verdict.evidence.end(), sufficient.begin(), sufficient.end());

@@ -38,16 +38,17 @@ struct Verdict {
   std::vector<Alternative> alternatives;  // remedies of the declared symptoms
   std::vector<Answer5> questions;         // the five every verdict answers
   std::vector<std::string> next_steps;
-  std::map<std::string, double> thresholds;
+  std::map<std::string, double> thresholds;  // all that applied
 };
 
 // In this order: (1) necessary evidence unknown -> WAIT, not met -> PROMPT with the remedy; (2)
 // knowledge that changes or reasoning depth -> PROMPT; (3) under 1 M tokens a month without a
 // quality or SLA trigger -> PROMPT; (4) trigger and payback within 3 months -> FINE_TUNE; (5)
 // trigger and longer payback -> HYBRID; (6) a gap that is not urgent within the model horizon
-// -> WAIT; else PROMPT. A saving that is never positive leaves only quality and SLA triggers for
-// (5): cost triggers have nothing to gain. With changing parts in the prompt, (4) gives HYBRID:
-// tuned for the stable part.
+// -> WAIT; else PROMPT. Where the saving is never positive there is no payback, so (4) and (5) do
+// not apply: (6) does, else a quality or SLA trigger can be bought -> HYBRID, and cost triggers
+// have nothing to gain. With changing parts in the prompt, (4) gives HYBRID: tuned for the stable
+// part.
 Verdict Decide(const CaseFile& file, const GateThresholds& thresholds);
 
 // What a decision may rest on. Empty members: the newest of the task.

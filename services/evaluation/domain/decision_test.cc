@@ -232,13 +232,63 @@ TEST(DecisionTest, WithoutASavingOnlyQualityAndSpeedAreWorthBuying) {
   EXPECT_EQ(DecideDefault(file).recommendation, Recommendation::kHybrid);
 }
 
+// Rule 6 is about a gap. With a payback rules 4 and 5 come first; without one, only urgency buys.
 TEST(DecisionTest, AGapThatIsNotUrgentWaitsForTheNextModel) {
   CaseFile file = Calm();
-  file.costs->tuned_serving_per_month = 4000;
-  file.facts.tokens_per_month->value = 6e6;
+  file.prompt.target_score->value = 0.96;
+  file.costs->tuned_serving_per_month = 4000;  // never pays back
   file.facts.urgent = {{false, kDeclared}};
   file.facts.model_horizon_months = {{6, kDeclared}};
-  EXPECT_EQ(DecideDefault(file).recommendation, Recommendation::kWait);
+  Verdict verdict = DecideDefault(file);
+  ASSERT_EQ(Find(verdict, "quality_gap").status, EvidenceStatus::kMet);
+  EXPECT_EQ(verdict.recommendation, Recommendation::kWait);
+  EXPECT_THAT(verdict.reasons.front(), HasSubstr("not urgent within 6 months"));
+
+  CaseFile urgent = file;
+  urgent.facts.urgent = {{true, kDeclared}};
+  EXPECT_EQ(DecideDefault(urgent).recommendation, Recommendation::kHybrid);
+  CaseFile nobody_said = file;
+  nobody_said.facts.urgent.reset();
+  EXPECT_EQ(DecideDefault(nobody_said).recommendation, Recommendation::kHybrid);
+  CaseFile pays_back = file;
+  pays_back.costs->tuned_serving_per_month = 100;
+  EXPECT_EQ(DecideDefault(pays_back).recommendation, Recommendation::kFineTune);
+  CaseFile pays_back_late = pays_back;
+  pays_back_late.costs->developer_hours = 200;
+  EXPECT_EQ(DecideDefault(pays_back_late).recommendation, Recommendation::kHybrid);
+  // No gap, no rule 6: a cost trigger that saves nothing has no reason to wait for.
+  CaseFile no_gap = file;
+  no_gap.prompt.target_score->value = 0.88;
+  no_gap.facts.tokens_per_month->value = 6e6;
+  EXPECT_EQ(DecideDefault(no_gap).recommendation, Recommendation::kPrompt);
+}
+
+TEST(DecisionTest, UnmetBeatsUnknown) {
+  CaseFile file = Calm();
+  file.prompt.target_score->value = 0.96;
+  file.facts.task_count->value = 5;
+  file.facts.owner.reset();
+  file.data->coverage.reset();
+  Verdict verdict = DecideDefault(file);
+  EXPECT_EQ(Find(verdict, "owner").status, EvidenceStatus::kUnknown);
+  EXPECT_EQ(verdict.recommendation, Recommendation::kPrompt);
+  EXPECT_THAT(verdict.reasons.front(), HasSubstr("one_task is not met"));
+  EXPECT_EQ(verdict.next_steps.size(), 3u) << "the unknown ones are listed all the same";
+}
+
+TEST(DecisionTest, LatencyMeetsItsLike) {
+  CaseFile file = Calm();  // 400 ms on average
+  file.prompt.latency_ms->value = Around(700, 20);
+  file.prompt.latency_p50_ms = {{Around(300, 20), kMeasured}};
+  EXPECT_EQ(Find(DecideDefault(file), "latency").status, EvidenceStatus::kMet)
+      << "the threshold is of the average";
+  file.prompt.latency_p50_target_ms = {{500, kDeclared}};
+  const Verdict verdict = DecideDefault(file);
+  EXPECT_EQ(Find(verdict, "latency").status, EvidenceStatus::kNotMet)
+      << "a long tail does not miss a target of the median";
+  EXPECT_THAT(Find(verdict, "latency").threshold, HasSubstr("median"));
+  file.prompt.latency_p50_ms.reset();
+  EXPECT_EQ(Find(DecideDefault(file), "latency").status, EvidenceStatus::kUnknown);
 }
 
 TEST(DecisionTest, UnknownMoneyWaits) {
@@ -270,6 +320,13 @@ TEST(ScenarioTest, StrictFormatThatPromptsMissFineTunes) {
   file.facts.tokens_per_month->value = 0.9e6;  // quality counts at any volume
   file.prompt.format_errors->value = Around(0.12, 0.02);
   EXPECT_EQ(DecideDefault(file).recommendation, Recommendation::kFineTune);
+  for (size_t untried : {1u, 2u}) {  // few-shot, structured output
+    CaseFile early = file;
+    early.ladder->rungs[untried].kind = "zero-shot";
+    Verdict verdict = DecideDefault(early);
+    EXPECT_EQ(verdict.recommendation, Recommendation::kPrompt) << untried;
+    EXPECT_THAT(Find(verdict, "format_errors").next_step, HasSubstr("structured-output rung"));
+  }
 }
 
 TEST(ScenarioTest, ChangingKnowledgeStaysWithPromptAndRetrieval) {
@@ -283,8 +340,8 @@ TEST(ScenarioTest, ChangingKnowledgeStaysWithPromptAndRetrieval) {
 
 TEST(ScenarioTest, UnderHalfASecondFineTunes) {
   CaseFile file = Calm();
-  file.prompt.latency_target_ms = {{500, kDeclared}};
-  file.prompt.latency_ms->value = Around(560, 10);
+  file.prompt.latency_p50_target_ms = {{500, kDeclared}};
+  file.prompt.latency_p50_ms = {{Around(560, 10), kMeasured}};
   EXPECT_EQ(DecideDefault(file).recommendation, Recommendation::kFineTune);
 }
 
@@ -299,8 +356,13 @@ TEST(ScenarioTest, ComplexReasoningStaysWithPromptAndSteps) {
 
 TEST(ScenarioTest, StyleThatPromptsMissFineTunes) {
   CaseFile file = Calm();
+  file.facts.symptoms = {"voice"};
   file.prompt.target_score->value = 0.97;
   EXPECT_EQ(DecideDefault(file).recommendation, Recommendation::kFineTune);
+  file.ladder->rungs[2].kind = "few-shot";  // rung 3 was never measured
+  Verdict verdict = DecideDefault(file);
+  EXPECT_EQ(verdict.recommendation, Recommendation::kPrompt);
+  EXPECT_EQ(Find(verdict, "quality_gap").status, EvidenceStatus::kUnknown);
 }
 
 TEST(ScenarioTest, StableAndChangingPartsGiveAHybrid) {
@@ -365,6 +427,13 @@ TEST(SymptomTest, EachHasItsRemedy) {
     EXPECT_EQ(verdict.recommendation, Recommendation::kPrompt);
     ASSERT_EQ(verdict.alternatives.size(), 1u) << symptom;
     EXPECT_EQ(verdict.alternatives[0].remedy, remedy);
+    EXPECT_THAT(verdict.reasons, Contains(HasSubstr(remedy))) << symptom;
+    // Once training is the answer the remedy is an alternative, no reason.
+    file.facts.tokens_per_month->value = 6e6;
+    verdict = DecideDefault(file);
+    EXPECT_EQ(verdict.recommendation, Recommendation::kFineTune) << symptom;
+    EXPECT_EQ(verdict.alternatives.size(), 1u);
+    EXPECT_THAT(verdict.reasons, Not(Contains(HasSubstr(remedy)))) << symptom;
   }
 }
 
@@ -458,6 +527,12 @@ TEST(DecisionTest, ThresholdsAreConfigurableAndPrinted) {
   EXPECT_EQ(verdict.recommendation, Recommendation::kFineTune);
   EXPECT_EQ(verdict.thresholds.at("maximum_latency_ms"), 300);
   EXPECT_EQ(verdict.thresholds.at("maximum_payback_months"), 3);
+  std::vector<ThresholdOverride> overridden = Overridden(verdict.thresholds);
+  ASSERT_EQ(overridden.size(), 1u);
+  EXPECT_EQ(overridden[0].name, "maximum_latency_ms");
+  EXPECT_EQ(overridden[0].value, 300);
+  EXPECT_EQ(overridden[0].default_value, 600);
+  EXPECT_TRUE(Overridden(ToMap(GateThresholds())).empty());
   auto unknown = WithOverrides({{"max_latency", 1}});
   EXPECT_THAT(std::string(unknown.status().message()), HasSubstr("maximum_latency_ms"));
 }

@@ -126,7 +126,10 @@ absl::StatusOr<std::vector<SuiteRow>> FakeStore::ListSuiteRows(const std::string
 absl::StatusOr<bool> FakeStore::PutAnswer(const Answer& answer) {
   absl::MutexLock lock(&mutex_);
   AnswerKey key{answer.row_digest, answer.system_digest, answer.repeat};
-  return answers_[answer.suite_digest].emplace(key, answer).second;
+  auto [stored, is_new] = answers_[answer.suite_digest].emplace(key, answer);
+  if (is_new || IsReusable(stored->second, answer.run)) return is_new;
+  stored->second = answer;
+  return true;
 }
 
 absl::StatusOr<std::vector<Answer>> FakeStore::ListAnswers(

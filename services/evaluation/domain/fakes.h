@@ -22,9 +22,7 @@ class FakeRunner final : public SystemRunner {
   absl::StatusOr<Resolved> Resolve(const std::string&, const System& system) override {
     if (system.model == "unknown")
       return Error(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND", "no model 'unknown'");
-    auto resolved = WithDigest(system);
-    if (!resolved.ok()) return resolved.status();
-    return Resolved{*resolved, prices_};
+    return Resolved{WithDigest(system), prices_};
   }
   absl::StatusOr<Reply> Ask(const System& system, const SuiteRow& row, int repeat) override {
     {

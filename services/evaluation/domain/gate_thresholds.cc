@@ -46,6 +46,16 @@ std::map<std::string, double> ToMap(const GateThresholds& thresholds) {
   return map;
 }
 
+std::vector<ThresholdOverride> Overridden(const std::map<std::string, double>& used) {
+  std::vector<ThresholdOverride> overridden;
+  for (const auto& [name, usual] : ToMap(GateThresholds())) {
+    auto found = used.find(name);
+    if (found != used.end() && found->second != usual)
+      overridden.push_back({name, found->second, usual});
+  }
+  return overridden;
+}
+
 absl::StatusOr<GateThresholds> WithOverrides(const std::map<std::string, double>& overrides) {
   GateThresholds thresholds;
   for (const auto& [name, value] : overrides) {

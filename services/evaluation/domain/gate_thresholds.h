@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -45,6 +46,14 @@ struct GateThresholds {
 
 // Name -> value, in the order above's names sorted; what is printed.
 std::map<std::string, double> ToMap(const GateThresholds& thresholds);
+
+struct ThresholdOverride {
+  std::string name;
+  double value = 0;
+  double default_value = 0;
+};
+// Those of `used` (as ToMap gives them) that are not the default.
+std::vector<ThresholdOverride> Overridden(const std::map<std::string, double>& used);
 
 // Sets the named thresholds over the defaults. InvalidArgument names an unknown one.
 absl::StatusOr<GateThresholds> WithOverrides(const std::map<std::string, double>& overrides);

@@ -73,7 +73,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(McNemar, b, c, exact_p, mid_p,
 
 namespace crossover::evaluation {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Prices, known, input, cached_input, output)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Prices, known, input, cached_input, output, origin)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Usage, input, cached_input, output)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(System, prompt_version, kind, model, model_digest,
                                                 base_digest, upstream, revision, sampling,
@@ -94,13 +94,14 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(SuiteRow, row_digest, messages, 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Judgement, row_digest, annotator, verdict, comment,
                                                 time)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(NamedScore, name, score)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(GraderResult, grader, score, accuracy, slices,
-                                                fields)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(GraderResult, grader, score, accuracy, passed, rows,
+                                                passed_share, slices, fields)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Latency, p50, p90, p99, ttft_p50, mean)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(SystemResult, system_digest, display_name, graders,
                                                 usage, cost, cost_per_request, latency, consistency,
                                                 pass_all, format_valid, format_valid_unfenced,
-                                                errors, prompt_tokens, answers, cached_answers)
+                                                errors, prompt_tokens, answers, cached_answers,
+                                                cost_explanation)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Run, id, project, suite_version, suite_digest, task,
                                                 systems, prices, repeats, cost_cap, half_width,
                                                 concurrency, labels, state, state_reason, results,
@@ -110,7 +111,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Run, id, project, suite_version,
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ComparedMcNemar, both, neither, test)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ComparedMetric, metric, baseline, candidate,
                                                 difference, mcnemar, p_value, adjusted_p_value,
-                                                significant, higher_is_better)
+                                                significant, higher_is_better, source, explanation)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Flip, row_digest, input, expected, baseline_output,
                                                 candidate_output, baseline_score, candidate_score)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Comparison, id, project, runs, suite_version,

@@ -130,6 +130,21 @@ TEST_F(LadderTest, CancelEndsTheClimbAndItsRun) {
   EXPECT_EQ(runs_.Get(ladder.rungs[0].run)->state, RunState::kCancelled);
 }
 
+TEST_F(LadderTest, SaysWhichPausedRunItWaitsFor) {
+  std::string name = ladders_.Create(Make({"p50", "p60"}), {})->name();
+  ASSERT_OK(ladders_.AdvanceAll());
+  std::string run = ladders_.Get(name)->rungs[0].run;
+  ASSERT_OK(runs_.Pause(run));
+  ASSERT_OK(ladders_.AdvanceAll());
+  Ladder ladder = *ladders_.Get(name);
+  EXPECT_EQ(ladder.state, LadderState::kRunning);
+  EXPECT_THAT(ladder.state_reason, HasSubstr(run + ", which is PAUSED"));
+  EXPECT_THAT(ladders_.Advance(name), IsOkAndHolds(false)) << "said once";
+  ASSERT_OK(runs_.Resume(run, std::nullopt));
+  ASSERT_OK(ladders_.AdvanceAll());
+  EXPECT_EQ(ladders_.Get(name)->state_reason, "");
+}
+
 TEST_F(LadderTest, AnUnknownModelFailsTheLadderWithItsName) {
   Ladder asked = Make({"p50"});
   asked.rungs[0].system.model = "unknown";
@@ -159,6 +174,18 @@ TEST_F(LadderTest, DecisionGathersEvidenceFromLadderTaskAndData) {
       << decision->verdict.reasons.front();
   EXPECT_NEAR(decision->verdict.roi.monthly_before, 90'000 * (2500 * 10e-6 + 20 * 30e-6), 1e-6);
   EXPECT_GT(decision->verdict.roi.saving_per_month, 1000);
+  // Tokens are measured; every amount of money rests on a declared price or volume.
+  for (const RoiItem& item : decision->verdict.roi.items)
+    EXPECT_NE(item.source, EvidenceSource::kMeasured) << item.name;
+  const RoiItem& tuned = decision->verdict.roi.items.back();
+  EXPECT_EQ(tuned.name, "tuned_serving");
+  EXPECT_EQ(tuned.source, EvidenceSource::kDeclared);
+  EXPECT_THAT(tuned.explanation, HasSubstr("measured tokens at the declared price"));
+  for (const Evidence& item : decision->verdict.evidence) {
+    if (item.condition == "spend" || item.condition == "tokens_per_month") {
+      EXPECT_EQ(item.source, EvidenceSource::kDeclared) << item.condition;
+    }
+  }
   EXPECT_EQ(decision->verdict.questions.size(), 5u);
   auto stored = decisions_.Get(decision->name());
   ASSERT_OK(stored);

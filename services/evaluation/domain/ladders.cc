@@ -104,16 +104,29 @@ absl::StatusOr<bool> Ladders::StartRun(Ladder& ladder, const std::string& suite,
   return true;
 }
 
+absl::StatusOr<bool> Ladders::Wait(Ladder& ladder, const Run& run) {
+  std::string words;
+  if (run.state == RunState::kPaused) {
+    words = absl::StrCat("waits for ", run.name(), ", which is PAUSED: ", run.state_reason,
+                         "; resume that run or cancel the ladder");
+  }
+  if (words == ladder.state_reason) return false;
+  ladder.state_reason = std::move(words);
+  RETURN_IF_ERROR(Save(ladder));
+  return true;
+}
+
 absl::StatusOr<bool> Ladders::Record(Ladder& ladder, size_t index) {
   Rung& rung = ladder.rungs[index];
   ASSIGN_OR_RETURN(Run run, runs_.Get(rung.run));
-  if (!IsTerminal(run.state)) return false;
+  if (!IsTerminal(run.state)) return Wait(ladder, run);
   if (run.state != RunState::kSucceeded) {
     ladder.state = LadderState::kFailed;
     ladder.state_reason = absl::StrCat(rung.run, " is ", Name(run.state), ": ", run.state_reason);
     RETURN_IF_ERROR(Save(ladder));
     return true;
   }
+  ladder.state_reason.clear();
   rung.system = run.systems[0];
   ASSIGN_OR_RETURN(ScoredSystem scored, runs_.Scored(run, run.systems[0]));
   int best = BestRung(ladder);
@@ -143,7 +156,7 @@ absl::StatusOr<bool> Ladders::Climb(Ladder& ladder) {
     if (ladder.test_run.empty())
       return StartRun(ladder, ladder.test_suite, chosen.system, "test", ladder.test_run);
     ASSIGN_OR_RETURN(Run run, runs_.Get(ladder.test_run));
-    if (!IsTerminal(run.state)) return false;
+    if (!IsTerminal(run.state)) return Wait(ladder, run);
     if (run.state == RunState::kSucceeded) {
       chosen.test = run.results.at(0).graders.at(0).score;
     } else {

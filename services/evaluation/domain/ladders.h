@@ -35,6 +35,8 @@ class Ladders {
  private:
   absl::StatusOr<bool> StartRun(Ladder& ladder, const std::string& suite, const System& system,
                                 const std::string& key, std::string& run);
+  // The run goes on; says so if it is paused.
+  absl::StatusOr<bool> Wait(Ladder& ladder, const Run& run);
   absl::StatusOr<bool> Record(Ladder& ladder, size_t index);
   absl::StatusOr<bool> Climb(Ladder& ladder);
   absl::Status Save(Ladder& ladder);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/dataset/row.h"
@@ -27,6 +28,11 @@ struct Reply {
   std::string revision;            // digest or system_fingerprint
 };
 
+// The row's own fault: it does not fit the model, a content filter refused it, or it is no chat.
+bool BelongsToRow(const absl::Status& status);
+// The system may answer later: away, overloaded, too slow.
+bool MayBeTriedAgain(const absl::Status& status);
+
 // Asks systems.
 class SystemRunner {
  public:
@@ -40,9 +46,9 @@ class SystemRunner {
   // model or upstream.
   virtual absl::StatusOr<Resolved> Resolve(const std::string& project, const System& system) = 0;
 
-  // Blocks. InvalidArgument, FailedPrecondition, OutOfRange and DeadlineExceeded are this row's own
-  // fault and become answers without output; Unavailable and ResourceExhausted may be tried again;
-  // anything else stops the run.
+  // Blocks. An error that BelongsToRow becomes an answer without output; one that MayBeTriedAgain
+  // pauses the run when it does not pass; any other fails the run: it would be the same for every
+  // row, and no number may be made of it.
   virtual absl::StatusOr<Reply> Ask(const System& system, const SuiteRow& row, int repeat) = 0;
 };
 

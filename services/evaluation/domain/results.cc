@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "common/stats/paired.h"
 #include "common/stats/percentile.h"
+#include "common/stats/proportion.h"
 
 namespace crossover::evaluation {
 namespace {
@@ -38,7 +39,9 @@ GraderResult ComputeGrader(const GraderSpec& spec, size_t index, const ScoredSys
   for (const ScoredRow& row : scored.rows) {
     double score = row.MeanScore(index);
     all.Add(score, row.row.cluster);
-    passed.Add(row.PassShare(index, spec.pass_score), row.row.cluster);
+    double pass_share = row.PassShare(index, spec.pass_score);
+    passed.Add(pass_share, row.row.cluster);
+    result.passed += pass_share > 0.5;
     for (const std::string& slice : row.slices) slices[slice].Add(score, row.row.cluster);
     std::map<std::string, double> sums;
     for (const ScoredAnswer& answer : row.answers) {
@@ -49,6 +52,8 @@ GraderResult ComputeGrader(const GraderSpec& spec, size_t index, const ScoredSys
   }
   result.score = all.Score();
   result.accuracy = passed.Score();
+  result.rows = static_cast<int64_t>(scored.rows.size());
+  result.passed_share = stats::Wilson(result.passed, result.rows);
   result.slices = WorstFirst(slices);
   result.fields = WorstFirst(fields);
   return result;

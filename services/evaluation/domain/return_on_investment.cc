@@ -30,7 +30,9 @@ std::vector<RoiItem> ItemsOf(const Costs& costs, const GateThresholds& threshold
           item("shadow", costs.shadow),
           item("opportunity", costs.opportunity),
           item("retraining", costs.one_retraining),
-          item("operations", costs.operations_per_month)};
+          item("operations", costs.operations_per_month),
+          item("prompt_serving", costs.prompt_per_month),
+          item("tuned_serving", costs.tuned_serving_per_month)};
 }
 
 }  // namespace

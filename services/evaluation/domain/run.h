@@ -13,7 +13,7 @@
 
 namespace crossover::evaluation {
 
-// One answer of one system to one row: asked once, kept for good.
+// One answer of one system to one row: asked once and kept for good, unless it was an error.
 struct Answer {
   std::string suite_digest;
   std::string row_digest;
@@ -33,6 +33,11 @@ struct Answer {
   absl::Time time;
 };
 
+// An error of another run is asked again; everything else is asked once.
+inline bool IsReusable(const Answer& answer, const std::string& run_id) {
+  return answer.error.empty() || answer.run == run_id;
+}
+
 enum class RunState { kQueued, kRunning, kPaused, kSucceeded, kFailed, kCancelled };
 const char* Name(RunState state);  // "QUEUED" …
 inline bool IsTerminal(RunState state) { return state >= RunState::kSucceeded; }
@@ -44,8 +49,11 @@ struct NamedScore {
 
 struct GraderResult {
   std::string grader;
-  stats::Interval score;           // mean; repeats are averaged per row first
-  stats::Interval accuracy;        // share of rows that pass
+  stats::Interval score;     // mean; repeats are averaged per row first
+  stats::Interval accuracy;  // share of answers that pass, averaged per row
+  int64_t passed = 0;        // rows that pass by more than half of their answers
+  int64_t rows = 0;
+  stats::Interval passed_share;    // Wilson's interval of passed / rows
   std::vector<NamedScore> slices;  // worst first
   std::vector<NamedScore> fields;  // worst first
 };
@@ -62,6 +70,7 @@ struct SystemResult {
   Usage usage;
   double cost = 0;
   std::optional<stats::Interval> cost_per_request;  // absent where no price is known
+  std::string cost_explanation;                     // measured tokens at whose declared price
   Latency latency;
   stats::Interval
       consistency;  // share of rows whose repeats all say the same; meaningful from 2 repeats on

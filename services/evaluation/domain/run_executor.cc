@@ -23,24 +23,6 @@ struct Question {
   int repeat;
 };
 
-// The row's own fault: it becomes an answer without output.
-bool BelongsToRow(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kOutOfRange:
-    case absl::StatusCode::kDeadlineExceeded:
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool MayBeTriedAgain(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kUnavailable ||
-         status.code() == absl::StatusCode::kResourceExhausted;
-}
-
 // One execution of one run. Its threads share it; the thread that made it owns `run_`.
 class Execution {
  public:
@@ -73,10 +55,10 @@ class Execution {
     for (const System& system : run_.systems) digests.push_back(system.digest);
     ASSIGN_OR_RETURN(std::vector<Answer> answers,
                      store_.ListAnswers(run_.suite_digest, digests, run_.repeats, std::nullopt, 0));
-    run_.answers_done = static_cast<int64_t>(answers.size());
     run_.answers_reused = 0;
     run_.cost = 0;
     for (const Answer& answer : answers) {
+      if (!IsReusable(answer, run_.id)) continue;
       done_.insert({answer.row_digest, answer.system_digest, answer.repeat});
       if (answer.run == run_.id) {
         run_.cost += answer.cost;
@@ -85,6 +67,7 @@ class Execution {
         count_("reused");
       }
     }
+    run_.answers_done = static_cast<int64_t>(done_.size());
     run_.answers_total = static_cast<int64_t>(rows_.size() * run_.systems.size()) * run_.repeats;
     started_ = clock_.SteadyNow();
     done_before_ = run_.answers_done;
@@ -110,6 +93,7 @@ class Execution {
     size_t threads = std::min<size_t>(
         questions.size(), static_cast<size_t>(std::clamp(wanted, 1, options_.maximum_concurrency)));
     working_ = static_cast<int>(threads);
+    precise_ = false;
     std::vector<std::thread> pool;
     for (size_t i = 0; i < threads; ++i) {
       pool.emplace_back([this, &questions] {
@@ -136,7 +120,7 @@ class Execution {
       Question question;
       {
         absl::MutexLock lock(&mutex_);
-        if (questions.empty() || HaltedLocked()) return;
+        if (questions.empty() || precise_ || HaltedLocked()) return;
         question = questions.front();
         questions.pop_front();
       }
@@ -259,11 +243,13 @@ class Execution {
       clusters.push_back(row.row.cluster);
     }
     stats::Interval difference = stats::PairedDifference(first, second, clusters);
-    if ((difference.upper - difference.lower) / 2 <= run_.half_width) {
-      Halt(RunState::kSucceeded,
-           absl::StrFormat("the paired interval is narrower than ±%g after %d of %d answers",
-                           run_.half_width, run_.answers_done, run_.answers_total));
-    }
+    if (precise_ || (difference.upper - difference.lower) / 2 > run_.half_width) return;
+    // The systems after this one are asked all the same.
+    precise_ = true;
+    absl::StrAppend(
+        &precise_words_, precise_words_.empty() ? "" : "; ",
+        absl::StrFormat("%s: the paired interval is narrower than ±%g after %d of %d rows",
+                        Title(run_.systems[system]), run_.half_width, first.size(), rows_.size()));
   }
 
   absl::StatusOr<std::vector<ScoredSystem>> ScoreAll() {
@@ -311,10 +297,17 @@ class Execution {
       RETURN_IF_ERROR(Save());
       return store_.ReleaseClaim(run_.name(), owner_);
     }
-    if (!halted_) run_.state = RunState::kSucceeded;
+    if (!halted_) {
+      run_.state = RunState::kSucceeded;
+      run_.state_reason = precise_words_;
+    }
     ASSIGN_OR_RETURN(std::vector<ScoredSystem> scored, ScoreAll());
     run_.results.clear();
-    for (const ScoredSystem& system : scored) run_.results.push_back(ComputeResult(suite_, system));
+    for (size_t i = 0; i < scored.size(); ++i) {
+      run_.results.push_back(ComputeResult(suite_, scored[i]));
+      if (run_.results[i].cost_per_request)
+        run_.results[i].cost_explanation = CostWords(run_.prices[i]);
+    }
     run_.eta_seconds = 0;
     if (IsTerminal(run_.state)) run_.finish_time = clock_.Now();
     absl::Status saved = Save();
@@ -353,12 +346,25 @@ class Execution {
   absl::Duration saved_;
   int64_t done_before_ = 0;
   absl::Mutex mutex_;
-  int working_ = 0;  // threads of the pool; under the mutex while they run
+  int working_ = 0;            // threads of the pool; under the mutex while they run
+  bool precise_ = false;       // the system being asked is; under the mutex while threads run
+  std::string precise_words_;  // which systems were, and when
   bool halted_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status broken_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace
+
+bool BelongsToRow(const absl::Status& status) {
+  static const auto* const kReasons = new std::set<std::string>{
+      "CONTEXT_LENGTH_EXCEEDED", "CONTENT_FILTERED", "EMPTY_PROMPT", "ROW_INVALID"};
+  return kReasons->count(DetailOf(status).reason) > 0;
+}
+
+bool MayBeTriedAgain(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
+         absl::IsDeadlineExceeded(status);
+}
 
 RunExecutor::RunExecutor(Store& store, SystemRunner& runner, Clock& clock,
                          RunExecutorOptions options, std::function<void(const char*)> count)

@@ -15,6 +15,7 @@ namespace {
 constexpr int kDefaultRepeats = 5;
 constexpr int kDefaultConcurrency = 8;
 constexpr double kDaysPerMonth = 30;
+constexpr int kPage = 200;
 
 absl::Status Invalid(std::string_view field, std::string_view what) {
   return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
@@ -39,6 +40,55 @@ absl::Status CheckFields(const Run& run) {
   return absl::OkStatus();
 }
 
+const Prices& PricesOf(const Run& run, const System& system) {
+  return run.prices.at(static_cast<size_t>(&system - run.systems.data()));
+}
+
+std::string WordsOfPrices(const Run& baseline_run, const System& baseline, const Run& candidate_run,
+                          const System& candidate) {
+  const Prices& first = PricesOf(baseline_run, baseline);
+  const Prices& second = PricesOf(candidate_run, candidate);
+  if (first.origin == second.origin) return CostWords(first);
+  return absl::StrCat("measured tokens at declared prices (baseline: ", first.origin,
+                      "; candidate: ", second.origin, ")");
+}
+
+absl::Status CheckNotAskedMore(const Run& earlier, const Run& run) {
+  if (earlier.suite_digest != run.suite_digest || earlier.repeats >= run.repeats)
+    return absl::OkStatus();
+  const std::vector<std::string> asked = DigestsOf(earlier);
+  for (const System& system : run.systems) {
+    if (std::find(asked.begin(), asked.end(), system.digest) == asked.end()) continue;
+    return Error(
+        absl::StatusCode::kFailedPrecondition,
+        absl::StrCat("run.repeats: ", Title(system), " has read these TEST rows in ",
+                     earlier.name(), " with ", earlier.repeats,
+                     " repeat(s), and TEST rows are read once per candidate: use at most as many "
+                     "repeats, another TEST suite, or a DEV suite"),
+        {.reason = "TEST_ROWS_SPENT", .metadata = {{"run", earlier.name()}}});
+  }
+  return absl::OkStatus();
+}
+
+// TEST rows are read once per candidate: more repeats after the first result would be a second
+// look. What an unfinished run left open may be asked; what was answered is reused.
+absl::Status CheckTestRows(Store& store, const Run& run) {
+  DocumentQuery query{.kind = kRunKind,
+                      .project = run.project,
+                      .task = run.task,
+                      .state = Name(RunState::kSucceeded),
+                      .limit = kPage};
+  while (true) {
+    ASSIGN_OR_RETURN(std::vector<Document> documents, store.List(query));
+    for (const Document& document : documents) {
+      ASSIGN_OR_RETURN(const Run earlier, FromDocument<Run>(document));
+      RETURN_IF_ERROR(CheckNotAskedMore(earlier, run));
+      query.before = document.sequence;
+    }
+    if (documents.size() < static_cast<size_t>(kPage)) return absl::OkStatus();
+  }
+}
+
 }  // namespace
 
 const char* Name(RunState state) {
@@ -52,7 +102,9 @@ absl::Status Runs::Count(Run& run) {
   ASSIGN_OR_RETURN(std::vector<Answer> answers, store_.ListAnswers(run.suite_digest, DigestsOf(run),
                                                                    run.repeats, std::nullopt, 0));
   run.answers_total = static_cast<int64_t>(rows.size() * run.systems.size()) * run.repeats;
-  run.answers_done = run.answers_reused = static_cast<int64_t>(answers.size());
+  run.answers_done = run.answers_reused =
+      std::count_if(answers.begin(), answers.end(),
+                    [&](const Answer& answer) { return IsReusable(answer, run.id); });
   return absl::OkStatus();
 }
 
@@ -82,6 +134,7 @@ absl::StatusOr<Run> Runs::Create(Run run, const RequestKey& request, bool valida
     bool local = resolved->system.kind != ModelKind::kUpstream;
     run.prices.push_back(local && !resolved->prices.known ? declared : resolved->prices);
   }
+  if (suite.role == SuiteRole::kTest) RETURN_IF_ERROR(CheckTestRows(store_, run));
   RETURN_IF_ERROR(Count(run));
   run.state = RunState::kQueued;
   run.create_time = run.update_time = clock_.Now();
@@ -202,6 +255,8 @@ absl::StatusOr<Comparison> Runs::Compare(const CompareRequest& request) {
   absl::StatusOr<TaskRecord> task = facts_.Task(suite.task);
   if (task.ok() && task->requests_per_day > 0)
     options.requests_per_month = task->requests_per_day * kDaysPerMonth;
+  options.cost_explanation =
+      WordsOfPrices(*baseline.first, *baseline.second, *candidate.first, *candidate.second);
   ASSIGN_OR_RETURN(Comparison comparison, evaluation::Compare(suite, first, second, options));
   comparison.id = ids_.NextId();
   comparison.project = request.project;

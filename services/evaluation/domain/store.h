@@ -97,7 +97,7 @@ class Store {
   virtual absl::StatusOr<std::vector<SuiteRow>> ListSuiteRows(const std::string& suite_digest) = 0;
 
   // True if stored; false if an answer with this (suite, row, system, repeat) was there already,
-  // which is kept.
+  // which is kept. An error of another run is no answer: it is replaced.
   virtual absl::StatusOr<bool> PutAnswer(const Answer& answer) = 0;
   // Of these systems, repeats below `repeats`; ordered by (row, system, repeat), after `after`;
   // limit 0 = all.

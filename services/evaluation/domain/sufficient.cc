@@ -30,6 +30,24 @@ std::optional<Gap> GapOf(const CaseFile& file) {
   return Gap{gap, EvidenceSource::kMeasured};
 }
 
+constexpr char kMeasureRungs[] =
+    "Measure the few-shot and the structured-output rung first: they are the remedy for format and "
+    "style.";
+
+// Strict formats and styles are what examples and schemas are for: only a ladder on which both were
+// measured says that prompts fall short of them.
+bool RungsTwoAndThreeMeasured(const CaseFile& file) {
+  auto measured = [&](const char* kind) {
+    return std::any_of(file.ladder->rungs.begin(), file.ladder->rungs.end(),
+                       [&](const LadderEvidence::Rung& rung) { return rung.kind == kind; });
+  };
+  return file.ladder && measured("few-shot") && measured("structured output");
+}
+
+bool StyleIsTheMatter(const CaseFile& file) {
+  return std::count(file.facts.symptoms.begin(), file.facts.symptoms.end(), "voice") > 0;
+}
+
 Evidence QualityGap(const CaseFile& file, const GateThresholds& thresholds) {
   std::string threshold =
       absl::StrFormat("interval above 0 and >= %.0f points", thresholds.minimum_gap * 100);
@@ -38,6 +56,8 @@ Evidence QualityGap(const CaseFile& file, const GateThresholds& thresholds) {
     return Unknown("quality_gap", kSufficient, threshold,
                    "Declare a target score and measure the ladder.");
   }
+  if (StyleIsTheMatter(file) && !RungsTwoAndThreeMeasured(file))
+    return Unknown("quality_gap", kSufficient, threshold, kMeasureRungs);
   bool significant = gap->interval.lower > 0;
   bool worth_it = gap->interval.point >= thresholds.minimum_gap;
   Evidence evidence = Judged("quality_gap", kSufficient, significant && worth_it, gap->source,
@@ -54,12 +74,16 @@ Evidence QualityGap(const CaseFile& file, const GateThresholds& thresholds) {
 }
 
 Evidence Latency(const CaseFile& file, const GateThresholds& thresholds) {
-  double limit = file.prompt.latency_target_ms ? file.prompt.latency_target_ms->value
-                                               : thresholds.maximum_latency_ms;
-  std::string threshold = absl::StrFormat("> %.0f ms on average", limit);
-  if (!file.prompt.latency_ms)
+  // A target is declared for the median, the threshold is of the average: each meets its like.
+  bool targeted = file.prompt.latency_p50_target_ms.has_value();
+  double limit =
+      targeted ? file.prompt.latency_p50_target_ms->value : thresholds.maximum_latency_ms;
+  std::string threshold =
+      absl::StrFormat(targeted ? "median > the target of %.0f ms" : "> %.0f ms on average", limit);
+  const auto& known = targeted ? file.prompt.latency_p50_ms : file.prompt.latency_ms;
+  if (!known)
     return Unknown("latency", kSufficient, threshold, "Run the evaluation: it measures latency.");
-  const auto& latency = *file.prompt.latency_ms;
+  const auto& latency = *known;
   Evidence evidence = Judged("latency", kSufficient, latency.value.point > limit, latency.source,
                              absl::StrFormat("%.0f ms", latency.value.point), threshold, "");
   evidence.interval = latency.value;
@@ -71,6 +95,8 @@ Evidence FormatErrors(const CaseFile& file, const GateThresholds& thresholds) {
   if (!file.prompt.format_errors) {
     return Unknown("format_errors", kSufficient, threshold, "Add a JSON grader to the suite.");
   }
+  if (!RungsTwoAndThreeMeasured(file))
+    return Unknown("format_errors", kSufficient, threshold, kMeasureRungs);
   const auto& errors = *file.prompt.format_errors;
   Evidence evidence =
       Judged("format_errors", kSufficient, errors.value.point > thresholds.maximum_format_errors,

@@ -1,25 +1,20 @@
 #include "services/evaluation/domain/system.h"
 
-#include <nlohmann/json.hpp>
+#include <map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/json/canonical.h"
-#include "common/status/status_macros.h"
+#include "common/prompt/system_digest.h"
 
 namespace crossover::evaluation {
 namespace {
 
 constexpr double kPerMillion = 1e-6;
 
-nlohmann::json SamplingJson(const prompt::Sampling& sampling) {
-  nlohmann::json json = nlohmann::json::object();
-  if (sampling.temperature) json["temperature"] = *sampling.temperature;
-  if (sampling.top_p) json["top_p"] = *sampling.top_p;
-  if (sampling.top_k) json["top_k"] = *sampling.top_k;
-  if (sampling.max_tokens) json["max_tokens"] = *sampling.max_tokens;
-  if (sampling.seed) json["seed"] = *sampling.seed;
-  if (!sampling.stop.empty()) json["stop"] = sampling.stop;
-  return json;
+prompt::SystemModel ModelOf(ModelKind kind) {
+  if (kind == ModelKind::kBase) return prompt::SystemModel::kBase;
+  if (kind == ModelKind::kAdapter) return prompt::SystemModel::kAdapter;
+  return prompt::SystemModel::kUpstream;
 }
 
 std::string LastSegment(const std::string& name) {
@@ -37,23 +32,27 @@ Usage& Usage::operator+=(const Usage& other) {
   return *this;
 }
 
+std::string CostWords(const Prices& prices) {
+  return absl::StrCat("measured tokens at the declared price",
+                      prices.origin.empty() ? "" : absl::StrCat(" (", prices.origin, ")"));
+}
+
 double CostOf(const Usage& usage, const Prices& prices) {
   return kPerMillion * (static_cast<double>(usage.input - usage.cached_input) * prices.input +
                         static_cast<double>(usage.cached_input) * prices.cached_input +
                         static_cast<double>(usage.output) * prices.output);
 }
 
-absl::StatusOr<System> WithDigest(System system) {
-  nlohmann::json json = {
-      {"kind", static_cast<int>(system.kind)},
-      {"model", system.model_digest.empty() ? system.model : system.model_digest},
-      {"sampling", SamplingJson(system.sampling)}};
-  if (!system.prompt_version.empty()) json["prompt_version"] = system.prompt_version;
-  if (!system.base_digest.empty()) json["base"] = system.base_digest;
-  if (!system.upstream.empty()) json["upstream"] = system.upstream;
-  if (!system.revision.empty()) json["revision"] = system.revision;
-  if (!system.response_format.empty()) json["response_format"] = system.response_format;
-  ASSIGN_OR_RETURN(system.digest, CanonicalDigest(json));
+System WithDigest(System system) {
+  std::map<std::string, std::string> sampling = prompt::SamplingFields(system.sampling);
+  if (!system.response_format.empty()) sampling["response_format"] = system.response_format;
+  system.digest = prompt::SystemDigest(
+      {.prompt_version = system.prompt_version,
+       .kind = ModelOf(system.kind),
+       .model = system.model_digest.empty() ? system.model : system.model_digest,
+       .upstream = system.upstream,
+       .revision = system.revision,
+       .sampling = std::move(sampling)});
   return system;
 }
 

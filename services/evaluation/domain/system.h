@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "common/prompt/prompt_spec.h"
 
 namespace crossover::evaluation {
@@ -18,6 +17,7 @@ struct Prices {
   double input = 0;
   double cached_input = 0;
   double output = 0;
+  std::string origin;  // who declared them, in words: "the project's price list"
 };
 
 struct Usage {
@@ -28,6 +28,9 @@ struct Usage {
   Usage& operator+=(const Usage& other);
   friend bool operator==(const Usage&, const Usage&) = default;
 };
+
+// "measured tokens at …": a cost is never measured alone.
+std::string CostWords(const Prices& prices);
 
 // USD of one request.
 double CostOf(const Usage& usage, const Prices& prices);
@@ -47,11 +50,11 @@ struct System {
   double max_cost = 0;           // USD of one request; 0 = no limit
   int max_concurrency = 0;       // 0 = the run's
   std::string display_name;
-  std::string digest;  // of everything above but limits and display_name, set by WithDigest
+  std::string digest;  // of what decides the answer, set by WithDigest
 };
 
-// Pins the digest: SHA-256 over the RFC 8785 form of what decides the answer.
-absl::StatusOr<System> WithDigest(System system);
+// Pins the digest: prompt::SystemDigest, the one a route serves under.
+System WithDigest(System system);
 
 // The display name, else "model + prompt".
 std::string Title(const System& system);

@@ -202,6 +202,22 @@ TEST_P(StoreConformance, FirstAnswerStays) {
   EXPECT_EQ((*read)[0].latency_seconds, 0.25);
 }
 
+TEST_P(StoreConformance, AnErrorIsReplacedByAnotherRunAlone) {
+  PutRows(1);
+  Answer failed = MakeAnswer("row0", "s", 0);
+  failed.run = "first";
+  failed.error = "CONTEXT_LENGTH_EXCEEDED";
+  EXPECT_THAT(store().PutAnswer(failed), IsOkAndHolds(true));
+  Answer again = MakeAnswer("row0", "s", 0);
+  again.run = "first";
+  EXPECT_THAT(store().PutAnswer(again), IsOkAndHolds(false));
+  again.run = "second";
+  EXPECT_THAT(store().PutAnswer(again), IsOkAndHolds(true));
+  EXPECT_EQ((*store().ListAnswers("suite", {"s"}, 1, std::nullopt, 0))[0].error, "");
+  again.run = "third";
+  EXPECT_THAT(store().PutAnswer(again), IsOkAndHolds(false));
+}
+
 TEST_P(StoreConformance, AnswersPageByKeyAndKnowTheirSystems) {
   PutRows(3);
   for (const char* row : {"row2", "row0", "row1"}) {

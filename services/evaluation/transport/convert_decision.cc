@@ -138,6 +138,13 @@ pb::Decision ToProto(const Decision& decision) {
     (*out.mutable_inputs()->mutable_thresholds())[name] = absl::StrFormat("%g", value);
   }
   FillVerdict(decision.verdict, &out);
+  for (const ThresholdOverride& item : Overridden(decision.verdict.thresholds)) {
+    pb::ThresholdOverride* added = out.add_overridden_thresholds();
+    added->set_name(item.name);
+    added->set_value(absl::StrFormat("%g", item.value));
+    added->set_default_value(absl::StrFormat("%g", item.default_value));
+    added->set_origin(decision.inputs.thresholds.count(item.name) > 0 ? "request" : "project");
+  }
   out.set_state(static_cast<pb::Decision::State>(static_cast<int>(decision.state) + 1));
   if (decision.sign_time) {
     out.mutable_signature()->set_by(decision.signed_by);

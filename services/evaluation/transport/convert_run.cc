@@ -41,11 +41,17 @@ pb::SystemResult ToProto(const SystemResult& result) {
     *added->mutable_score() = ToProto(grader.score);
     Fill(grader.slices, added->mutable_slices());
     Fill(grader.fields, added->mutable_fields());
+    *added->mutable_accuracy() = ToProto(grader.accuracy);
+    added->set_passed(grader.passed);
+    added->set_rows(grader.rows);
+    *added->mutable_passed_share() = ToProto(grader.passed_share);
   }
   *out.mutable_usage() = ToProto(result.usage);
   if (result.cost_per_request) {
     *out.mutable_cost() = MoneyToProto(result.cost);
     *out.mutable_cost_per_request() = ToProto(*result.cost_per_request);
+    out.set_cost_source(type::v1::Evidence::DECLARED);
+    out.set_cost_explanation(result.cost_explanation);
   }
   *out.mutable_latency() = ToProto(result.latency);
   *out.mutable_consistency() = ToProto(result.consistency);
@@ -90,6 +96,8 @@ pb::Comparison::Metric ToProto(const ComparedMetric& metric) {
       metric.adjusted_p_value.value_or(std::numeric_limits<double>::quiet_NaN()));
   out.set_significant(metric.significant);
   out.set_higher_is_better(metric.higher_is_better);
+  out.set_source(static_cast<type::v1::Evidence::Source>(static_cast<int>(metric.source) + 1));
+  out.set_explanation(metric.explanation);
   return out;
 }
 

@@ -4,11 +4,13 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include <cmath>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "common/json/digest.h"
+#include "common/prompt/from_proto.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 
@@ -18,23 +20,6 @@ namespace {
 absl::Status Invalid(const std::string& field, std::string_view what) {
   return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, ": ", std::string(what)),
                {.reason = "FIELD_INVALID", .violations = {{field, std::string(what)}}});
-}
-
-std::string FormatJson(const type::v1::ResponseFormat& format) {
-  switch (format.type()) {
-    case type::v1::ResponseFormat::JSON_OBJECT:
-      return R"({"type":"json_object"})";
-    case type::v1::ResponseFormat::JSON_SCHEMA:
-      return nlohmann::json(
-                 {{"type", "json_schema"},
-                  {"json_schema",
-                   {{"name", format.name()},
-                    {"schema", nlohmann::json::parse(format.json_schema(), nullptr, false)},
-                    {"strict", format.strict()}}}})
-          .dump();
-    default:
-      return "";
-  }
 }
 
 void FillFormat(const std::string& text, type::v1::Sampling* out) {
@@ -59,18 +44,14 @@ absl::Status CheckSampling(const type::v1::Sampling& sampling, const std::string
     return Invalid(field + ".max_tokens", "expected at least 1");
   if (sampling.has_n() && sampling.n() != 1)
     return Invalid(field + ".n", "an evaluation asks for one answer at a time; use repeats");
+  // A route would serve what was not measured.
+  for (const auto& [set, name] :
+       {std::pair(sampling.logit_bias_size() > 0, ".logit_bias"),
+        std::pair(sampling.has_logprobs(), ".logprobs"),
+        std::pair(sampling.has_repetition_penalty(), ".repetition_penalty")}) {
+    if (set) return Invalid(field + name, "an evaluation does not apply it; leave it out");
+  }
   return absl::OkStatus();
-}
-
-prompt::Sampling FromProto(const type::v1::Sampling& in) {
-  prompt::Sampling out;
-  if (in.has_temperature()) out.temperature = in.temperature();
-  if (in.has_top_p()) out.top_p = in.top_p();
-  if (in.has_top_k()) out.top_k = in.top_k();
-  if (in.has_max_tokens()) out.max_tokens = in.max_tokens();
-  if (in.has_seed()) out.seed = in.seed();
-  out.stop.assign(in.stop().begin(), in.stop().end());
-  return out;
 }
 
 void Fill(const prompt::Sampling& in, type::v1::Sampling* out) {
@@ -192,8 +173,8 @@ absl::StatusOr<System> FromProto(const type::v1::System& in, const std::string& 
   }
   if (out.model.empty()) return Invalid(field + ".model", "the model's name or digest is required");
   RETURN_IF_ERROR(CheckSampling(in.sampling(), field + ".sampling"));
-  out.sampling = FromProto(in.sampling());
-  out.response_format = FormatJson(in.sampling().response_format());
+  out.sampling = prompt::FromProto(in.sampling());
+  out.response_format = prompt::ResponseFormatJson(in.sampling().response_format());
   out.timeout_seconds =
       static_cast<double>(in.limits().timeout().seconds()) + in.limits().timeout().nanos() * 1e-9;
   out.max_input_tokens = in.limits().max_input_tokens();

@@ -1,5 +1,4 @@
 #include "absl/strings/str_cat.h"
-#include "common/list/resource_name.h"
 #include "common/rpc/handler.h"
 #include "common/status/status_macros.h"
 #include "crossover/evaluation/v1/decision_service.grpc.pb.h"
@@ -7,6 +6,7 @@
 #include "services/evaluation/transport/convert.h"
 #include "services/evaluation/transport/convert_type.h"
 #include "services/evaluation/transport/listing.h"
+#include "services/evaluation/transport/names.h"
 #include "services/evaluation/transport/services.h"
 
 namespace crossover::evaluation {
@@ -27,8 +27,12 @@ class DecisionServiceImpl final : public v1::DecisionService::CallbackService {
                                            const v1::CreateDecisionRequest* request,
                                            v1::Decision* response) override {
     return handler_.Unary(call, "CreateDecision", [=, this](const rpc::Call&) -> absl::Status {
-      RETURN_IF_ERROR(list::ParseName(request->parent(), kTaskPattern, "parent").status());
+      RETURN_IF_ERROR(ParseScoped(request->parent(), kTaskPattern, "parent").status());
       ASSIGN_OR_RETURN(Decision decision, FromProto(request->decision()));
+      RETURN_IF_ERROR(CheckScope(decision.inputs.ladder, "decision.inputs.ladder"));
+      RETURN_IF_ERROR(
+          CheckScope(decision.inputs.dataset_version, "decision.inputs.dataset_version"));
+      RETURN_IF_ERROR(CheckScope(decision.inputs.comparison, "decision.inputs.comparison"));
       decision.task = request->parent();
       ASSIGN_OR_RETURN(decision,
                        context_.decisions.Create(decision, KeyOf(*request, request->request_id()),
@@ -83,7 +87,7 @@ class DecisionServiceImpl final : public v1::DecisionService::CallbackService {
                                           v1::ListDecisionsResponse* response) override {
     return handler_.Unary(call, "ListDecisions", [=, this](const rpc::Call&) -> absl::Status {
       ASSIGN_OR_RETURN(std::vector<std::string> parent,
-                       list::ParseName(request->parent(), kTaskPattern, "parent"));
+                       ParseScoped(request->parent(), kTaskPattern, "parent"));
       ListRequest list_request{.query = {.kind = kDecisionKind,
                                          .project = absl::StrCat("projects/", parent[0]),
                                          .task = parent[1] == "-" ? "" : request->parent()},
@@ -116,7 +120,7 @@ class DecisionServiceImpl final : public v1::DecisionService::CallbackService {
                                  const std::string& name, v1::Decision* response,
                                  std::function<absl::StatusOr<Decision>(const std::string&)> verb) {
     return handler_.Unary(call, method, [=](const rpc::Call&) -> absl::Status {
-      RETURN_IF_ERROR(list::ParseName(name, kDecisionPattern).status());
+      RETURN_IF_ERROR(ParseScoped(name, kDecisionPattern).status());
       ASSIGN_OR_RETURN(Decision decision, verb(name));
       *response = ToProto(decision);
       return absl::OkStatus();

@@ -7,7 +7,6 @@
 #include "absl/strings/str_split.h"
 #include "common/list/filter.h"
 #include "common/list/page.h"
-#include "common/list/resource_name.h"
 #include "common/rpc/handler.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -16,6 +15,7 @@
 #include "services/evaluation/transport/convert.h"
 #include "services/evaluation/transport/convert_type.h"
 #include "services/evaluation/transport/listing.h"
+#include "services/evaluation/transport/names.h"
 #include "services/evaluation/transport/services.h"
 
 namespace crossover::evaluation {
@@ -37,8 +37,11 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
                                       const v1::CreateRunRequest* request,
                                       v1::Run* response) override {
     return handler_.Unary(call, "CreateRun", [=, this](const rpc::Call&) -> absl::Status {
-      RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+      RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
       ASSIGN_OR_RETURN(Run run, FromProto(request->run()));
+      RETURN_IF_ERROR(CheckScope(run.suite_version, "run.suite_version"));
+      for (size_t i = 0; i < run.systems.size(); ++i)
+        RETURN_IF_ERROR(CheckScope(run.systems[i], absl::StrCat("run.systems[", i, "]")));
       run.project = request->parent();
       ASSIGN_OR_RETURN(run, context_.runs.Create(run, KeyOf(*request, request->request_id()),
                                                  request->validate_only()));
@@ -81,7 +84,7 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
                                      const v1::ListRunsRequest* request,
                                      v1::ListRunsResponse* response) override {
     return handler_.Unary(call, "ListRuns", [=, this](const rpc::Call&) -> absl::Status {
-      RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+      RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
       ListRequest list_request{
           .query = {.kind = kRunKind, .project = request->parent()},
           .page_size = request->page_size(),
@@ -103,6 +106,11 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
       grpc::CallbackServerContext* call, const v1::WatchRunRequest* request) override {
     return handler_.ServerStream<v1::WatchRunResponse>(
         call, "WatchRun", [=, this](const rpc::Call&, rpc::Stream<v1::WatchRunResponse> stream) {
+          if (absl::Status scope = ParseScoped(request->name(), kRunPattern).status();
+              !scope.ok()) {
+            stream.Finish(scope);
+            return;
+          }
           int64_t after = 0;
           if (!request->resume_token().empty() &&
               (!absl::SimpleAtoi(request->resume_token(), &after) || after < 0)) {
@@ -126,7 +134,8 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
                                     const v1::CompareRequest* request,
                                     v1::Comparison* response) override {
     return handler_.Unary(call, "Compare", [=, this](const rpc::Call&) -> absl::Status {
-      RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+      RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
+      for (const std::string& run : request->runs()) RETURN_IF_ERROR(CheckScope(run, "runs"));
       ASSIGN_OR_RETURN(Comparison comparison,
                        context_.runs.Compare(
                            {.project = request->parent(),
@@ -143,6 +152,7 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
                                           const v1::GetComparisonRequest* request,
                                           v1::Comparison* response) override {
     return handler_.Unary(call, "GetComparison", [=, this](const rpc::Call&) -> absl::Status {
+      RETURN_IF_ERROR(ParseScoped(request->name(), "projects/*/comparisons/*").status());
       ASSIGN_OR_RETURN(Comparison comparison, context_.runs.GetComparison(request->name()));
       *response = ToProto(comparison);
       return absl::OkStatus();
@@ -154,7 +164,7 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
                                  const std::string& name, v1::Run* response,
                                  std::function<absl::StatusOr<Run>(const std::string&)> verb) {
     return handler_.Unary(call, method, [=](const rpc::Call&) -> absl::Status {
-      RETURN_IF_ERROR(list::ParseName(name, kRunPattern).status());
+      RETURN_IF_ERROR(ParseScoped(name, kRunPattern).status());
       ASSIGN_OR_RETURN(Run run, verb(name));
       *response = ToProto(run);
       return absl::OkStatus();
@@ -188,6 +198,7 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
 
   absl::Status FillAnswers(const v1::ListAnswersRequest& request,
                            v1::ListAnswersResponse* response) {
+    RETURN_IF_ERROR(ParseScoped(request.parent(), kRunPattern, "parent").status());
     ASSIGN_OR_RETURN(Run run, context_.runs.Get(request.parent()));
     ASSIGN_OR_RETURN(int size, list::PageSize(request.page_size()));
     ASSIGN_OR_RETURN(list::Filter filter,

@@ -1,5 +1,4 @@
 #include "absl/strings/str_cat.h"
-#include "common/list/resource_name.h"
 #include "common/rpc/handler.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -8,6 +7,7 @@
 #include "services/evaluation/transport/convert.h"
 #include "services/evaluation/transport/convert_type.h"
 #include "services/evaluation/transport/listing.h"
+#include "services/evaluation/transport/names.h"
 #include "services/evaluation/transport/services.h"
 
 namespace crossover::evaluation {
@@ -25,8 +25,15 @@ class LadderServiceImpl final : public v1::LadderService::CallbackService {
                                          const v1::CreateLadderRequest* request,
                                          v1::Ladder* response) override {
     return handler_.Unary(call, "CreateLadder", [=, this](const rpc::Call&) -> absl::Status {
-      RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+      RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
       ASSIGN_OR_RETURN(Ladder ladder, FromProto(request->ladder()));
+      RETURN_IF_ERROR(CheckScope(ladder.task, "ladder.task"));
+      RETURN_IF_ERROR(CheckScope(ladder.dev_suite, "ladder.dev_suite"));
+      RETURN_IF_ERROR(CheckScope(ladder.test_suite, "ladder.test_suite"));
+      for (size_t i = 0; i < ladder.rungs.size(); ++i) {
+        RETURN_IF_ERROR(
+            CheckScope(ladder.rungs[i].system, absl::StrCat("ladder.rungs[", i, "].system")));
+      }
       ladder.project = request->parent();
       ASSIGN_OR_RETURN(ladder,
                        context_.ladders.Create(ladder, KeyOf(*request, request->request_id()),
@@ -40,7 +47,7 @@ class LadderServiceImpl final : public v1::LadderService::CallbackService {
                                       const v1::GetLadderRequest* request,
                                       v1::Ladder* response) override {
     return handler_.Unary(call, "GetLadder", [=, this](const rpc::Call&) -> absl::Status {
-      RETURN_IF_ERROR(list::ParseName(request->name(), "projects/*/ladders/*").status());
+      RETURN_IF_ERROR(ParseScoped(request->name(), "projects/*/ladders/*").status());
       ASSIGN_OR_RETURN(Ladder ladder, context_.ladders.Get(request->name()));
       *response = ToProto(ladder);
       return absl::OkStatus();
@@ -51,7 +58,7 @@ class LadderServiceImpl final : public v1::LadderService::CallbackService {
                                         const v1::ListLaddersRequest* request,
                                         v1::ListLaddersResponse* response) override {
     return handler_.Unary(call, "ListLadders", [=, this](const rpc::Call&) -> absl::Status {
-      RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+      RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
       ListRequest list_request{.query = {.kind = kLadderKind, .project = request->parent()},
                                .page_size = request->page_size(),
                                .page_token = request->page_token(),
@@ -79,7 +86,7 @@ class LadderServiceImpl final : public v1::LadderService::CallbackService {
                                          const v1::CancelLadderRequest* request,
                                          v1::Ladder* response) override {
     return handler_.Unary(call, "CancelLadder", [=, this](const rpc::Call&) -> absl::Status {
-      RETURN_IF_ERROR(list::ParseName(request->name(), "projects/*/ladders/*").status());
+      RETURN_IF_ERROR(ParseScoped(request->name(), "projects/*/ladders/*").status());
       ASSIGN_OR_RETURN(Ladder ladder, context_.ladders.Cancel(request->name()));
       *response = ToProto(ladder);
       return absl::OkStatus();
@@ -116,7 +123,9 @@ class LadderServiceImpl final : public v1::LadderService::CallbackService {
   grpc::ServerUnaryReactor* NotServed(grpc::CallbackServerContext* call, const char* method) {
     return handler_.Unary(call, method, [method](const rpc::Call&) -> absl::Status {
       return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                   absl::StrCat(method, " is not served by this version"));
+                   absl::StrCat(method,
+                                " is not served yet: seal data set versions of growing size, train "
+                                "on each and compare the adapters on one suite"));
     });
   }
 

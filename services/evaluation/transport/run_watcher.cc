@@ -73,6 +73,15 @@ bool RunWatcher::Feed(Watched& watched) {
     return false;
   }
   bool first = watched.version < 0;
+  if (first && watched.after > 0) {
+    absl::StatusOr<std::vector<Event>> seen = store_.ListEvents(watched.run, watched.after - 1, 1);
+    if (!seen.ok() || seen->empty()) {
+      watched.stream.Finish(seen.ok() ? Error(absl::StatusCode::kOutOfRange, "RESUME_TOKEN_EXPIRED",
+                                              "the resume token is unknown; watch without one")
+                                      : seen.status());
+      return false;
+    }
+  }
   for (const Event& event : *events) {
     watched.after = event.sequence;
     v1::WatchRunResponse response;

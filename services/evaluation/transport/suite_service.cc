@@ -9,6 +9,7 @@
 #include "services/evaluation/transport/convert.h"
 #include "services/evaluation/transport/convert_type.h"
 #include "services/evaluation/transport/listing.h"
+#include "services/evaluation/transport/names.h"
 #include "services/evaluation/transport/services.h"
 
 #include "absl/strings/numbers.h"
@@ -32,11 +33,14 @@ class SuiteServiceImpl final : public v1::SuiteService::CallbackService {
                                         v1::SuiteVersion* response) override {
     return handler_.Unary(call, "FreezeSuite", [=, this](const rpc::Call&) -> absl::Status {
       ASSIGN_OR_RETURN(std::vector<std::string> parent,
-                       list::ParseName(request->parent(), "projects/*/suites/*", "parent"));
+                       ParseScoped(request->parent(), "projects/*/suites/*", "parent"));
       RETURN_IF_ERROR(list::CheckSlug(parent[1], "parent"));
       Suites::FreezeRequest freeze{.request = KeyOf(*request, request->request_id()),
                                    .validate_only = request->validate_only()};
       ASSIGN_OR_RETURN(freeze.suite, FromProto(request->suite_version()));
+      RETURN_IF_ERROR(CheckScope(freeze.suite.task, "suite_version.task"));
+      RETURN_IF_ERROR(CheckScope(freeze.suite.dataset.dataset_version,
+                                 "suite_version.dataset.dataset_version"));
       freeze.suite.project = absl::StrCat("projects/", parent[0]);
       freeze.suite.slug = parent[1];
       if (request->suite_version().has_inline_()) {
@@ -51,7 +55,7 @@ class SuiteServiceImpl final : public v1::SuiteService::CallbackService {
                                             const v1::GetSuiteVersionRequest* request,
                                             v1::SuiteVersion* response) override {
     return handler_.Unary(call, "GetSuiteVersion", [=, this](const rpc::Call&) -> absl::Status {
-      RETURN_IF_ERROR(list::ParseName(request->name(), kVersionPattern).status());
+      RETURN_IF_ERROR(ParseScoped(request->name(), kVersionPattern).status());
       ASSIGN_OR_RETURN(Suite suite, context_.suites.Get(request->name()));
       return Answer(suite, response);
     });
@@ -62,7 +66,7 @@ class SuiteServiceImpl final : public v1::SuiteService::CallbackService {
                                               v1::ListSuiteVersionsResponse* response) override {
     return handler_.Unary(call, "ListSuiteVersions", [=, this](const rpc::Call&) -> absl::Status {
       ASSIGN_OR_RETURN(std::vector<std::string> parent,
-                       list::ParseName(request->parent(), "projects/*/suites/*", "parent"));
+                       ParseScoped(request->parent(), "projects/*/suites/*", "parent"));
       ListRequest list_request{.query = {.kind = kSuiteKind,
                                          .project = absl::StrCat("projects/", parent[0]),
                                          .parent = parent[1] == "-" ? "" : parent[1]},
@@ -101,6 +105,7 @@ class SuiteServiceImpl final : public v1::SuiteService::CallbackService {
                                   const v1::JudgeRequest* request,
                                   v1::Judgement* response) override {
     return handler_.Unary(call, "Judge", [=, this](const rpc::Call&) -> absl::Status {
+      RETURN_IF_ERROR(ParseScoped(request->name(), kVersionPattern).status());
       ASSIGN_OR_RETURN(Judgement judgement, FromProto(request->judgement()));
       ASSIGN_OR_RETURN(judgement, context_.suites.Judge(request->name(), judgement));
       *response = ToProto(judgement);
@@ -126,7 +131,8 @@ class SuiteServiceImpl final : public v1::SuiteService::CallbackService {
           absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
           absl::StrCat(
               method,
-              " is not served by this version; freeze a suite from a data set or inline rows"));
+              " is not served yet: import the rows as a data set (`crossover dataset import`) and "
+              "freeze a suite over it with graders, or freeze inline rows"));
     });
   }
 
@@ -138,6 +144,7 @@ class SuiteServiceImpl final : public v1::SuiteService::CallbackService {
 
   absl::Status ListRows(const v1::ListSuiteRowsRequest& request,
                         v1::ListSuiteRowsResponse* response) {
+    RETURN_IF_ERROR(ParseScoped(request.parent(), kVersionPattern, "parent").status());
     ASSIGN_OR_RETURN(Suite suite, context_.suites.Get(request.parent()));
     ASSIGN_OR_RETURN(int size, list::PageSize(request.page_size()));
     ASSIGN_OR_RETURN(

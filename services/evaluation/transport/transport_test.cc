@@ -7,7 +7,9 @@
 
 #include "common/id/random.h"
 #include "common/log/fake_logger.h"
+#include "common/rpc/auth.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/error_mapper.h"
 #include "common/testing/matchers.h"
 #include "common/time/clock.h"
 #include "crossover/evaluation/v1/decision_service.grpc.pb.h"
@@ -24,6 +26,7 @@ namespace crossover::evaluation {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class TransportTest : public ::testing::Test {
  protected:
@@ -204,6 +207,9 @@ TEST_F(TransportTest, RunReportsResultsAnswersAndAComparison) {
   EXPECT_EQ(run->state(), v1::Run::SUCCEEDED);
   EXPECT_EQ(run->answers_done(), 60);
   EXPECT_EQ(run->results(1).graders(0).score().point(), 1);
+  EXPECT_EQ(run->results(1).graders(0).passed(), 30);
+  EXPECT_EQ(run->results(1).graders(0).rows(), 30);
+  EXPECT_EQ(run->results(1).graders(0).passed_share().method(), "wilson");
   EXPECT_EQ(run->results(1).latency().p50().point(), 0.1);
 
   v1::ListAnswersRequest answers;
@@ -278,6 +284,185 @@ TEST_F(TransportTest, WatchBeginsWithASnapshotAndEndsWithTheRun) {
   EXPECT_EQ(sequences, (std::vector<int64_t>{2})) << "no gap, no repeat";
 }
 
+TEST_F(TransportTest, ATokenThatIsUnknownEndsTheWatchAtOnce) {
+  auto run = rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun,
+                         RunRequest(Freeze(10), {"good"}));
+  ASSERT_OK(run);
+  for (const char* token : {"x", "-1", "99"}) {
+    grpc::ClientContext call;
+    v1::WatchRunRequest watch;
+    watch.set_name(run->name());
+    watch.set_resume_token(token);
+    auto stream = stub_->WatchRun(&call, watch);
+    v1::WatchRunResponse response;
+    EXPECT_FALSE(stream->Read(&response)) << token;
+    EXPECT_THAT(rpc::FromGrpc(stream->Finish()), HasReasonThat("RESUME_TOKEN_EXPIRED")) << token;
+  }
+}
+
+TEST_F(TransportTest, WhatIsNotServedSaysWhatToDoInstead) {
+  auto curve = rpc::Invoke(*ladder_stub_, &v1::LadderService::Stub::CreateLearningCurve, {});
+  EXPECT_THAT(curve, HasReasonThat("NOT_IMPLEMENTED"));
+  EXPECT_THAT(curve, StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("growing size")));
+  auto import = rpc::Invoke(*suite_stub_, &v1::SuiteService::Stub::ImportPromptfoo, {});
+  EXPECT_THAT(import, HasReasonThat("NOT_IMPLEMENTED"));
+  EXPECT_THAT(import, StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("data set")));
+}
+
+// A key "Bearer blue" belongs to projects/blue; no key may use all.
+class KeysOfProjects final : public rpc::Authenticator {
+ public:
+  absl::StatusOr<rpc::Principal> Authenticate(std::string_view authorization,
+                                              std::string_view) override {
+    rpc::Principal principal{.name = "test", .role = rpc::Role::kAdmin};
+    constexpr std::string_view kBearer = "Bearer ";
+    if (authorization.starts_with(kBearer))
+      principal.project = "projects/" + std::string(authorization.substr(kBearer.size()));
+    return principal;
+  }
+};
+
+class TwoProjectsTest : public TransportTest {
+ protected:
+  TwoProjectsTest() {
+    ServiceContext context = context_;
+    context.authenticator = &keys_;
+    keyed_.push_back(NewSuiteService(context));
+    keyed_.push_back(NewEvaluationService(context, watcher_));
+    keyed_.push_back(NewLadderService(context));
+    keyed_.push_back(NewDecisionService(context));
+    grpc::ServerBuilder builder;
+    for (auto& service : keyed_) builder.RegisterService(service.get());
+    keyed_server_ = builder.BuildAndStart();
+    auto channel = keyed_server_->InProcessChannel({});
+    suites_stub_ = v1::SuiteService::NewStub(channel);
+    runs_stub_ = v1::EvaluationService::NewStub(channel);
+    ladders_stub_ = v1::LadderService::NewStub(channel);
+    decisions_stub_ = v1::DecisionService::NewStub(channel);
+  }
+  ~TwoProjectsTest() override {
+    watcher_.Stop();
+    keyed_server_->Shutdown();
+  }
+
+  // What a stranger's key gets, and that the owner's key gets something else.
+  template <typename Stub, typename Request, typename Response>
+  void ExpectForbidden(Stub& stub,
+                       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                    Response*),
+                       const Request& request) {
+    EXPECT_THAT(rpc::Invoke(stub, method, request, {.api_key = "blue"}),
+                HasReasonThat("RESOURCE_FORBIDDEN"))
+        << request.ShortDebugString();
+    EXPECT_THAT(rpc::Invoke(stub, method, request, {.api_key = "default"}).status(),
+                Not(HasReasonThat("RESOURCE_FORBIDDEN")))
+        << request.ShortDebugString();
+  }
+
+  KeysOfProjects keys_;
+  std::vector<std::unique_ptr<grpc::Service>> keyed_;
+  std::unique_ptr<grpc::Server> keyed_server_;
+  std::unique_ptr<v1::SuiteService::Stub> suites_stub_;
+  std::unique_ptr<v1::EvaluationService::Stub> runs_stub_;
+  std::unique_ptr<v1::LadderService::Stub> ladders_stub_;
+  std::unique_ptr<v1::DecisionService::Stub> decisions_stub_;
+};
+
+template <typename Request>
+Request Named(const std::string& name) {
+  Request request;
+  request.set_name(name);
+  return request;
+}
+template <typename Request>
+Request Within(const std::string& parent) {
+  Request request;
+  request.set_parent(parent);
+  return request;
+}
+
+TEST_F(TwoProjectsTest, AKeySeesItsOwnProjectAlone) {
+  const std::string suite = Freeze(5);
+  auto run = rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun,
+                         RunRequest(suite, {"good", "bad"}));
+  ASSERT_OK(run);
+  using Suites = v1::SuiteService::Stub;
+  using Runs = v1::EvaluationService::Stub;
+  using Ladders = v1::LadderService::Stub;
+  using Decisions = v1::DecisionService::Stub;
+  ExpectForbidden(*suites_stub_, &Suites::FreezeSuite, FreezeRequest(3));
+  ExpectForbidden(*suites_stub_, &Suites::GetSuiteVersion,
+                  Named<v1::GetSuiteVersionRequest>(suite));
+  ExpectForbidden(*suites_stub_, &Suites::ListSuiteVersions,
+                  Within<v1::ListSuiteVersionsRequest>("projects/default/suites/-"));
+  ExpectForbidden(*suites_stub_, &Suites::ListSuiteRows, Within<v1::ListSuiteRowsRequest>(suite));
+  ExpectForbidden(*suites_stub_, &Suites::Judge, Named<v1::JudgeRequest>(suite));
+  ExpectForbidden(*runs_stub_, &Runs::CreateRun, RunRequest(suite, {"good"}));
+  ExpectForbidden(*runs_stub_, &Runs::GetRun, Named<v1::GetRunRequest>(run->name()));
+  ExpectForbidden(*runs_stub_, &Runs::ListRuns, Within<v1::ListRunsRequest>("projects/default"));
+  ExpectForbidden(*runs_stub_, &Runs::ListAnswers, Within<v1::ListAnswersRequest>(run->name()));
+  ExpectForbidden(*runs_stub_, &Runs::PauseRun, Named<v1::PauseRunRequest>(run->name()));
+  ExpectForbidden(*runs_stub_, &Runs::ResumeRun, Named<v1::ResumeRunRequest>(run->name()));
+  ExpectForbidden(*runs_stub_, &Runs::CancelRun, Named<v1::CancelRunRequest>(run->name()));
+  ExpectForbidden(*runs_stub_, &Runs::Compare, Within<v1::CompareRequest>("projects/default"));
+  ExpectForbidden(*runs_stub_, &Runs::GetComparison,
+                  Named<v1::GetComparisonRequest>("projects/default/comparisons/c"));
+  ExpectForbidden(*ladders_stub_, &Ladders::CreateLadder,
+                  Within<v1::CreateLadderRequest>("projects/default"));
+  ExpectForbidden(*ladders_stub_, &Ladders::GetLadder,
+                  Named<v1::GetLadderRequest>("projects/default/ladders/l"));
+  ExpectForbidden(*ladders_stub_, &Ladders::ListLadders,
+                  Within<v1::ListLaddersRequest>("projects/default"));
+  ExpectForbidden(*ladders_stub_, &Ladders::CancelLadder,
+                  Named<v1::CancelLadderRequest>("projects/default/ladders/l"));
+  ExpectForbidden(*decisions_stub_, &Decisions::CreateDecision,
+                  Within<v1::CreateDecisionRequest>("projects/default/tasks/t"));
+  ExpectForbidden(*decisions_stub_, &Decisions::ListDecisions,
+                  Within<v1::ListDecisionsRequest>("projects/default/tasks/t"));
+  ExpectForbidden(*decisions_stub_, &Decisions::GetDecision,
+                  Named<v1::GetDecisionRequest>("projects/default/tasks/t/decisions/d"));
+
+  grpc::ClientContext call;
+  call.AddMetadata("authorization", "Bearer blue");
+  auto stream = runs_stub_->WatchRun(&call, Named<v1::WatchRunRequest>(run->name()));
+  v1::WatchRunResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_THAT(rpc::FromGrpc(stream->Finish()), HasReasonThat("RESOURCE_FORBIDDEN"));
+}
+
+TEST_F(TwoProjectsTest, AKeyMayNotReadAnothersThroughItsOwn) {
+  const std::string suite = Freeze(5);
+  const auto forbidden = [](const auto& result, const char* field) {
+    EXPECT_THAT(result, HasReasonThat("RESOURCE_FORBIDDEN")) << field;
+    EXPECT_THAT(std::string(result.status().message()), HasSubstr(field));
+  };
+  v1::CreateRunRequest run = RunRequest(suite, {"good"});
+  run.set_parent("projects/blue");
+  forbidden(
+      rpc::Invoke(*runs_stub_, &v1::EvaluationService::Stub::CreateRun, run, {.api_key = "blue"}),
+      "run.suite_version");
+  run.mutable_run()->set_suite_version("projects/blue/suites/s/versions/sha256:1");
+  run.mutable_run()->mutable_systems(0)->set_prompt_version("projects/default/tasks/t/prompts/p");
+  forbidden(
+      rpc::Invoke(*runs_stub_, &v1::EvaluationService::Stub::CreateRun, run, {.api_key = "blue"}),
+      "run.systems[0].prompt_version");
+  v1::CreateLadderRequest ladder = Within<v1::CreateLadderRequest>("projects/blue");
+  ladder.mutable_ladder()->set_dev_suite(suite);
+  forbidden(rpc::Invoke(*ladders_stub_, &v1::LadderService::Stub::CreateLadder, ladder,
+                        {.api_key = "blue"}),
+            "ladder.dev_suite");
+  v1::CompareRequest compare = Within<v1::CompareRequest>("projects/blue");
+  compare.add_runs("projects/default/runs/r");
+  forbidden(
+      rpc::Invoke(*runs_stub_, &v1::EvaluationService::Stub::Compare, compare, {.api_key = "blue"}),
+      "runs");
+  v1::CreateDecisionRequest decide = Within<v1::CreateDecisionRequest>("projects/blue/tasks/t");
+  decide.mutable_decision()->mutable_inputs()->set_comparison("projects/default/comparisons/c");
+  forbidden(rpc::Invoke(*decisions_stub_, &v1::DecisionService::Stub::CreateDecision, decide,
+                        {.api_key = "blue"}),
+            "decision.inputs.comparison");
+}
+
 TEST_F(TransportTest, WatchOfAnUnknownRunIsNotFound) {
   grpc::ClientContext call;
   v1::WatchRunRequest watch;
@@ -317,6 +502,11 @@ TEST_F(TransportTest, LadderClimbsAndADecisionIsMadeWaivedAndSigned) {
   EXPECT_EQ(decision->recommendation(), v1::Decision::WAIT);
   EXPECT_EQ(decision->answers_size(), 5);
   EXPECT_EQ(decision->thresholds().at("maximum_latency_ms"), "300");
+  ASSERT_EQ(decision->overridden_thresholds_size(), 1);
+  EXPECT_EQ(decision->overridden_thresholds(0).name(), "maximum_latency_ms");
+  EXPECT_EQ(decision->overridden_thresholds(0).value(), "300");
+  EXPECT_EQ(decision->overridden_thresholds(0).default_value(), "600");
+  EXPECT_EQ(decision->overridden_thresholds(0).origin(), "request");
   EXPECT_GT(decision->next_steps_size(), 0);
   v1::WaiveConditionRequest waive;
   waive.set_name(decision->name());
