@@ -36,8 +36,6 @@ constexpr std::pair<std::string_view, std::string_view> kAdvice[] = {
     {"GATE_NOT_MET",
      "`crossover experiment explain` says what is missing; `advance --reason` overrides it"},
     {"EXPERIMENT_ACTIVE", "`crossover experiment status` shows it; `abort` or `rollback` ends it"},
-    {"EVIDENCE_MISSING",
-     "the evidence above names the next step; `crossover decide --waive` takes responsibility"},
     {"ETAG_MISMATCH",
      "somebody else changed it meanwhile: look at it again and repeat the command"},
     {"REQUEST_ID_REUSED", "repeat the command without --request-id"},
