@@ -27,6 +27,10 @@ constexpr char kFooter[] =
     "  crossover tune support-rows --base smollm2-135m-instruct\n"
     "  crossover evaluate support-test --system prompt=support/main,model=smollm2-135m-instruct "
     "--system adapter=ft:…\n"
+    "  crossover compare 06bq3f…                               what crossing over would change, in "
+    "six rows\n"
+    "  crossover route create support --task support --variant tuned:adapter=ft:… --variant "
+    "prompt:prompt=support/main,model=… --primary prompt\n"
     "  crossover experiment start support --candidate tuned    shadow, canary, promotion\n"
     "\n"
     "Server: --server, CROSSOVER_SERVER, the platform of the data folder, else 127.0.0.1:7070. "
@@ -106,6 +110,7 @@ int Run(World& world, const std::vector<std::string>& arguments) {
   AddDataset(app, context);
   AddSuite(app, context);
   AddEvaluate(app, context);
+  AddCompare(app, context);
   AddLadder(app, context);
   AddDecide(app, context);
   AddDiagnose(app, context);

@@ -3,6 +3,11 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
 #include "cli/output/error.h"
 #include "cli/testing/cli_fixture.h"
 #include "common/testing/temp_dir.h"
@@ -17,9 +22,10 @@ class AppTest : public testing::CliTest {};
 
 TEST_F(AppTest, HelpNamesEveryCommandTheWayThroughAndTheExitCodes) {
   EXPECT_EQ(Crossover({"--help"}), kExitOk);
-  for (const char* command : {"up", "status", "task", "prompt", "dataset", "suite", "evaluate",
-                              "ladder", "decide", "diagnose", "tune", "jobs", "adapter", "models",
-                              "route", "experiment", "feedback", "lineage", "completion"}) {
+  for (const char* command :
+       {"up",      "status", "task",       "prompt",   "dataset", "suite",     "evaluate",
+        "compare", "ladder", "decide",     "diagnose", "tune",    "jobs",      "adapter",
+        "models",  "route",  "experiment", "feedback", "lineage", "completion"}) {
     EXPECT_THAT(out(), HasSubstr("\n  " + std::string(command) + " ")) << command;
   }
   EXPECT_THAT(out(), HasSubstr("The way through:"));
@@ -45,7 +51,6 @@ Options:
   --priority INT:INT in [-100 - 100]
                               -100 to 100, higher is earlier
   --request-id TEXT           UUID that makes a repeat harmless
-  --preference                Preference rows (DPO)
   --estimate                  Check and estimate only
   -d,--detach                 Do not wait
 
@@ -55,6 +60,39 @@ Examples:
   crossover tune support-rows@3f2a --base smollm2-135m-instruct --set epochs=1 --set adapter.r=32
 Fields of --set and --file are those of TrainingSpec (protos/crossover/scheduler/v1/job.proto).
 )");
+}
+
+// Command lines of README.md, in words, without their comments.
+std::vector<std::vector<std::string>> ReadmeCommands() {
+  std::ifstream file(std::filesystem::path(std::getenv("CROSSOVER_SOURCE_DIR")) / "README.md");
+  std::vector<std::vector<std::string>> commands;
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("crossover ", 0) != 0) continue;
+    std::istringstream text(line.substr(0, line.find(" #")));
+    std::vector<std::string> words;
+    for (std::string word; text >> word;) words.push_back(word);
+    commands.emplace_back(words.begin() + 1, words.end());
+  }
+  return commands;
+}
+
+TEST_F(AppTest, EveryCommandOfTheReadmeIsOneThatTheProgramKnows) {
+  const crossover::testing::TempDir folder;
+  crossover::testing::WriteFile(folder / "task.yaml", "owner: ana\n");
+  crossover::testing::WriteFile(folder / "prompt.yaml",
+                                "messages: [{role: user, content: hello}]\n");
+  crossover::testing::WriteFile(folder / "rows.jsonl", "{}\n");
+  exec_ = [](const std::string&, const std::vector<std::string>&) { return absl::OkStatus(); };
+  const std::vector<std::vector<std::string>> commands = ReadmeCommands();
+  EXPECT_GT(commands.size(), 10U);
+  for (std::vector<std::string> command : commands) {
+    for (std::string& word : command) {
+      if (std::filesystem::exists(folder / word)) word = (folder / word).string();
+    }
+    // Without a server a right command line gets as far as asking for one; `up` asks for none.
+    EXPECT_EQ(Crossover(command), command[0] == "up" ? kExitOk : kExitUnreachable)
+        << command[0] << ": " << err();
+  }
 }
 
 TEST_F(AppTest, WrongArgumentsEndInExitCodeTwoAndAGuess) {

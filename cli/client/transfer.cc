@@ -13,6 +13,7 @@
 #include "cli/output/error.h"
 #include "cli/output/format.h"
 #include "cli/output/progress.h"
+#include "cli/output/table.h"
 #include "common/rpc/error_mapper.h"
 #include "common/status/error.h"
 #include "crossover/curation/v1/file_service.grpc.pb.h"
@@ -88,22 +89,32 @@ absl::StatusOr<curation::File> Send(Context& context, curation::FileService::Stu
   return result;
 }
 
-// The first problems of a rejected file as one error.
-absl::Status Rejected(Context& context, std::unique_ptr<curation::FileService::Stub>& stub,
-                      const curation::File& file) {
+// The first problems of a file, as the server recorded them.
+absl::StatusOr<std::vector<curation::Problem>> FirstProblems(
+    Context& context, std::unique_ptr<curation::FileService::Stub>& stub,
+    const curation::File& file) {
   curation::ListProblemsRequest request;
   request.set_parent(file.name());
   ASSIGN_OR_RETURN(const auto list,
                    context.ListAll(
                        stub, &curation::FileService::Stub::ListProblems, request,
                        [](auto& page) { return page.mutable_problems(); }, kProblemsShown));
+  std::vector<curation::Problem> first(list.problems().begin(), list.problems().end());
+  if (first.size() > kProblemsShown) first.resize(kProblemsShown);
+  return first;
+}
+
+std::string PlaceOf(const curation::Problem& problem) {
+  return absl::StrCat("line ", problem.line(), problem.field().empty() ? "" : " ", problem.field());
+}
+
+// The first problems of a rejected file as one error.
+absl::Status Rejected(Context& context, std::unique_ptr<curation::FileService::Stub>& stub,
+                      const curation::File& file) {
+  ASSIGN_OR_RETURN(const auto problems, FirstProblems(context, stub, file));
   ErrorDetail detail{.reason = "ROW_INVALID"};
-  for (const curation::Problem& problem : list.problems()) {
-    if (static_cast<int>(detail.violations.size()) == kProblemsShown) break;
-    detail.violations.push_back(
-        {absl::StrCat("line ", problem.line(), problem.field().empty() ? "" : " ", problem.field()),
-         problem.message()});
-  }
+  for (const curation::Problem& problem : problems)
+    detail.violations.push_back({PlaceOf(problem), problem.message()});
   const std::string more = file.problem_count() > static_cast<int64_t>(detail.violations.size())
                                ? absl::StrCat(", the first ", detail.violations.size(), " are")
                                : ":";
@@ -113,6 +124,32 @@ absl::Status Rejected(Context& context, std::unique_ptr<curation::FileService::S
                                 ? absl::StrCat(file.problem_count(), " problems", more)
                                 : file.state_reason()),
                std::move(detail));
+}
+
+// A file that is taken although some of its lines are not: says which and why.
+absl::Status WarnOfProblems(Context& context, std::unique_ptr<curation::FileService::Stub>& stub,
+                            const curation::File& file) {
+  if (file.problem_count() == 0 || context.globals.json) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto problems, FirstProblems(context, stub, file));
+  Terminal& terminal = context.terminal();
+  terminal.err << Styled(terminal, Style::kWarning, "warning:") << " " << file.filename() << ": "
+               << Count(file.problem_count())
+               << (file.problem_count() == 1 ? " problem" : " problems")
+               << (file.state_reason().empty() ? "" : "; " + file.state_reason()) << "\n";
+  Details lines;
+  bool left_out = false;
+  for (const curation::Problem& problem : problems) {
+    const bool is_error = problem.severity() != curation::Problem::WARNING;
+    left_out = left_out || is_error;
+    lines.Add("  " + PlaceOf(problem), problem.message() + (is_error ? "" : " (the row is kept)"));
+  }
+  const int64_t more = file.problem_count() - static_cast<int64_t>(problems.size());
+  if (more > 0) lines.Add("  and", Count(more) + " more");
+  lines.Add("  try", left_out
+                         ? "go on without these lines, or correct them and import the file again"
+                         : "nothing has to be done: keys that nobody reads are ignored");
+  terminal.err << lines.Render(terminal);
+  return absl::OkStatus();
 }
 
 // One file on its way to disk: temporary until it is verified.
@@ -211,6 +248,7 @@ absl::StatusOr<curation::File> UploadFile(Context& context, const std::filesyste
   }
   progress.Finish();
   if (file.state() == curation::File::REJECTED) return Rejected(context, stub, file);
+  RETURN_IF_ERROR(WarnOfProblems(context, stub, file));
   return file;
 }
 

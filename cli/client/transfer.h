@@ -13,7 +13,8 @@ namespace crossover::cli {
 
 // Uploads a file and waits until the server has validated it. A broken upload goes on where it
 // stopped. CLI_USAGE when the file cannot be read; ROW_INVALID, with line and field of the first
-// problems, when the server rejects its rows.
+// problems, when no line of it is a row. Lines that are left out of a file that is taken are named
+// in a warning for people.
 absl::StatusOr<curation::v1::File> UploadFile(Context& context, const std::filesystem::path& path,
                                               const std::string& purpose);
 

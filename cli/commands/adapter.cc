@@ -40,8 +40,6 @@ const std::map<std::string, Format>& Formats() {
       {"peft", {ExportSpec::PEFT, nullptr}},
       {"gguf-f16", {ExportSpec::GGUF_F16, ".f16.gguf"}},
       {"gguf-q8_0", {ExportSpec::GGUF_Q8_0, ".q8_0.gguf"}},
-      {"gguf-adapter", {ExportSpec::GGUF_ADAPTER, ".lora.gguf"}},
-      {"safetensors", {ExportSpec::SAFETENSORS, nullptr}},
   };
   return *kFormats;
 }
@@ -130,9 +128,9 @@ void AddAdapter(CLI::App& app, Context& context) {
       *group, context, "export", "Write an adapter, or base and adapter merged, to files",
       "  crossover adapter export ft:smollm2-135m-instruct:default:support:06bq3f2a\n"
       "  crossover adapter export sha256:48c2d8… --format gguf-q8_0 --out models\n"
-      "Formats: peft (adapter folder), safetensors (merged folder), gguf-f16 and gguf-q8_0 (merged "
-      "file for llama.cpp, Ollama),\n"
-      "gguf-adapter (adapter alone for llama.cpp --lora).",
+      "Formats: peft (adapter folder), gguf-f16 and gguf-q8_0 (base and adapter merged into one "
+      "file "
+      "for llama.cpp, Ollama).",
       [&context, options] { return Export(context, *options); });
   command->add_option("adapter", options->adapter, "Alias, digest or name of the adapter")
       ->required();

@@ -15,6 +15,7 @@ void AddPrompt(CLI::App& app, Context& context);
 void AddDataset(CLI::App& app, Context& context);
 void AddSuite(CLI::App& app, Context& context);
 void AddEvaluate(CLI::App& app, Context& context);
+void AddCompare(CLI::App& app, Context& context);
 void AddLadder(CLI::App& app, Context& context);
 void AddDecide(CLI::App& app, Context& context);
 void AddTune(CLI::App& app, Context& context);

@@ -33,7 +33,6 @@ struct Options {
   std::string dataset;
   std::vector<std::string> files;
   std::vector<std::string> split_files;  // split=path
-  std::vector<std::string> reader_options;
   std::string task;
   std::string licence;
   std::string source;
@@ -121,17 +120,11 @@ absl::Status EnsureDataset(Context& context, const std::string& name, const Opti
 
 // Uploads one file and adds it to the run.
 absl::Status AddFile(Context& context, const std::string& path, const std::string& split,
-                     const Options& options, CurationRun& run) {
+                     CurationRun& run) {
   ASSIGN_OR_RETURN(const curation::File file, UploadFile(context, path, "fine-tune"));
   curation::RunInput& input = *run.add_inputs();
   input.set_file(file.name());
   input.set_split(split);
-  for (const std::string& option : options.reader_options) {
-    const size_t equals = option.find('=');
-    if (equals == std::string::npos)
-      return UsageError(absl::StrCat("'", option, "' is not NAME=VALUE"));
-    (*input.mutable_options())[option.substr(0, equals)] = option.substr(equals + 1);
-  }
   return absl::OkStatus();
 }
 
@@ -202,14 +195,12 @@ absl::Status Import(Context& context, const Options& options) {
   CurationRun& run = *create.mutable_curation_run();
   if (!options.recipe.empty()) RETURN_IF_ERROR(ReadSpecFile(options.recipe, run.mutable_recipe()));
   RETURN_IF_ERROR(EnsureDataset(context, dataset, options));
-  for (const std::string& path : options.files)
-    RETURN_IF_ERROR(AddFile(context, path, "", options, run));
+  for (const std::string& path : options.files) RETURN_IF_ERROR(AddFile(context, path, "", run));
   for (const std::string& text : options.split_files) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos)
       return UsageError(absl::StrCat("'", text, "' is not SPLIT=FILE"));
-    RETURN_IF_ERROR(
-        AddFile(context, text.substr(equals + 1), text.substr(0, equals), options, run));
+    RETURN_IF_ERROR(AddFile(context, text.substr(equals + 1), text.substr(0, equals), run));
   }
   auto stub = curation::CurationService::NewStub(context.Channel());
   ASSIGN_OR_RETURN(const CurationRun started,
@@ -368,14 +359,15 @@ absl::Status List(Context& context, const Options& options) {
 void AddDataset(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* group = AddGroup(app, "dataset", "Rows: import, curate, seal");
-  CLI::App* import =
-      AddCommand(*group, context, "import", "Upload rows and run them through the curation stages",
-                 "  crossover dataset import support-rows rows.jsonl --task support\n"
-                 "  crossover dataset import support-rows --split-file train=train.jsonl "
-                 "--split-file test=test.jsonl --seal\n"
-                 "Takes JSONL of messages, ShareGPT, Alpaca, prompt/completion, preferences, and "
-                 "CSV; gzip and zstd too.",
-                 [&context, options] { return Import(context, *options); });
+  CLI::App* import = AddCommand(
+      *group, context, "import", "Upload rows and run them through the curation stages",
+      "  crossover dataset import support-rows rows.jsonl --task support\n"
+      "  crossover dataset import support-rows --split-file train=train.jsonl "
+      "--split-file test=test.jsonl --seal\n"
+      "Takes JSONL, one row a line: {\"messages\": […]} or {\"prompt\", \"completion\"}. A "
+      "line that is no row is left\n"
+      "out and named in a warning.",
+      [&context, options] { return Import(context, *options); });
   import->add_option("dataset", options->dataset, "Slug; made when it does not exist")->required();
   import->add_option("files", options->files, "Files whose rows the recipe splits");
   import->add_option("--split-file", options->split_files,
@@ -385,8 +377,6 @@ void AddDataset(CLI::App& app, Context& context) {
   import->add_option("--source", options->source, "Where the rows come from");
   import->add_option("--recipe", options->recipe, "YAML file with stages and parameters")
       ->check(CLI::ExistingFile);
-  import->add_option("--option", options->reader_options,
-                     "NAME=VALUE for the reader: text_column, label_column, system_prompt, …");
   import->add_option("--previous", options->previous, "With --seal: version it goes on from");
   import->add_flag("--seal", options->seal, "Seal a version when all went well");
   import->add_flag("-d,--detach", options->detach, "Do not wait for the stages");

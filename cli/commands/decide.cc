@@ -1,4 +1,5 @@
 // crossover decide: stay with the prompt, fine-tune, both, or wait.
+#include <map>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -70,11 +71,22 @@ void PrintEvidence(Context& context, const Decision& decision) {
   }
 }
 
-void PrintReturn(Context& context, const evaluation::ReturnOnInvestment& roi) {
+// Where the month with the prompt comes from: what the spend condition rests on.
+std::string SpendSource(const Decision& decision) {
+  for (const Evidence& evidence : decision.evidence()) {
+    if (evidence.condition() == "spend" && evidence.status() != Evidence::UNKNOWN)
+      return " (" + EnumWord(Evidence::Source_Name(evidence.source())) + ")";
+  }
+  return "";
+}
+
+void PrintReturn(Context& context, const Decision& decision) {
+  const evaluation::ReturnOnInvestment& roi = decision.roi();
   Details details;
-  details.Add("once", Amount(roi.one_time()));
-  details.Add("a month, before", Amount(roi.monthly_before()));
-  details.Add("a month, after", Amount(roi.monthly_after()));
+  details.Add("once", Amount(roi.one_time()) + " (sum of the parts below)");
+  details.Add("a month, before", Amount(roi.monthly_before()) + SpendSource(decision));
+  details.Add("a month, after",
+              Amount(roi.monthly_after()) + " (serving, retraining and operations, see below)");
   details.Add("paid back", roi.has_payback_months()
                                ? NumberInterval(roi.payback_months()) + " months"
                                : "never: no saving");
@@ -100,11 +112,46 @@ void PrintList(Context& context, const std::string& title,
   context.terminal().out << "\n";
 }
 
+// What the thresholds would be without the request's own: the server decides once more, and keeps
+// nothing.
+absl::StatusOr<google::protobuf::Map<std::string, std::string>> DefaultThresholds(
+    Context& context, const Decision& decision) {
+  auto stub = evaluation::DecisionService::NewStub(context.Channel());
+  evaluation::CreateDecisionRequest request;
+  request.set_parent(decision.name().substr(0, decision.name().find("/decisions/")));
+  *request.mutable_decision()->mutable_inputs() = decision.inputs();
+  request.mutable_decision()->mutable_inputs()->clear_thresholds();
+  request.set_validate_only(true);
+  ASSIGN_OR_RETURN(const Decision plain, context.Call(stub, &Stub::CreateDecision, request, true));
+  return plain.thresholds();
+}
+
+// Thresholds that stand in for a default: nothing about a verdict is silent.
+void PrintOverrides(Context& context, const Decision& decision) {
+  const auto& given = decision.inputs().thresholds();
+  if (given.empty()) return;
+  std::ostream& out = context.terminal().out;
+  const auto defaults = DefaultThresholds(context, decision);
+  const std::map<std::string, std::string> sorted(given.begin(), given.end());
+  for (const auto& [name, value] : sorted) {
+    out << Styled(context.terminal(), Style::kWarning, "overridden") << ": " << name << " "
+        << value;
+    if (!defaults.ok()) {
+      out << " (the default cannot be read: " << defaults.status().message() << ")";
+    } else if (const auto found = defaults->find(name); found != defaults->end()) {
+      out << " (default " << found->second << ")";
+    }
+    out << "\n";
+  }
+  out << "\n";
+}
+
 void Print(Context& context, const Decision& decision) {
   std::ostream& out = context.terminal().out;
   out << decision.name() << "\n\n";
+  PrintOverrides(context, decision);
   PrintEvidence(context, decision);
-  if (decision.has_roi()) PrintReturn(context, decision.roi());
+  if (decision.has_roi()) PrintReturn(context, decision);
   out << Styled(context.terminal(), Style::kBold,
                 "VERDICT  " + EnumWord(Decision::Recommendation_Name(decision.recommendation())));
   out << "  (" << EnumWord(Decision::State_Name(decision.state())) << ")\n\n";

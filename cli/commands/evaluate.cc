@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "cli/client/names.h"
@@ -13,8 +15,10 @@
 #include "cli/client/watch.h"
 #include "cli/commands/command.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/run_view.h"
 #include "cli/output/error.h"
 #include "cli/output/format.h"
+#include "cli/output/json.h"
 #include "cli/output/progress.h"
 #include "cli/output/table.h"
 #include "common/status/error.h"
@@ -40,13 +44,6 @@ struct Options {
   bool estimate = false;
   bool list = false;
 };
-
-// "support-test" of projects/*/suites/support-test/versions/*.
-std::string SuiteLabel(const std::string& name) {
-  const size_t suite = name.find("/suites/");
-  if (suite == std::string::npos) return name;
-  return name.substr(suite + 8, name.find("/versions/") - suite - 8);
-}
 
 absl::StatusOr<evaluation::CreateRunRequest> BuildRequest(Context& context,
                                                           const Options& options) {
@@ -103,13 +100,6 @@ absl::StatusOr<Run> FollowRun(Context& context, const Run& started) {
   return context.Call(stub, &Stub::GetRun, get, true);
 }
 
-std::string LabelOf(const Run& run, int index) {
-  const evaluation::SystemResult& result = run.results(index);
-  if (!result.display_name().empty()) return result.display_name();
-  return index < run.systems_size() ? SystemLabel(run.systems(index))
-                                    : ShortDigest(result.system_digest());
-}
-
 void PrintResults(Context& context, const Run& run) {
   std::vector<Column> columns = {{"SYSTEM", Align::kLeft, true}};
   if (run.results_size() > 0) {
@@ -121,7 +111,7 @@ void PrintResults(Context& context, const Run& run) {
   Table table(columns);
   for (int i = 0; i < run.results_size(); ++i) {
     const evaluation::SystemResult& result = run.results(i);
-    std::vector<std::string> cells = {LabelOf(run, i)};
+    std::vector<std::string> cells = {SystemLabelOf(run, i)};
     for (const auto& grader : result.graders()) cells.push_back(ShareInterval(grader.score()));
     cells.resize(columns.size() - 6);
     cells.push_back(result.has_format_valid() ? Share(result.format_valid().point()) : "");
@@ -140,7 +130,7 @@ void PrintResults(Context& context, const Run& run) {
 
 void PrintSlices(Context& context, const Run& run, int most) {
   for (int i = 0; i < run.results_size() && most > 0; ++i) {
-    Table table({{"WORST OF " + LabelOf(run, i)}, {"SCORE"}, {"ROWS", Align::kRight}});
+    Table table({{"WORST OF " + SystemLabelOf(run, i)}, {"SCORE"}, {"ROWS", Align::kRight}});
     for (const auto& grader : run.results(i).graders()) {
       for (const auto* parts : {&grader.fields(), &grader.slices()}) {
         for (int p = 0; p < parts->size() && p < most; ++p) {
@@ -170,15 +160,11 @@ void PrintComparison(Context& context, const evaluation::Comparison& comparison,
   Table table(
       {{"METRIC"}, {"BASELINE"}, {"CANDIDATE"}, {"DIFFERENCE"}, {"P (HOLM)", Align::kRight}, {""}});
   for (const auto& metric : comparison.metrics()) {
-    const bool better = metric.higher_is_better() == (metric.difference().point() > 0);
-    const std::string word = !metric.significant() ? "not significant"
-                             : better              ? "better"
-                                                   : "worse";
-    const Style style = !metric.significant() ? Style::kDim : better ? Style::kGood : Style::kBad;
     table.AddRow({metric.metric(), MetricText(metric.metric(), metric.baseline(), false),
                   MetricText(metric.metric(), metric.candidate(), false),
                   MetricText(metric.metric(), metric.difference(), true),
-                  Number(metric.adjusted_p_value()), Styled(context.terminal(), style, word)});
+                  PValueText(metric.adjusted_p_value()),
+                  JudgementText(context.terminal(), metric)});
   }
   out << table.Render(context.terminal());
   Table worse({{"GOT WORSE", Align::kLeft, true},
@@ -212,21 +198,30 @@ absl::Status CheckCutoff(const Run& run, const std::string& cutoff) {
   return UsageError(absl::StrCat("the run has no grader '", name, "'"));
 }
 
+// The run as JSON, with `comparisons` of the first system with every other.
+std::string RunJson(const Run& run, const std::vector<evaluation::Comparison>& comparisons) {
+  auto json = nlohmann::ordered_json::parse(ToJson(run));
+  json["comparisons"] = nlohmann::ordered_json::array();
+  for (const evaluation::Comparison& comparison : comparisons)
+    json["comparisons"].push_back(nlohmann::ordered_json::parse(ToJson(comparison)));
+  return json.dump(1) + "\n";
+}
+
 absl::Status Show(Context& context, const Options& options, const Run& run) {
-  if (context.PrintedJson(run)) return absl::OkStatus();
+  std::vector<evaluation::Comparison> comparisons;
+  for (int i = 1; i < run.results_size(); ++i) {
+    ASSIGN_OR_RETURN(comparisons.emplace_back(), CompareSystems(context, run, 0, i));
+  }
+  if (context.globals.json) {
+    context.terminal().out << RunJson(run, comparisons);
+    return absl::OkStatus();
+  }
   context.terminal().out << run.name() << "\n\n";
   PrintResults(context, run);
   PrintSlices(context, run, options.slices);
-  if (run.results_size() < 2) return absl::OkStatus();
-  auto stub = evaluation::EvaluationService::NewStub(context.Channel());
   for (int i = 1; i < run.results_size(); ++i) {
-    evaluation::CompareRequest request;
-    request.set_parent(context.Project());
-    request.add_runs(run.name());
-    request.set_baseline(run.results(0).system_digest());
-    request.set_candidate(run.results(i).system_digest());
-    ASSIGN_OR_RETURN(const auto comparison, context.Call(stub, &Stub::Compare, request, true));
-    PrintComparison(context, comparison, LabelOf(run, 0), LabelOf(run, i), options.examples);
+    PrintComparison(context, comparisons[static_cast<size_t>(i - 1)], SystemLabelOf(run, 0),
+                    SystemLabelOf(run, i), options.examples);
   }
   return absl::OkStatus();
 }

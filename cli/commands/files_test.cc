@@ -25,7 +25,11 @@ class FakeFiles final : public curation::FileService::Service {
   std::string bytes;
   int uploads = 0;
   bool break_first = false;
-  bool reject = false;
+  // What the server says of the file's lines; REJECTED when none of them is a row.
+  curation::File::State state = curation::File::READY;
+  std::string state_reason;
+  int64_t problem_count = 0;
+  curation::Problem::Severity severity = curation::Problem::ERROR;
 
  private:
   grpc::Status CreateFile(grpc::ServerContext*, const curation::CreateFileRequest* request,
@@ -58,9 +62,9 @@ class FakeFiles final : public curation::FileService::Service {
     }
     response->set_name(kFile);
     response->set_filename("rows.jsonl");
-    response->set_state(reject ? curation::File::REJECTED : curation::File::READY);
-    response->set_state_reason(reject ? "1 of 536 lines is wrong" : "");
-    response->set_problem_count(reject ? 1 : 0);
+    response->set_state(state);
+    response->set_state_reason(state_reason);
+    response->set_problem_count(problem_count);
     return grpc::Status::OK;
   }
   grpc::Status ListProblems(grpc::ServerContext*, const curation::ListProblemsRequest*,
@@ -69,6 +73,7 @@ class FakeFiles final : public curation::FileService::Service {
     problem.set_line(536);
     problem.set_field("messages[2].content");
     problem.set_message("is missing");
+    problem.set_severity(severity);
     return grpc::Status::OK;
   }
 };
@@ -220,15 +225,45 @@ TEST_F(FilesTest, AnInterruptedUploadGoesOnWhereItStopped) {
   EXPECT_EQ(files_.bytes, rows);
 }
 
-TEST_F(FilesTest, ARejectedFileShowsLineAndField) {
+TEST_F(FilesTest, AFileWithoutARowIsRejectedByLineAndField) {
   Rows(100);
-  files_.reject = true;
+  files_.state = curation::File::REJECTED;
+  files_.state_reason = "no line could be read; the first: line 536 is no JSON";
+  files_.problem_count = 1;
   EXPECT_EQ(Crossover({"dataset", "import", "rows", Path()}), kExitFailure);
-  EXPECT_EQ(err().substr(err().find("error:")),
-            "error: rows.jsonl was rejected: 1 of 536 lines is wrong\n"
-            "  line 536 messages[2].content  is missing\n"
-            "  reason                        ROW_INVALID\n"
-            "  try                           correct the lines named above and import again\n");
+  EXPECT_EQ(
+      err().substr(err().find("error:")),
+      "error: rows.jsonl was rejected: no line could be read; the first: line 536 is no JSON\n"
+      "  line 536 messages[2].content  is missing\n"
+      "  reason                        ROW_INVALID\n"
+      "  try                           correct the lines named above and import again\n");
+}
+
+TEST_F(FilesTest, LinesThatAreLeftOutAreNamedAndTheRestGoesOn) {
+  Rows(100);
+  files_.state_reason = "21 of 536 lines are wrong and left out; ListProblems names them";
+  files_.problem_count = 21;
+  EXPECT_EQ(Crossover({"dataset", "import", "rows", Path()}), kExitOk);
+  EXPECT_THAT(
+      err(),
+      HasSubstr(
+          "warning: rows.jsonl: 21 problems; 21 of 536 lines are wrong and left out; ListProblems "
+          "names them\n"
+          "  line 536 messages[2].content  is missing\n"
+          "  and                           20 more\n"
+          "  try                           go on without these lines, or correct them and import "
+          "the file again\n"));
+  EXPECT_THAT(out(), HasSubstr("near_duplicates"));
+}
+
+TEST_F(FilesTest, AKeyThatNobodyReadsIsAWarningAndKeepsItsRow) {
+  Rows(100);
+  files_.problem_count = 1;
+  files_.severity = curation::Problem::WARNING;
+  EXPECT_EQ(Crossover({"dataset", "import", "rows", Path()}), kExitOk);
+  EXPECT_THAT(err(), HasSubstr("warning: rows.jsonl: 1 problem\n"));
+  EXPECT_THAT(err(), HasSubstr("is missing (the row is kept)\n"));
+  EXPECT_THAT(err(), HasSubstr("nothing has to be done"));
 }
 
 TEST_F(FilesTest, AFileThatIsMissingOrEmptyIsAUsageError) {
@@ -248,7 +283,8 @@ TEST_F(FilesTest, ExportWritesVerifiedFiles) {
   EXPECT_EQ(models_.exported.name(), "projects/default/models/-/versions/ft:a:b:c:d");
   EXPECT_EQ(models_.exported.format(), scheduler::ExportSpec::GGUF_Q8_0);
   EXPECT_EQ(crossover::testing::ReadFile(folder_ / "out/adapter_config.json"), "hello");
-  EXPECT_EQ(Crossover({"adapter", "export", "x", "--format", "zip"}), kExitUsage);
+  // Formats that no server makes are not offered.
+  EXPECT_EQ(Crossover({"adapter", "export", "x", "--format", "safetensors"}), kExitUsage);
 }
 
 TEST_F(FilesTest, BytesWithAnotherDigestAreNotKept) {

@@ -35,6 +35,7 @@ struct Options {
   std::vector<std::string> settings;
   bool climb_all = false;
   bool detach = false;
+  bool list = false;
 };
 
 // `few-shot:prompt=support/few,model=smollm2-135m-instruct`.
@@ -112,7 +113,37 @@ void Print(Context& context, const Ladder& ladder) {
   out << details.Render(context.terminal());
 }
 
+// Ladders, newest first.
+absl::Status List(Context& context) {
+  auto stub = evaluation::LadderService::NewStub(context.Channel());
+  evaluation::ListLaddersRequest request;
+  request.set_parent(context.Project());
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &Stub::ListLadders, request,
+                                   [](auto& page) { return page.mutable_ladders(); }));
+  if (context.PrintedJson(list)) return absl::OkStatus();
+  Table table({{"LADDER"},
+               {"TASK"},
+               {"STATE"},
+               {"RUNGS", Align::kRight},
+               {"BEST", Align::kLeft, true},
+               {"DEV"},
+               {"CREATED"}});
+  for (const Ladder& ladder : list.ladders()) {
+    const bool chosen = ladder.chosen() >= 0 && ladder.chosen() < ladder.rungs_size() &&
+                        ladder.rungs(ladder.chosen()).has_dev();
+    const Ladder::Rung best = chosen ? ladder.rungs(ladder.chosen()) : Ladder::Rung();
+    table.AddRow({std::string(IdOf(ladder.name())), ShortName(ladder.task()),
+                  EnumWord(Ladder::State_Name(ladder.state())), Count(ladder.rungs_size()),
+                  chosen ? SystemLabel(best.system()) : "", chosen ? ShareInterval(best.dev()) : "",
+                  Ago(ladder.create_time(), context.Now())});
+  }
+  context.terminal().out << (table.empty() ? "no ladders yet\n" : table.Render(context.terminal()));
+  return absl::OkStatus();
+}
+
 absl::Status Run(Context& context, const Options& options) {
+  if (options.list) return List(context);
   auto stub = evaluation::LadderService::NewStub(context.Channel());
   evaluation::GetLadderRequest get;
   if (!options.ladder.empty()) {
@@ -164,8 +195,7 @@ void AddLadder(CLI::App& app, Context& context) {
                  "      --rung system-prompt:prompt=support/main,model=smollm2-135m-instruct \\\n"
                  "      --rung few-shot:prompt=support/few,model=smollm2-135m-instruct\n"
                  "  crossover ladder --show 06bq3f…\n"
-                 "Kinds: system-prompt, few-shot, structured-output, step-by-step, decomposed, "
-                 "retrieval, larger-model.",
+                 "Kinds: system-prompt, few-shot (solved examples in the prompt), larger-model.",
                  [&context, options] { return Run(context, *options); });
   command->add_option("task", options->task, "Task whose target ends the climb");
   command->add_option("--dev", options->dev, "Suite with role dev");
@@ -178,6 +208,7 @@ void AddLadder(CLI::App& app, Context& context) {
   command->add_option("--set", options->settings,
                       "FIELD=VALUE of Ladder, such as repeats=3; may be given again");
   command->add_option("--show", options->ladder, "Show or follow this ladder instead");
+  command->add_flag("--list", options->list, "List ladders instead");
   command->add_flag("--all", options->climb_all, "Climb on after a rung has met the target");
   command->add_flag("-d,--detach", options->detach, "Do not wait");
 }

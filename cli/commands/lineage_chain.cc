@@ -29,6 +29,17 @@ bool Has(const std::string& name, std::string_view part) {
   return name.find(part) != std::string::npos;
 }
 
+// Whether a system's model is this version. A run's systems carry digests; a route keeps the name
+// that its owner gave it.
+bool IsCalled(const scheduler::ModelVersion& version, const type::v1::LocalModel& local) {
+  if (!local.digest().empty()) return local.digest() == version.digest();
+  const std::string& name = local.model();
+  if (name.empty()) return false;
+  const bool is_base = version.kind() == scheduler::ModelVersion::BASE;
+  return name == version.digest() || name == version.alias() || name == version.name() ||
+         (is_base && Has(version.name(), "/models/" + name + "/versions/"));
+}
+
 }  // namespace
 
 absl::StatusOr<Node> Chain::MadeFrom(const std::string& name) {
@@ -111,8 +122,7 @@ absl::StatusOr<Node> Chain::VisitModel(const std::string& name, int levels, bool
     for (const auto& version : above.model_versions()) Add(node, version.name(), levels, back);
   }
   RETURN_IF_ERROR(AddUsers(node, [&](const type::v1::System& system) {
-    return system.adapter().digest() == model.digest() ||
-           system.base_model().digest() == model.digest();
+    return IsCalled(model, system.adapter()) || IsCalled(model, system.base_model());
   }));
   return node;
 }

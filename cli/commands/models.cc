@@ -26,9 +26,7 @@ using scheduler::ModelVersion;
 struct Options {
   std::string id;
   std::string gguf;
-  std::string folder;
   std::string package;
-  std::string adapter;
   std::string licence;
 };
 
@@ -84,13 +82,10 @@ absl::Status Import(Context& context, const Options& options) {
   request.set_model_id(options.id);
   request.set_licence(options.licence);
   request.set_request_id(context.RequestId());
-  const int sources = !options.gguf.empty() + !options.folder.empty() + !options.package.empty() +
-                      !options.adapter.empty();
-  if (sources != 1) return UsageError("give one of --gguf, --folder, --package and --adapter");
+  if (options.gguf.empty() == options.package.empty())
+    return UsageError("give one of --gguf and --package");
   if (!options.gguf.empty()) request.set_gguf_path(options.gguf);
-  if (!options.folder.empty()) request.set_folder_path(options.folder);
   if (!options.package.empty()) request.set_package(options.package);
-  if (!options.adapter.empty()) request.set_adapter_path(options.adapter);
   ASSIGN_OR_RETURN(ModelVersion version,
                    context.Call(stub, &scheduler::ModelService::Stub::ImportModel, request, true));
   ProgressLine line(context.terminal(), context.world.clock);
@@ -139,9 +134,7 @@ void AddModels(CLI::App& app, Context& context) {
                  [&context, options] { return Import(context, *options); });
   command->add_option("model", options->id, "Slug it shall have")->required();
   command->add_option("--gguf", options->gguf, "GGUF file");
-  command->add_option("--folder", options->folder, "Hugging Face model folder");
   command->add_option("--package", options->package, "Installed package that holds a model");
-  command->add_option("--adapter", options->adapter, "PEFT adapter folder");
   command->add_option("--licence", options->licence, "SPDX identifier");
 }
 

@@ -160,9 +160,8 @@ void AddSuite(CLI::App& app, Context& context) {
                  "      --grader json-fields --slice section\n"
                  "  crossover suite freeze support-bench --file benchmark.yaml\n"
                  "Graders: exact, normalised, regex, choice, json-valid, json-schema, json-fields, "
-                 "tool-call, numeric, f1, rouge, bleu,\n"
-                 "edit-distance, embedding, judge, rpc, contains; parameters in YAML after a "
-                 "colon: numeric:{tolerance: 0.01}",
+                 "numeric; parameters in YAML after\n"
+                 "a colon: numeric:{tolerance: 0.01}",
                  [&context, options] { return Freeze(context, *options); });
   freeze->add_option("suite", options->suite, "Slug")->required();
   freeze->add_option("--task", options->task, "Task it measures");

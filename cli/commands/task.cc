@@ -51,32 +51,55 @@ std::string TargetsText(const registry::Targets& targets) {
   return absl::StrJoin(parts, ", ");
 }
 
+void AddVolume(const registry::Volume& volume, Details& details) {
+  std::vector<std::string> parts;
+  if (volume.requests_per_day() > 0)
+    parts.push_back(Number(volume.requests_per_day()) + " requests a day");
+  if (volume.tokens_per_month() > 0)
+    parts.push_back(Number(volume.tokens_per_month()) + " tokens a month");
+  if (!parts.empty()) details.Add("volume", absl::StrJoin(parts, ", ") + " (declared)");
+}
+
+// What nobody can measure: each is marked as somebody's word.
+void AddDeclared(const registry::DeclaredFacts& facts, Details& details) {
+  const auto add = [&details](const char* name, const std::string& value) {
+    if (!value.empty()) details.Add(name, value + " (declared)");
+  };
+  if (facts.has_developer_hours()) add("developer", Number(facts.developer_hours()) + " hours");
+  if (facts.urgency() != registry::DeclaredFacts::URGENCY_UNSPECIFIED)
+    add("urgency", EnumWord(registry::DeclaredFacts::Urgency_Name(facts.urgency())));
+  if (facts.has_horizon()) add("horizon", Length(facts.horizon()));
+  if (facts.has_monthly_spend()) add("spend", Amount(facts.monthly_spend()) + " a month today");
+  if (facts.has_monthly_operations())
+    add("operations", Amount(facts.monthly_operations()) + " a month for the tuned model");
+  if (facts.has_labelling_cost()) add("labelling", Amount(facts.labelling_cost()));
+  if (facts.has_prompt_unchanged_since())
+    add("prompt", "unchanged since " + Moment(facts.prompt_unchanged_since()));
+  add("symptoms", absl::StrJoin(facts.symptoms(), ", "));
+  std::vector<std::string> traits;
+  if (facts.on_device()) traits.push_back("on the user's device");
+  if (facts.regulated()) traits.push_back("regulated");
+  if (facts.knowledge_changes()) traits.push_back("knowledge changes");
+  if (facts.deep_reasoning()) traits.push_back("deep reasoning");
+  if (facts.clean_dataset_exists()) traits.push_back("a clean data set exists");
+  add("traits", absl::StrJoin(traits, ", "));
+}
+
 void Print(Context& context, const registry::Task& task) {
   Details details;
   details.Add("task", task.name());
   details.Add("title", task.display_name());
   details.Add("about", task.description());
   details.Add("state", EnumWord(registry::Task::State_Name(task.state())));
-  details.Add("owner", task.owner().empty() ? "nobody yet" : task.owner());
-  details.Add("retraining",
-              task.retraining_plan().empty() ? "no plan yet" : task.retraining_plan());
+  details.Add("owner", task.owner().empty() ? "nobody yet" : task.owner() + " (declared)");
+  details.Add("retraining", task.retraining_plan().empty()
+                                ? "no plan yet"
+                                : task.retraining_plan() + " (declared)");
   details.Add("answer", ContractText(task.output_contract()));
-  details.Add("targets", TargetsText(task.targets()));
-  if (task.volume().requests_per_day() > 0) {
-    details.Add("volume", absl::StrCat(Number(task.volume().requests_per_day()), " requests a day",
-                                       task.volume().tokens_per_month() > 0
-                                           ? ", " + Number(task.volume().tokens_per_month()) +
-                                                 " tokens a month"
-                                           : ""));
-  }
-  if (task.declared().has_developer_hours()) {
-    details.Add("developer", Number(task.declared().developer_hours()) + " hours (declared)");
-  }
-  details.Add("urgency",
-              task.declared().urgency() == 0
-                  ? ""
-                  : EnumWord(registry::DeclaredFacts::Urgency_Name(task.declared().urgency())) +
-                        " (declared)");
+  const std::string targets = TargetsText(task.targets());
+  details.Add("targets", targets.empty() ? "" : targets + " (declared)");
+  AddVolume(task.volume(), details);
+  AddDeclared(task.declared(), details);
   for (const auto& mode : task.failure_modes())
     details.Add("fails", mode.name() + ": " + mode.description());
   context.terminal().out << details.Render(context.terminal());

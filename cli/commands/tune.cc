@@ -29,7 +29,6 @@ struct Options {
   std::vector<std::string> settings;
   std::string request_id;
   int priority = 0;
-  bool preference = false;
   bool detach = false;
   bool estimate = false;
 };
@@ -40,7 +39,7 @@ absl::StatusOr<scheduler::CreateJobRequest> BuildRequest(Context& context, const
   request.set_request_id(options.request_id.empty() ? context.RequestId() : options.request_id);
   request.set_validate_only(options.estimate);
   scheduler::Job& job = *request.mutable_job();
-  job.set_kind(options.preference ? scheduler::Job::PREFERENCE : scheduler::Job::SFT);
+  job.set_kind(scheduler::Job::SFT);
   job.set_base_model(options.base);
   job.set_priority(options.priority);
   scheduler::TrainingSpec& spec = *job.mutable_spec()->mutable_training();
@@ -108,7 +107,6 @@ void AddTune(CLI::App& app, Context& context) {
   command->add_option("--priority", options->priority, "-100 to 100, higher is earlier")
       ->check(CLI::Range(-100, 100));
   command->add_option("--request-id", options->request_id, "UUID that makes a repeat harmless");
-  command->add_flag("--preference", options->preference, "Preference rows (DPO)");
   command->add_flag("--estimate", options->estimate, "Check and estimate only");
   command->add_flag("-d,--detach", options->detach, "Do not wait");
 }
