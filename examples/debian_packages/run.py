@@ -4,10 +4,13 @@
     run.py BUILD_DIR [--quick] [--keep FOLDER] [--before-stop COMMAND]
 
 Every step is a command of the `crossover` client, printed before it runs, so that each can be tried by hand. Ends with lines
-`name value unit`. --quick trains on fewer rows and asks fewer questions: minutes instead of a coffee, and a weaker adapter.
+`name value unit`, and with exit code 1 when the figures fall short: the adapter must be promoted, its accuracy's lower 95 % Wilson
+bound be at least 0.5, and 95 % of its answers be valid JSON. --quick trains on fewer rows and asks fewer questions (minutes instead
+of a coffee), and is content with the weaker adapter that comes of it: a bound of 0.15, and 80 % valid JSON.
 """
 import argparse
 import json
+import math
 import os
 import pathlib
 import shlex
@@ -24,6 +27,7 @@ BASE = "smollm2-135m-instruct"
 ACCURACY = "json-fields:{name: accuracy, fields: [section, role], all: true}"
 FIELDS = "json-fields:{name: fields, fields: [section, role, language]}"
 VALID = "json-valid"
+PROMOTED = ("PROMOTED", "REVERSE_SHADOW", "COMPLETED")
 LADDER = (("system-prompt", "zero-shot"), ("few-shot", "few-shot-5"), ("few-shot", "few-shot-10"), ("few-shot", "few-shot-15"))
 
 
@@ -38,6 +42,8 @@ class Sizes:
         self.calibration = 20 if quick else 40
         self.shadow = 60 if quick else 150
         self.canary = 10 if quick else 30
+        self.least_accuracy = 0.15 if quick else 0.5  # of the lower Wilson bound
+        self.least_valid_json = 0.8 if quick else 0.95
 
 
 def free_port():
@@ -46,7 +52,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
+STAGES = []  # (title, when it began)
+
+
 def heading(text):
+    STAGES.append((text.split(":")[0].split(",")[0], time.monotonic()))
     print(f"\n\033[1m== {text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
 
 
@@ -87,6 +97,14 @@ class Platform:
         done = subprocess.run([self.client, *arguments], env=self.environment, check=False)
         if done.returncode != 0:
             self.give_up(f"`crossover {arguments[0]}` ended with code {done.returncode}")
+
+    def ask(self, *arguments):
+        """As run, but returns the answer instead of showing it; progress still goes to the screen."""
+        print("\n$ crossover " + " ".join(shlex.quote(argument) for argument in arguments), flush=True)
+        done = subprocess.run([self.client, "--json", *arguments], env=self.environment, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0:
+            self.give_up(f"`crossover {arguments[0]}` ended with code {done.returncode}")
+        return json.loads(done.stdout)
 
     def json(self, *arguments):
         """Asks quietly and returns the answer as the client's --json prints it."""
@@ -157,18 +175,32 @@ def train(platform, sizes):
     return job["outputs"]["adapter"]
 
 
-def compare(platform, adapter):
-    heading("Compare: tuned model against the best prompt, on rows neither has seen")
+def best_prompt(platform):
+    """Name of the prompt that the ladder chose: what a tuned model has to beat."""
+    ladder = platform.json("ladder", "--list")["ladders"][0]
+    if ladder["chosen"] < 0:
+        platform.give_up("the ladder chose no prompt: " + ladder["state_reason"])
+    name = ladder["rungs"][ladder["chosen"]]["system"]["display_name"]
+    print(f"\nThe best prompt, by the ladder: {name}. The tuned model is compared with it, and shadows it.")
+    return name
+
+
+def id_of(resource):
+    return resource["name"].split("/")[-1]
+
+
+def compare(platform, best, adapter):
+    heading("Compare: tuned model against the best prompt, on rows neither has seen; retries at temperature 0.7")
     tuned = f"name=tuned,prompt=packages/zero-shot,adapter={adapter}"
-    prompt = prompt_system("few-shot-10")
-    platform.run("evaluate", "packages-test", "--repeats", "1", "--system", prompt, "--system", tuned)
-    heading("Consistency: the same question five times at temperature 0.7")
-    platform.run("evaluate", "packages-consistency", "--repeats", "5", "--system", prompt + ",temperature=0.7", "--system",
-                 tuned + ",temperature=0.7")
-    return tuned, prompt
+    prompt = prompt_system(best)
+    run = platform.ask("evaluate", "packages-test", "--repeats", "1", "--system", prompt, "--system", tuned)
+    retries = platform.ask("evaluate", "packages-consistency", "--repeats", "5", "--system", prompt + ",temperature=0.7", "--system",
+                           tuned + ",temperature=0.7")
+    platform.run("compare", id_of(run), "--consistency", id_of(retries))
+    return tuned, prompt, run
 
 
-def cross(platform, folder, sizes, tuned, prompt):
+def cross(platform, folder, sizes, tuned, prompt, run):
     heading("Shadow: the prompt answers, the tuned model sees the same requests and nobody sees its answers")
     platform.run("route", "create", "packages", "--task", "packages", "--mode", "prompt", "--variant", f"prompt:{prompt}",
                  "--variant", f"tuned:{tuned}", "--primary", "prompt")
@@ -178,8 +210,8 @@ def cross(platform, folder, sizes, tuned, prompt):
               "steps=[" + ", ".join(f"{{weight: {weight}, min_duration: 1s, min_requests: {sizes.canary // 3}}}"
                                     for weight in (0.25, 0.5, 1)) + "]",
               "--set", "comparators=[{kind: json_fields, parameters: '{\"fields\": [\"section\", \"role\"]}'}]"]
-    platform.run("experiment", "start", "packages", "--candidate", "tuned", *minima, "--override",
-                 "demo: replayed traffic, minima of days and thousands of requests shortened")
+    print("\nReplayed traffic: minima of days and thousands of requests are shortened; each is printed as overridden.")
+    platform.run("experiment", "start", "packages", "--candidate", "tuned", "--evaluation", id_of(run), *minima)
     url, offset = f"http://127.0.0.1:{platform.http}", 0
 
     def replay(requests):
@@ -187,27 +219,42 @@ def cross(platform, folder, sizes, tuned, prompt):
         script("replay.py", url, "packages", folder / "test.jsonl", "--requests", requests, "--offset", offset)
         offset += requests
 
-    def state():
-        return platform.json("experiment", "status", "packages")["state"]
+    def status():
+        return platform.json("experiment", "status", "packages")
+
+    def reached(states):
+        """Waits while the mirror, which works behind the answers, still pairs what was sampled."""
+        pairs, quiet = None, 0
+        for _ in range(30):
+            time.sleep(1)
+            now = status()
+            if now["state"] in states:
+                return True
+            quiet = quiet + 1 if now["valid_pairs"] == pairs else 0
+            pairs = now["valid_pairs"]
+            if quiet == 8:
+                return False
+        return False
 
     def replay_until(states, requests, rounds):
         for _ in range(rounds):
             replay(requests)
-            for _ in range(15):  # the mirror works behind the answers; give it time to pair what was sampled
-                time.sleep(2)
-                if state() in states:
-                    return
-        platform.run("experiment", "explain", "packages")
+            if reached(states):
+                return True
+        print(f"demo: still {status()['state']} after {offset} requests", file=sys.stderr)
+        return False
 
-    ended = ("PROMOTED", "REVERSE_SHADOW", "COMPLETED", "ROLLED_BACK", "ABORTED")
-    replay_until(("SHADOW", "CANARY", *ended), sizes.calibration, 4)
-    replay_until(("CANARY", *ended), sizes.shadow // 3, 8)
+    ended = (*PROMOTED, "ROLLED_BACK", "ABORTED")
+    moved = replay_until(("SHADOW", "CANARY", *ended), sizes.calibration, 6) and replay_until(("CANARY", *ended), sizes.shadow // 3, 12)
+    shadow_pairs = int(status()["valid_pairs"])  # before the canary adds its own
     platform.run("experiment", "explain", "packages")
+    if not moved:
+        return status()["state"], shadow_pairs
     heading("Cross: canary steps behind gates")
-    replay_until(ended, sizes.canary, 20)
-    platform.run("experiment", "status", "packages")
+    replay_until(ended, sizes.canary, 30)
+    platform.run("experiment", "explain", "packages")
     replay(10)
-    return state()
+    return status()["state"], shadow_pairs
 
 
 def export(platform, folder, adapter):
@@ -223,63 +270,102 @@ def export(platform, folder, adapter):
             print(f"  {path.relative_to(out)}  {path.stat().st_size / 1e6:.1f} MB")
 
 
-def interval(platform, suite, system, grader):
-    """Newest result of one grader for one system on one suite: {point, lower, upper, …}."""
-    for run in platform.json("evaluate", "--list")["runs"]:
-        if f"/suites/{suite}/" not in run["suite_version"]:
-            continue
-        for result in run.get("results", []):
-            for part in result["graders"]:
-                if result["display_name"] == system and part["grader"] == grader:
-                    return part["score"]
-    return platform.give_up(f"no result of {system} for {grader} on {suite}")
+def score(run, system, grader):
+    """One grader's result for one system of a run: (share, rows)."""
+    for result in run["results"]:
+        for part in result["graders"]:
+            if (result["display_name"], part["grader"]) == (system, grader):
+                return part["score"]["point"], int(part["score"]["n"])
+    sys.exit(f"demo: {run['name']} has no {grader} of {system}")
 
 
-def figures(platform, final, seconds):
-    """The stable lines that benches and the continuous integration read."""
-    status = platform.json("experiment", "status", "packages")
-    accuracy = interval(platform, "packages-test", "tuned", "accuracy")
-    yield "demo.tuned_valid_json", f"{interval(platform, 'packages-test', 'tuned', 'json_valid')['point']:.4f}", "share"
-    yield "demo.tuned_accuracy", f"{accuracy['point']:.4f}", "share"
-    yield "demo.tuned_accuracy_lower", f"{accuracy['lower']:.4f}", "share"
-    yield "demo.prompt_accuracy", f"{interval(platform, 'packages-test', 'few-shot-10', 'accuracy')['point']:.4f}", "share"
-    yield "demo.shadow_pairs", int(status.get("valid_pairs", 0)), "pairs"
-    yield "demo.promoted", int(final in ("PROMOTED", "REVERSE_SHADOW", "COMPLETED")), "bool"
-    yield "demo.seconds", f"{seconds:.0f}", "s"
+def wilson_lower(share, rows):
+    """Lower end of the 95 % Wilson interval of a share."""
+    z = 1.959964
+    centre = share + z * z / (2 * rows)
+    return (centre - z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))) / (1 + z * z / rows)
+
+
+def figures(run, best, final, shadow_pairs, seconds):
+    """What benches and continuous integration read: name → (value, unit)."""
+    accuracy, rows = score(run, "tuned", "accuracy")
+    return {
+        "demo.tuned_valid_json": (round(score(run, "tuned", "json_valid")[0], 4), "share"),
+        "demo.tuned_accuracy": (round(accuracy, 4), "share"),
+        "demo.tuned_accuracy_lower": (round(wilson_lower(accuracy, rows), 4), "share"),
+        "demo.prompt_accuracy": (round(score(run, best, "accuracy")[0], 4), "share"),
+        "demo.shadow_pairs": (shadow_pairs, "pairs"),
+        "demo.promoted": (int(final in PROMOTED), "bool"),
+        "demo.seconds": (round(seconds), "s"),
+    }
+
+
+def shortfalls(lines, sizes):
+    """What the demo promises and these figures do not keep, in words."""
+    least = {"demo.promoted": 1, "demo.tuned_accuracy_lower": sizes.least_accuracy, "demo.tuned_valid_json": sizes.least_valid_json}
+    return [f"{name} is {lines[name][0]}, promised is {bound} or more" for name, bound in least.items() if lines[name][0] < bound]
+
+
+def print_stages():
+    heading("Where the time went")
+    for (title, begin), (_, end) in zip(STAGES, STAGES[1:]):
+        print(f"{end - begin:7.0f} s  {title}")
+
+
+def work_folder(keep):
+    """An empty folder that PostgreSQL's user can enter: as root the platform runs it under another account."""
+    folder = keep or pathlib.Path(tempfile.mkdtemp(prefix="crossover-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        sys.exit(f"demo: {folder} is not empty, and the demo begins with nothing: empty it (rm -r {folder}) or give another folder")
+    folder.chmod(0o755)
+    return folder.resolve()
+
+
+def walk(platform, folder, sizes):
+    """The whole way; returns what `figures` is made of."""
+    platform.wait_until_ready()
+    define(platform, folder)
+    collect(platform, folder, sizes)
+    climb_and_decide(platform)
+    best = best_prompt(platform)
+    adapter = train(platform, sizes)
+    tuned, prompt, run = compare(platform, best, adapter)
+    final, shadow_pairs = cross(platform, folder, sizes, tuned, prompt, run)
+    export(platform, folder, adapter)
+    return run, best, final, shadow_pairs
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--keep", type=pathlib.Path, help="work in this folder and leave it")
+    parser.add_argument("--keep", type=pathlib.Path, help="work in this folder, which must be empty or new")
     parser.add_argument("--before-stop", metavar="COMMAND", help="a shell command to run while everything is still up, at the end")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("demo: told to stop"))  # so that the platform is stopped, too
     begin = time.monotonic()
     sizes = Sizes(arguments.quick)
-    folder = arguments.keep or pathlib.Path(tempfile.mkdtemp(prefix="crossover-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = work_folder(arguments.keep)
     prepare(folder)
     heading("Start: PostgreSQL, all services, model server and trainer on this machine")
     platform = Platform(arguments.build.resolve(), folder)
     try:
-        platform.wait_until_ready()
-        define(platform, folder)
-        collect(platform, folder, sizes)
-        climb_and_decide(platform)
-        adapter = train(platform, sizes)
-        tuned, prompt = compare(platform, adapter)
-        final = cross(platform, folder, sizes, tuned, prompt)
-        export(platform, folder, adapter)
-        lines = list(figures(platform, final, time.monotonic() - begin))
+        outcome = walk(platform, folder, sizes)
+        lines = figures(*outcome, time.monotonic() - begin)
         if arguments.before_stop and subprocess.run(arguments.before_stop, shell=True, check=False).returncode != 0:
             platform.give_up(f"`{arguments.before_stop}` failed")
     finally:
         platform.stop()
+    print_stages()
     heading("Where to look next")
     print(f"files and logs: {folder} · your own task: README.md · how it works: docs/ARCHITECTURE.md · dashboards: deploy/grafana\n")
-    for name, value, unit in lines:
-        print(name, value, unit)
+    for name, (value, unit) in lines.items():
+        print(name, f"{value:.4f}" if unit == "share" else value, unit)
+    missed = shortfalls(lines, sizes)
+    for line in missed:
+        print(f"demo: {line}", file=sys.stderr)
+    sys.exit(1 if missed else 0)
 
 
 if __name__ == "__main__":

@@ -104,10 +104,10 @@ def chat(platform, route, text):
 
 def define(platform, folder):
     (folder / "task.yaml").write_text(
-        "owner: smoke\nretraining_plan: monthly\ntargets: {score: 0.9}\nvolume: {requests_per_day: 1000}\n"
-        "declared: {urgency: medium, developer_hours: 8}\noutput_contract: {label_set: {labels: [games, mail, math]}}\n")
+        "owner: smoke\nretraining_plan: monthly\ntargets: {score: 0.9}\nvolume: {requests_per_day: 1000, tokens_per_month: 9000000}\n"
+        "declared: {urgency: medium, developer_hours: 8, monthly_spend: 900 USD}\noutput_contract: {label_set: {labels: [games, mail, math]}}\n")
     platform.run("task", "create", "sections", "--file", str(folder / "task.yaml"), contains=["sections", "smoke"])
-    platform.run("task", "show", "sections", contains=["score 90.0 %"])
+    platform.run("task", "show", "sections", contains=["score 90.0 %", "900.00 USD a month today (declared)", "8 hours (declared)"])
     platform.run("task", "list", contains=["sections"])
     platform.run("task", "create", "sections", code=1, contains=["RESOURCE_EXISTS"])
     platform.run("prompt", "create", "sections/main", "--system", SYSTEM, "--set", "sampling.max_tokens=8", "--set",
@@ -126,8 +126,10 @@ def collect(platform, folder):
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows(60)))
     bad = folder / "bad.jsonl"
-    bad.write_text(path.read_text() + '{"messages": 3}\n')
-    platform.run("dataset", "import", "bad-rows", str(bad), code=1, contains=["line 61"])
+    bad.write_text(path.read_text() + '{"messages": 3}\n')  # left out and named; the others go on
+    platform.run("dataset", "import", "bad-rows", str(bad), contains=["warning:", "line 61", "1 of 61 lines", "correct them", "STAGE"])
+    bad.write_text('{"messages": 3}\nno JSON\n')
+    platform.run("dataset", "import", "worse-rows", str(bad), code=1, contains=["rejected", "line 1", "line 2", "ROW_INVALID"])
     platform.run("dataset", "import", "section-rows", str(path), "--task", "sections", "--licence", "CC0-1.0", contains=["STAGE"])
     platform.run("dataset", "seal", "section-rows", contains=["train"])
     platform.run("dataset", "report", "section-rows", contains=["STAGE"])
@@ -157,20 +159,36 @@ def train(platform, folder):
     return adapter
 
 
-def prove_and_serve(platform, adapter):
-    prompt = f"prompt=sections/main,model={BASE},name=prompt"
-    tuned = f"prompt=sections/main,adapter={adapter},name=tuned"
-    platform.run("evaluate", "section-test", "--system", prompt, "--system", tuned, "--repeats", "1",
-                 contains=["prompt", "tuned", "DIFFERENCE"])
+def prove(platform, prompt, tuned):
+    """Ladder, evaluation, comparison, decision; returns the run that speaks for the tuned model."""
     platform.run("ladder", "sections", "--dev", "section-dev", "--set", "repeats=1", "--rung", f"system-prompt:{prompt}",
                  contains=["system-prompt"])
-    platform.run("decide", "sections", contains=["VERDICT", "NECESSARY"])
+    ladder = platform.json("ladder", "--list")["ladders"][0]
+    platform.run("ladder", "--show", ladder["name"].split("/")[-1], contains=["outcome"])
+    platform.run("evaluate", "section-test", "--system", prompt, "--system", tuned, "--repeats", "1",
+                 contains=["prompt", "tuned", "DIFFERENCE"])
+    retries = platform.json("evaluate", "section-test", "--system", prompt + ",temperature=0.7", "--system", tuned + ",temperature=0.7",
+                            "--repeats", "2")
+    once = platform.json("evaluate", "--list")["runs"][1]["name"].split("/")[-1]
+    platform.run("compare", once, "--consistency", retries["name"], contains=[
+        "prompt tokens", "cost per request", "cost per month, 1,000 requests/day", "accuracy", "median latency", "same output on retry",
+        "declared price", "1,800 → 0", "at temperature 0.7"])
+    rows = {row["title"]: row for row in platform.json("compare", once)["rows"]}
+    if rows["prompt tokens"]["metric"]["baseline"]["point"] <= 0 or not rows["cost per month"]["metric"]:
+        platform.fail(f"compare --json lacks measured rows: {rows}")
+    platform.run("decide", "sections", "--threshold", "minimum_gap=0.01", contains=[
+        "VERDICT", "NECESSARY", "overridden: minimum_gap 0.01 (default 0.05)", "a month, before  900.00 USD (declared)"])
+    return once
+
+
+def serve(platform, adapter, prompt, tuned, evaluation):
     platform.run("route", "create", "sections", "--task", "sections", "--mode", "prompt", "--variant", f"prompt:{prompt}", "--primary",
                  "prompt", contains=["primary"])
     platform.run("route", "set", "sections", "--variant", f"tuned:{tuned}", contains=["tuned"])
     platform.run("route", "list", contains=["sections"])
     answer = chat(platform, "sections", "package: a chess puzzle")
-    platform.run("experiment", "start", "sections", "--candidate", "tuned", "--override", "smoke", contains=["calibrating"])
+    platform.run("experiment", "start", "sections", "--candidate", "tuned", code=1, contains=["CANDIDATE_NOT_EVALUATED"])
+    platform.run("experiment", "start", "sections", "--candidate", "tuned", "--evaluation", evaluation, contains=["calibrating"])
     platform.run("experiment", "status", "sections", contains=["tuned"])
     platform.run("experiment", "explain", "sections")
     platform.run("feedback", answer["id"], "--label", "games")
@@ -179,17 +197,26 @@ def prove_and_serve(platform, adapter):
     platform.run("lineage", "sections", contains=["prompt"])
 
 
+def prove_and_serve(platform, adapter):
+    prompt = f"prompt=sections/main,model={BASE},name=prompt"
+    tuned = f"prompt=sections/main,adapter={adapter},name=tuned"
+    serve(platform, adapter, prompt, tuned, prove(platform, prompt, tuned))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # so that the platform is stopped, too
     folder = pathlib.Path(tempfile.mkdtemp(prefix="crossover-smoke-"))
     folder.chmod(0o755)  # Postgres may run as another user
     platform = Platform(arguments.build.resolve(), folder)
     try:
         platform.wait_until_ready()
         platform.run("status", contains=["scheduler", "router", "ok"])
+        if not platform.json("status")["services"]["router"]["ok"]:
+            platform.fail("status --json does not say that the router is well")
         define(platform, folder)
         collect(platform, folder)
         prove_and_serve(platform, train(platform, folder))
