@@ -168,7 +168,7 @@ absl::Status Training::Checkpoint(const Step& step) {
   RETURN_IF_ERROR(Insist(context_, [&] {
     absl::StatusOr<std::vector<std::string>> answer =
         context_.deps.client.RecordCheckpoint(context_.job(), step.step, digest, adapter, metric);
-    if (answer.ok()) released = *std::move(answer);
+    if (answer.ok()) released = std::move(*answer);
     return answer.status();
   }));
   LetGo(released);
