@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include <nlohmann/json.hpp>
 
 #include "common/testing/fake_upstream.h"
@@ -115,16 +117,17 @@ TEST_F(UpstreamModelTest, AStatusAloneIsNeverTheRowsFault) {
 }
 
 TEST_F(UpstreamModelTest, WhatOnlyThisRowExplainsHasItsReason) {
-  const std::pair<const char*, const char*> kTable[] = {
-      {R"({"error":{"message":"too long","code":"context_length_exceeded"}})",
+  const std::tuple<int, const char*, const char*> kTable[] = {
+      {400, R"({"error":{"message":"too long","code":"context_length_exceeded"}})",
        "CONTEXT_LENGTH_EXCEEDED"},
-      {R"({"error":{"message":"too long","type":"exceed_context_size_error","code":400}})",
+      {400, R"({"error":{"message":"too long","type":"exceed_context_size_error","code":400}})",
        "CONTEXT_LENGTH_EXCEEDED"},
-      {R"({"error":{"message":"This model's maximum context length is 8192 tokens","code":400}})",
+      {400,
+       R"({"error":{"message":"This model's maximum context length is 8192 tokens","code":400}})",
        "CONTEXT_LENGTH_EXCEEDED"},
-      {R"({"error":{"message":"filtered","code":"content_filter"}})", "CONTENT_FILTERED"}};
-  for (const auto& [body, reason] : kTable) {
-    upstream_.SetReply({.status = 400, .raw_body = body});
+      {500, R"({"error":{"message":"filtered","code":"content_filter"}})", "CONTENT_FILTERED"}};
+  for (const auto& [status, body, reason] : kTable) {
+    upstream_.SetReply({.status = status, .raw_body = body});
     auto reply = Ask();
     EXPECT_THAT(reply, HasReasonThat(reason)) << body;
     EXPECT_TRUE(BelongsToRow(reply.status())) << body;

@@ -194,16 +194,19 @@ class HouseFacts final : public FactSource {
   absl::StatusOr<std::string> CurrentVersion(const std::string& task) {
     curation_pb::ListDatasetsRequest request;
     request.set_parent(task.substr(0, task.find("/tasks/")));
-    ASSIGN_OR_RETURN(curation_pb::ListDatasetsResponse datasets,
-                     rpc::Invoke(*datasets_, &curation_pb::DatasetService::Stub::ListDatasets,
-                                 request, options_));
-    const curation_pb::Dataset* newest = nullptr;
-    for (const curation_pb::Dataset& dataset : datasets.datasets()) {
-      if (dataset.task() != task || dataset.current_version().empty()) continue;
-      if (newest == nullptr || ToTime(dataset.create_time()) > ToTime(newest->create_time()))
-        newest = &dataset;
-    }
-    return newest == nullptr ? std::string() : newest->current_version();
+    std::optional<curation_pb::Dataset> newest;
+    do {
+      ASSIGN_OR_RETURN(const curation_pb::ListDatasetsResponse page,
+                       rpc::Invoke(*datasets_, &curation_pb::DatasetService::Stub::ListDatasets,
+                                   request, options_));
+      for (const curation_pb::Dataset& dataset : page.datasets()) {
+        if (dataset.task() != task || dataset.current_version().empty()) continue;
+        if (!newest || ToTime(dataset.create_time()) > ToTime(newest->create_time()))
+          newest = dataset;
+      }
+      request.set_page_token(page.next_page_token());
+    } while (!request.page_token().empty());
+    return newest ? newest->current_version() : std::string();
   }
 
   std::unique_ptr<registry_pb::TaskService::Stub> tasks_;

@@ -102,7 +102,8 @@ absl::Status ToError(int status, const std::string& body) {
   std::string message = TextAt(error, "message");
   if (message.empty()) message = error.is_string() ? error.get<std::string>() : body.substr(0, 300);
   ErrorKind kind = KindOf(status);
-  bool about_request = status == 400 || status == 413 || status == 422;
+  // 500 is also what an error in the middle of a stream comes as.
+  bool about_request = status == 400 || status == 413 || status == 422 || status == 500;
   if (const char* reason = about_request && error.is_object() ? RowReason(error, message) : nullptr)
     kind = {absl::StatusCode::kInvalidArgument, reason};
   return Error(kind.code, absl::StrCat("the upstream answered ", status, ": ", message),
