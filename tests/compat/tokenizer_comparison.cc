@@ -25,7 +25,7 @@ absl::StatusOr<TokenizerComparison> CompareTokenizer(const llm::Tokenizer& token
     if (!out.flush()) return absl::InternalError("cannot write " + path.string());
   }
   ASSIGN_OR_RETURN(const nlohmann::json answer,
-                   Ask("tokenizer_oracle.py", {gguf.string(), path.string()}));
+                   Ask("tokenizer_oracle.py", {"compare", gguf.string(), path.string()}));
   result.lines = answer.at("lines").get<int64_t>();
   result.hf_differences = answer.at("hf_differences").get<int64_t>();
   if (!answer.at("llama_cpp_differences").is_null()) {

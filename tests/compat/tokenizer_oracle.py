@@ -1,7 +1,8 @@
-"""Compares token ids with huggingface/tokenizers and, when it is installed, llama.cpp.
+"""Compares token ids with huggingface/tokenizers and, when it is installed, llama.cpp. Usage: tokenizer_oracle.py COMMAND MODEL.gguf FILE
 
-Usage: tokenizer_oracle.py MODEL.gguf LINES.jsonl    (lines: {"text", "ids", "decoded"})
-Prints {"lines", "hf_differences", "llama_cpp_differences" (null: not installed), "examples"}.
+compare  FILE is JSONL of {"text", "ids", "decoded"}; prints {"lines", "hf_differences", "llama_cpp_differences" (null: not
+         installed), "examples"}
+save     writes Hugging Face's tokenizer of the model to FILE, a tokenizer.json; prints {"saved": whether there is one}
 """
 import json
 import sys
@@ -64,7 +65,14 @@ def llama_cpp(path):
     return Llama(path, vocab_only=True, verbose=False)
 
 
-def main(model, lines):
+def save(model, path):
+    hf = build(GGUFReader(model))
+    if hf:
+        hf.save(path)
+    print(json.dumps({"saved": hf is not None}))
+
+
+def compare(model, lines):
     reader = GGUFReader(model)
     hf, llama = build(reader), llama_cpp(model)
     normalizes = reader.fields["tokenizer.ggml.pre"].contents() == "qwen2"
@@ -91,4 +99,4 @@ def main(model, lines):
     print(json.dumps(counts))
 
 
-main(*sys.argv[1:])
+{"compare": compare, "save": save}[sys.argv[1]](*sys.argv[2:])
