@@ -4,7 +4,8 @@ dequantize  each *.blocks (bytes) and *.floats (ours) with gguf.quants; each *.v
 safetensors ours.safetensors: the reference reads it and writes the same bytes; writes reference.safetensors for us
 peft        the folder is an adapter that PeftModel loads onto a small llama; prints sums of the loaded matrices
 llama_cpp   base.gguf, f16.gguf, q8_0.gguf: greedy continuations by llama.cpp (null: not installed)
-chat        renders chats.json with the template of model.gguf by transformers' own code
+chat        renders chats.json with the template of model.gguf or templates/*.jinja by transformers' own code; what an assistant says
+            by {% generation %}
 """
 import json
 import pathlib
@@ -82,19 +83,16 @@ def llama_cpp(folder):
 def chat(folder):
     from gguf import GGUFReader
     from transformers.utils.chat_template_utils import render_jinja_template
-    template = GGUFReader(folder / "model.gguf").fields["tokenizer.chat_template"].contents()
+    templates = {path.stem: path.read_text() for path in (pathlib.Path(__file__).parent / "templates").glob("*.jinja")}
+    templates["smollm2"] = GGUFReader(folder / "model.gguf").fields["tokenizer.chat_template"].contents()
     rendered = []
     for item in json.loads((folder / "chats.json").read_text()):
-        jinja = template
-        if item["template"] == "llama3":
-            try:
-                from llama_cpp.llama_chat_format import LLAMA3_INSTRUCT_CHAT_TEMPLATE as jinja
-            except ImportError:
-                rendered.append(None)
-                continue
-        texts = render_jinja_template(conversations=[item["messages"]], chat_template=jinja,
-                                      add_generation_prompt=item["for_answer"], bos_token="<|begin_of_text|>")
-        rendered.append(texts[0][0])
+        jinja = templates[item["template"]]
+        marked = "{% generation %}" in jinja
+        texts, spans = render_jinja_template(conversations=[item["messages"]], chat_template=jinja, return_assistant_tokens_mask=marked,
+                                             add_generation_prompt=item["for_answer"], bos_token="<|begin_of_text|>")
+        assistant = "".join(texts[0][begin:end] for begin, end in spans[0]) if marked else None
+        rendered.append({"text": texts[0], "assistant": assistant})
     return rendered
 
 
