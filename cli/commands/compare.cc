@@ -19,7 +19,6 @@
 #include "cli/output/table.h"
 #include "common/status/error.h"
 #include "crossover/evaluation/v1/evaluation_service.grpc.pb.h"
-#include "crossover/registry/v1/project_service.grpc.pb.h"
 #include "crossover/registry/v1/task_service.grpc.pb.h"
 
 namespace crossover::cli {
@@ -45,22 +44,21 @@ struct RowKind {
   const char* metric;
   std::string (*value)(const Interval&);
   std::string (*difference)(const Interval&);
-  const char* source;
   const char* published;
   const char* how_to_get_it;
 };
 
 constexpr RowKind kRows[] = {
-    {"prompt tokens", "prompt_tokens", NumberInterval, NumberInterval, "measured", "1,800 → 0",
+    {"prompt tokens", "prompt_tokens", NumberInterval, NumberInterval, "1,800 → 0",
      "no answer came with its tokens"},
-    {"cost per request", "cost_per_request", Usd, Usd, "declared price", "0.024 → 0.001 USD",
+    {"cost per request", "cost_per_request", Usd, Usd, "0.024 → 0.001 USD",
      "declare prices, or monthly_spend and tokens_per_month of the task"},
-    {"cost per month", "cost_per_month", Usd, Usd, "declared price", "2,160 → 90 USD",
+    {"cost per month", "cost_per_month", Usd, Usd, "2,160 → 90 USD",
      "declare volume.requests_per_day and prices"},
-    {"accuracy", "accuracy", ShareInterval, PointsInterval, "measured", "83 → 91 %", ""},
-    {"median latency", "latency_p50", SecondsInterval, SecondsInterval, "measured", "2.8 → 0.9 s",
+    {"accuracy", "accuracy", ShareInterval, PointsInterval, "83 → 91 %", ""},
+    {"median latency", "latency_p50", SecondsInterval, SecondsInterval, "2.8 → 0.9 s",
      "every answer came from a cache"},
-    {"same output on retry", "consistency", ShareInterval, PointsInterval, "measured", "78 → 97 %",
+    {"same output on retry", "consistency", ShareInterval, PointsInterval, "78 → 97 %",
      "give --consistency RUN, a run with 2 repeats or more"},
 };
 
@@ -71,7 +69,6 @@ struct Report {
   std::optional<Run> retries;  // the run that asked the same rows several times
   std::optional<Comparison> retries_comparison;
   std::optional<registry::Task> task;
-  std::string price;  // what the declared price is, in words; may be empty
 };
 
 // The last one of that name: the server's own metrics come after the suite's graders.
@@ -131,26 +128,15 @@ absl::StatusOr<std::optional<registry::Task>> GetTask(Context& context, const st
   return *std::move(task);
 }
 
-// What tokens of our own models cost, as declared: the project's price list, else the task's spend
-// over its tokens.
-absl::StatusOr<std::string> PriceWords(Context& context, const registry::Task& task) {
-  auto stub = registry::ProjectService::NewStub(context.Channel());
-  registry::GetProjectRequest get;
-  get.set_name(context.Project());
-  ASSIGN_OR_RETURN(const registry::Project project,
-                   context.Call(stub, &registry::ProjectService::Stub::GetProject, get, true));
-  if (project.price_list().has_serving()) {
-    const auto& prices = project.price_list().serving();
-    return absl::StrCat("the project's price list, ", Amount(prices.input()),
-                        " a million prompt tokens, ", Amount(prices.output()), " answer tokens");
-  }
-  const auto& spend = task.declared().monthly_spend();
-  const double tokens = task.volume().tokens_per_month();
-  if (!task.declared().has_monthly_spend() || tokens <= 0) return "";
-  const double a_million =
-      (static_cast<double>(spend.units()) + spend.nanos() * 1e-9) / tokens * 1e6;
-  return absl::StrCat(Amount(spend), " a month over ", Number(tokens), " tokens, ",
-                      Number(a_million), " ", spend.currency_code(), " a million");
+// Costs are measured tokens at prices that somebody declared.
+const char* SourceText(const Comparison::Metric& metric) {
+  return metric.source() == type::v1::Evidence::DECLARED ? "declared price" : "measured";
+}
+
+// What was declared for the costs, in the server's words.
+std::string PriceWords(const Comparison& comparison) {
+  const Comparison::Metric* cost = Find(comparison, "cost_per_request");
+  return cost == nullptr ? "" : cost->explanation();
 }
 
 absl::StatusOr<Report> Gather(Context& context, const Options& options) {
@@ -166,10 +152,6 @@ absl::StatusOr<Report> Gather(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(report.comparison,
                    CompareSystems(context, report.run, 0, report.run.systems_size() - 1));
   ASSIGN_OR_RETURN(report.task, GetTask(context, report.run.task()));
-  const bool own = !report.run.systems(0).has_upstream();
-  if (report.task && own) {
-    ASSIGN_OR_RETURN(report.price, PriceWords(context, *report.task));
-  }
   return report;
 }
 
@@ -213,7 +195,7 @@ void Print(Context& context, const Report& report) {
     }
     table.AddRow({Title(report, row), row.value(metric->baseline()), row.value(metric->candidate()),
                   row.difference(metric->difference()), PValueText(metric->adjusted_p_value()),
-                  JudgementText(terminal, *metric), row.source, row.published});
+                  JudgementText(terminal, *metric), SourceText(*metric), row.published});
   }
   terminal.out << SuiteLabel(report.run.suite_version()) << ", "
                << Count(report.comparison.metrics().empty()
@@ -222,7 +204,7 @@ void Print(Context& context, const Report& report) {
                << " rows, paired; 95 % intervals\n\n"
                << table.Render(terminal) << "\n";
   Details notes;
-  notes.Add("declared price", report.price);
+  notes.Add("cost", PriceWords(report.comparison));
   notes.Add("same output on retry", RetriesWords(report));
   notes.Add("published",
             "contract-clause extraction, from a long prompt to a tuned model; not "
@@ -237,15 +219,12 @@ void PrintJsonReport(Context& context, const Report& report) {
   json["candidate"] = SystemLabelOf(report.run, report.run.systems_size() - 1);
   json["rows"] = nlohmann::ordered_json::array();
   for (const RowKind& row : kRows) {
-    nlohmann::ordered_json item = {{"title", row.title},
-                                   {"source", row.source},
-                                   {"published", row.published},
-                                   {"metric", nullptr}};
+    nlohmann::ordered_json item = {
+        {"title", row.title}, {"published", row.published}, {"metric", nullptr}};
     if (const Comparison::Metric* metric = MetricOf(report, row))
       item["metric"] = nlohmann::ordered_json::parse(ToJson(*metric));
     json["rows"].push_back(std::move(item));
   }
-  json["declared_price"] = report.price;
   json["comparison"] = report.comparison.name();
   context.terminal().out << json.dump(1) << "\n";
 }

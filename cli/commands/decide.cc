@@ -1,5 +1,4 @@
 // crossover decide: stay with the prompt, fine-tune, both, or wait.
-#include <map>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -71,20 +70,18 @@ void PrintEvidence(Context& context, const Decision& decision) {
   }
 }
 
-// Where the month with the prompt comes from: what the spend condition rests on.
-std::string SpendSource(const Decision& decision) {
-  for (const Evidence& evidence : decision.evidence()) {
-    if (evidence.condition() == "spend" && evidence.status() != Evidence::UNKNOWN)
-      return " (" + EnumWord(Evidence::Source_Name(evidence.source())) + ")";
+// Where a part of the return comes from: " (declared)"; empty where the server does not say.
+std::string SourceOf(const evaluation::ReturnOnInvestment& roi, const std::string& part) {
+  for (const auto& item : roi.items()) {
+    if (item.name() == part) return " (" + EnumWord(Evidence::Source_Name(item.source())) + ")";
   }
   return "";
 }
 
-void PrintReturn(Context& context, const Decision& decision) {
-  const evaluation::ReturnOnInvestment& roi = decision.roi();
+void PrintReturn(Context& context, const evaluation::ReturnOnInvestment& roi) {
   Details details;
   details.Add("once", Amount(roi.one_time()) + " (sum of the parts below)");
-  details.Add("a month, before", Amount(roi.monthly_before()) + SpendSource(decision));
+  details.Add("a month, before", Amount(roi.monthly_before()) + SourceOf(roi, "prompt_serving"));
   details.Add("a month, after",
               Amount(roi.monthly_after()) + " (serving, retraining and operations, see below)");
   details.Add("paid back", roi.has_payback_months()
@@ -112,38 +109,15 @@ void PrintList(Context& context, const std::string& title,
   context.terminal().out << "\n";
 }
 
-// What the thresholds would be without the request's own: the server decides once more, and keeps
-// nothing.
-absl::StatusOr<google::protobuf::Map<std::string, std::string>> DefaultThresholds(
-    Context& context, const Decision& decision) {
-  auto stub = evaluation::DecisionService::NewStub(context.Channel());
-  evaluation::CreateDecisionRequest request;
-  request.set_parent(decision.name().substr(0, decision.name().find("/decisions/")));
-  *request.mutable_decision()->mutable_inputs() = decision.inputs();
-  request.mutable_decision()->mutable_inputs()->clear_thresholds();
-  request.set_validate_only(true);
-  ASSIGN_OR_RETURN(const Decision plain, context.Call(stub, &Stub::CreateDecision, request, true));
-  return plain.thresholds();
-}
-
 // Thresholds that stand in for a default: nothing about a verdict is silent.
 void PrintOverrides(Context& context, const Decision& decision) {
-  const auto& given = decision.inputs().thresholds();
-  if (given.empty()) return;
   std::ostream& out = context.terminal().out;
-  const auto defaults = DefaultThresholds(context, decision);
-  const std::map<std::string, std::string> sorted(given.begin(), given.end());
-  for (const auto& [name, value] : sorted) {
-    out << Styled(context.terminal(), Style::kWarning, "overridden") << ": " << name << " "
-        << value;
-    if (!defaults.ok()) {
-      out << " (the default cannot be read: " << defaults.status().message() << ")";
-    } else if (const auto found = defaults->find(name); found != defaults->end()) {
-      out << " (default " << found->second << ")";
-    }
-    out << "\n";
+  for (const auto& threshold : decision.overridden_thresholds()) {
+    out << Styled(context.terminal(), Style::kWarning, "overridden") << ": " << threshold.name()
+        << " " << threshold.value() << " (default " << threshold.default_value() << ", by the "
+        << threshold.origin() << ")\n";
   }
-  out << "\n";
+  if (!decision.overridden_thresholds().empty()) out << "\n";
 }
 
 void Print(Context& context, const Decision& decision) {
@@ -151,7 +125,7 @@ void Print(Context& context, const Decision& decision) {
   out << decision.name() << "\n\n";
   PrintOverrides(context, decision);
   PrintEvidence(context, decision);
-  if (decision.has_roi()) PrintReturn(context, decision);
+  if (decision.has_roi()) PrintReturn(context, decision.roi());
   out << Styled(context.terminal(), Style::kBold,
                 "VERDICT  " + EnumWord(Decision::Recommendation_Name(decision.recommendation())));
   out << "  (" << EnumWord(Decision::State_Name(decision.state())) << ")\n\n";

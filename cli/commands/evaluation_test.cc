@@ -11,7 +11,6 @@
 #include "crossover/evaluation/v1/evaluation_service.grpc.pb.h"
 #include "crossover/evaluation/v1/ladder_service.grpc.pb.h"
 #include "crossover/evaluation/v1/suite_service.grpc.pb.h"
-#include "crossover/registry/v1/project_service.grpc.pb.h"
 #include "crossover/registry/v1/task_service.grpc.pb.h"
 
 namespace crossover::cli {
@@ -108,6 +107,11 @@ class FakeEvaluation final : public evaluation::EvaluationService::Service {
     AddMetric(*response, "latency_p50", 2.8, 0.9, false, std::nan(""));
     AddMetric(*response, "cost_per_request", 0.024, 0.0026, false, 0.0000001);
     AddMetric(*response, "cost_per_month", 2160, 234, false, std::nan(""));
+    for (auto& metric : *response->mutable_metrics()) {
+      if (metric.metric().rfind("cost", 0) != 0) continue;
+      metric.set_source(type::v1::Evidence::DECLARED);
+      metric.set_explanation("measured tokens at the declared price");
+    }
     return grpc::Status::OK;
   }
 };
@@ -131,29 +135,30 @@ class FakeLadders final : public evaluation::LadderService::Service {
 
 class FakeDecisions final : public evaluation::DecisionService::Service {
  public:
-  std::vector<evaluation::CreateDecisionRequest> asked;
+  evaluation::CreateDecisionRequest asked;
 
  private:
   grpc::Status CreateDecision(grpc::ServerContext*,
                               const evaluation::CreateDecisionRequest* request,
                               Decision* response) override {
-    asked.push_back(*request);
+    asked = *request;
     *response = request->decision();
     response->set_name(request->parent() + "/decisions/06bd");
-    const auto& given = request->decision().inputs().thresholds();
-    const auto margin = given.find("convergence_margin");
-    (*response->mutable_thresholds())["convergence_margin"] =
-        margin == given.end() ? "0.02" : margin->second;
+    for (const auto& [name, value] : request->decision().inputs().thresholds()) {
+      auto& override = *response->add_overridden_thresholds();
+      override.set_name(name);
+      override.set_value(value);
+      override.set_default_value("0.02");
+      override.set_origin("request");
+    }
     response->set_recommendation(Decision::FINE_TUNE);
     response->set_state(Decision::OPEN);
-    auto& spend = *response->add_evidence();
-    spend.set_condition("spend");
-    spend.set_kind(type::v1::Evidence::SUFFICIENT);
-    spend.set_status(type::v1::Evidence::MET);
-    spend.set_source(type::v1::Evidence::DECLARED);
     auto& roi = *response->mutable_roi();
     roi.mutable_monthly_before()->set_currency_code("USD");
     roi.mutable_monthly_before()->set_units(2160);
+    auto& serving = *roi.add_items();
+    serving.set_name("prompt_serving");
+    serving.set_source(type::v1::Evidence::DECLARED);
     return grpc::Status::OK;
   }
 };
@@ -192,14 +197,6 @@ class FakeTasks final : public registry::TaskService::Service {
   }
 };
 
-class FakeProjects final : public registry::ProjectService::Service {
-  grpc::Status GetProject(grpc::ServerContext*, const registry::GetProjectRequest* request,
-                          registry::Project* response) override {
-    response->set_name(request->name());
-    return grpc::Status::OK;
-  }
-};
-
 class EvaluationTest : public testing::CliTest {
  protected:
   EvaluationTest() {
@@ -209,7 +206,7 @@ class EvaluationTest : public testing::CliTest {
     tasks_.task.mutable_volume()->set_tokens_per_month(112e6);
     tasks_.task.mutable_declared()->mutable_monthly_spend()->set_currency_code("USD");
     tasks_.task.mutable_declared()->mutable_monthly_spend()->set_units(2160);
-    Serve({&evaluation_, &ladders_, &decisions_, &suites_, &tasks_, &projects_});
+    Serve({&evaluation_, &ladders_, &decisions_, &suites_, &tasks_});
   }
 
   FakeEvaluation evaluation_;
@@ -217,7 +214,6 @@ class EvaluationTest : public testing::CliTest {
   FakeDecisions decisions_;
   FakeSuites suites_;
   FakeTasks tasks_;
-  FakeProjects projects_;
 };
 
 TEST_F(EvaluationTest, ComparePrintsTheSixRowsMeasuredBesideThePublishedOnes) {
@@ -232,7 +228,7 @@ accuracy                            7.0 % [3.7, 10.3]           59.0 % [55.7, 62
 median latency                      2.80 s [2.61, 2.98]         0.90 s [0.72, 1.08]            -1.90 s [-2.08, -1.71]                 -  better  measured        2.8 → 0.9 s
 same output on retry                40.0 % [33.2, 46.8]         96.0 % [89.2, 102.8]           +56.0 points [+49.2, +62.8]       <0.001  better  measured        78 → 97 %
 
-declared price        2,160 USD a month over 112,000,000 tokens, 19.3 USD a million
+cost                  measured tokens at the declared price
 same output on retry  50 rows × 5 answers at temperature 0.7
 published             contract-clause extraction, from a long prompt to a tuned model; not measured here
 )");
@@ -271,7 +267,7 @@ TEST_F(EvaluationTest, CompareAsJsonHasEveryRowWithItsInterval) {
   EXPECT_EQ(json["rows"][3]["title"], "accuracy");
   EXPECT_EQ(json["rows"][3]["metric"]["candidate"]["point"], 0.59);
   EXPECT_EQ(json["rows"][3]["metric"]["candidate"]["n"], "300");
-  EXPECT_EQ(json["rows"][1]["source"], "declared price");
+  EXPECT_EQ(json["rows"][1]["metric"]["source"], "DECLARED");
   EXPECT_EQ(json["rows"][5]["metric"]["metric"], "consistency");
   EXPECT_EQ(json["comparison"], "projects/default/comparisons/06bc");
 }
@@ -312,19 +308,16 @@ TEST_F(EvaluationTest, LaddersAreListedWithTheRungThatWasChosen) {
 TEST_F(EvaluationTest, DecideNamesOverriddenThresholdsAndWhereTheMonthComesFrom) {
   EXPECT_EQ(Crossover({"decide", "support", "--threshold", "convergence_margin=0.1"}), kExitOk)
       << err();
-  EXPECT_THAT(out(), HasSubstr("overridden: convergence_margin 0.1 (default 0.02)\n"));
+  EXPECT_THAT(out(),
+              HasSubstr("overridden: convergence_margin 0.1 (default 0.02, by the request)\n"));
   EXPECT_THAT(out(), HasSubstr("a month, before  2,160 USD (declared)\n"));
   EXPECT_THAT(out(), HasSubstr("VERDICT  fine-tune"));
-  ASSERT_EQ(decisions_.asked.size(), 2U);
-  EXPECT_FALSE(decisions_.asked[0].validate_only());
-  EXPECT_TRUE(decisions_.asked[1].validate_only());  // asks for the defaults, keeps nothing
-  EXPECT_TRUE(decisions_.asked[1].decision().inputs().thresholds().empty());
+  EXPECT_EQ(decisions_.asked.decision().inputs().thresholds().at("convergence_margin"), "0.1");
 }
 
-TEST_F(EvaluationTest, DecideWithoutOverridesAsksOnceAndSaysNothingOfThem) {
+TEST_F(EvaluationTest, DecideWithoutOverridesSaysNothingOfThem) {
   EXPECT_EQ(Crossover({"decide", "support"}), kExitOk) << err();
   EXPECT_THAT(out(), ::testing::Not(HasSubstr("overridden")));
-  EXPECT_EQ(decisions_.asked.size(), 1U);
 }
 
 TEST_F(EvaluationTest, FreezeTakesGradersByNameAndParameters) {
