@@ -55,7 +55,8 @@ absl::StatusOr<Principal> LoopbackAuthenticator::Authenticate(std::string_view,
 }
 
 bool Allows(const MethodAccess& access, Role have) {
-  if (have == Role::kAdmin || access.role == Role::kUnspecified) return true;
+  if (have == Role::kAdmin) return true;
+  if (access.role == Role::kUnspecified) return false;
   if (std::find(access.also.begin(), access.also.end(), have) != access.also.end()) return true;
   const bool apart = have >= Role::kWorker || access.role >= Role::kWorker;
   return apart ? have == access.role : have >= access.role;

@@ -53,8 +53,8 @@ struct MethodAccess {
   std::vector<Role> also;
 };
 
-// ADMIN may call everything; a method without an access option (health, reflection, tests) is open
-// to every principal.
+// ADMIN may call everything, and is the only one who may call a method without an access option:
+// what was forgotten stays closed. (Health and reflection do not come this way; they are open.)
 bool Allows(const MethodAccess& access, Role have);
 
 // Option (crossover.type.v1.access) of "package.Service/Method", read from the linked-in

@@ -22,6 +22,15 @@ TEST(AuthTest, RolesRankAndTheTwoApartDoNot) {
   EXPECT_FALSE(Allows(worker, Role::kOperator));
 }
 
+TEST(AuthTest, AMethodNobodyDecidedAboutIsForAdminsAlone) {
+  const MethodAccess unknown = AccessOf("crossover.rpc_test.EchoService/NoSuchMethod");
+  EXPECT_TRUE(Allows(unknown, Role::kAdmin));
+  for (const Role role : {Role::kUnspecified, Role::kViewer, Role::kDeveloper, Role::kOperator,
+                          Role::kWorker, Role::kService}) {
+    EXPECT_FALSE(Allows(unknown, role));
+  }
+}
+
 TEST(AuthTest, AccessIsReadFromTheMethodsOption) {
   crossover::rpc_test::EchoRequest().GetDescriptor();  // links the descriptors in
   const MethodAccess access = AccessOf("crossover.rpc_test.EchoService/Echo");

@@ -1,7 +1,6 @@
 #include "common/rpc/channel.h"
 
 #include <algorithm>
-#include <chrono>
 #include <random>
 
 #include "common/context/request_context.h"
@@ -27,7 +26,7 @@ absl::Duration Backoff(int attempt) {
 
 void Prepare(grpc::ClientContext& context, const CallOptions& options, absl::Duration left) {
   if (left != absl::InfiniteDuration()) {
-    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(left));
+    context.set_deadline(absl::ToChronoTime(SystemClock().Now() + left));  // gRPC's is wall time
   }
   context.set_wait_for_ready(options.wait_for_ready);
   const std::string& traceparent = RequestContext::Current().traceparent;

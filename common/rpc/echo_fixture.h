@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -81,12 +82,15 @@ class EchoModule final : public Module {
     ++drained;
     if (on_drain) on_drain();
   }
-  absl::Status Ready() override { return ready_status; }
+  absl::Status Ready() override {
+    return database_away ? absl::UnavailableError("database away") : ready_status;
+  }
 
   int started = 0;
   int drained = 0;
   absl::Status start_status;
   absl::Status ready_status;
+  std::atomic<bool> database_away = false;  // may change while the server runs
   std::function<void()> on_drain;
 
  private:

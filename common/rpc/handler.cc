@@ -31,7 +31,7 @@ bool IsTraceparent(std::string_view text) {
 absl::Duration TimeLeft(const grpc::CallbackServerContext& context) {
   const auto deadline = context.deadline();
   if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteDuration();
-  return absl::FromChrono(deadline - std::chrono::system_clock::now());
+  return absl::FromChrono(deadline) - SystemClock().Now();
 }
 
 }  // namespace
@@ -149,6 +149,29 @@ absl::Status HandlerCore::Submit(const RequestContext& context, std::function<vo
     std::lock_guard lock(mutex_);
     executor = executor_;
   }
+  return SubmitTo(std::move(executor), context, std::move(task));
+}
+
+absl::Status HandlerCore::SubmitStream(const RequestContext& context, std::function<void()> task) {
+  std::shared_ptr<Executor> executor;
+  {
+    std::lock_guard lock(mutex_);
+    if (stream_executor_ == nullptr && !stopped_)
+      stream_executor_ = std::make_shared<Executor>(options_.stream_threads, options_.queue);
+    executor = stream_executor_;
+  }
+  return SubmitTo(std::move(executor), context, std::move(task));
+}
+
+absl::Status HandlerCore::Idle(std::string_view what_to_do) const {
+  return Error(
+      absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED",
+      absl::StrCat("the client did nothing for ",
+                   absl::FormatDuration(options_.stream_idle_timeout), ": ", ToAbsl(what_to_do)));
+}
+
+absl::Status HandlerCore::SubmitTo(std::shared_ptr<Executor> executor,
+                                   const RequestContext& context, std::function<void()> task) {
   if (executor == nullptr) {
     return Error(absl::StatusCode::kUnavailable, "SHUTTING_DOWN", "the server is shutting down");
   }
@@ -164,8 +187,11 @@ absl::Status HandlerCore::Submit(const RequestContext& context, std::function<vo
 
 void HandlerCore::StopExecutor() {
   std::shared_ptr<Executor> executor;
+  std::shared_ptr<Executor> stream_executor;
   std::lock_guard lock(mutex_);
+  stopped_ = true;
   executor.swap(executor_);
+  stream_executor.swap(stream_executor_);
   // Joined when the last reference goes, which is here but for a Submit in progress.
 }
 

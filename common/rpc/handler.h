@@ -19,8 +19,10 @@
 // - Stream:   server streaming. The function gets a `rpc::Stream<T>` handle that may be kept and
 // written from any thread
 //             (rpc/stream.h). No thread waits.
-// - Upload:   client streaming. The function runs on the executor and reads messages with a
-// blocking reader (rpc/stream.h).
+// - Upload:   client streaming. The function reads messages with a blocking reader (rpc/stream.h).
+//
+// Functions of streams and uploads have threads of their own: clients that read or send slowly
+// never keep unary calls waiting. One that does nothing for `stream_idle_timeout` is ended.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -48,8 +50,11 @@ namespace crossover::rpc {
 struct HandlerOptions {
   std::string
       service;      // full name, "crossover.scheduler.v1.JobService": metrics, logs, role look-up
-  int threads = 8;  // of the executor
-  int queue = 256;
+  int threads = 8;  // of the executor of unary calls
+  int stream_threads = 8;  // of the one of streams and uploads, made at the first of them
+  int queue = 256;         // of each
+  // How long a blocking read or write of a stream waits for its client, then DEADLINE_EXCEEDED.
+  absl::Duration stream_idle_timeout = absl::Seconds(60);
   absl::Duration default_deadline = absl::Seconds(30);  // for callers that set none
   // nullptr: everyone is ADMIN (a service that only others of the deployment reach). Borrowed.
   Authenticator* authenticator = nullptr;
@@ -103,21 +108,30 @@ class HandlerCore {
                              bool streaming, std::shared_ptr<const CancelState> cancel);
   // Counts, times and logs the end of a call and maps its status.
   grpc::Status Conclude(const char* method, absl::Duration started, const absl::Status& status);
-  // Runs `task` on the executor with `context` installed. RESOURCE_EXHAUSTED `OVERLOADED` if the
+  // Runs `task` on an executor with `context` installed. RESOURCE_EXHAUSTED `OVERLOADED` if the
   // queue is full.
   absl::Status Submit(const RequestContext& context, std::function<void()> task);
+  absl::Status SubmitStream(const RequestContext& context, std::function<void()> task);
   // Waits for running tasks; later ones are refused.
   void StopExecutor();
   absl::Duration Now() { return clock_.SteadyNow(); }
+  absl::Duration stream_idle_timeout() const { return options_.stream_idle_timeout; }
+  // DEADLINE_EXCEEDED for a client that let a stream wait so long.
+  absl::Status Idle(std::string_view what_to_do) const;
 
  private:
+  absl::Status SubmitTo(std::shared_ptr<Executor> executor, const RequestContext& context,
+                        std::function<void()> task);
+
   HandlerOptions options_;
   Clock& clock_;
   Logger& logger_;
   metrics::CounterFamily requests_;
   metrics::HistogramFamily durations_;
   std::mutex mutex_;
+  bool stopped_ = false;
   std::shared_ptr<Executor> executor_;
+  std::shared_ptr<Executor> stream_executor_;
 };
 
 // One per gRPC service. Thread-safe. Borrows clock, logger, registry. The destructor waits for

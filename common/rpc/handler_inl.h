@@ -1,6 +1,7 @@
 // The templates of common/rpc/handler.h. Include that.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -17,8 +18,9 @@ namespace crossover::rpc {
 template <typename T>
 class StreamReactor final : public grpc::ServerWriteReactor<T> {
  public:
-  StreamReactor(std::shared_ptr<HandlerCore> core, const char* method)
-      : core_(std::move(core)), method_(method), started_(core_->Now()) {}
+  StreamReactor(std::shared_ptr<HandlerCore> core, grpc::CallbackServerContext* context,
+                const char* method)
+      : core_(std::move(core)), context_(context), method_(method), started_(core_->Now()) {}
 
   void KeepUntilDone(std::shared_ptr<StreamReactor> self) { self_ = std::move(self); }
   const std::shared_ptr<CancelState>& cancel() const { return cancel_; }
@@ -26,7 +28,16 @@ class StreamReactor final : public grpc::ServerWriteReactor<T> {
   bool Write(T message, size_t max_pending, bool block) {
     std::unique_lock lock(mutex_);
     const auto has_room = [&] { return over_ || queue_.size() < max_pending; };
-    if (block) room_.wait(lock, has_room);
+    const bool idle =
+        block &&
+        !room_.wait_for(lock, absl::ToChronoNanoseconds(core_->stream_idle_timeout()), has_room);
+    if (idle) {
+      Break();
+      idle_ = true;
+      lock.unlock();
+      context_->TryCancel();  // ends the write that is stuck
+      return false;
+    }
     if (over_ || !has_room()) return false;
     queue_.push_back(std::move(message));
     Step(lock);
@@ -38,7 +49,8 @@ class StreamReactor final : public grpc::ServerWriteReactor<T> {
     if (finish_requested_) return;
     finish_requested_ = true;
     over_ = true;
-    status_ = std::move(status);
+    status_ =
+        idle_ ? core_->Idle("it reads too slowly; read on, or call again") : std::move(status);
     room_.notify_all();
     Step(lock);
   }
@@ -95,6 +107,7 @@ class StreamReactor final : public grpc::ServerWriteReactor<T> {
   }
 
   const std::shared_ptr<HandlerCore> core_;
+  grpc::CallbackServerContext* const context_;  // gRPC's, until OnDone
   const char* const method_;
   const absl::Duration started_;
   const std::shared_ptr<CancelState> cancel_ = std::make_shared<CancelState>();
@@ -106,6 +119,7 @@ class StreamReactor final : public grpc::ServerWriteReactor<T> {
   T current_;
   bool writing_ = false;
   bool over_ = false;
+  bool idle_ = false;  // the client took nothing for too long
   bool finish_requested_ = false;
   bool finished_ = false;
   absl::Status status_;
@@ -135,7 +149,7 @@ template <typename T>
 grpc::ServerWriteReactor<T>* Handler::ServerStream(grpc::CallbackServerContext* context,
                                                    const char* method,
                                                    std::function<void(const Call&, Stream<T>)> fn) {
-  auto reactor = std::make_shared<StreamReactor<T>>(core_, method);
+  auto reactor = std::make_shared<StreamReactor<T>>(core_, context, method);
   reactor->KeepUntilDone(reactor);
   grpc::ServerWriteReactor<T>* const out = reactor.get();
   absl::StatusOr<Call> call = core_->Admit(context, method, /*streaming=*/true, reactor->cancel());
@@ -145,7 +159,7 @@ grpc::ServerWriteReactor<T>* Handler::ServerStream(grpc::CallbackServerContext* 
   }
   Stream<T> stream(std::make_shared<StreamFacade<T>>(reactor));
   const absl::Status submitted =
-      core_->Submit(call->context(), [call = *call, stream, fn = std::move(fn)] {
+      core_->SubmitStream(call->context(), [call = *call, stream, fn = std::move(fn)] {
         const absl::Status status = RunGuarded([&] {
           fn(call, stream);
           return absl::OkStatus();
@@ -172,20 +186,28 @@ class UploadReactor final : public grpc::ServerReadReactor<T>, public UploadRead
       if (ended_) return false;
       arrived_ = false;
     }
-    this->StartRead(message);
+    this->StartRead(&incoming_);
     std::unique_lock lock(mutex_);
-    ready_.wait(lock, [this] { return arrived_; });
-    return !ended_;
+    idle_ = !ready_.wait_for(lock, absl::ToChronoNanoseconds(core_->stream_idle_timeout()),
+                             [this] { return arrived_; });
+    if (idle_) ended_ = true;  // the read itself ends with the call
+    if (ended_) return false;
+    *message = std::move(incoming_);
+    return true;
   }
   bool cancelled() const override { return cancel_->cancelled(); }
 
-  void FinishCall(const absl::Status& status) {
+  void FinishCall(absl::Status status) {
+    {
+      std::lock_guard lock(mutex_);
+      if (idle_) status = core_->Idle("go on with the upload where it stopped");
+    }
     this->Finish(core_->Conclude(method_, started_, status));
   }
 
   void OnReadDone(bool ok) override {
     std::lock_guard lock(mutex_);
-    ended_ = !ok;
+    ended_ = ended_ || !ok;
     arrived_ = true;
     ready_.notify_all();
   }
@@ -204,8 +226,10 @@ class UploadReactor final : public grpc::ServerReadReactor<T>, public UploadRead
 
   std::mutex mutex_;
   std::condition_variable ready_;
+  T incoming_;  // of the read in progress, which may outlive the function
   bool arrived_ = false;
   bool ended_ = false;
+  bool idle_ = false;  // the client sent nothing for too long
 };
 
 template <typename T>
@@ -222,7 +246,7 @@ grpc::ServerReadReactor<T>* Handler::Upload(
     return out;
   }
   const absl::Status submitted =
-      core_->Submit(call->context(), [call = *call, reactor, fn = std::move(fn)] {
+      core_->SubmitStream(call->context(), [call = *call, reactor, fn = std::move(fn)] {
         reactor->FinishCall(RunGuarded([&] { return fn(call, *reactor); }));
       });
   if (!submitted.ok()) reactor->FinishCall(submitted);

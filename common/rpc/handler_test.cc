@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/rpc/echo_fixture.h"
+#include "common/rpc/error_mapper.h"
 #include "common/testing/matchers.h"
 
 namespace crossover::rpc {
@@ -278,6 +279,47 @@ TEST_F(HandlerTest, AnUploadThatBreaksOffEnds) {
   }
   server_->Stop();  // would hang if the upload's thread still waited
   EXPECT_EQ(logger_.Events("rpc").size(), 1u);
+}
+
+TEST_F(HandlerTest, AnIdleUploadKeepsNoOtherCallWaitingAndEnds) {
+  Start({.threads = 1, .stream_threads = 1, .stream_idle_timeout = absl::Milliseconds(500)});
+  Event arrived;
+  service_->uploaded = [&] { arrived.Set(); };
+  grpc::ClientContext context;
+  pb::EchoResponse response;
+  auto writer = stub_->Upload(&context, &response);
+  ASSERT_TRUE(writer->Write(pb::EchoRequest()));
+  ASSERT_TRUE(arrived.Wait());
+  EXPECT_OK(Echo("while the upload waits for its client"));
+  const absl::Status status = FromGrpc(writer->Finish());  // without WritesDone
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kDeadlineExceeded,
+                               ::testing::HasSubstr("the client did nothing for 500ms")));
+  // Its thread is free again.
+  grpc::ClientContext second_context;
+  auto second = stub_->Upload(&second_context, &response);
+  second->WritesDone();
+  EXPECT_TRUE(second->Finish().ok());
+}
+
+TEST_F(HandlerTest, AClientThatTakesNothingEndsItsStreamAndKeepsNoOtherCallWaiting) {
+  Start({.threads = 1, .stream_threads = 1, .stream_idle_timeout = absl::Milliseconds(500)});
+  Event gave_up;
+  service_->watch = [&](const pb::EchoRequest&, const Stream<pb::EchoResponse>& stream) {
+    pb::EchoResponse message;
+    message.set_text(std::string(1 << 20, 'x'));
+    while (stream.WriteBlocking(message, 4)) {
+    }
+    stream.Finish(absl::OkStatus());
+    gave_up.Set();
+  };
+  grpc::ClientContext context;
+  auto reader = stub_->Watch(&context, pb::EchoRequest());
+  EXPECT_OK(Echo("while the stream waits for its client"));
+  ASSERT_TRUE(gave_up.Wait());
+  pb::EchoResponse message;
+  while (reader->Read(&message)) {
+  }
+  EXPECT_FALSE(reader->Finish().ok());
 }
 
 }  // namespace

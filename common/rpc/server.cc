@@ -14,15 +14,17 @@
 
 #include <atomic>
 #include <cerrno>
-#include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <filesystem>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "common/time/clock.h"
 
 namespace crossover::rpc {
 namespace {
@@ -91,10 +93,58 @@ absl::Status PrepareUnix(const std::string& path) {
   return absl::OkStatus();
 }
 
+// Reflection for one server or not. gRPC's library puts it into every builder of the process by
+// itself.
+class ReflectionOption final : public grpc::ServerBuilderOption {
+ public:
+  explicit ReflectionOption(bool wanted) : wanted_(wanted) {}
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    auto own = std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>();
+    std::erase_if(*plugins, [&](const auto& plugin) { return plugin->name() == own->name(); });
+    if (wanted_) plugins->push_back(std::move(own));
+  }
+
+ private:
+  const bool wanted_;
+};
+
 }  // namespace
 
 struct Server::Impl {
   explicit Impl(Logger& log) : logger(log) {}
+
+  absl::Status Ready() const {
+    for (Module* module : modules) RETURN_IF_ERROR(module->Ready());
+    return absl::OkStatus();
+  }
+
+  // grpc.health.v1 says what the modules say, until Stop.
+  void FollowHealth(grpc::HealthCheckServiceInterface& health) {
+    bool serving = true;
+    std::unique_lock lock(health_mutex);
+    while (!health_wake.wait_for(lock, absl::ToChronoNanoseconds(options.health_interval),
+                                 [this] { return health_stopping; })) {
+      lock.unlock();
+      const absl::Status ready = Ready();
+      lock.lock();
+      if (ready.ok() == serving || health_stopping) continue;
+      serving = ready.ok();
+      health.SetServingStatus(serving);
+      logger.Write(serving ? LogLevel::kInfo : LogLevel::kWarning, "rpc_server_health",
+                   {{"serving", serving}, {"status", ready}});
+    }
+  }
+
+  void StopHealth() {
+    {
+      std::lock_guard lock(health_mutex);
+      health_stopping = true;
+    }
+    health_wake.notify_all();
+    if (health_thread.joinable()) health_thread.join();
+    if (auto* health = server->GetHealthCheckService()) health->SetServingStatus(false);
+  }
 
   ServerOptions options;
   std::vector<Module*> modules;
@@ -104,6 +154,10 @@ struct Server::Impl {
   int port = 0;
   std::mutex stop_mutex;
   bool stopped = false;
+  std::mutex health_mutex;
+  std::condition_variable health_wake;
+  bool health_stopping = false;
+  std::thread health_thread;
 };
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -115,11 +169,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
                                                       Logger& logger) {
   static std::once_flag plugins;  // gRPC keeps plugins for the whole process
   std::call_once(plugins, [] { grpc::EnableDefaultHealthCheckService(true); });
-  if (options.reflection) {
-    static std::once_flag reflection;
-    std::call_once(reflection, [] { grpc::reflection::InitProtoReflectionServerBuilderPlugin(); });
-  }
   grpc::ServerBuilder builder;
+  builder.SetOption(std::make_unique<ReflectionOption>(options.reflection));
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   builder.SetMaxSendMessageSize(options.max_message_bytes);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -159,7 +210,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
     out->impl_->modules.push_back(module);  // Stop drains those that were asked to start
     RETURN_IF_ERROR(module->Start());
   }
-  if (health != nullptr) health->SetServingStatus(true);
+  if (health != nullptr) {
+    health->SetServingStatus(true);
+    out->impl_->health_thread =
+        std::thread([impl = out->impl_.get(), health] { impl->FollowHealth(*health); });
+  }
   logger.Info("rpc_server_started", {{"port", out->port()}});
   return out;
 }
@@ -170,19 +225,15 @@ std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
   return impl_->server->InProcessChannel(grpc::ChannelArguments());
 }
 
-absl::Status Server::Ready() const {
-  for (Module* module : impl_->modules) RETURN_IF_ERROR(module->Ready());
-  return absl::OkStatus();
-}
+absl::Status Server::Ready() const { return impl_->Ready(); }
 
 void Server::Stop() {
   std::lock_guard lock(impl_->stop_mutex);
   if (std::exchange(impl_->stopped, true)) return;
-  if (auto* health = impl_->server->GetHealthCheckService()) health->SetServingStatus(false);
+  impl_->StopHealth();
   impl_->logger.Info("rpc_server_draining");
   for (auto it = impl_->modules.rbegin(); it != impl_->modules.rend(); ++it) (*it)->Drain();
-  impl_->server->Shutdown(std::chrono::system_clock::now() +
-                          absl::ToChronoNanoseconds(impl_->options.drain_timeout));
+  impl_->server->Shutdown(absl::ToChronoTime(SystemClock().Now() + impl_->options.drain_timeout));
   impl_->server->Wait();
   for (const std::string& address : impl_->options.addresses) {
     std::error_code ignored;

@@ -20,7 +20,9 @@ namespace crossover::rpc {
 struct ServerOptions {
   std::vector<std::string> addresses = {
       "127.0.0.1:7070"};   // "host:port" (port 0 = any free) and "unix:/path"
-  bool reflection = true;  // grpcurl
+  bool reflection = true;  // so that grpcurl knows the methods
+  // How often the modules are asked whether they are ready, for grpc.health.v1.
+  absl::Duration health_interval = absl::Seconds(2);
   absl::Duration drain_timeout = absl::Seconds(30);  // for calls in progress when stopping
   int max_message_bytes = 64 << 20;
   std::vector<Forward> forwards;  // services of other processes that are reached through this port
@@ -30,7 +32,8 @@ struct ServerOptions {
 class Server {
  public:
   // Registers all modules' services and the health service, listens, then starts the modules in
-  // order; health turns SERVING when all have started. If one fails, those started are drained.
+  // order; health turns SERVING when all have started, and follows their Ready() from then on. If
+  // one fails, those started are drained.
   // UNAVAILABLE `PORT_IN_USE` names the address. Borrows modules and logger.
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options,
                                                        std::vector<Module*> modules,

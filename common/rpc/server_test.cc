@@ -1,12 +1,14 @@
 #include "common/rpc/server.h"
 
-#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
 #include <thread>
 
 #include "common/rpc/echo_fixture.h"
+#include "common/rpc/error_mapper.h"
 #include "common/testing/matchers.h"
 #include "common/testing/temp_dir.h"
 
@@ -85,8 +87,77 @@ TEST_F(ServerTest, StopDrainsOnceAndLetsCallsInProgressFinish) {
 TEST_F(ServerTest, ReadinessIsThatOfTheModules) {
   Start();
   EXPECT_OK(server_->Ready());
-  module_->ready_status = absl::UnavailableError("database down");
+  module_->database_away = true;
   EXPECT_THAT(server_->Ready(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+// Calls a method with the bytes of a message and gives those of the (first) answer.
+absl::StatusOr<std::string> CallRaw(const std::shared_ptr<grpc::Channel>& channel,
+                                    const std::string& method, const std::string& bytes) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  const grpc::Slice slice(bytes);
+  const grpc::ByteBuffer request(&slice, 1);
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  Event done;
+  stub.UnaryCall(&context, method, grpc::StubOptions(), &request, &response,
+                 [&](const grpc::Status& s) {
+                   status = s;
+                   done.Set();
+                 });
+  if (!done.Wait()) return absl::DeadlineExceededError(method);
+  if (!status.ok()) return FromGrpc(status);
+  grpc::Slice out;
+  if (!response.DumpToSingleSlice(&out).ok()) return absl::InternalError("no answer");
+  return std::string(reinterpret_cast<const char*>(out.begin()), out.size());
+}
+
+// HealthCheckResponse{status} of the whole server.
+std::string Health(const std::shared_ptr<grpc::Channel>& channel) {
+  const auto bytes = CallRaw(channel, "/grpc.health.v1.Health/Check", "");
+  EXPECT_OK(bytes);
+  if (bytes.ok() && *bytes == "\x08\x01") return "SERVING";
+  return bytes.ok() && *bytes == "\x08\x02" ? "NOT_SERVING" : "?";
+}
+
+TEST_F(ServerTest, HealthFollowsTheModules) {
+  EchoService service({.service = "s"}, logger_, registry_);
+  EchoModule module(service);
+  ASSERT_OK_AND_ASSIGN(auto server, Server::Start({.addresses = {"127.0.0.1:0"},
+                                                   .health_interval = absl::Milliseconds(10)},
+                                                  {&module}, logger_));
+  const auto channel = server->InProcessChannel();
+  EXPECT_EQ(Health(channel), "SERVING");
+  const auto becomes = [&](const std::string& state) {
+    for (int i = 0; i < 2000 && Health(channel) != state; ++i)
+      SystemClock().SleepFor(absl::Milliseconds(5));
+    return Health(channel) == state;
+  };
+  module.database_away = true;
+  EXPECT_TRUE(becomes("NOT_SERVING"));
+  module.database_away = false;
+  EXPECT_TRUE(becomes("SERVING"));
+}
+
+TEST_F(ServerTest, ReflectionIsThereUnlessItIsTurnedOff) {
+  for (const bool reflection : {true, false, true}) {
+    EchoService service({.service = "s"}, logger_, registry_);
+    EchoModule module(service);
+    ASSERT_OK_AND_ASSIGN(auto server,
+                         Server::Start({.addresses = {"127.0.0.1:0"}, .reflection = reflection},
+                                       {&module}, logger_));
+    // ServerReflectionRequest{list_services: ""}
+    const auto services = CallRaw(server->InProcessChannel(),
+                                  "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                                  std::string("\x3a\0", 2));
+    if (reflection) {
+      ASSERT_OK(services);
+      EXPECT_THAT(*services, HasSubstr("crossover.rpc_test.EchoService"));
+    } else {
+      EXPECT_THAT(services, StatusIs(absl::StatusCode::kUnimplemented));
+    }
+  }
 }
 
 TEST(ShutdownSignalTest, WaitReturnsTheSignalOrTheTrigger) {

@@ -56,7 +56,8 @@ class Stream {
     return core_->Write(std::move(message), max_pending, false);
   }
   // Waits until fewer than `max_pending` messages wait: backpressure for producers with a thread of
-  // their own. False if the stream is over.
+  // their own. False if the stream is over; a client that takes nothing for the handler's
+  // stream_idle_timeout ends it.
   bool WriteBlocking(T message, size_t max_pending = 16) const {
     return core_->Write(std::move(message), max_pending, true);
   }
@@ -80,8 +81,9 @@ template <typename T>
 class UploadReader {
  public:
   virtual ~UploadReader() = default;
-  // Blocks for the next message. False at the end of the stream or when the client gave up: see
-  // cancelled().
+  // Blocks for the next message. False at the end of the stream, when the client gave up (see
+  // cancelled()), or when it sent nothing for the handler's stream_idle_timeout: the call then ends
+  // with DEADLINE_EXCEEDED, whatever the function returns.
   virtual bool Read(T* message) = 0;
   virtual bool cancelled() const = 0;
 };
