@@ -39,6 +39,8 @@ void Declare(config::Config& config, Options& options) {
              &options.program_folder);
   config.Add("postgres-folder", "folder of the PostgreSQL programs", &options.postgres.binaries);
   config.Add("log-level", "debug, info, warning or error", &options.log_level);
+  config.Add("reflection", "describe the gRPC services to clients such as grpcurl",
+             &options.reflection);
   config.Add("drain-timeout", "how long calls in progress may take when stopping",
              &options.drain_timeout);
 }

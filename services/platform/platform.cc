@@ -190,6 +190,7 @@ struct Platform::Impl {
     std::vector<rpc::Module*> plain;
     for (const auto& module : modules.all) plain.push_back(module.get());
     rpc::ServerOptions server_options{.addresses = {options.grpc_address, socket},
+                                      .reflection = options.reflection,
                                       .drain_timeout = options.drain_timeout};
     // The model server is a process of its own; clients know one address.
     server_options.forwards = {{"crossover.inference.v1.", deps.model_server, authenticator.get()}};

@@ -37,6 +37,7 @@ struct Options {
   int model_server_threads = 0;
   std::filesystem::path program_folder;  // of the children; empty = beside this program
   std::string log_level = "info";
+  bool reflection = true;  // on the gRPC port, so that grpcurl knows the methods
   absl::Duration drain_timeout = absl::Seconds(20);
   PostgresOptions postgres;
 };
