@@ -1,5 +1,6 @@
 #include "services/shadow_router/edge/router_metrics.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -66,8 +67,9 @@ void RouterMetrics::Mirrored(std::string_view outcome, std::string_view reason) 
 }
 
 void RouterMetrics::Cost(std::string_view route, std::string_view variant, double usd) {
-  if (usd > 0)
-    cost_.With({{"route", std::string(route)}, {"variant", std::string(variant)}}).Increment(usd);
+  // A free answer makes the series too: zero and no data are different things.
+  cost_.With({{"route", std::string(route)}, {"variant", std::string(variant)}})
+      .Increment(std::max(usd, 0.0));
 }
 
 void RouterMetrics::Experiment(const Report& report) {
