@@ -56,6 +56,8 @@ const std::set<std::string, std::less<>> kForeignVariables = {"CROSSOVER_CACHE",
                                                               "CROSSOVER_ROUTER",
                                                               "CROSSOVER_MODEL_SERVER",
                                                               "CROSSOVER_SERVER",
+                                                              "CROSSOVER_SERVICE_KEY",
+                                                              "CROSSOVER_SERVICE_KEY_FILE",
                                                               "CROSSOVER_API_KEY",
                                                               "CROSSOVER_PROJECT"};
 

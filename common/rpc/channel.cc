@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
+#include <vector>
 
 #include "common/context/request_context.h"
 #include "common/rpc/error_mapper.h"
+#include "common/rpc/token_channel.h"
 #include "common/status/error.h"
 
 namespace crossover::rpc {
 namespace {
+
+constexpr char kAuthorization[] = "authorization";
 
 Clock& ClockOf(const CallOptions& options) {
   return options.clock == nullptr ? SystemClock() : *options.clock;
@@ -32,13 +37,51 @@ void Prepare(grpc::ClientContext& context, const CallOptions& options, absl::Dur
   const std::string& traceparent = RequestContext::Current().traceparent;
   if (!traceparent.empty()) context.AddMetadata("traceparent", traceparent);
   if (!options.api_key.empty())
-    context.AddMetadata("authorization", "Bearer " + std::string(options.api_key));
+    context.AddMetadata(kAuthorization, "Bearer " + std::string(options.api_key));
 }
+
+// Adds the channel's token to the calls that have none. (Call credentials would do so too, but gRPC
+// takes them on encrypted channels only.)
+class TokenSender final : public grpc::experimental::Interceptor {
+ public:
+  explicit TokenSender(const std::function<std::string()>& token) : token_(token) {}
+
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    using grpc::experimental::InterceptionHookPoints;
+    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
+      auto* metadata = methods->GetSendInitialMetadata();
+      if (metadata->count(kAuthorization) == 0)
+        metadata->emplace(kAuthorization, "Bearer " + token_());
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const std::function<std::string()>& token_;
+};
+
+class TokenSenderFactory final : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit TokenSenderFactory(std::function<std::string()> token) : token_(std::move(token)) {}
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo*) override {
+    return new TokenSender(token_);  // gRPC owns it
+  }
+
+ private:
+  const std::function<std::string()> token_;
+};
 
 }  // namespace
 
 std::shared_ptr<grpc::Channel> NewChannel(const std::string& target,
                                           const ChannelOptions& options) {
+  return NewTokenChannel(target, nullptr, options);
+}
+
+std::shared_ptr<grpc::Channel> NewTokenChannel(const std::string& target,
+                                               std::function<std::string()> token,
+                                               const ChannelOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(options.max_message_bytes);
   arguments.SetMaxSendMessageSize(options.max_message_bytes);
@@ -51,7 +94,10 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& target,
                    static_cast<int>(absl::ToInt64Milliseconds(options.reconnect_max)));
   // Proxies of the environment are for the internet, not for the services of one deployment.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+  std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
+  if (token) interceptors.push_back(std::make_unique<TokenSenderFactory>(std::move(token)));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      target, grpc::InsecureChannelCredentials(), arguments, std::move(interceptors));
 }
 
 void PrepareContext(grpc::ClientContext& context, const CallOptions& options) {

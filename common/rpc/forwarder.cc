@@ -6,6 +6,7 @@
 #include <mutex>
 #include <utility>
 
+#include "common/rpc/deployment_keys.h"
 #include "common/rpc/error_mapper.h"
 #include "common/status/error.h"
 
@@ -29,12 +30,13 @@ class Refusal final : public grpc::ServerGenericBidiReactor {
 class ForwardedCall final : public grpc::ServerGenericBidiReactor {
  public:
   ForwardedCall(const grpc::GenericCallbackServerContext& context,
-                std::shared_ptr<grpc::Channel> channel)
+                std::shared_ptr<grpc::Channel> channel, const std::string& authorization)
       : stub_(std::move(channel)), client_(*this) {
     client_context_.set_deadline(context.deadline());
-    for (const char* key : {"authorization", "traceparent"}) {
-      if (const std::string value = MetadataOf(context, key); !value.empty())
-        client_context_.AddMetadata(key, value);
+    const std::pair<const char*, std::string> metadata[] = {
+        {"authorization", authorization}, {"traceparent", MetadataOf(context, "traceparent")}};
+    for (const auto& [key, value] : metadata) {
+      if (!value.empty()) client_context_.AddMetadata(key, value);
     }
     stub_.PrepareBidiStreamingCall(&client_context_, context.method(), grpc::StubOptions(),
                                    &client_);
@@ -134,17 +136,19 @@ grpc::ServerGenericBidiReactor* Forwarder::CreateReactor(
       context->method().substr(context->method().starts_with("/") ? 1 : 0);
   for (const Forward& route : routes_) {
     if (!full_name.starts_with(route.prefix)) continue;
-    if (route.authenticator != nullptr) {
-      const auto principal =
-          route.authenticator->Authenticate(MetadataOf(*context, "authorization"), context->peer());
-      if (!principal.ok()) return new Refusal(principal.status());
-      if (!Allows(AccessOf(full_name), principal->role)) {
-        return new Refusal(
-            Error(absl::StatusCode::kPermissionDenied, "ROLE_MISSING",
-                  principal->name + " may not call " + full_name + ": its role is too low"));
-      }
+    std::string authorization = MetadataOf(*context, "authorization");
+    absl::StatusOr<Principal> caller = Principal{.name = "trusted", .role = Role::kAdmin};
+    if (route.authenticator != nullptr)
+      caller = route.authenticator->Authenticate(authorization, context->peer());
+    if (!caller.ok()) return new Refusal(caller.status());
+    if (!Allows(AccessOf(full_name), caller->role)) {
+      return new Refusal(
+          Error(absl::StatusCode::kPermissionDenied, "ROLE_MISSING",
+                caller->name + " may not call " + full_name + ": its role is too low"));
     }
-    return new ForwardedCall(*context, route.channel);
+    if (!route.service_key.empty())
+      authorization = "Bearer " + ServiceToken(route.service_key, *caller);
+    return new ForwardedCall(*context, route.channel, authorization);
   }
   return new Refusal(
       Error(absl::StatusCode::kUnimplemented, "UNIMPLEMENTED", "nothing here serves " + full_name));

@@ -17,13 +17,15 @@ namespace crossover::rpc {
 struct Forward {
   std::string prefix;
   std::shared_ptr<grpc::Channel> channel;
-  // Checked here, with the method's access option: the process behind trusts us. nullptr: everyone
-  // may. Borrowed.
+  // Checked here, with the method's access option. nullptr: everyone is ADMIN. Borrowed.
   Authenticator* authenticator = nullptr;
+  // The process behind learns by a ServiceToken with this key who calls. Empty: it trusts us, and
+  // gets the caller's own authorization.
+  std::string service_key = {};
 };
 
-// Thread-safe. Bytes, deadline, status and details pass unchanged, of the metadata authorization
-// and traceparent; cancellation passes on. Other calls are UNIMPLEMENTED.
+// Thread-safe. Bytes, deadline, status and details pass unchanged, of the metadata traceparent and
+// who calls; cancellation passes on. Other calls are UNIMPLEMENTED.
 class Forwarder final : public grpc::CallbackGenericService {
  public:
   explicit Forwarder(std::vector<Forward> routes) : routes_(std::move(routes)) {}

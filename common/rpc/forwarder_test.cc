@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "common/rpc/deployment_keys.h"
 #include "common/rpc/echo_fixture.h"
 #include "common/testing/matchers.h"
 
@@ -18,12 +19,14 @@ class DenyAll final : public Authenticator {
 // The echo service behind; the test talks to the server in front.
 class ForwarderTest : public EchoFixture {
  protected:
-  void StartBoth(Authenticator* authenticator = nullptr) {
-    Start();
-    auto front = Server::Start({.addresses = {"127.0.0.1:0"},
-                                .drain_timeout = absl::Seconds(2),
-                                .forwards = {{"crossover.rpc_test.", channel_, authenticator}}},
-                               {}, logger_);
+  void StartBoth(Authenticator* authenticator = nullptr, const std::string& service_key = "",
+                 Authenticator* behind = nullptr) {
+    Start({.authenticator = behind});
+    auto front =
+        Server::Start({.addresses = {"127.0.0.1:0"},
+                       .drain_timeout = absl::Seconds(2),
+                       .forwards = {{"crossover.rpc_test.", channel_, authenticator, service_key}}},
+                      {}, logger_);
     ASSERT_OK(front);
     front_ = *std::move(front);
     stub_ = pb::EchoService::NewStub(NewChannel("127.0.0.1:" + std::to_string(front_->port())));
@@ -118,6 +121,38 @@ TEST_F(ForwarderTest, RolesAreCheckedInFront) {
   DenyAll authenticator;
   StartBoth(&authenticator);
   EXPECT_THAT(Echo("x").status(), HasReasonThat("ROLE_MISSING"));
+}
+
+// Who has which key in front.
+class KeyRing final : public Authenticator {
+ public:
+  absl::StatusOr<Principal> Authenticate(std::string_view authorization,
+                                         std::string_view) override {
+    if (authorization == "Bearer developer") {
+      return Principal{.name = "apiKeys/1", .project = "projects/shop", .role = Role::kDeveloper};
+    }
+    if (authorization == "Bearer viewer")
+      return Principal{.name = "apiKeys/2", .role = Role::kViewer};
+    return Error(absl::StatusCode::kUnauthenticated, "API_KEY_MISSING", "no key");
+  }
+};
+
+TEST_F(ForwarderTest, TheServiceBehindLearnsWhoCallsAndTakesNobodyElse) {
+  KeyRing keys;
+  DeploymentAuthenticator behind({.service = "s3cret", .admin = ""}, nullptr);
+  StartBoth(&keys, "s3cret", &behind);
+  service_->echo = [](const Call& call, const pb::EchoRequest&, pb::EchoResponse& response) {
+    response.set_text(call.principal().name + " " + call.context().project);
+    return absl::OkStatus();
+  };
+  ASSERT_OK_AND_ASSIGN(const pb::EchoResponse response, Echo("x", {.api_key = "developer"}));
+  EXPECT_EQ(response.text(), "apiKeys/1 projects/shop");
+  EXPECT_THAT(Echo("x", {.api_key = "viewer"}).status(), HasReasonThat("ROLE_MISSING"));
+  EXPECT_THAT(Echo("x").status(), HasReasonThat("API_KEY_MISSING"));
+  EXPECT_THAT(Echo("x", {.api_key = "s3cret"}).status(), HasReasonThat("API_KEY_MISSING"));
+  stub_ = pb::EchoService::NewStub(channel_);  // past the door
+  EXPECT_THAT(Echo("x").status(), HasReasonThat("API_KEY_MISSING"));
+  EXPECT_THAT(Echo("x", {.api_key = "developer"}).status(), HasReasonThat("API_KEY_INVALID"));
 }
 
 }  // namespace

@@ -7,9 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/blob/directory_blob_store.h"
+#include "common/context/request_context.h"
 #include "common/http/server.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/deployment_keys.h"
 #include "common/rpc/server.h"
+#include "common/rpc/token_channel.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -46,6 +49,15 @@ std::string DsnOf(const CommonOptions& options) {
   return absl::StrCat(options.database_url, has_query ? "&" : "?", "password=", encoded);
 }
 
+// "unix:/path", or "host:port" of the loopback interface.
+bool IsThisMachine(const std::string& address) {
+  if (address.starts_with("unix:")) return true;
+  const absl::StatusOr<HostPort> where = ParseHostPort(address);
+  if (!where.ok()) return true;  // refused elsewhere, with a better reason
+  const bool ipv4 = where->host.find_first_not_of("0123456789.") == std::string::npos;
+  return (ipv4 && where->host.starts_with("127.")) || where->host == "::1";
+}
+
 // Metrics and health over HTTP.
 absl::StatusOr<std::unique_ptr<http::Server>> StartMetrics(const std::string& address,
                                                            metrics::Registry& registry,
@@ -65,6 +77,10 @@ absl::Status Serve(const CommonOptions& options, const std::string& name, Logger
                    rpc::ShutdownSignal& signal, const BuildModules& build) {
   metrics::Registry registry(name);
   Runtime runtime(options, SystemClock(), SystemRandom(), logger, registry);
+  if (!options.service_key.empty())
+    RETURN_IF_ERROR(rpc::CheckKey("the service key", options.service_key));
+  RETURN_IF_ERROR(
+      runtime.CheckExposure("grpc-address", options.grpc_address, !options.service_key.empty()));
   ASSIGN_OR_RETURN(std::vector<std::unique_ptr<rpc::Module>> owned, build(runtime));
   std::vector<rpc::Module*> modules;
   for (const auto& module : owned) modules.push_back(module.get());
@@ -75,7 +91,8 @@ absl::Status Serve(const CommonOptions& options, const std::string& name, Logger
   ASSIGN_OR_RETURN(auto metrics_server,
                    StartMetrics(options.metrics_address, registry, ready, logger));
   rpc::ServerOptions server_options{.addresses = absl::StrSplit(options.grpc_address, ','),
-                                    .drain_timeout = options.drain_timeout};
+                                    .drain_timeout = options.drain_timeout,
+                                    .forwards = runtime.forwards()};
   ASSIGN_OR_RETURN(auto server, rpc::Server::Start(std::move(server_options), modules, logger));
   const int number = signal.Wait();
   logger.Info("stopping", {{"signal", number}});
@@ -103,9 +120,47 @@ absl::StatusOr<HostPort> ParseHostPort(const std::string& text) {
 }
 
 Runtime::Runtime(const CommonOptions& o, Clock& c, RandomSource& r, Logger& l, metrics::Registry& m)
-    : options(o), clock(c), random(r), logger(l), registry(m) {}
+    : options(o), clock(c), random(r), logger(l), registry(m) {
+  if (!options.service_key.empty()) {
+    authenticator_ = std::make_unique<rpc::DeploymentAuthenticator>(
+        rpc::DeploymentKeys{.service = options.service_key, .admin = ""}, nullptr);
+  } else if (!options.allow_unauthenticated) {
+    authenticator_ = std::make_unique<rpc::LoopbackAuthenticator>();
+  }
+}
 
 Runtime::~Runtime() = default;
+
+rpc::Authenticator* Runtime::authenticator() { return authenticator_.get(); }
+
+rpc::Authenticator* Runtime::Keep(std::unique_ptr<rpc::Authenticator> authenticator) {
+  kept_.push_back(std::move(authenticator));
+  return kept_.back().get();
+}
+
+absl::Status Runtime::CheckExposure(std::string_view setting, const std::string& addresses,
+                                    bool has_key) const {
+  for (const std::string& address : std::vector<std::string>(absl::StrSplit(addresses, ','))) {
+    if (has_key || address.empty() || IsThisMachine(address)) continue;
+    if (options.allow_unauthenticated) {
+      logger.Warning("unauthenticated", {{"setting", setting}, {"address", address}});
+      continue;
+    }
+    return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+                 absl::StrCat(ToAbsl(setting), " ", address,
+                              " is open to other machines, and there is no key that they would "
+                              "need: name a file with one by --service-key-file or "
+                              "CROSSOVER_SERVICE_KEY_FILE (`openssl rand -hex 32` makes one, all "
+                              "services share it), listen on 127.0.0.1, or say "
+                              "--allow-unauthenticated to make everyone ADMIN"));
+  }
+  return absl::OkStatus();
+}
+
+void Runtime::Forward(const std::string& prefix, const std::string& target,
+                      rpc::Authenticator* authenticator) {
+  forwards_.push_back({prefix, rpc::NewChannel(target), authenticator, options.service_key});
+}
 
 std::string Runtime::Dsn() const { return DsnOf(options); }
 
@@ -132,7 +187,13 @@ absl::StatusOr<BlobStore*> Runtime::OpenBlobStore() {
 }
 
 std::shared_ptr<grpc::Channel> Runtime::Connect(const std::string& target) {
-  return rpc::NewChannel(target);
+  if (options.service_key.empty()) return rpc::NewChannel(target);
+  const std::string name = "services/" + options.service;
+  return rpc::NewTokenChannel(target, [key = options.service_key, name] {
+    return rpc::ServiceToken(
+        key,
+        {.name = name, .project = RequestContext::Current().project, .role = rpc::Role::kService});
+  });
 }
 
 ServiceMain::ServiceMain(std::string program, std::string about)
@@ -150,6 +211,11 @@ ServiceMain::ServiceMain(std::string program, std::string about)
   config_.Add("log-level", "debug, info, warning or error", &options_.log_level);
   config_.Add("drain-timeout", "how long calls in progress may take when stopping",
               &options_.drain_timeout);
+  config_.AddSecret("service-key", "what the services of one deployment show each other",
+                    &options_.service_key);
+  config_.Add("allow-unauthenticated",
+              "serve other machines without a service key: everyone who reaches a port is ADMIN",
+              &options_.allow_unauthenticated);
 }
 
 ServiceMain::~ServiceMain() = default;
@@ -177,6 +243,7 @@ int ServiceMain::RunAll(int argc, char** argv, const BuildModules& build) {
   rpc::ShutdownSignal signal;  // before any thread
   const std::unique_ptr<Logger> logger = NewJsonLogger(log_options, SystemClock());
   logger->Info("config", {{"effective", config_.EffectiveJson()}});
+  options_.service = log_options.service;
   const absl::Status status = Serve(options_, log_options.service, *logger, signal, build);
   return status.ok() ? 0 : Fail(program_, status);
 }

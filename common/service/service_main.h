@@ -14,7 +14,8 @@
 //
 // Settings that every service has: --grpc-address, --metrics-address, --database-url,
 // --database-password-file, --blob-dir,
-// --log-level, --drain-timeout, and CROSSOVER_… for each.
+// --log-level, --drain-timeout, --service-key-file, --allow-unauthenticated, and CROSSOVER_… for
+// each.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -23,6 +24,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -33,12 +35,15 @@
 #include "common/metrics/registry.h"
 #include "common/pg/migration.h"
 #include "common/pg/pool.h"
+#include "common/rpc/auth.h"
+#include "common/rpc/forwarder.h"
 #include "common/rpc/module.h"
 #include "common/time/clock.h"
 
 namespace crossover::service {
 
 struct CommonOptions {
+  std::string service;  // "training-scheduler": no setting, the program's name without its prefix
   std::string grpc_address = "127.0.0.1:7070";  // several, separated by commas; "unix:/path" too
   std::string metrics_address = "127.0.0.1:9464";
   std::string database_url = "postgresql:///crossover";
@@ -46,6 +51,10 @@ struct CommonOptions {
   std::filesystem::path blob_dir;  // default: <data folder>/blobs
   std::string log_level = "info";
   absl::Duration drain_timeout = absl::Seconds(30);
+  // Shared by all services of the deployment: each demands it of its callers and shows it to the
+  // others.
+  std::string service_key;
+  bool allow_unauthenticated = false;
 };
 
 // What a process gives its module. All references live until the process ends.
@@ -70,12 +79,36 @@ class Runtime {
   std::string Dsn() const;
   // The blob store of --blob-dir. Owned by the runtime.
   absl::StatusOr<BlobStore*> OpenBlobStore();
-  // A channel to another service ("host:port"). Never fails; connects at the first call.
+  // A channel to another service ("host:port") whose calls show the service key and, while a
+  // request is served, are limited to that request's project. Never fails; connects at the first
+  // call.
   std::shared_ptr<grpc::Channel> Connect(const std::string& target);
 
+  // Who may call a service that has no other rule: holders of the service key; without one, this
+  // machine. nullptr (everyone) with --allow-unauthenticated. Owned by the runtime.
+  rpc::Authenticator* authenticator();
+
+  // Owns an authenticator until the process ends. It may borrow what the runtime gave out.
+  rpc::Authenticator* Keep(std::unique_ptr<rpc::Authenticator> authenticator);
+
+  // INVALID_ARGUMENT `CONFIG_INVALID` if other machines can reach this address ("host:port",
+  // "unix:/path", several separated by commas) and neither a key protects it nor
+  // --allow-unauthenticated says that none shall. `setting` names it.
+  absl::Status CheckExposure(std::string_view setting, const std::string& addresses,
+                             bool has_key) const;
+
+  // Calls that begin with `prefix` ("crossover.curation.v1.") are passed on to `target` for callers
+  // that `authenticator` admits (borrowed; nullptr: everyone).
+  void Forward(const std::string& prefix, const std::string& target,
+               rpc::Authenticator* authenticator);
+  const std::vector<rpc::Forward>& forwards() const { return forwards_; }
+
  private:
+  std::unique_ptr<rpc::Authenticator> authenticator_;
+  std::vector<rpc::Forward> forwards_;
   std::vector<std::unique_ptr<pg::Pool>> pools_;
   std::unique_ptr<BlobStore> blobs_;
+  std::vector<std::unique_ptr<rpc::Authenticator>> kept_;
 };
 
 using BuildModule = std::function<absl::StatusOr<std::unique_ptr<rpc::Module>>(Runtime&)>;

@@ -90,6 +90,59 @@ TEST_F(ServiceMainTest, AWrongSettingEndsTheProgramWithAReason) {
   EXPECT_EQ(Wait(Run({"--metrics-address=nowhere"})), 1);
 }
 
+TEST_F(ServiceMainTest, AnAddressThatOthersReachNeedsAKeyOrAnExplicitWord) {
+  testing::WriteFile(dir_ / "short", "abc");
+  EXPECT_EQ(Wait(Run({"--grpc-address=0.0.0.0:0", "--metrics-address=127.0.0.1:0"})), 1);
+  EXPECT_THAT(testing::ReadFile(dir_ / "stderr"), HasSubstr("--service-key-file"));
+  EXPECT_EQ(Wait(Run({"--metrics-address=127.0.0.1:0",
+                      "--service-key-file=" + (dir_ / "short").string()})),
+            1);
+  EXPECT_THAT(testing::ReadFile(dir_ / "stderr"), HasSubstr("openssl rand -hex 32"));
+}
+
+class RuntimeExposureTest : public ::testing::Test {
+ protected:
+  absl::Status Check(const CommonOptions& options, const std::string& addresses,
+                     bool has_key = false) {
+    return Runtime(options, SystemClock(), SystemRandom(), logger_, registry_)
+        .CheckExposure("grpc-address", addresses, has_key);
+  }
+  FakeLogger logger_;
+  metrics::Registry registry_{"test"};
+};
+
+TEST_F(RuntimeExposureTest, OnlyThisMachineNeedsNoKey) {
+  for (const char* here :
+       {"127.0.0.1:7070", "127.8.0.1:1", "localhost:7070", "[::1]:7070", "unix:/run/x.sock", ""}) {
+    EXPECT_OK(Check({}, here)) << here;
+  }
+  for (const char* open : {"0.0.0.0:7070", ":7070", "[::]:7070", "10.0.0.7:7070", "router:7070",
+                           "127.0.0.1.example.org:7070", "127.0.0.1:7070,0.0.0.0:7071"}) {
+    EXPECT_THAT(Check({}, open), HasReasonThat("CONFIG_INVALID")) << open;
+    EXPECT_OK(Check({}, open, /*has_key=*/true)) << open;
+  }
+  EXPECT_EQ(logger_.Events("unauthenticated").size(), 0u);
+  EXPECT_OK(Check({.allow_unauthenticated = true}, "0.0.0.0:7070"));
+  EXPECT_EQ(logger_.Events("unauthenticated").size(), 1u);
+}
+
+TEST(RuntimeTest, WhoMayCallFollowsFromTheSettings) {
+  FakeLogger logger;
+  metrics::Registry registry("test");
+  const auto admit = [&](const CommonOptions& options, const char* authorization) {
+    Runtime runtime(options, SystemClock(), SystemRandom(), logger, registry);
+    rpc::Authenticator* authenticator = runtime.authenticator();
+    if (authenticator == nullptr) return rpc::Role::kAdmin;
+    const auto who = authenticator->Authenticate(authorization, "ipv4:127.0.0.1:9");
+    return who.ok() ? who->role : rpc::Role::kUnspecified;
+  };
+  const CommonOptions keyed{.service_key = std::string(32, 'k')};
+  EXPECT_EQ(admit({}, ""), rpc::Role::kAdmin);
+  EXPECT_EQ(admit(keyed, ""), rpc::Role::kUnspecified);
+  EXPECT_EQ(admit(keyed, ("Bearer " + keyed.service_key).c_str()), rpc::Role::kService);
+  EXPECT_EQ(admit({.allow_unauthenticated = true}, ""), rpc::Role::kAdmin);
+}
+
 TEST(RuntimeTest, ThePasswordIsPutIntoBothFormsOfTheUrl) {
   FakeLogger logger;
   metrics::Registry registry("test");

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
                          .random = runtime.random,
                          .registry = runtime.registry,
                          .logger = runtime.logger,
-                         .scheduler = scheduler.empty() ? nullptr : runtime.Connect(scheduler)});
+                         .scheduler = scheduler.empty() ? nullptr : runtime.Connect(scheduler),
+                         .authenticator = runtime.authenticator()});
                   });
 }

@@ -8,7 +8,7 @@ int main(int argc, char** argv) {
       "crossover-evaluation",
       "Measures prompts and models on frozen rows, and decides between them.");
   crossover::evaluation::Options options;
-  std::string registry = "127.0.0.1:7074", curation = "127.0.0.1:7071",
+  std::string registry = "127.0.0.1:7070", curation = "127.0.0.1:7071",
               inference = "127.0.0.1:7073";
   main.config().Add("registry", "address of the registry (shadow_router's gRPC port)", &registry);
   main.config().Add("curation", "address of data_curation", &curation);
@@ -16,7 +16,6 @@ int main(int argc, char** argv) {
   main.config().Add("runners", "runs that ask at the same time", &options.runners);
   main.config().Add("answer-timeout", "longest wait for one answer", &options.answer_timeout);
   main.config().Add("scratch-dir", "folder for data sets while they are read", &options.scratch);
-  main.config().AddSecret("service-key", "key sent to the other services", &options.api_key);
   return main.Run(argc, argv,
                   [&](crossover::service::Runtime& runtime)
                       -> absl::StatusOr<std::unique_ptr<crossover::rpc::Module>> {
@@ -31,6 +30,7 @@ int main(int argc, char** argv) {
                                                     .logger = runtime.logger,
                                                     .prompts = runtime.Connect(registry),
                                                     .curation = runtime.Connect(curation),
-                                                    .inference = runtime.Connect(inference)});
+                                                    .inference = runtime.Connect(inference),
+                                                    .authenticator = runtime.authenticator()});
                   });
 }

@@ -12,7 +12,9 @@ int main(int argc, char** argv) {
   std::string scheduler;
   main.config().Add("http-address", "host:port of the OpenAI HTTP; empty = none",
                     &options.http_address);
-  main.config().AddSecret("http-api-key", "key that HTTP clients must send", &options.http_api_key);
+  main.config().AddSecret("http-api-key",
+                          "key that HTTP clients must send; default: the service key",
+                          &options.http_api_key);
   main.config().Add("scheduler",
                     "address of the training scheduler, which knows the models; empty = none",
                     &scheduler);
@@ -31,6 +33,10 @@ int main(int argc, char** argv) {
                   [&](crossover::service::Runtime& runtime)
                       -> absl::StatusOr<std::unique_ptr<crossover::rpc::Module>> {
                     options.drain_timeout = runtime.options.drain_timeout;
+                    if (options.http_api_key.empty())
+                      options.http_api_key = runtime.options.service_key;
+                    RETURN_IF_ERROR(runtime.CheckExposure("http-address", options.http_address,
+                                                          !options.http_api_key.empty()));
                     ASSIGN_OR_RETURN(crossover::BlobStore * blobs, runtime.OpenBlobStore());
                     return Module::Create(
                         options,
@@ -39,6 +45,7 @@ int main(int argc, char** argv) {
                          .random = runtime.random,
                          .registry = runtime.registry,
                          .logger = runtime.logger,
-                         .scheduler = scheduler.empty() ? nullptr : runtime.Connect(scheduler)});
+                         .scheduler = scheduler.empty() ? nullptr : runtime.Connect(scheduler),
+                         .authenticator = runtime.authenticator()});
                   });
 }

@@ -81,6 +81,7 @@ struct Module::Impl {
                  deps.logger,
                  table,
                  {.model_server_url = options.model_server,
+                  .model_server_key = options.model_server_key,
                   .default_timeout = options.upstream_timeout}}),
         books(options.instance, ids.NextId(), deps.clock),
         flusher(books, *store, *this->journal, deps.logger),

@@ -30,6 +30,7 @@ struct Options {
   std::string project = "projects/default";
   // Base URL of the model server's OpenAI side: where systems with a base_model or an adapter go.
   std::string model_server = "http://127.0.0.1:8090/v1";
+  std::string model_server_key;  // sent to it as bearer token; may be empty
   // What identifies this router across restarts: requests that a crash left in flight are booked
   // under it. One per process.
   std::string instance = "router-0";

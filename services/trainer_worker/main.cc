@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "common/config/config.h"
+#include "common/rpc/deployment_keys.h"
 #include "common/service/service_main.h"
 #include "common/status/status_macros.h"
 #include "services/trainer_worker/module.h"
@@ -32,24 +33,33 @@ int main(int argc, char** argv) {
   main.config().Add("nice", "how much it yields to other processes, 0 to 19", &niceness);
   main.config().Add("engine", "llm; or fake, which counts steps instead of training, for tests",
                     &options.engine);
-  main.config().AddSecret("api-key", "key of role WORKER, where the scheduler asks for one",
-                          &options.api_key);
-  return main.Run(argc, argv,
-                  [&](crossover::service::Runtime& runtime)
-                      -> absl::StatusOr<std::unique_ptr<crossover::rpc::Module>> {
-                    if (nice(niceness) == -1)
-                      std::fprintf(stderr, "crossover-trainer-worker: nice has no effect\n");
-                    if (options.work_folder.empty()) {
-                      options.work_folder =
-                          crossover::config::DefaultDataFolder() / "worker" / options.name;
-                    }
-                    ASSIGN_OR_RETURN(crossover::BlobStore * blobs, runtime.OpenBlobStore());
-                    return crossover::worker::Module::Create(
-                        options, {.blobs = *blobs,
-                                  .clock = runtime.clock,
-                                  .random = runtime.random,
-                                  .registry = runtime.registry,
-                                  .logger = runtime.logger,
-                                  .on_drained = [] { kill(getpid(), SIGTERM); }});
-                  });
+  main.config().AddSecret(
+      "api-key",
+      "key of role WORKER, to call the scheduler through the router; beside the "
+      "scheduler the service key will do",
+      &options.api_key);
+  return main.Run(
+      argc, argv,
+      [&](crossover::service::Runtime& runtime)
+          -> absl::StatusOr<std::unique_ptr<crossover::rpc::Module>> {
+        if (nice(niceness) == -1)
+          std::fprintf(stderr, "crossover-trainer-worker: nice has no effect\n");
+        if (options.work_folder.empty()) {
+          options.work_folder = crossover::config::DefaultDataFolder() / "worker" / options.name;
+        }
+        if (options.api_key.empty() && !runtime.options.service_key.empty()) {
+          options.api_key = crossover::rpc::ServiceToken(
+              runtime.options.service_key,
+              {.name = "workers/" + options.name, .role = crossover::rpc::Role::kWorker});
+        }
+        ASSIGN_OR_RETURN(crossover::BlobStore * blobs, runtime.OpenBlobStore());
+        return crossover::worker::Module::Create(options,
+                                                 {.blobs = *blobs,
+                                                  .clock = runtime.clock,
+                                                  .random = runtime.random,
+                                                  .registry = runtime.registry,
+                                                  .logger = runtime.logger,
+                                                  .on_drained = [] { kill(getpid(), SIGTERM); },
+                                                  .authenticator = runtime.authenticator()});
+      });
 }

@@ -53,8 +53,10 @@ struct Module::Impl {
             options.api_key, deps.clock),
         worker({client, *engine, deps.blobs, deps.clock, deps.logger, metrics, board},
                {.runner = {.work_folder = options.work_folder, .keeper = {}}}),
-        handler({.service = "crossover.worker.v1.WorkerService", .threads = 2}, deps.clock,
-                deps.logger, deps.registry),
+        handler({.service = "crossover.worker.v1.WorkerService",
+                 .threads = 2,
+                 .authenticator = deps.authenticator},
+                deps.clock, deps.logger, deps.registry),
         service(handler, worker, {options.name, options.incarnation, kVersion}, deps.on_drained) {}
 
   WorkerMetrics metrics;

@@ -14,6 +14,7 @@
 #include "common/id/random.h"
 #include "common/log/logger.h"
 #include "common/metrics/registry.h"
+#include "common/rpc/auth.h"
 #include "common/rpc/module.h"
 #include "common/time/clock.h"
 
@@ -22,8 +23,8 @@ namespace crossover::worker {
 struct Options {
   std::string scheduler = "127.0.0.1:7070";
   std::string name = "local";
-  std::string incarnation;  // empty = drawn; a parent that will report a crash gives one
-  std::string api_key;
+  std::string incarnation;            // empty = drawn; a parent that will report a crash gives one
+  std::string api_key;                // sent to the scheduler; may be empty
   std::filesystem::path work_folder;  // its subfolder `attempts` is emptied; one worker a folder
   int threads = 0;                    // 0 = one per core
   std::string engine = "llm";         // or fake
@@ -36,7 +37,8 @@ struct Deps {
   RandomSource& random;
   metrics::Registry& registry;
   Logger& logger;
-  std::function<void()> on_drained = [] {};  // a Drain call has ended the worker's life
+  std::function<void()> on_drained = [] {};     // a Drain call has ended the worker's life
+  rpc::Authenticator* authenticator = nullptr;  // nullptr: everyone is ADMIN
 };
 
 class Module final : public rpc::Module {

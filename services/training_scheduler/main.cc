@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
                                                     .random = runtime.random,
                                                     .registry = runtime.registry,
                                                     .logger = runtime.logger,
-                                                    .curation = runtime.Connect(curation)});
+                                                    .curation = runtime.Connect(curation),
+                                                    .authenticator = runtime.authenticator()});
                   });
 }

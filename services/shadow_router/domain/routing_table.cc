@@ -68,6 +68,7 @@ absl::StatusOr<Target> ResolveTarget(const System& system, Catalog& catalog,
   } else {
     target.name = "model-server";
     target.base_url = options.model_server_url;
+    target.api_key = options.model_server_key;
   }
   if (system.timeout > absl::ZeroDuration()) target.timeout = system.timeout;
   while (!target.base_url.empty() && target.base_url.back() == '/') target.base_url.pop_back();

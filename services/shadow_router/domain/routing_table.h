@@ -90,6 +90,7 @@ class RoutingTableHolder {
 
 struct ResolverOptions {
   std::string model_server_url = "http://127.0.0.1:8090/v1";  // Base URL of our model server.
+  std::string model_server_key = {};  // Secret; empty: no Authorization header.
   absl::Duration default_timeout = absl::Seconds(60);
 };
 
