@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building and testing need: Debian packages, and five PyPI wheels unpacked under the cache folder.
-# Idempotent; quick when nothing is missing. Usage: setup.sh [--lint]
+# Idempotent; quick when nothing is missing. Usage: setup.sh [--lint] [--deploy]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cache=${CROSSOVER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/crossover}
@@ -88,6 +88,11 @@ flock -n 9 || { echo "setup: waiting for another set-up that uses $cache" >&2; f
 log=$cache/setup-apt.log
 [ "$(uname -m)" = x86_64 ] || fail "this is $(uname -m); the pinned LibTorch is for x86_64"
 lists=("$root/scripts/debian-packages.txt")
-[ "${1:-}" = --lint ] && lists+=("$root/scripts/debian-packages-lint.txt")
+for option in "$@"; do
+  case $option in
+    --lint|--deploy) lists+=("$root/scripts/debian-packages-${option#--}.txt") ;;
+    *) fail "no option '$option'; there are --lint and --deploy" ;;
+  esac
+done
 [ -n "${CROSSOVER_SKIP_APT:-}" ] || install_packages "${lists[@]}"
 unpack_wheels
