@@ -21,7 +21,6 @@ target_link_libraries(dep_grpc INTERFACE dep_protobuf grpc++_reflection)
 
 crossover_pkg(pqxx libpqxx)
 crossover_pkg(openssl openssl)
-crossover_pkg(curl libcurl)
 crossover_pkg(pcre2 libpcre2-8)
 crossover_pkg(icu icu-uc)
 crossover_pkg(zstd libzstd)
@@ -29,7 +28,7 @@ crossover_pkg(yaml yaml-cpp)
 crossover_pkg(prometheus prometheus-cpp-core)
 crossover_pkg(simdjson simdjson)
 crossover_pkg(zlib zlib)
-foreach(header_only json boost cli11 xxhash hnswlib)   # all in the compiler's default include path
+foreach(header_only json boost cli11 xxhash)   # all in the compiler's default include path
   add_library(dep_${header_only} INTERFACE)
 endforeach()
 # Handlers compile once, in common/http; keeps Boost.Asio from linking deprecated APIs.
@@ -39,8 +38,6 @@ add_library(dep_gtest INTERFACE)
 target_link_libraries(dep_gtest INTERFACE gmock gtest Threads::Threads)
 add_library(dep_gtest_main INTERFACE)
 target_link_libraries(dep_gtest_main INTERFACE gmock_main gmock gtest Threads::Threads)
-add_library(dep_benchmark INTERFACE)
-target_link_libraries(dep_benchmark INTERFACE benchmark Threads::Threads)
 
 # What `./dev setup` unpacked from PyPI wheels: LibTorch, the test model, googleapis' protos.
 if(DEFINED ENV{CROSSOVER_CACHE})
