@@ -18,7 +18,10 @@ inline CLI::App* AddCommand(CLI::App& parent, Context& context, const std::strin
                             std::function<absl::Status()> run) {
   CLI::App* command = parent.add_subcommand(name, about);
   if (!examples.empty()) command->footer("Examples:\n" + examples);
-  command->callback([&context, run = std::move(run)] { context.action = run; });
+  // A subcommand's callback runs before that of the command it belongs to, and is what was meant.
+  command->callback([&context, run = std::move(run)] {
+    if (!context.action) context.action = run;
+  });
   return command;
 }
 
