@@ -143,7 +143,7 @@ grpc::ServerGenericBidiReactor* Forwarder::CreateReactor(
     if (!caller.ok()) return new Refusal(caller.status());
     if (!Allows(AccessOf(full_name), caller->role)) {
       return new Refusal(
-          Error(absl::StatusCode::kPermissionDenied, "ROLE_MISSING",
+          Error(absl::StatusCode::kPermissionDenied, "ROLE_INSUFFICIENT",
                 caller->name + " may not call " + full_name + ": its role is too low"));
     }
     if (!route.service_key.empty())

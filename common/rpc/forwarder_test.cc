@@ -120,7 +120,7 @@ TEST_F(ForwarderTest, NobodyBehindIsUnavailableAndOtherServicesAreUnknown) {
 TEST_F(ForwarderTest, RolesAreCheckedInFront) {
   DenyAll authenticator;
   StartBoth(&authenticator);
-  EXPECT_THAT(Echo("x").status(), HasReasonThat("ROLE_MISSING"));
+  EXPECT_THAT(Echo("x").status(), HasReasonThat("ROLE_INSUFFICIENT"));
 }
 
 // Who has which key in front.

@@ -107,7 +107,7 @@ absl::StatusOr<Call> HandlerCore::Admit(grpc::CallbackServerContext* context, co
   }
   if (!Allows(access, principal.role)) {
     return Error(
-        absl::StatusCode::kPermissionDenied, "ROLE_MISSING",
+        absl::StatusCode::kPermissionDenied, "ROLE_INSUFFICIENT",
         absl::StrCat(principal.name, " may not call ", full_method, ": its role is too low"));
   }
   RequestContext request;
