@@ -192,7 +192,7 @@ absl::StatusOr<PromptVersion> FakeRegistryStore::Activate(const PromptKey& promp
     if (version.state == VersionState::kActive) version.state = VersionState::kRetired;
   }
   chosen->state = VersionState::kActive;
-  chosen->evaluation = evaluation;
+  if (!evaluation.empty()) chosen->evaluation = evaluation;
   chosen->override_reason = override_reason;
   chosen->activate_time = chosen->update_time = clock_.Now();
   activations_[KeyOf(prompt)].push_back(digest);

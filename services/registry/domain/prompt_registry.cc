@@ -7,10 +7,19 @@
 #include "absl/strings/str_cat.h"
 #include "common/json/canonical.h"
 #include "common/json/digest.h"
+#include "common/list/resource_name.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 
 namespace crossover::registry {
+namespace {
+
+bool IsEvaluation(const std::string& name) {
+  return list::ParseName(name, "projects/*/runs/*").ok() ||
+         list::ParseName(name, "projects/*/comparisons/*").ok();
+}
+
+}  // namespace
 
 std::string_view Name(VersionState state) {
   switch (state) {
@@ -80,6 +89,14 @@ absl::StatusOr<PromptVersion> PromptRegistry::Activate(const PromptKey& prompt,
                  absl::StrCat("prompt version ", digest,
                               " was not evaluated: name the evaluation run that measured it, or "
                               "give an override_reason"));
+  }
+  if (!evaluation.empty() && !IsEvaluation(evaluation)) {
+    return Error(absl::StatusCode::kInvalidArgument,
+                 absl::StrCat("evaluation '", evaluation,
+                              "' is not the name of one: projects/*/runs/* or "
+                              "projects/*/comparisons/*"),
+                 {.reason = "FIELD_INVALID",
+                  .violations = {{"evaluation", "must name a run or a comparison"}}});
   }
   return store_.Activate(prompt, digest, evaluation, override_reason);
 }

@@ -19,7 +19,8 @@ class PromptRegistry {
   // FailedPrecondition STATE_INVALID if the task is archived.
   absl::StatusOr<PromptVersion> Create(PromptVersion version, bool validate_only);
 
-  // FailedPrecondition PROMPT_NOT_EVALUATED without an evaluation or a reason to do without.
+  // FailedPrecondition PROMPT_NOT_EVALUATED without an evaluation or a reason to do without;
+  // InvalidArgument FIELD_INVALID if `evaluation` is no name of a run or comparison.
   absl::StatusOr<PromptVersion> Activate(const PromptKey& prompt, const std::string& digest,
                                          const std::string& evaluation,
                                          const std::string& override_reason);

@@ -61,7 +61,7 @@ class RegistryStore {
   virtual absl::StatusOr<Page<PromptVersion>> ListVersions(const PromptKey& prompt,
                                                            const PageQuery& query) = 0;
   // The version becomes ACTIVE, the one that was, RETIRED; in one transaction, noted in the
-  // history.
+  // history. An empty `evaluation` leaves the one that the version has.
   virtual absl::StatusOr<PromptVersion> Activate(const PromptKey& prompt, const std::string& digest,
                                                  const std::string& evaluation,
                                                  const std::string& override_reason) = 0;

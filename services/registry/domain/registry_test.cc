@@ -59,13 +59,15 @@ TEST_F(PromptRegistryTest, ActivationNeedsAnEvaluationOrAReason) {
   ASSERT_OK(active);
   EXPECT_EQ(active->state, VersionState::kActive);
   EXPECT_EQ(active->evaluation, "projects/default/runs/r");
+  EXPECT_THAT(registry_.Activate(prompt_, version.digest, "trust me", ""),
+              HasReasonThat("FIELD_INVALID"));
 }
 
 TEST_F(PromptRegistryTest, RollbackBringsTheVersionBeforeBackAndSaysWhy) {
   const PromptVersion one = Add("one");
   const PromptVersion two = Add("two");
   EXPECT_THAT(registry_.Rollback(prompt_, "", "worse"), HasReasonThat("STATE_INVALID"));
-  ASSERT_OK(registry_.Activate(prompt_, one.digest, "run", ""));
+  ASSERT_OK(registry_.Activate(prompt_, one.digest, "projects/default/runs/r", ""));
   ASSERT_OK(registry_.Activate(prompt_, two.digest, "", "trying"));
   EXPECT_THAT(registry_.Rollback(prompt_, "", ""), HasReasonThat("FIELD_REQUIRED"));
   const auto back = registry_.Rollback(prompt_, "", "worse");

@@ -184,6 +184,9 @@ TEST_P(RegistryStoreTest, AVersionIsStoredOnceAndOneIsActiveAtATime) {
   EXPECT_EQ(store().GetVersion(prompt_, "sha256:1")->state, VersionState::kRetired);
   EXPECT_EQ(store().HeadsOf(prompt_)->active, "sha256:2");
   ASSERT_OK(store().Activate(prompt_, "sha256:2", "", "again"));
+  ASSERT_OK(store().Activate(prompt_, "sha256:1", "", "back"));
+  EXPECT_EQ(store().GetVersion(prompt_, "sha256:1")->evaluation, "run") << "it was measured once";
+  ASSERT_OK(store().Activate(prompt_, "sha256:2", "", "forth"));
   EXPECT_THAT(*store().ActivationHistory(prompt_), ElementsAre("sha256:2", "sha256:1"));
 }
 

@@ -54,8 +54,8 @@ absl::Status ProjectServiceImpl::DoGetApiKey(const v1::GetApiKeyRequest& request
   return absl::OkStatus();
 }
 
-absl::Status ProjectServiceImpl::DoListApiKeies(const v1::ListApiKeiesRequest& request,
-                                                v1::ListApiKeiesResponse& response) {
+absl::Status ProjectServiceImpl::DoListApiKeys(const v1::ListApiKeysRequest& request,
+                                               v1::ListApiKeysResponse& response) {
   ASSIGN_OR_RETURN(const auto parent, ParseScoped(request.parent(), "projects/*", "parent"));
   ASSIGN_OR_RETURN(
       const Listed<ApiKey> listed,
@@ -65,7 +65,7 @@ absl::Status ProjectServiceImpl::DoListApiKeies(const v1::ListApiKeiesRequest& r
           {"role", "state", "prefix"},
           [&](const PageQuery& query) { return store_.ListKeys(parent[0], query); }, KeyField));
   for (const ApiKey& key : listed.records) {
-    ASSIGN_OR_RETURN(*response.add_api_keies(), ToProto(key));
+    ASSIGN_OR_RETURN(*response.add_api_keys(), ToProto(key));
   }
   response.set_next_page_token(listed.next_page_token);
   return absl::OkStatus();

@@ -28,7 +28,7 @@ class ProjectServiceImpl final : public v1::ProjectService::CallbackService {
   CROSSOVER_UNARY(DeleteProject, v1::DeleteProjectRequest, google::protobuf::Empty)
   CROSSOVER_UNARY(CreateApiKey, v1::CreateApiKeyRequest, v1::ApiKey)
   CROSSOVER_UNARY(GetApiKey, v1::GetApiKeyRequest, v1::ApiKey)
-  CROSSOVER_UNARY(ListApiKeies, v1::ListApiKeiesRequest, v1::ListApiKeiesResponse)
+  CROSSOVER_UNARY(ListApiKeys, v1::ListApiKeysRequest, v1::ListApiKeysResponse)
   CROSSOVER_UNARY(UpdateApiKey, v1::UpdateApiKeyRequest, v1::ApiKey)
   CROSSOVER_UNARY(RevokeApiKey, v1::RevokeApiKeyRequest, v1::ApiKey)
   CROSSOVER_UNARY(RotateApiKey, v1::RotateApiKeyRequest, v1::ApiKey)
