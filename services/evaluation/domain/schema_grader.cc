@@ -1,6 +1,8 @@
 // JSON Schema (draft 7, by valijson). Its exceptions end here.
 #include <exception>
 
+// A schema that valijson can't use must not end the process, which is its default.
+#define VALIJSON_USE_EXCEPTIONS 1
 #include <nlohmann/json.hpp>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
