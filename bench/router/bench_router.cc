@@ -95,10 +95,13 @@ int Run(int requests) {
   AsyncUpstream upstream({}, {}, clock);
   HttpUpstream shadow({}, clock);
   Mirror mirror({}, {shadow, books, breakers, budget, **redactor, clock});
-  ChatHandler chat(
-      {}, {table, upstream, books, mirror, **redactor, router_metrics, ids, SystemRandom(), clock});
+  EveryoneIs everyone({.name = "bench"});
+  KeyMeter meter(clock);
+  Door door(everyone, meter);
+  ChatHandler chat({}, {door, meter, table, upstream, books, mirror, **redactor, router_metrics,
+                        ids, SystemRandom(), clock});
   http::Server server({}, *logger);
-  AddOpenAiRoutes(server, {}, {chat, table, store, flusher, ids, clock});
+  AddOpenAiRoutes(server, {}, {door, chat, table, store, flusher, ids, clock});
   if (!server.Start().ok()) return 1;
   const std::string routed =
       "http://127.0.0.1:" + std::to_string(server.port()) + "/v1/chat/completions";

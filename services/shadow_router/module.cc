@@ -13,6 +13,7 @@
 #include "services/shadow_router/edge/openai_routes.h"
 #include "services/shadow_router/storage/storage.h"
 #include "services/shadow_router/transport/experiment_service.h"
+#include "services/shadow_router/transport/registry_callers.h"
 #include "services/shadow_router/transport/registry_catalog.h"
 #include "services/shadow_router/transport/route_service.h"
 #include "services/shadow_router/transport/traffic_service.h"
@@ -25,6 +26,12 @@ constexpr absl::Duration kDrainGrace = absl::Seconds(10);
 
 rpc::HandlerOptions HandlerFor(const char* service, const Options& options, const Deps& deps) {
   return {.service = service, .threads = options.rpc_threads, .authenticator = deps.authenticator};
+}
+
+// One rule for both doors: whoever may call over gRPC may call over HTTP.
+std::unique_ptr<Callers> NewCallers(const Deps& deps) {
+  if (deps.authenticator == nullptr) return std::make_unique<EveryoneIs>(Caller{.name = "trusted"});
+  return std::make_unique<RegistryCallers>(*deps.authenticator, deps.registry_service, deps.clock);
 }
 
 // Runs a pass again and again, with a pause between, on a thread of its own.
@@ -94,8 +101,13 @@ struct Module::Impl {
                 .workers = options.mirror_workers,
                 .timeout = options.mirror_timeout},
                {mirror_upstream, books, mirror_breakers, budget, *this->redactor, deps.clock}),
-        chat({}, {table, upstream, books, mirror, *this->redactor, metrics, ids, deps.random,
-                  deps.clock}),
+        callers(NewCallers(deps)),
+        meter(deps.clock),
+        door(*callers, meter),
+        chat({.project = options.project},
+             {door, meter, table, upstream, books, mirror, *this->redactor, metrics, ids,
+              deps.random, deps.clock}),
+        watchers(*store, control),
         route_handler(HandlerFor("crossover.router.v1.RouteService", options, deps), deps.clock,
                       deps.logger, deps.registry),
         experiment_handler(HandlerFor("crossover.router.v1.ExperimentService", options, deps),
@@ -113,6 +125,8 @@ struct Module::Impl {
     });
     mirror.SetObserver([this](const std::string&, std::string_view outcome,
                               std::string_view reason) { metrics.Mirrored(outcome, reason); });
+    flusher.SetObserver(
+        [this](std::string_view kind, int64_t count) { metrics.Rejected(kind, count); });
     server = std::make_unique<http::Server>(
         http::ServerOptions{.address = options.http_address,
                             .port = options.http_port,
@@ -120,7 +134,7 @@ struct Module::Impl {
                             .max_body_bytes = options.max_body_bytes},
         deps.logger);
     AddOpenAiRoutes(*server, {.project = options.project, .max_body_bytes = options.max_body_bytes},
-                    {chat, table, *store, flusher, ids, deps.clock});
+                    {door, chat, table, *store, flusher, ids, deps.clock});
     http::AddHealthRoutes(*server, [this] { return Ready(); });
   }
 
@@ -163,6 +177,9 @@ struct Module::Impl {
   AsyncUpstream upstream;
   HttpUpstream mirror_upstream;
   Mirror mirror;
+  const std::unique_ptr<Callers> callers;
+  KeyMeter meter;
+  Door door;
   ChatHandler chat;
   ExperimentWatchers watchers;
   rpc::Handler route_handler;
@@ -212,6 +229,7 @@ absl::Status Module::Start() {
 void Module::Drain() {
   if (std::exchange(impl_->drained, true)) return;
   impl_->server->Stop(kDrainGrace);
+  impl_->door.Stop();
   impl_->ticking.Stop();
   impl_->watchers.Close();
   impl_->mirror.Stop();

@@ -59,7 +59,7 @@ struct Deps {
   metrics::Registry& registry;
   Logger& logger;
   std::shared_ptr<grpc::Channel> registry_service;  // crossover.registry.v1
-  rpc::Authenticator* authenticator = nullptr;      // nullptr: everyone is ADMIN
+  rpc::Authenticator* authenticator = nullptr;      // gRPC and HTTP; nullptr: everyone is ADMIN
 };
 
 class Module final : public rpc::Module {

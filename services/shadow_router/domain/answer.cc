@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/json/canonical.h"
 #include "common/status/absl_view.h"
+#include "services/shadow_router/domain/answer_json.h"
 
 namespace crossover::router {
 namespace {
@@ -46,8 +47,7 @@ void ReadHead(const Json& root, Answer& answer) {
 // Arguments are JSON inside a string: compared as JSON where they are valid, as text where they are
 // not.
 Json ToolCallForm(const std::string& name, const std::string& arguments) {
-  Json parsed = Json::parse(arguments, nullptr, /*allow_exceptions=*/false);
-  if (parsed.is_discarded()) parsed = arguments;
+  Json parsed = ParseJson(arguments).value_or(Json(arguments));
   return {{"name", name}, {"arguments", std::move(parsed)}};
 }
 
@@ -107,6 +107,25 @@ absl::StatusOr<Answer> ParseCompletion(std::string_view body) {
     answer.tool_calls = CanonicalText(forms);
   }
   return answer;
+}
+
+bool Answer::IsWhole() const {
+  return status == CallStatus::kOk && finish_reason != "length" &&
+         finish_reason != "content_filter";
+}
+
+std::optional<ChunkUsage> UsageOfChunk(std::string_view data) {
+  // Most chunks carry none: they are not parsed.
+  if (data.find("\"usage\"") == std::string_view::npos) return std::nullopt;
+  const Json chunk = Json::parse(data, nullptr, /*allow_exceptions=*/false);
+  if (!chunk.is_object()) return std::nullopt;
+  const auto numbers = chunk.find("usage");
+  if (numbers == chunk.end() || !numbers->is_object()) return std::nullopt;
+  ChunkUsage found;
+  ReadUsage(chunk, found.usage);
+  const auto choices = chunk.find("choices");
+  found.alone = choices != chunk.end() && choices->is_array() && choices->empty();
+  return found;
 }
 
 void AnswerAssembler::Feed(std::string_view bytes) {

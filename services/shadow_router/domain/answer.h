@@ -43,12 +43,24 @@ struct Answer {
   bool cached = false;  // The upstream says that it replayed a stored answer.
   Usage usage;
 
+  bool streamed = false;
+  // Both are time spent waiting for the upstream; what a slow client adds is not in them.
   absl::Duration ttft = absl::ZeroDuration();  // To the first byte of the body.
   absl::Duration latency = absl::ZeroDuration();
+
+  // Answered, and neither cut by a token limit nor by a content filter.
+  bool IsWhole() const;
 };
 
 // Reads a `chat.completion` body. INVALID_ARGUMENT if it is not one.
 absl::StatusOr<Answer> ParseCompletion(std::string_view body);
+
+// The usage that a chunk of a stream carries, if it does.
+struct ChunkUsage {
+  Usage usage;
+  bool alone = false;  // `choices` is empty: the chunk is there for the usage only.
+};
+std::optional<ChunkUsage> UsageOfChunk(std::string_view data);
 
 // Reads a stream of `chat.completion.chunk` events as its bytes arrive. Not thread-safe.
 class AnswerAssembler {

@@ -57,6 +57,7 @@ void Books::Paired(const LedgerKey& key, int64_t bytes, Pair pair) {
   ++row.paired;
   --row.in_flight;
   row.bytes += bytes;
+  pair.minute = key.minute;
   pairs_.push_back(std::move(pair));
 }
 

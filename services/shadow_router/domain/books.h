@@ -59,6 +59,8 @@ struct Recording {
   absl::Time time;
   std::string request;  // Redacted JSON; empty at policy METADATA.
   std::string response;
+  std::string tool_calls;  // Answer::tool_calls
+  std::string finish_reason;
   std::map<std::string, std::string> metadata;  // The request's.
   int redactions = 0;
   std::string input_digest;

@@ -10,6 +10,14 @@ bool CircuitBreaker::Allow() {
   return true;
 }
 
+void CircuitBreaker::Answering() {
+  absl::MutexLock lock(&mutex_);
+  if (!open_) return;
+  open_ = false;
+  trial_ = false;
+  failures_ = options_.failures_to_open - 1;
+}
+
 void CircuitBreaker::Success() {
   absl::MutexLock lock(&mutex_);
   failures_ = 0;

@@ -23,6 +23,10 @@ class CircuitBreaker {
 
   // Whether a call may be made now. True while half-open for one caller only, until it reports.
   bool Allow();
+  // The upstream has begun to answer: a trial has gone well so far and others may call, although
+  // the whole answer may take minutes. Success, Failure or Unknown still follows; a failure opens
+  // the breaker again.
+  void Answering();
   void Success();
   void Failure();
   // The caller that was allowed did not find out (the client went away).

@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/status/absl_view.h"
+#include "services/shadow_router/domain/answer_json.h"
 
 namespace crossover::router {
 namespace {
@@ -74,18 +75,18 @@ std::vector<FieldResult> CompareAllLeaves(const Json& a, const Json& b) {
 ComparisonResult CompareJson(const ComparatorSpec& spec, std::string_view answer,
                              std::string_view reference) {
   ComparisonResult result{.comparator = "json_fields"};
-  const Json a = Json::parse(answer, nullptr, false);
-  const Json b = Json::parse(reference, nullptr, false);
-  if (a.is_discarded() || b.is_discarded()) {
+  const std::optional<Json> a = ParseJson(answer);
+  const std::optional<Json> b = ParseJson(reference);
+  if (!a || !b) {
     for (const std::string& path : spec.fields) result.fields.push_back({path, false});
     return result;  // What does not parse equals nothing, itself included.
   }
   if (spec.fields.empty()) {
-    result.fields = CompareAllLeaves(a, b);
+    result.fields = CompareAllLeaves(*a, *b);
   } else {
     for (const std::string& path : spec.fields) {
-      const Json* l = AtPath(a, path);
-      const Json* r = AtPath(b, path);
+      const Json* l = AtPath(*a, path);
+      const Json* r = AtPath(*b, path);
       // A field that both leave out counts as null on both sides.
       const Json null;
       result.fields.push_back({path, (l ? *l : null) == (r ? *r : null)});

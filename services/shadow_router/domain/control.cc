@@ -19,6 +19,10 @@ constexpr int kReadLimit = 5'000;
 constexpr absl::Duration kForcedReload =
     absl::Seconds(15);  // Prompts and upstreams may change without our store knowing.
 constexpr std::string_view kRunner = "crossover";
+// Stored at the same moment, seen a little later: another router's clock, a flush under way.
+constexpr absl::Duration kFeedbackOverlap = absl::Minutes(10);
+constexpr int kMaxTries = 3;
+constexpr size_t kMaxEndedFolds = 16;
 
 bool CandidateIsPrimary(State state) {
   return state == State::kPromoted || state == State::kReverseShadow || state == State::kCompleted;
@@ -26,6 +30,7 @@ bool CandidateIsPrimary(State state) {
 
 // What the route's primary becomes; empty: stays.
 std::string PrimaryAfter(const Experiment& experiment, State to) {
+  if (to == State::kPaused) return "";  // The share stays as it is, after the promotion too.
   if (CandidateIsPrimary(to)) return experiment.candidate;
   if (experiment.state == State::kDraft) return "";
   return experiment.baseline;
@@ -41,6 +46,7 @@ std::optional<Answer> AnswerOf(const Leg* leg) {
     return std::nullopt;
   Answer answer;
   answer.status = leg->status;
+  answer.finish_reason = leg->finish_reason;
   answer.content = leg->output;
   return answer;
 }
@@ -81,16 +87,18 @@ std::shared_ptr<ExperimentControl::Fold> ExperimentControl::FoldOf(const Experim
   return fold;
 }
 
-absl::Status ExperimentControl::GradeFeedback(const Experiment& experiment) {
+absl::Status ExperimentControl::GradeFeedback(const Experiment& experiment, Fold& fold) {
+  const absl::Time now = deps_.clock.Now();
   ASSIGN_OR_RETURN(const std::vector<FeedbackForPair> items,
-                   deps_.store.UngradedFeedback(experiment.name, kReadLimit));
+                   deps_.store.UngradedFeedback(experiment.name, fold.feedback_since, kReadLimit));
+  if (items.size() < kReadLimit) fold.feedback_since = now - kFeedbackOverlap;
   if (items.empty()) return absl::OkStatus();
   TaskInfo task;
   ASSIGN_OR_RETURN(const Route route, deps_.store.GetRoute(experiment.route));
   if (const auto known = deps_.catalog.GetTask(route.task); known.ok()) task = *known;
   const ComparatorSpec spec = ComparatorsFor(experiment, task).front();
   for (const FeedbackForPair& item : items) {
-    const std::optional<Grade> grade = GradeOf(item, spec, deps_.clock.Now());
+    const std::optional<Grade> grade = GradeOf(item, spec, now);
     // Answers that were not kept whole can't be graded afterwards; nothing is guessed.
     if (grade) RETURN_IF_ERROR(deps_.store.AddGrade(item.pair.id, *grade));
   }
@@ -127,9 +135,12 @@ absl::Status ExperimentControl::Read(const Experiment& experiment, Fold& fold) {
 }
 
 absl::StatusOr<Report> ExperimentControl::Look(const Experiment& experiment) {
-  const std::shared_ptr<Fold> fold = FoldOf(experiment);
-  RETURN_IF_ERROR(Read(experiment, *fold));
-  Report report{.experiment = experiment, .verdict = fold->evidence.Judge()};
+  return LookWith(experiment, *FoldOf(experiment));
+}
+
+absl::StatusOr<Report> ExperimentControl::LookWith(const Experiment& experiment, Fold& fold) {
+  RETURN_IF_ERROR(Read(experiment, fold));
+  Report report{.experiment = experiment, .verdict = fold.evidence.Judge()};
   ASSIGN_OR_RETURN(report.progress.ledger,
                    deps_.store.SumLedger(experiment.name, experiment.comparison));
   if (experiment.state == State::kCanary) {
@@ -139,15 +150,15 @@ absl::StatusOr<Report> ExperimentControl::Look(const Experiment& experiment) {
       report.progress.step_requests = it->second.candidate_requests;
     }
   }
-  const absl::Duration elapsed = deps_.clock.SteadyNow() - fold->rate_since;
+  const absl::Duration elapsed = deps_.clock.SteadyNow() - fold.rate_since;
   if (elapsed >= absl::Seconds(1)) {
     report.progress.pairs_per_second =
-        static_cast<double>(report.verdict.deciding - fold->rate_from) /
+        static_cast<double>(report.verdict.deciding - fold.rate_from) /
         absl::ToDoubleSeconds(elapsed);
   }
   if (elapsed > absl::Minutes(10)) {
-    fold->rate_since = deps_.clock.SteadyNow();
-    fold->rate_from = report.verdict.deciding;
+    fold.rate_since = deps_.clock.SteadyNow();
+    fold.rate_from = report.verdict.deciding;
   }
   const absl::Time now = deps_.clock.Now();
   report.conditions = Conditions(experiment, report.verdict, report.progress, now);
@@ -211,13 +222,11 @@ absl::Status ExperimentControl::CheckFingerprints(const Experiment& experiment, 
       seen.candidate_fingerprint == experiment.candidate_fingerprint) {
     return absl::OkStatus();
   }
-  seen.etag.clear();
   return deps_.store.UpdateExperiment(seen, deps_.clock.Now()).status();
 }
 
 absl::Status ExperimentControl::OpenComparison(Experiment experiment, const std::string& why) {
   ++experiment.comparison;
-  experiment.etag.clear();
   RETURN_IF_ERROR(deps_.store.UpdateExperiment(experiment, deps_.clock.Now()).status());
   deps_.logger.Info(
       "experiment_comparison",
@@ -226,13 +235,14 @@ absl::Status ExperimentControl::OpenComparison(Experiment experiment, const std:
 }
 
 absl::Status ExperimentControl::LookAndMove(const Experiment& experiment) {
-  RETURN_IF_ERROR(GradeFeedback(experiment));
-  ASSIGN_OR_RETURN(const Report report, Look(experiment));
+  Fold& fold = *FoldOf(experiment);
+  RETURN_IF_ERROR(GradeFeedback(experiment, fold));
+  ASSIGN_OR_RETURN(const Report report, LookWith(experiment, fold));
   if (observer_) observer_(report);
   const std::optional<Move> move =
       Decide(experiment, report.verdict, report.progress, deps_.clock.Now());
   if (move) return Transit(experiment, *move, std::string(kRunner), report.verdict).status();
-  return CheckFingerprints(experiment, *FoldOf(experiment));
+  return CheckFingerprints(experiment, fold);
 }
 
 absl::Status ExperimentControl::Tick() {
@@ -279,6 +289,9 @@ absl::Status ExperimentControl::ReloadLocked(bool force) {
       deps_.logger.Warning("route_unresolved",
                            {{"route", route.name}, {"error", resolved->status}});
     }
+    for (const absl::Status& problem : resolved->problems) {
+      deps_.logger.Warning("route_incomplete", {{"route", route.name}, {"error", problem}});
+    }
     if (resolved->experiment && IsRunning(resolved->experiment->state)) {
       const std::string key = resolved->CurrentProvenance().Key();
       if (key != resolved->experiment->provenance) changed.emplace_back(*resolved->experiment, key);
@@ -292,7 +305,10 @@ absl::Status ExperimentControl::ReloadLocked(bool force) {
     experiment.provenance = key;
     experiment.primary_fingerprint.clear();
     experiment.candidate_fingerprint.clear();
-    RETURN_IF_ERROR(OpenComparison(experiment, "prompt, model, sampling or graders changed"));
+    const absl::Status opened =
+        OpenComparison(experiment, "prompt, model, sampling or graders changed");
+    // Aborted: somebody changed it since it was read; the version has risen and it is read anew.
+    if (!opened.ok() && !absl::IsAborted(opened)) return opened;
   }
   return absl::OkStatus();
 }
@@ -311,6 +327,8 @@ absl::Status ExperimentControl::CheckStart(Experiment& experiment) {
                  absl::StrCat("candidate '", experiment.candidate,
                               "' does not resolve: its prompt or upstream is not in the registry"));
   }
+  // Without the task's contract the format gate and validator grades would be silently off.
+  if (!resolved->problems.empty()) return resolved->problems.front();
   const bool overridden = std::any_of(experiment.overrides.begin(), experiment.overrides.end(),
                                       [](const Override& one) { return one.name == "evaluation"; });
   bool evaluated = !experiment.evaluation.empty();
@@ -334,6 +352,18 @@ absl::StatusOr<Experiment> ExperimentControl::Do(const std::string& name, Verb v
                                                  const std::string& actor,
                                                  const std::string& reason) {
   absl::MutexLock lock(&mutex_);
+  absl::StatusOr<Experiment> done = DoOnce(name, verb, actor, reason);
+  // Settings were changed or another router moved it in the meantime: what was asked for is asked
+  // of what is there now.
+  for (int tries = 1; tries < kMaxTries && HasReason(done.status(), "ETAG_MISMATCH"); ++tries) {
+    done = DoOnce(name, verb, actor, reason);
+  }
+  return done;
+}
+
+absl::StatusOr<Experiment> ExperimentControl::DoOnce(const std::string& name, Verb verb,
+                                                     const std::string& actor,
+                                                     const std::string& reason) {
   ASSIGN_OR_RETURN(Experiment experiment, deps_.store.GetExperiment(name));
   Report report;
   // A verb must work while the evidence can't be read: rollback least of all may depend on it.
@@ -345,9 +375,12 @@ absl::StatusOr<Experiment> ExperimentControl::Do(const std::string& name, Verb v
   }
   ASSIGN_OR_RETURN(const Move move, Apply(experiment, report.verdict, verb, reason));
   if (verb == Verb::kStart) {
-    if (!reason.empty())
+    absl::Status ready = CheckStart(experiment);
+    if (HasReason(ready, "CANDIDATE_NOT_EVALUATED") && !reason.empty()) {
       Append(experiment, {"evaluation", "not evaluated", reason, actor, deps_.clock.Now()});
-    RETURN_IF_ERROR(CheckStart(experiment));
+      ready = CheckStart(experiment);
+    }
+    RETURN_IF_ERROR(ready);
   }
   if (verb == Verb::kAdvance) {
     for (const Condition& condition : report.conditions) {
@@ -372,10 +405,21 @@ absl::StatusOr<Experiment> ExperimentControl::AddOverride(const std::string& nam
 }
 
 absl::StatusOr<Report> ExperimentControl::Explain(const std::string& name, int comparison) {
-  absl::MutexLock lock(&mutex_);
   ASSIGN_OR_RETURN(Experiment experiment, deps_.store.GetExperiment(name));
-  if (comparison >= 0) experiment.comparison = comparison;
-  return Look(experiment);
+  const bool current = comparison < 0 || comparison == experiment.comparison;
+  if (current && IsRunning(experiment.state)) {
+    absl::MutexLock lock(&mutex_);
+    return Look(experiment);
+  }
+  // What nobody decides on any more is read without holding up the decisions, and remembered: a
+  // long experiment has many pairs.
+  if (!current) experiment.comparison = comparison;
+  absl::MutexLock lock(&ended_mutex_);
+  const auto key = std::pair(experiment.name, experiment.comparison);
+  if (!ended_folds_.contains(key) && ended_folds_.size() >= kMaxEndedFolds) ended_folds_.clear();
+  std::shared_ptr<Fold>& fold = ended_folds_[key];
+  if (fold == nullptr) fold = std::make_shared<Fold>(experiment);
+  return LookWith(experiment, *fold);
 }
 
 }  // namespace crossover::router

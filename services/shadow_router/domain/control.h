@@ -48,8 +48,8 @@ class ExperimentControl {
   explicit ExperimentControl(Deps deps) : deps_(std::move(deps)) {}
 
   // A verb of `actor`. Start resolves the candidate: FAILED_PRECONDITION `CANDIDATE_NOT_EVALUATED`
-  // unless its prompt is evaluated or "evaluation" is overridden. ABORTED if someone else moved it
-  // at the same time.
+  // unless the experiment names an evaluation, its prompt has one, or `reason` is given, which is
+  // recorded as the override "evaluation". ABORTED if it keeps changing at the same time.
   absl::StatusOr<Experiment> Do(const std::string& name, Verb verb, const std::string& actor,
                                 const std::string& reason);
 
@@ -79,6 +79,7 @@ class ExperimentControl {
     int64_t pair_cursor = 0;
     int64_t grade_cursor = 0;
     absl::Duration last_look = -absl::InfiniteDuration();
+    absl::Time feedback_since = absl::InfinitePast();
     std::string primary_fingerprint, candidate_fingerprint;
     absl::Duration rate_since = absl::ZeroDuration();
     int64_t rate_from = 0;
@@ -86,10 +87,14 @@ class ExperimentControl {
 
   // Evidence settings that can't change within a comparison are part of the key.
   std::shared_ptr<Fold> FoldOf(const Experiment& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status GradeFeedback(const Experiment& experiment);
+  absl::Status GradeFeedback(const Experiment& experiment, Fold& fold);
   absl::Status Read(const Experiment& experiment, Fold& fold);
+  absl::StatusOr<Report> LookWith(const Experiment& experiment, Fold& fold);
   absl::StatusOr<Report> Look(const Experiment& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status LookAndMove(const Experiment& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<Experiment> DoOnce(const std::string& name, Verb verb, const std::string& actor,
+                                    const std::string& reason)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Experiment> Transit(const Experiment& experiment, const Move& move,
                                      const std::string& actor, const Verdict& verdict)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -104,6 +109,9 @@ class ExperimentControl {
   Observer observer_;
   absl::Mutex mutex_;
   std::map<std::pair<std::string, int>, std::shared_ptr<Fold>> folds_ ABSL_GUARDED_BY(mutex_);
+  absl::Mutex ended_mutex_;
+  std::map<std::pair<std::string, int>, std::shared_ptr<Fold>> ended_folds_
+      ABSL_GUARDED_BY(ended_mutex_);
   int64_t loaded_version_ ABSL_GUARDED_BY(mutex_) = -1;
   absl::Duration loaded_at_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();
 };

@@ -6,6 +6,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/list/resource_name.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 
@@ -48,6 +50,17 @@ void CheckSteps(const std::vector<Step>& steps, std::vector<FieldViolation>& vio
   if (steps.empty() || steps.back().weight != 1) {
     violations.push_back({"steps", "the last step has weight 1"});
   }
+}
+
+bool IsEvaluation(const std::string& name) {
+  return list::ParseName(name, "projects/*/runs/*").ok() ||
+         list::ParseName(name, "projects/*/comparisons/*").ok();
+}
+
+std::string Weights(const std::vector<Step>& steps) {
+  return absl::StrJoin(steps, ", ", [](std::string* out, const Step& step) {
+    absl::StrAppend(out, 100 * step.weight, " %");
+  });
 }
 
 absl::Status BadOverride(const Override& override, std::string_view what) {
@@ -186,6 +199,11 @@ absl::Status Validate(const Experiment& experiment, const Route& route) {
                           "equivalence needs a share of requests on which the primary answers "
                           "twice, such as 0.5"});
   }
+  if (!experiment.evaluation.empty() && !IsEvaluation(experiment.evaluation)) {
+    violations.push_back({"evaluation", absl::StrCat("'", experiment.evaluation,
+                                                     "' is not an evaluation: projects/*/runs/* or "
+                                                     "projects/*/comparisons/*")});
+  }
   CheckSteps(experiment.steps, violations);
   if (experiment.decision_interval <= absl::ZeroDuration()) {
     violations.push_back({"decision_interval", "must be positive, such as 10s"});
@@ -225,6 +243,9 @@ void NoteLoweredMinima(const std::string& reason, const std::string& actor, absl
   }
   note(shortest < step.min_duration, "step_duration", absl::FormatDuration(shortest));
   note(fewest < step.min_requests, "step_requests", absl::StrCat(fewest));
+  // How fast users get the candidate: a route that goes from 5 to 100 % hides behind no default.
+  const std::string weights = Weights(experiment.steps);
+  note(weights != Weights(Experiment().steps), "steps", weights);
 }
 
 absl::Status ApplyOverride(const Override& override, Experiment& experiment) {

@@ -162,8 +162,8 @@ struct Transition {
 // INVALID_ARGUMENT with one violation per wrong field.
 absl::Status Validate(const Experiment& experiment, const Route& route);
 
-// Records every minimum that lies below its default as an override, so that nobody has to read
-// numbers to notice.
+// Records every minimum that lies below its default, and canary steps of other weights than the
+// default's ("steps"), as an override, so that nobody has to read numbers to notice.
 void NoteLoweredMinima(const std::string& reason, const std::string& actor, absl::Time now,
                        Experiment& experiment);
 

@@ -146,7 +146,9 @@ TEST(ExperimentTest, SettingsSurviveTheirJson) {
   experiment.steps = {{0.5, absl::Seconds(3), 4}, {1, absl::ZeroDuration(), 0}};
   experiment.budgets = {5, 1.5};
   NoteLoweredMinima("demo", "ann", absl::FromUnixSeconds(5), experiment);
-  ASSERT_EQ(experiment.overrides.size(), 2);
+  ASSERT_EQ(experiment.overrides.size(), 3);
+  EXPECT_EQ(experiment.overrides[2].name, "steps");
+  EXPECT_EQ(experiment.overrides[2].value, "50 %, 100 %");
   Experiment read;
   ASSERT_OK(SettingsFromJson(SettingsToJson(experiment), read));
   EXPECT_EQ(SettingsToJson(read), SettingsToJson(experiment));
@@ -355,6 +357,56 @@ TEST_F(ControlTest, TwoDecidersCannotBothMoveAnExperiment) {
   EXPECT_THAT(store_.ApplyTransition(read, late, ""), HasReasonThat("ETAG_MISMATCH"));
 }
 
+TEST_F(ControlTest, PausingAfterThePromotionLeavesTheCandidateThePrimary) {
+  ASSERT_OK(control_.Do(kName, Verb::kStart, "ann", ""));
+  for (int i = 0; i < 4; ++i) ASSERT_OK(control_.Do(kName, Verb::kAdvance, "ann", "demo"));
+  ASSERT_EQ(Now().state, State::kPromoted);
+  ASSERT_OK(control_.Do(kName, Verb::kPause, "ann", ""));
+  EXPECT_EQ(store_.GetRoute(kRoute)->primary, "new");
+  EXPECT_EQ(table_.Get()->Find("sorter")->plan.canary_weight, kBuckets);
+  ASSERT_OK(control_.Do(kName, Verb::kResume, "ann", ""));
+  EXPECT_EQ(store_.GetRoute(kRoute)->primary, "new");
+}
+
+TEST_F(ControlTest, AMoveDoesNotUndoSettingsThatChangedMeanwhile) {
+  ASSERT_OK(control_.Do(kName, Verb::kStart, "ann", ""));
+  store_.BeforeNextTransition([&] {
+    Experiment changed = Now();
+    changed.budgets.tokens_per_day = 77;
+    ASSERT_OK(store_.UpdateExperiment(changed, clock_.Now()));
+  });
+  ASSERT_OK(control_.Do(kName, Verb::kAdvance, "ann", "x"));
+  EXPECT_EQ(Now().state, State::kShadow);
+  EXPECT_EQ(Now().budgets.tokens_per_day, 77);
+}
+
+TEST_F(ControlTest, AnEvaluationIsNamedAndAReasonIsRecordedOnlyWhereThereIsNone) {
+  Experiment experiment = Now();
+  experiment.evaluation = "yes";
+  ASSERT_OK(store_.UpdateExperiment(experiment, clock_.Now()));
+  EXPECT_THAT(control_.Do(kName, Verb::kStart, "ann", ""),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("projects/*/runs/*")));
+  experiment = Now();
+  experiment.evaluation = "projects/default/runs/06b";
+  ASSERT_OK(store_.UpdateExperiment(experiment, clock_.Now()));
+  ASSERT_OK(control_.Do(kName, Verb::kStart, "ann", "not needed"));
+  EXPECT_TRUE(Now().overrides.empty());
+}
+
+TEST_F(ControlTest, AnOutputContractThatCannotBeCheckedStopsTheStart) {
+  Route route = *store_.GetRoute(kRoute);
+  route.task = "projects/default/tasks/t";
+  ASSERT_OK(store_.UpdateRoute(route, clock_.Now()));
+  TaskInfo task;
+  task.contract.json_schema = R"({"type":"object","properties":{"a":{"$ref":"http://x/y.json"}}})";
+  catalog_.Put(route.task, task);
+  EXPECT_THAT(control_.Do(kName, Verb::kStart, "ann", ""), HasReasonThat("INVALID_SCHEMA"));
+  task.contract.json_schema = R"({"type":"object","properties":{"a":{"pattern":"^x+$"}}})";
+  catalog_.Put(route.task, task);
+  ASSERT_OK(control_.Do(kName, Verb::kStart, "ann", ""));
+  EXPECT_TRUE(table_.Get()->Find("sorter")->validator.has_value());
+}
+
 TEST_F(ControlTest, PausedKeepsTheShareAndResumeGoesOnWhereItWas) {
   ASSERT_OK(control_.Do(kName, Verb::kStart, "ann", ""));
   ASSERT_OK(control_.Do(kName, Verb::kAdvance, "ann", "x"));
@@ -389,8 +441,11 @@ TEST_F(ControlTest, ALateLabelBecomesAGradeOfItsPair) {
   pair.comparisons = {{.comparator = "text"}};
   books_.Paired(key, 1, pair);
   ASSERT_OK(store_.Flush(books_.Take()));
-  ASSERT_OK(store_.AddFeedback(
-      {.id = "f", .inference_id = "chatcmpl-1", .name = "demonstration", .value = "\"Dog\""}));
+  ASSERT_OK(store_.AddFeedback({.id = "f",
+                                .project = "projects/default",
+                                .inference_id = "chatcmpl-1",
+                                .name = "demonstration",
+                                .value = "\"Dog\""}));
   Tick();
   const auto theta = control_.Explain(kName)->verdict.theta;
   EXPECT_EQ(theta.n, 1);
@@ -416,6 +471,8 @@ TEST_F(ControlTest, AVariantThatDoesNotResolveLeavesTheRouteToItsPrimary) {
   EXPECT_OK(resolved->status);
   EXPECT_EQ(resolved->plan.experiment, "");
   EXPECT_EQ(Now().comparison, 1);
+  ASSERT_EQ(resolved->problems.size(), 1);
+  EXPECT_THAT(std::string(resolved->problems[0].message()), HasSubstr("variant 'new'"));
 }
 
 }  // namespace

@@ -11,15 +11,21 @@ PairFacts FactsOf(const Pair& pair, int64_t sequence) {
                   .secondary_differs = pair.secondary_differs,
                   .candidate_differs_from_reference = pair.candidate_differs_from_reference,
                   .other_differs_from_reference = pair.other_differs_from_reference};
-  if (const Leg* primary = pair.Find(LegRole::kPrimary)) {
-    facts.primary_latency = primary->latency;
+  const Leg* primary = pair.Find(LegRole::kPrimary);
+  const Leg* candidate = pair.Find(LegRole::kCandidate);
+  if (primary != nullptr) facts.primary_fingerprint = primary->system_fingerprint;
+  if (candidate != nullptr) facts.candidate_fingerprint = candidate->system_fingerprint;
+  const auto answered = [](const Leg* leg) {
+    return leg != nullptr && leg->status == CallStatus::kOk;
+  };
+  // A call that failed has no speed.
+  if (!answered(primary) || !answered(candidate)) return facts;
+  facts.primary_latency = primary->latency;
+  facts.candidate_latency = candidate->latency;
+  // The first byte of a stream and the head of a whole answer are different things.
+  if (primary->streamed == candidate->streamed) {
     facts.primary_ttft = primary->ttft;
-    facts.primary_fingerprint = primary->system_fingerprint;
-  }
-  if (const Leg* candidate = pair.Find(LegRole::kCandidate)) {
-    facts.candidate_latency = candidate->latency;
     facts.candidate_ttft = candidate->ttft;
-    facts.candidate_fingerprint = candidate->system_fingerprint;
   }
   return facts;
 }

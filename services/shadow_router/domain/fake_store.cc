@@ -28,6 +28,11 @@ absl::Status RequestIdReused(const std::string& request_id) {
                absl::StrCat("request_id ", request_id, " was used for another request"));
 }
 
+absl::Status Refused(const std::string& id) {
+  return Error(absl::StatusCode::kFailedPrecondition, "CONSTRAINT_VIOLATED",
+               absl::StrCat(id, " is refused"));
+}
+
 std::string EtagOf(int64_t version) { return absl::StrCat("v", version); }
 
 // A page of `all`, which is in the order of the list; tokens are positions.
@@ -57,6 +62,16 @@ bool RightOutput(const Feedback& feedback) {
 void FakeRouterStore::Fail(absl::Status status) {
   absl::MutexLock lock(&mutex_);
   failure_ = std::move(status);
+}
+
+void FakeRouterStore::BeforeNextTransition(std::function<void()> hook) {
+  absl::MutexLock lock(&mutex_);
+  before_transition_ = std::move(hook);
+}
+
+void FakeRouterStore::Refuse(std::string id) {
+  absl::MutexLock lock(&mutex_);
+  refused_ = std::move(id);
 }
 
 absl::StatusOr<Route> FakeRouterStore::CreateRoute(const Route& route,
@@ -232,11 +247,19 @@ absl::Status FakeRouterStore::DeleteExperiment(const std::string& name) {
 absl::Status FakeRouterStore::ApplyTransition(const Experiment& experiment,
                                               const Transition& transition,
                                               const std::string& primary) {
+  std::function<void()> hook;
+  {
+    absl::MutexLock lock(&mutex_);
+    hook = std::exchange(before_transition_, nullptr);
+  }
+  if (hook) hook();
   absl::MutexLock lock(&mutex_);
   RETURN_IF_BROKEN();
   const auto it = experiments_.find(experiment.name);
   if (it == experiments_.end()) return NotFound(experiment.name);
   if (it->second.transitions != transition.sequence - 1) return EtagMismatch(experiment.name);
+  if (!experiment.etag.empty() && experiment.etag != it->second.etag)
+    return EtagMismatch(experiment.name);
   const auto route = routes_.find(experiment.route);
   if (route == routes_.end()) return NotFound(experiment.route);
   if (!route->second.experiment.empty() && route->second.experiment != experiment.name) {
@@ -307,6 +330,9 @@ absl::Status FakeRouterStore::Flush(const Batch& batch) {
       return Error(absl::StatusCode::kFailedPrecondition, "CONSTRAINT_VIOLATED",
                    absl::StrCat("there is no ", key.experiment));
     }
+  }
+  for (const Pair& pair : batch.pairs) {
+    if (pair.id == refused_) return Refused(pair.id);
   }
   for (const auto& [key, counts] : batch.ledger)
     ledger_[{batch.instance, batch.incarnation, key}] = counts;
@@ -443,8 +469,13 @@ absl::StatusOr<std::vector<GradeFacts>> FakeRouterStore::GradeFactsAfter(
 absl::Status FakeRouterStore::AddFeedback(const Feedback& feedback) {
   absl::MutexLock lock(&mutex_);
   RETURN_IF_BROKEN();
+  if (feedback.id == refused_ && !refused_.empty()) return Refused(feedback.id);
   for (const Feedback& old : feedback_) {
-    if (old.id == feedback.id) return absl::OkStatus();
+    if (old.id != feedback.id || old.project != feedback.project) continue;
+    Feedback same = feedback;
+    same.time = old.time;
+    if (same != old) return RequestIdReused(feedback.id);
+    return absl::OkStatus();
   }
   feedback_.push_back(feedback);
   return absl::OkStatus();
@@ -462,17 +493,17 @@ const Pair* FakeRouterStore::PairOf(const std::string& inference_id,
 }
 
 absl::StatusOr<std::vector<FeedbackForPair>> FakeRouterStore::UngradedFeedback(
-    const std::string& experiment, int limit) {
+    const std::string& experiment, absl::Time, int limit) {
   absl::MutexLock lock(&mutex_);
   RETURN_IF_BROKEN();
   std::vector<FeedbackForPair> result;
   for (const Feedback& feedback : feedback_) {
-    if (!RightOutput(feedback) || result.size() >= static_cast<size_t>(limit)) continue;
+    if (!RightOutput(feedback) || feedback.project != ProjectOf(experiment) ||
+        result.size() >= static_cast<size_t>(limit))
+      continue;
     const Pair* pair = PairOf(feedback.inference_id, experiment);
     if (pair == nullptr) continue;
-    const bool whole = std::all_of(pair->legs.begin(), pair->legs.end(),
-                                   [](const Leg& leg) { return leg.output_is_complete; });
-    if (!whole) continue;
+    if (!pair->Gradable()) continue;
     const bool graded = std::any_of(grades_.begin(), grades_.end(), [&](const StoredGrade& grade) {
       return grade.pair == pair->id && grade.grade.source == GradeSource::kLabel;
     });

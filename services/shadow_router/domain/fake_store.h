@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <string>
 #include <tuple>
@@ -17,6 +18,10 @@ class FakeRouterStore final : public RouterStore {
  public:
   // Every method returns this until OK is set.
   void Fail(absl::Status status);
+  // A batch that holds this pair, or feedback of this id, is refused for good; "" for none.
+  void Refuse(std::string id);
+  // Called once, when the next transition has been decided and is about to be stored.
+  void BeforeNextTransition(std::function<void()> hook);
 
   absl::StatusOr<Route> CreateRoute(const Route& route, const std::string& request_id,
                                     absl::Time now) override;
@@ -58,6 +63,7 @@ class FakeRouterStore final : public RouterStore {
                                                           int limit) override;
   absl::Status AddFeedback(const Feedback& feedback) override;
   absl::StatusOr<std::vector<FeedbackForPair>> UngradedFeedback(const std::string& experiment,
+                                                                absl::Time since,
                                                                 int limit) override;
   absl::Status AddGrade(const std::string& pair, const Grade& grade) override;
   absl::StatusOr<Listed<Feedback>> ListFeedback(const std::string& inference_id,
@@ -82,6 +88,8 @@ class FakeRouterStore final : public RouterStore {
 
   mutable absl::Mutex mutex_;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  std::function<void()> before_transition_ ABSL_GUARDED_BY(mutex_);
+  std::string refused_ ABSL_GUARDED_BY(mutex_);
   int64_t version_ ABSL_GUARDED_BY(mutex_) = 1;
   std::map<std::string, Route> routes_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Experiment> experiments_ ABSL_GUARDED_BY(mutex_);

@@ -1,8 +1,13 @@
 // Carries the books to storage, or into the journal while the database is away.
 #pragma once
 
+#include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
@@ -19,10 +24,17 @@ class Flusher {
   Flusher(Books& books, RouterStore& store, Journal& journal, Logger& logger)
       : books_(books), store_(store), journal_(journal), logger_(logger) {}
 
+  // Told how many items of a kind ("ledger", "arm", "pair", "recording", "journal") the store will
+  // never take. For metrics.
+  using Observer = std::function<void(std::string_view kind, int64_t count)>;
+  void SetObserver(Observer observer) { observer_ = std::move(observer); }  // Before FlushOnce.
+
   // One round: what the journal holds first (order matters: counts are absolute), then what the
   // books hold. Never loses a batch that it could neither store nor journal: it is tried again next
-  // time. The first round that reaches the database also books what this instance's last
-  // incarnation left in flight as crashed.
+  // time. Of a batch that the store refuses for good, everything is kept but the items at fault,
+  // which are counted and logged; their pairs are booked as failed{rejected}. The first round that
+  // reaches the database also books what this instance's last incarnation left in flight as
+  // crashed.
   absl::Status FlushOnce();
 
   // Durable when OK: in the database, else in the journal.
@@ -32,15 +44,25 @@ class Flusher {
   bool blocked() const;
 
  private:
+  using RowKey = std::pair<std::string, LedgerKey>;  // Incarnation first.
+
   absl::Status CloseOldIncarnations() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status Store(const Batch& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status ReplayJournal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Store(Batch batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status StoreByItem(Batch batch, const absl::Status& why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Books the pairs that were rejected so far as failed instead of paired.
+  void CorrectLedger(Batch& batch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Count(std::string_view kind, int64_t count);
 
   Books& books_;
   RouterStore& store_;
   Journal& journal_;
   Logger& logger_;
+  Observer observer_;
   mutable absl::Mutex mutex_;
   std::deque<Batch> kept_ ABSL_GUARDED_BY(mutex_);  // Neither stored nor journalled yet.
+  std::map<RowKey, int64_t> rejected_pairs_ ABSL_GUARDED_BY(mutex_);
   bool closed_old_ ABSL_GUARDED_BY(mutex_) = false;
   bool blocked_ ABSL_GUARDED_BY(mutex_) = false;
 };

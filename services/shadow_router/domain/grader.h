@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -14,6 +15,10 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/shadow_router/domain/comparator.h"
+
+namespace valijson {
+class Schema;
+}
 
 namespace crossover::router {
 
@@ -34,18 +39,15 @@ struct Grade {
 // What a task's answers must look like.
 struct OutputContract {
   std::vector<std::string> label_set;  // The whole content is one of these.
-  std::string json_schema;  // Or: JSON that fits this schema. See Validator for what is understood.
+  std::string json_schema;             // Or: JSON that fits this schema.
 
   bool empty() const { return label_set.empty() && json_schema.empty(); }
   bool operator==(const OutputContract&) const = default;
 };
 
-// Checks answers against an output contract. Immutable, thread-safe.
-//
-// Of JSON Schema it understands `type` (one or a list), `enum`, `const`, `required`, `properties`,
-// `additionalProperties: false`, `items`, `minItems`, `maxItems`, `minLength`, `maxLength`,
-// `minimum`, `maximum`. Create refuses a schema with another constraint instead of passing answers
-// that it did not check.
+// Checks answers against an output contract: JSON Schema draft 7, as evaluation does. Immutable,
+// thread-safe, cheap to copy. Create refuses a schema that it can't use with INVALID_SCHEMA,
+// instead of passing answers that it did not check.
 class Validator {
  public:
   static absl::StatusOr<Validator> Create(const OutputContract& contract);
@@ -59,12 +61,13 @@ class Validator {
   Validator() = default;
 
   std::set<std::string> labels_;
-  std::string schema_;
+  std::shared_ptr<const valijson::Schema> schema_;  // nullptr: none.
+  bool matches_patterns_ = false;
   std::string version_;
 };
 
 // Loss of an answer against the right output: 0 if the comparator calls them equal, else 1. A
-// failed call is wrong.
+// failed call and an answer that was cut or filtered are wrong.
 double LabelLoss(const ComparatorSpec& spec, const Answer& answer, std::string_view label);
 
 // Digest of a comparator's settings: the grader version of label grades.

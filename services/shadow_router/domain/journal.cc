@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -29,7 +31,7 @@ absl::Status IoError(const std::string& what, const std::string& path) {
   const int error = errno;
   const bool full = error == ENOSPC || error == EDQUOT;
   return Error(full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
-               full ? "DISK_FULL" : "JOURNAL_UNAVAILABLE",
+               full ? "DISK_FULL" : "FILE_WRITE_FAILED",
                absl::StrCat("journal ", path, ": ", what, ": ", std::strerror(error)));
 }
 
@@ -43,14 +45,18 @@ std::optional<Json> ReadRecord(std::string_view line) {
   return json;
 }
 
-absl::Status HandOut(const Json& record, const std::function<absl::Status(const Batch&)>& on_batch,
-                     const std::function<absl::Status(const Feedback&)>& on_feedback) {
-  if (record.contains("batch")) {
-    ASSIGN_OR_RETURN(const Batch batch, BatchFromJson(record["batch"]));
-    return on_batch(batch);
+absl::Status HandOut(std::string_view line, const Journal::Sink& sink) {
+  const std::optional<Json> record = ReadRecord(line);
+  if (!record) {
+    return Error(absl::StatusCode::kDataLoss, "FORMAT_INVALID",
+                 "a record of the journal is damaged: its checksum does not fit");
   }
-  ASSIGN_OR_RETURN(const Feedback feedback, FeedbackFromJson(record.value("feedback", Json())));
-  return on_feedback(feedback);
+  if (record->contains("batch")) {
+    ASSIGN_OR_RETURN(Batch batch, BatchFromJson(record->at("batch")));
+    return sink.on_batch(std::move(batch));
+  }
+  ASSIGN_OR_RETURN(const Feedback feedback, FeedbackFromJson(record->value("feedback", Json())));
+  return sink.on_feedback(feedback);
 }
 
 }  // namespace
@@ -68,7 +74,29 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& path, 
   if (fstat(fd, &info) != 0) return IoError("cannot be read", path);
   absl::MutexLock lock(&journal->mutex_);
   journal->size_ = info.st_size;
+  RETURN_IF_ERROR(journal->CutTornTail());
   return journal;
+}
+
+absl::Status Journal::CutTornTail() {
+  constexpr int64_t kBlock = 64 << 10;
+  int64_t end = size_;
+  std::string block;
+  while (end > 0) {
+    const int64_t begin = std::max<int64_t>(0, end - kBlock);
+    block.resize(static_cast<size_t>(end - begin));
+    if (pread(fd_, block.data(), block.size(), begin) != static_cast<ssize_t>(block.size()))
+      return IoError("cannot be read", path_);
+    if (const size_t newline = block.rfind('\n'); newline != std::string::npos) {
+      end = begin + static_cast<int64_t>(newline) + 1;
+      break;
+    }
+    end = begin;
+  }
+  if (end == size_) return absl::OkStatus();
+  if (ftruncate(fd_, end) != 0) return IoError("cannot be repaired", path_);
+  size_ = end;
+  return absl::OkStatus();
 }
 
 Journal::~Journal() { close(fd_); }
@@ -109,8 +137,19 @@ int64_t Journal::bytes() const {
   return size_;
 }
 
-absl::Status Journal::Replay(const std::function<absl::Status(const Batch&)>& on_batch,
-                             const std::function<absl::Status(const Feedback&)>& on_feedback) {
+absl::Status Journal::SetAside(std::string_view line) const {
+  const std::string path = rejects_path();
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0) return IoError("cannot be opened", path);
+  const std::string text = absl::StrCat(std::string(line), "\n");
+  const bool kept = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                    fdatasync(fd) == 0;
+  const absl::Status status = kept ? absl::OkStatus() : IoError("cannot be written", path);
+  close(fd);
+  return status;
+}
+
+absl::Status Journal::Replay(const Sink& sink) {
   absl::MutexLock lock(&mutex_);
   std::string text(static_cast<size_t>(size_ - replayed_), '\0');
   if (pread(fd_, text.data(), text.size(), replayed_) != static_cast<ssize_t>(text.size())) {
@@ -119,9 +158,12 @@ absl::Status Journal::Replay(const std::function<absl::Status(const Batch&)>& on
   size_t at = 0;
   while (at < text.size()) {
     const size_t end = text.find('\n', at);
-    if (end == std::string::npos) break;  // Torn: the process died while it wrote.
-    if (const auto record = ReadRecord(std::string_view(text).substr(at, end - at))) {
-      RETURN_IF_ERROR(HandOut(*record, on_batch, on_feedback));
+    if (end == std::string::npos) break;  // Not ours: whole lines are appended.
+    const std::string_view line = std::string_view(text).substr(at, end - at);
+    if (const absl::Status status = HandOut(line, sink); !status.ok()) {
+      if (IsPassing(status)) return status;
+      RETURN_IF_ERROR(SetAside(line));
+      sink.on_rejected(status);
     }
     replayed_ += static_cast<int64_t>(end + 1 - at);
     at = end + 1;

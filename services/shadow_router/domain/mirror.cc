@@ -7,7 +7,6 @@
 #include "common/json/digest.h"
 #include "common/status/absl_view.h"
 #include "services/shadow_router/domain/hash.h"
-#include "services/shadow_router/domain/pair_builder.h"
 
 namespace crossover::router {
 namespace {
@@ -22,6 +21,17 @@ BudgetMeter::Amount Expected(const MirrorJob& job, const Target& target) {
   return {usage.input + usage.output, CostUsd(target.prices, usage)};
 }
 
+bool CandidateWasAsked(const MirrorJob& job) {
+  const TrafficPlan& plan = job.route->plan;
+  return !plan.self_compare && job.served_variant == plan.candidate;
+}
+
+// The candidate was to answer and failed; the reference answered instead.
+bool ReferenceStoodIn(const MirrorJob& job) {
+  return job.from_fallback && job.assignment.canary && job.failed_first &&
+         job.served_variant == job.route->plan.reference;
+}
+
 std::string TextOf(const Answer& answer) {
   return answer.tool_calls.empty() ? answer.content : answer.content + answer.tool_calls;
 }
@@ -30,6 +40,14 @@ std::string TextOf(const Answer& answer) {
 
 size_t MirrorJob::Bytes() const {
   return request.body.size() + served.content.size() + served.tool_calls.size() + sizeof(MirrorJob);
+}
+
+Validity TruthOf(const MirrorJob& job) {
+  if (job.from_fallback && !ReferenceStoodIn(job)) return Validity::kFallback;
+  if (!CandidateWasAsked(job)) {
+    if (const Validity own = JudgeReference(job.served); own != Validity::kValid) return own;
+  }
+  return job.request.has_tool_results ? Validity::kToolSideEffect : Validity::kValid;
 }
 
 Mirror::Mirror(MirrorOptions options, Deps deps) : options_(options), deps_(deps) {}
@@ -56,7 +74,9 @@ void Mirror::Offer(MirrorJob job) {
   if (job.served.status == CallStatus::kCancelled) return Drop(job, DropReason::kCancelled);
   if (job.request.no_mirror) return Drop(job, DropReason::kNoConsent);
   if (job.served.status == CallStatus::kTooLarge) return Drop(job, DropReason::kTooLarge);
-  if (job.served.status != CallStatus::kOk) return Fail(job, "primary_failed");
+  // What the candidate did to its users is evidence; without the reference's answer there is none.
+  const bool candidates_own = CandidateWasAsked(job) && !job.from_fallback;
+  if (job.served.status != CallStatus::kOk && !candidates_own) return Fail(job, "primary_failed");
   const size_t bytes = job.Bytes();
   if (bytes > options_.max_item_bytes) return Drop(job, DropReason::kTooLarge);
   std::optional<DropReason> refused;
@@ -110,32 +130,20 @@ bool Mirror::Consents(const MirrorJob& job, const ResolvedVariant& variant) cons
   return std::find(allowed.begin(), allowed.end(), variant.system.model.upstream) != allowed.end();
 }
 
-std::optional<Answer> Mirror::CallLeg(const MirrorJob& job, const std::string& name) {
+Mirror::Called Mirror::CallLeg(const MirrorJob& job, const std::string& name) {
   const ResolvedVariant* variant = job.route->Find(name);
-  if (variant == nullptr) {
-    Fail(job, "unresolved");
-    return std::nullopt;
-  }
-  if (!Consents(job, *variant)) {
-    Drop(job, DropReason::kNoConsent);
-    return std::nullopt;
-  }
+  if (variant == nullptr) return {.failed = "unresolved"};
+  if (!Consents(job, *variant)) return {.dropped = DropReason::kNoConsent};
   absl::StatusOr<std::string> body = BodyFor(*variant, job.request, Purpose::kMirror);
-  if (!body.ok()) {
-    Fail(job, "prompt");
-    return std::nullopt;
-  }
+  if (!body.ok()) return {.failed = "prompt"};
   const BudgetMeter::Amount expected = Expected(job, variant->target);
   const std::string& experiment = job.key.experiment;
-  if (!deps_.budget.Reserve(experiment, job.route->experiment->budgets, expected)) {
-    Drop(job, DropReason::kBudget);
-    return std::nullopt;
-  }
+  if (!deps_.budget.Reserve(experiment, job.route->experiment->budgets, expected))
+    return {.dropped = DropReason::kBudget};
   CircuitBreaker& breaker = deps_.breakers.For(variant->target.name);
   if (!breaker.Allow()) {
     deps_.budget.Settle(experiment, expected, {});
-    Drop(job, DropReason::kBreakerOpen);
-    return std::nullopt;
+    return {.dropped = DropReason::kBreakerOpen};
   }
   UpstreamCall call{
       .target = variant->target,
@@ -150,46 +158,62 @@ std::optional<Answer> Mirror::CallLeg(const MirrorJob& job, const std::string& n
   deps_.budget.Settle(
       experiment, expected,
       {answer.usage.input + answer.usage.output, CostUsd(variant->target.prices, answer.usage)});
-  if (answer.status == CallStatus::kCancelled) {
-    breaker.Unknown();
-    Drop(job, DropReason::kCancelled);
+  // A request that the upstream refuses (4xx) says nothing about the upstream's health.
+  const bool refused = answer.status == CallStatus::kHttpError && answer.http_status < 500 &&
+                       answer.http_status != 429;
+  switch (answer.status) {
+    case CallStatus::kCancelled:
+      breaker.Unknown();
+      return {.dropped = DropReason::kCancelled};
+    case CallStatus::kTooLarge:
+      breaker.Success();
+      return {.dropped = DropReason::kTooLarge};
+    case CallStatus::kOk:
+      breaker.Success();
+      break;
+    default:
+      refused ? breaker.Success() : breaker.Failure();
+  }
+  return {.answer = std::move(answer)};
+}
+
+std::optional<Answer> Mirror::Needed(const MirrorJob& job, const std::string& variant,
+                                     bool is_evidence) {
+  Called called = CallLeg(job, variant);
+  if (called.dropped) {
+    Drop(job, *called.dropped);
     return std::nullopt;
   }
-  if (answer.status == CallStatus::kTooLarge) {
-    breaker.Success();
-    Drop(job, DropReason::kTooLarge);
+  if (!called.answer) {
+    Fail(job, called.failed);
     return std::nullopt;
   }
-  if (answer.status != CallStatus::kOk) {
-    // A request that the upstream refuses (4xx) says nothing about the upstream's health.
-    const bool refused = answer.status == CallStatus::kHttpError && answer.http_status < 500 &&
-                         answer.http_status != 429;
-    refused ? breaker.Success() : breaker.Failure();
-    Fail(job, absl::AsciiStrToLower(ToAbsl(ToString(answer.status))));
+  if (called.answer->status != CallStatus::kOk && !is_evidence) {
+    Fail(job, absl::AsciiStrToLower(ToAbsl(ToString(called.answer->status))));
     return std::nullopt;
   }
-  breaker.Success();
-  return answer;
+  return std::move(called.answer);
 }
 
 Leg Mirror::MakeLeg(const MirrorJob& job, LegRole role, const ResolvedVariant& variant,
                     const Answer& answer, bool served) const {
   const std::string text = TextOf(answer);
-  Leg leg{
-      .role = role,
-      .variant = variant.name,
-      .served = served,
-      .status = answer.status,
-      .http_status = answer.http_status,
-      .error = answer.error,
-      .output_digest = DigestOf(text),
-      .usage = answer.usage,
-      .cost_usd = CostUsd(variant.target.prices, answer.usage),
-      .ttft = answer.ttft,
-      .latency = answer.latency,
-      .finish_reason = answer.finish_reason,
-      .system_fingerprint = answer.system_fingerprint,
-      .format_valid = !job.route->validator || job.route->validator->Check(answer.content).ok()};
+  Leg leg{.role = role,
+          .variant = variant.name,
+          .served = served,
+          .status = answer.status,
+          .http_status = answer.http_status,
+          .error = answer.error,
+          .output_digest = DigestOf(text),
+          .usage = answer.usage,
+          .cost_usd = CostUsd(variant.target.prices, answer.usage),
+          .streamed = answer.streamed,
+          .ttft = answer.ttft,
+          .latency = answer.latency,
+          .finish_reason = answer.finish_reason,
+          .system_fingerprint = answer.system_fingerprint,
+          .format_valid = !job.route->validator ||
+                          (answer.IsWhole() && job.route->validator->Check(answer.content).ok())};
   if (job.route->task.record == RecordPolicy::kFull) {
     leg.output = text;
     leg.output_is_complete = true;
@@ -203,57 +227,84 @@ Leg Mirror::MakeLeg(const MirrorJob& job, LegRole role, const ResolvedVariant& v
   return leg;
 }
 
-void Mirror::Run(const MirrorJob& job) {
-  const ResolvedRoute& route = *job.route;
-  const TrafficPlan& plan = route.plan;
+std::optional<Answers> Mirror::Collect(const MirrorJob& job) {
+  const TrafficPlan& plan = job.route->plan;
   Answers answers;
-  const bool served_candidate = job.served_variant == plan.candidate && !plan.self_compare;
   if (plan.self_compare) {
     answers.primary = job.served;
-    answers.secondary = CallLeg(job, plan.reference);
-    if (!answers.secondary) return;
-  } else if (served_candidate) {
+    answers.secondary = Needed(job, plan.reference, /*is_evidence=*/false);
+    if (!answers.secondary) return std::nullopt;
+    return answers;
+  }
+  if (CandidateWasAsked(job)) {
     answers.candidate = job.served;
-    std::optional<Answer> primary = CallLeg(job, plan.reference);
-    if (!primary) return;
+    std::optional<Answer> primary = Needed(job, plan.reference, /*is_evidence=*/false);
+    if (!primary) return std::nullopt;
     answers.primary = *std::move(primary);
   } else {
     answers.primary = job.served;
-    answers.candidate = CallLeg(job, plan.candidate);
-    if (!answers.candidate) return;
+    answers.candidate = ReferenceStoodIn(job) ? job.failed_first
+                                              : Needed(job, plan.candidate, /*is_evidence=*/true);
+    if (!answers.candidate) return std::nullopt;
   }
-  if (job.assignment.second_sample && !plan.self_compare) {
-    answers.secondary = CallLeg(job, plan.reference);
-    if (!answers.secondary) return;
+  if (job.assignment.second_sample) {
+    // The pair is worth keeping without the reference's own noise.
+    std::optional<Answer> second = CallLeg(job, plan.reference).answer;
+    if (second && second->status == CallStatus::kOk) answers.secondary = std::move(second);
   }
+  return answers;
+}
 
-  const absl::Time now = deps_.clock.Now();
-  Pair pair{.id = job.request_id,
-            .route = route.route.name,
-            .experiment = job.key.experiment,
-            .comparison = job.key.comparison,
-            .request_id = job.request_id,
-            .completion_id = job.served.completion_id,
-            .cluster = job.cluster,
-            .trace_id = job.trace_id,
-            .time = job.time,
-            .self_compare = plan.self_compare,
-            .provenance = route.CurrentProvenance(),
-            .input_digest = DigestOf(job.request.Raw("messages")),
-            .validity = JudgeValidity(job.served, job.from_fallback, job.request.has_tool_results)};
+Pair Mirror::NewPair(const MirrorJob& job) const {
+  return {.id = job.request_id,
+          .route = job.route->route.name,
+          .experiment = job.key.experiment,
+          .comparison = job.key.comparison,
+          .request_id = job.request_id,
+          .completion_id = job.served.completion_id,
+          .cluster = job.cluster,
+          .trace_id = job.trace_id,
+          .time = job.time,
+          .self_compare = job.route->plan.self_compare,
+          .provenance = job.route->CurrentProvenance(),
+          .input_digest = DigestOf(job.request.Raw("messages"))};
+}
+
+void Mirror::Book(const MirrorJob& job, Pair pair) {
+  deps_.books.Paired(job.key, static_cast<int64_t>(job.Bytes()), std::move(pair));
+  if (observer_) observer_(job.route->route.name, "paired", "");
+}
+
+void Mirror::Run(const MirrorJob& job) {
+  const ResolvedRoute& route = *job.route;
+  const TrafficPlan& plan = route.plan;
+  const bool candidate_served = CandidateWasAsked(job);
+  Pair pair = NewPair(job);
+  pair.validity = TruthOf(job);
+  if (pair.validity != Validity::kValid) {
+    const ResolvedVariant* served = route.Find(job.served_variant);
+    if (served == nullptr) return Fail(job, "unresolved");
+    const LegRole role = candidate_served ? LegRole::kCandidate : LegRole::kPrimary;
+    pair.legs.push_back(MakeLeg(job, role, *served, job.served, /*served=*/true));
+    return Book(job, std::move(pair));
+  }
+  const std::optional<Answers> answers = Collect(job);
+  if (!answers) return;
+  pair.validity = JudgeReference(answers->primary);
+  if (plan.self_compare && pair.validity == Validity::kValid)
+    pair.validity = JudgeReference(*answers->secondary);
   const ResolvedVariant& reference = *route.Find(plan.reference);
   pair.legs.push_back(
-      MakeLeg(job, LegRole::kPrimary, reference, answers.primary, !served_candidate));
-  if (answers.candidate) {
+      MakeLeg(job, LegRole::kPrimary, reference, answers->primary, !candidate_served));
+  if (answers->candidate) {
     pair.legs.push_back(MakeLeg(job, LegRole::kCandidate, *route.Find(plan.candidate),
-                                *answers.candidate, served_candidate));
+                                *answers->candidate, candidate_served));
   }
-  if (answers.secondary) {
-    pair.legs.push_back(MakeLeg(job, LegRole::kSecondary, reference, *answers.secondary, false));
+  if (answers->secondary) {
+    pair.legs.push_back(MakeLeg(job, LegRole::kSecondary, reference, *answers->secondary, false));
   }
-  CompareAndGrade(route, answers, job.request.label, now, pair);
-  deps_.books.Paired(job.key, static_cast<int64_t>(job.Bytes()), std::move(pair));
-  if (observer_) observer_(route.route.name, "paired", "");
+  CompareAndGrade(route, *answers, job.request.label, deps_.clock.Now(), pair);
+  Book(job, std::move(pair));
 }
 
 void Mirror::Stop() {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "services/shadow_router/domain/breaker.h"
 #include "services/shadow_router/domain/budget.h"
 #include "services/shadow_router/domain/chat_request.h"
+#include "services/shadow_router/domain/pair_builder.h"
 #include "services/shadow_router/domain/redactor.h"
 #include "services/shadow_router/domain/routing_table.h"
 #include "services/shadow_router/domain/upstream.h"
@@ -41,16 +43,23 @@ struct MirrorJob {
   std::shared_ptr<const ResolvedRoute> route;
   Assignment assignment;
   ChatRequest request;
-  Answer served;
-  std::string served_variant;
-  bool from_fallback = false;
-  std::string request_id;  // The inference id that the client got: the pair's id too.
+  Answer served;               // Of the variant that was asked last, whether or not it succeeded.
+  std::string served_variant;  // Its name.
+  bool from_fallback = false;  // Another variant than the assigned one.
+  std::optional<Answer> failed_first;  // How the assigned one failed, if from_fallback.
+  std::string request_id;              // The inference id that the client got: the pair's id too.
   std::string trace_id;
   std::string cluster;
   absl::Time time;
 
   size_t Bytes() const;
 };
+
+// Why no second call could make a valid pair of this job; kValid if one can. The reference's answer
+// is the truth that the candidate is held against, so that a cut, filtered, cached or fallback one
+// is not worth a call; nor is a conversation with tool results, which answer the calls of the model
+// that was served. What the candidate did wrong is evidence.
+Validity TruthOf(const MirrorJob& job);
 
 // Thread-safe. Every job that is offered ends in exactly one booking: paired, failed or dropped.
 class Mirror {
@@ -96,8 +105,20 @@ class Mirror {
   void Run(const MirrorJob& job);
   void Drop(const MirrorJob& job, DropReason reason);
   void Fail(const MirrorJob& job, std::string_view reason);
-  // The answer of one leg, or nullopt if the job has been booked as dropped or failed.
-  std::optional<Answer> CallLeg(const MirrorJob& job, const std::string& variant);
+  // How one leg ended: with an answer (that may say that the upstream failed), or not called.
+  struct Called {
+    std::optional<Answer> answer;
+    std::optional<DropReason> dropped;
+    std::string_view failed;  // Reason of the ledger, where neither is set.
+  };
+  Called CallLeg(const MirrorJob& job, const std::string& variant);
+  // The answer of a leg without which there is no pair; nullopt if the job has been booked.
+  // `is_evidence`: a failure of the upstream counts as its answer.
+  std::optional<Answer> Needed(const MirrorJob& job, const std::string& variant, bool is_evidence);
+  // Both sides, or nullopt if the job has been booked.
+  std::optional<Answers> Collect(const MirrorJob& job);
+  Pair NewPair(const MirrorJob& job) const;
+  void Book(const MirrorJob& job, Pair pair);
   Leg MakeLeg(const MirrorJob& job, LegRole role, const ResolvedVariant& variant,
               const Answer& answer, bool served) const;
   bool Consents(const MirrorJob& job, const ResolvedVariant& variant) const;

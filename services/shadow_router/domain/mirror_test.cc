@@ -9,6 +9,7 @@
 #include "common/testing/matchers.h"
 #include "common/testing/temp_dir.h"
 #include "common/time/fake_clock.h"
+#include "services/shadow_router/domain/facts.h"
 #include "services/shadow_router/domain/fake_store.h"
 #include "services/shadow_router/domain/flusher.h"
 #include "services/shadow_router/domain/mirror.h"
@@ -143,6 +144,109 @@ TEST_F(MirrorTest, MakesAPairWithBothAnswersAndTheLabelsGrade) {
   EXPECT_TRUE(batch.ledger[0].second.AddsUp());
 }
 
+TEST_F(MirrorTest, ACandidateThatFailsOrIsCutIsWrongAndTheReferenceIsTheTruth) {
+  Answer cut = Ok("a");
+  cut.finish_reason = "length";
+  Answer filtered = Ok("a");
+  filtered.finish_reason = "content_filter";
+  const std::vector<Answer> bad = {{.status = CallStatus::kTimeout},
+                                   {.status = CallStatus::kHttpError, .http_status = 500},
+                                   {.status = CallStatus::kBroken},
+                                   {.status = CallStatus::kConnectFailed},
+                                   cut,
+                                   filtered};
+  Start({.workers = 1});
+  const auto check = [&](LegRole served) {
+    mirror_->WaitUntilIdle();
+    const Batch batch = books_.Take();
+    ASSERT_EQ(batch.pairs.size(), 1);
+    const router::Pair& pair = batch.pairs[0];
+    EXPECT_EQ(pair.validity, Validity::kValid);
+    EXPECT_TRUE(pair.Find(served)->served);
+    EXPECT_FALSE(pair.comparisons.at(0).equal);
+    ASSERT_EQ(pair.grades.size(), 1);
+    EXPECT_EQ(pair.grades[0].primary_loss, 0);
+    EXPECT_EQ(pair.grades[0].candidate_loss, 1);
+    EXPECT_TRUE(Held().AddsUp());
+  };
+  const std::string label = R"(,"metadata":{"crossover_label":"a"})";
+  for (const Answer& answer : bad) {  // Mirrored.
+    model_.Say(answer);
+    mirror_->Offer(Job("a", label));
+    check(LegRole::kPrimary);
+    breakers_.For("new").Success();
+  }
+  model_.Say(Ok("a"));
+  for (const Answer& answer : bad) {  // Served in the canary.
+    MirrorJob job = Job("a", label);
+    job.assignment.canary = true;
+    job.served = answer;
+    job.served_variant = "new";
+    mirror_->Offer(std::move(job));
+    check(LegRole::kCandidate);
+  }
+  // Served by the reference after the candidate had failed: no second call is needed.
+  const size_t calls = model_.calls().size();
+  MirrorJob job = Job("a", label);
+  job.assignment.canary = true;
+  job.from_fallback = true;
+  job.failed_first = Answer{.status = CallStatus::kTimeout};
+  mirror_->Offer(std::move(job));
+  check(LegRole::kPrimary);
+  EXPECT_EQ(model_.calls().size(), calls);
+}
+
+TEST_F(MirrorTest, AReferenceThatWasCutIsNoTruthWhoeverWasServed) {
+  Start();
+  Answer cut = Ok("a");
+  cut.finish_reason = "length";
+  model_.Say(cut);
+  MirrorJob job = Job("b");
+  job.assignment.canary = true;
+  job.served_variant = "new";
+  mirror_->Offer(std::move(job));
+  mirror_->WaitUntilIdle();
+  EXPECT_EQ(books_.Take().pairs.at(0).validity, Validity::kTruncated);
+  // A reference that fails leaves nothing to compare with.
+  model_.Say({.status = CallStatus::kTimeout});
+  job = Job("b");
+  job.assignment.canary = true;
+  job.served_variant = "new";
+  mirror_->Offer(std::move(job));
+  mirror_->WaitUntilIdle();
+  EXPECT_THAT(Held().failed, ElementsAre(Pair("timeout", 1)));
+}
+
+TEST_F(MirrorTest, NoSecondCallIsMadeWhereItsPairCouldNotBeValid) {
+  Start();
+  const auto validity = [&](MirrorJob job) {
+    mirror_->Offer(std::move(job));
+    mirror_->WaitUntilIdle();
+    const Batch batch = books_.Take();
+    EXPECT_EQ(batch.pairs.size(), 1);
+    EXPECT_EQ(batch.pairs.at(0).legs.size(), 1);
+    EXPECT_FALSE(batch.pairs.at(0).Gradable());
+    return batch.pairs.at(0).validity;
+  };
+  MirrorJob job = Job();
+  job.from_fallback = true;
+  EXPECT_EQ(validity(std::move(job)), Validity::kFallback);
+  job = Job();
+  job.served.finish_reason = "length";
+  EXPECT_EQ(validity(std::move(job)), Validity::kTruncated);
+  job = Job();
+  job.served.finish_reason = "content_filter";
+  EXPECT_EQ(validity(std::move(job)), Validity::kFiltered);
+  job = Job();
+  job.served.cached = true;
+  EXPECT_EQ(validity(std::move(job)), Validity::kCached);
+  job = Job();
+  job.request.has_tool_results = true;
+  EXPECT_EQ(validity(std::move(job)), Validity::kToolSideEffect);
+  EXPECT_TRUE(model_.calls().empty());
+  EXPECT_TRUE(Held().AddsUp());
+}
+
 TEST_F(MirrorTest, NeverStoresAndNeverStreams) {
   Start();
   mirror_->Offer(
@@ -188,9 +292,8 @@ TEST_F(MirrorTest, EveryRequestEndsInOneBookingWhateverTheShadowDoes) {
   failed.served.status = CallStatus::kTimeout;
   mirror_->Offer(std::move(failed));
   mirror_->WaitUntilIdle();
-  EXPECT_THAT(Held().failed,
-              ElementsAre(Pair("broken", 1), Pair("connect_failed", 1), Pair("http_error", 1),
-                          Pair("primary_failed", 1), Pair("timeout", 1)));
+  EXPECT_EQ(Held().paired, 4) << "a candidate that fails is evidence";
+  EXPECT_THAT(Held().failed, ElementsAre(Pair("primary_failed", 1)));
   EXPECT_THAT(Held().dropped,
               ElementsAre(Pair("cancelled", 1), Pair("no_consent", 1), Pair("too_large", 2)));
   EXPECT_TRUE(Held().AddsUp());
@@ -202,13 +305,13 @@ TEST_F(MirrorTest, AFailingShadowOpensItsBreakerAndIsTriedAgainLater) {
   model_.Say({.status = CallStatus::kConnectFailed});
   for (int i = 0; i < 8; ++i) mirror_->Offer(Job());
   mirror_->WaitUntilIdle();
-  EXPECT_EQ(Held().failed["connect_failed"], 5);
+  EXPECT_EQ(Held().paired, 5);
   EXPECT_EQ(Held().dropped["breaker_open"], 3);
   model_.Say(Ok("b"));
   clock_.Advance(absl::Seconds(11));
   mirror_->Offer(Job());
   mirror_->WaitUntilIdle();
-  EXPECT_EQ(Held().paired, 1);
+  EXPECT_EQ(Held().paired, 6);
 }
 
 TEST_F(MirrorTest, TheDaysTokenBudgetIsKeptAndTheNextDayBeginsAnew) {
@@ -278,6 +381,35 @@ TEST_F(MirrorTest, TextIsKeptOnlyAsFarAsTheTasksPolicyAllows) {
   }
 }
 
+TEST_F(MirrorTest, TextThatCannotBeRedactedIsNotKept) {
+  Start();
+  route_->task.record = RecordPolicy::kRedacted;
+  mirror_->Offer(Job("a \xff b"));  // The expressions need UTF-8.
+  mirror_->WaitUntilIdle();
+  const Batch batch = books_.Take();
+  const Leg& leg = *batch.pairs.at(0).Find(LegRole::kPrimary);
+  EXPECT_EQ(leg.output, "");
+  EXPECT_FALSE(leg.output_is_complete);
+  EXPECT_FALSE(batch.pairs.at(0).Gradable());
+}
+
+TEST_F(MirrorTest, TimesAreComparedOnlyWhereTheyMeanTheSame) {
+  router::Pair pair;
+  pair.legs = {{.role = LegRole::kPrimary,
+                .streamed = true,
+                .ttft = absl::Milliseconds(1),
+                .latency = absl::Milliseconds(9)},
+               {.role = LegRole::kCandidate,
+                .ttft = absl::Milliseconds(8),
+                .latency = absl::Milliseconds(8)}};
+  EXPECT_EQ(FactsOf(pair, 1).candidate_ttft, absl::ZeroDuration());
+  EXPECT_EQ(FactsOf(pair, 1).candidate_latency, absl::Milliseconds(8));
+  pair.legs[0].streamed = false;
+  EXPECT_EQ(FactsOf(pair, 1).candidate_ttft, absl::Milliseconds(8));
+  pair.legs[1].status = CallStatus::kHttpError;
+  EXPECT_EQ(FactsOf(pair, 1).candidate_latency, absl::ZeroDuration());
+}
+
 class FlusherTest : public MirrorTest {
  protected:
   FlusherTest() {
@@ -339,6 +471,73 @@ TEST_F(FlusherTest, ATornLastRecordIsDroppedAndTheOnesBeforeItCount) {
   ASSERT_OK_AND_ASSIGN(const auto feedback, store_.ListFeedback("x", {}));
   ASSERT_EQ(feedback.items.size(), 1);
   EXPECT_EQ(feedback.items[0].id, "f1");
+}
+
+TEST_F(FlusherTest, OneItemThatTheStoreRefusesTakesNothingElseWithIt) {
+  Start();
+  std::map<std::string, int64_t> counted;
+  flusher_->SetObserver(
+      [&](std::string_view kind, int64_t count) { counted[std::string(kind)] += count; });
+  for (int i = 0; i < 3; ++i) mirror_->Offer(Job());
+  mirror_->WaitUntilIdle();
+  books_.Served({kExperiment, 1, 500}, true, {});
+  store_.Refuse("req2");
+  EXPECT_OK(flusher_->FlushOnce());
+  ASSERT_OK_AND_ASSIGN(const auto pairs, store_.ListPairs({.experiment = kExperiment}, {}));
+  EXPECT_EQ(pairs.items.size(), 2);
+  EXPECT_EQ(store_.SumArms(kExperiment, 1)->at(500).candidate_requests, 1);
+  EXPECT_THAT(counted, ElementsAre(Pair("pair", 1)));
+  // The same row again, with another pair in it: the rejected one stays booked as failed.
+  mirror_->Offer(Job());
+  mirror_->WaitUntilIdle();
+  EXPECT_OK(flusher_->FlushOnce());
+  ASSERT_OK_AND_ASSIGN(const LedgerCounts sum, store_.SumLedger(kExperiment, 1));
+  EXPECT_EQ(sum.paired, 3);
+  EXPECT_EQ(sum.failed.at("rejected"), 1);
+  EXPECT_TRUE(sum.AddsUp());
+}
+
+TEST_F(FlusherTest, APoisonedRecordIsSetAsideAndWhatComesAfterItIsStored) {
+  store_.Fail(absl::UnavailableError("down"));
+  for (const char* id : {"f1", "f2", "f3"})
+    EXPECT_OK(flusher_->Record({.id = id, .inference_id = "x", .name = "n", .value = "1"}));
+  const std::string path = (folder_ / "journal").string();
+  flusher_.reset();
+  journal_.reset();
+  std::string bytes = testing::ReadFile(path);
+  bytes[20] ^= 1;  // Inside the first record.
+  testing::WriteFile(path, bytes);
+  OpenJournal();
+  store_.Fail(absl::OkStatus());
+  store_.Refuse("f2");
+  EXPECT_OK(flusher_->FlushOnce());
+  EXPECT_EQ(journal_->bytes(), 0);
+  ASSERT_OK_AND_ASSIGN(const auto feedback, store_.ListFeedback("x", {}));
+  ASSERT_EQ(feedback.items.size(), 1);
+  EXPECT_EQ(feedback.items[0].id, "f3");
+  const std::string kept = testing::ReadFile(journal_->rejects_path());
+  EXPECT_EQ(std::count(kept.begin(), kept.end(), '\n'), 2);
+  EXPECT_THAT(kept, ::testing::HasSubstr("f2"));
+  EXPECT_EQ(logger_.Events("router_journal_record_rejected").size(), 2);
+}
+
+TEST_F(FlusherTest, ARecordAfterATornOneIsNotSwallowedByIt) {
+  store_.Fail(absl::UnavailableError("down"));
+  EXPECT_OK(flusher_->Record({.id = "f1", .inference_id = "x", .name = "n", .value = "1"}));
+  const std::string path = (folder_ / "journal").string();
+  flusher_.reset();
+  journal_.reset();
+  testing::WriteFile(path, testing::ReadFile(path) + "0123456789abcdef {\"torn");
+  OpenJournal();
+  EXPECT_OK(flusher_->Record({.id = "f2", .inference_id = "x", .name = "n", .value = "2"}));
+  store_.Fail(absl::OkStatus());
+  EXPECT_OK(flusher_->FlushOnce());
+  EXPECT_EQ(store_.ListFeedback("x", {})->items.size(), 2);
+}
+
+TEST_F(FlusherTest, FeedbackWithANulIsRefusedAtTheDoor) {
+  EXPECT_THAT(flusher_->Record({.id = "f", .inference_id = std::string("a\0b", 3), .name = "n"}),
+              HasReasonThat("FEEDBACK_INVALID"));
 }
 
 TEST_F(FlusherTest, AFullJournalKeepsTheBatchInMemoryAndBlocksTheMirror) {

@@ -1,5 +1,7 @@
 #include "services/shadow_router/domain/pair.h"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "services/shadow_router/domain/hash.h"
@@ -50,17 +52,17 @@ const Leg* Pair::Find(LegRole role) const {
   return nullptr;
 }
 
-Validity JudgeValidity(const Answer& served, bool from_fallback, bool has_tool_results) {
-  if (served.status == CallStatus::kCancelled) return Validity::kCancelled;
-  if (from_fallback) return Validity::kFallback;
-  if (served.status != CallStatus::kOk || served.finish_reason == "length")
+bool Pair::Gradable() const {
+  return legs.size() > 1 && std::all_of(legs.begin(), legs.end(),
+                                        [](const Leg& leg) { return leg.output_is_complete; });
+}
+
+Validity JudgeReference(const Answer& reference) {
+  if (reference.status == CallStatus::kCancelled) return Validity::kCancelled;
+  if (reference.status != CallStatus::kOk || reference.finish_reason == "length")
     return Validity::kTruncated;
-  if (served.finish_reason == "content_filter") return Validity::kFiltered;
-  if (served.cached) return Validity::kCached;
-  // Tool results in the conversation answer the calls of the model that was served: the other one
-  // never made them.
-  if (has_tool_results) return Validity::kToolSideEffect;
-  return Validity::kValid;
+  if (reference.finish_reason == "content_filter") return Validity::kFiltered;
+  return reference.cached ? Validity::kCached : Validity::kValid;
 }
 
 }  // namespace crossover::router

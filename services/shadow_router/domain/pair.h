@@ -2,6 +2,7 @@
 // be compared.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@ struct Leg {
       false;  // `output` is the unredacted answer: late labels can be graded against it.
   Usage usage;
   double cost_usd = 0;
+  bool streamed = false;
   absl::Duration ttft;
   absl::Duration latency;
   std::string finish_reason;
@@ -39,8 +41,8 @@ struct Leg {
   bool format_valid = true;  // Against the task's output contract; true if it has none.
 };
 
-// Whether the served answer can stand as the truth of this request. Only VALID pairs enter a
-// decision.
+// Whether the reference's answer can stand as the truth of this request. Only VALID pairs enter a
+// decision. A candidate that was cut, filtered or failed is no reason to look away: it is wrong.
 enum class Validity {
   kValid,
   kTruncated,
@@ -60,9 +62,13 @@ struct Provenance {
   std::string primary_prompt;  // Digest of the prompt version; empty if none.
   std::string candidate_prompt;
   std::string comparators;  // Digest of comparators and graders.
+  // What the systems and their prompts set (OpenAI parameter to JSON text), where a request left it
+  // unset.
+  std::map<std::string, std::string> primary_sampling;
+  std::map<std::string, std::string> candidate_sampling;
 
   // What is compared to notice a change. The config version is left out: an unrelated edit changes
-  // nothing here.
+  // nothing here; so is the sampling, which the digests of system and prompt cover.
   std::string Key() const;
   bool operator==(const Provenance&) const = default;
 };
@@ -77,6 +83,7 @@ struct Pair {
   std::string cluster;        // ShortHash of conversation or user.
   std::string trace_id;
   absl::Time time;
+  absl::Time minute;          // Of the ledger's row that books it.
   bool self_compare = false;  // Calibration: PRIMARY against SECONDARY, there is no CANDIDATE.
   Provenance provenance;
   std::string input_digest;  // Of the request's messages as they came.
@@ -92,9 +99,11 @@ struct Pair {
   Validity validity = Validity::kValid;
 
   const Leg* Find(LegRole role) const;
+  // Every answer was kept whole: a label that comes late can be held against it.
+  bool Gradable() const;
 };
 
-// What the served answer and its circumstances allow.
-Validity JudgeValidity(const Answer& served, bool from_fallback, bool has_tool_results);
+// What the reference's answer allows, whoever was served.
+Validity JudgeReference(const Answer& reference);
 
 }  // namespace crossover::router

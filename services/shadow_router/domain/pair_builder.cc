@@ -6,11 +6,18 @@ namespace crossover::router {
 namespace {
 
 bool Differs(const ComparatorSpec& spec, const Answer& a, const Answer& b) {
-  return !Compare(spec, a, b).equal;
+  return !a.IsWhole() || !b.IsWhole() || !Compare(spec, a, b).equal;
+}
+
+// An answer that was cut, filtered or failed equals nothing.
+ComparisonResult CompareWhole(const ComparatorSpec& spec, const Answer& answer,
+                              const Answer& reference) {
+  if (answer.IsWhole() && reference.IsWhole()) return Compare(spec, answer, reference);
+  return {.comparator = std::string(ToString(spec.kind)), .equal = false, .score = 0, .fields = {}};
 }
 
 double FormatLoss(const Validator& validator, const Answer& answer) {
-  return answer.status == CallStatus::kOk && validator.Check(answer.content).ok() ? 0 : 1;
+  return answer.IsWhole() && validator.Check(answer.content).ok() ? 0 : 1;
 }
 
 }  // namespace
@@ -20,12 +27,14 @@ void CompareAndGrade(const ResolvedRoute& route, const Answers& answers,
   const ComparatorSpec& deciding = route.comparators.front();
   const Answer& other = answers.candidate ? *answers.candidate : *answers.secondary;
   for (const ComparatorSpec& spec : route.comparators) {
-    pair.comparisons.push_back(Compare(spec, other, answers.primary));
+    pair.comparisons.push_back(CompareWhole(spec, other, answers.primary));
   }
-  if (answers.secondary) {
+  // A second answer that was cut says nothing about the reference's own noise.
+  const bool doubled = answers.secondary && answers.secondary->IsWhole();
+  if (doubled) {
     pair.secondary_differs = Differs(deciding, *answers.secondary, answers.primary);
   }
-  if (answers.secondary && answers.candidate) {
+  if (doubled && answers.candidate) {
     const bool swap = SaltedHash("reference", pair.id) % 2 == 1;
     const Answer& reference = swap ? *answers.secondary : answers.primary;
     pair.candidate_differs_from_reference = Differs(deciding, *answers.candidate, reference);

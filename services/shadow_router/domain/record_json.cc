@@ -62,6 +62,7 @@ Json LegJson(const Leg& leg) {
           {"output_is_complete", leg.output_is_complete},
           {"usage", UsageJson(leg.usage)},
           {"cost_usd", leg.cost_usd},
+          {"streamed", leg.streamed},
           {"ttft_ns", Nanos(leg.ttft)},
           {"latency_ns", Nanos(leg.latency)},
           {"finish_reason", leg.finish_reason},
@@ -81,6 +82,7 @@ Leg LegOf(const Json& json) {
           .output_is_complete = json.at("output_is_complete"),
           .usage = UsageOf(json.at("usage")),
           .cost_usd = json.at("cost_usd"),
+          .streamed = json.at("streamed"),
           .ttft = DurationOf(json.at("ttft_ns")),
           .latency = DurationOf(json.at("latency_ns")),
           .finish_reason = json.at("finish_reason"),
@@ -130,7 +132,9 @@ Json ProvenanceJson(const Provenance& provenance) {
           {"candidate_system", provenance.candidate_system},
           {"primary_prompt", provenance.primary_prompt},
           {"candidate_prompt", provenance.candidate_prompt},
-          {"comparators", provenance.comparators}};
+          {"comparators", provenance.comparators},
+          {"primary_sampling", provenance.primary_sampling},
+          {"candidate_sampling", provenance.candidate_sampling}};
 }
 
 Provenance ProvenanceOf(const Json& json) {
@@ -139,7 +143,9 @@ Provenance ProvenanceOf(const Json& json) {
           .candidate_system = json.at("candidate_system"),
           .primary_prompt = json.at("primary_prompt"),
           .candidate_prompt = json.at("candidate_prompt"),
-          .comparators = json.at("comparators")};
+          .comparators = json.at("comparators"),
+          .primary_sampling = json.at("primary_sampling"),
+          .candidate_sampling = json.at("candidate_sampling")};
 }
 
 Json SystemJson(const System& system) {
@@ -210,6 +216,7 @@ Json ToJson(const Pair& pair) {
                {"cluster", pair.cluster},
                {"trace_id", pair.trace_id},
                {"time_us", Micros(pair.time)},
+               {"minute_us", Micros(pair.minute)},
                {"self_compare", pair.self_compare},
                {"provenance", ProvenanceJson(pair.provenance)},
                {"input_digest", pair.input_digest},
@@ -238,6 +245,7 @@ absl::StatusOr<Pair> PairFromJson(const Json& json) {
     pair.cluster = json.at("cluster");
     pair.trace_id = json.at("trace_id");
     pair.time = TimeAt(json.at("time_us"));
+    pair.minute = TimeAt(json.at("minute_us"));
     pair.self_compare = json.at("self_compare");
     pair.provenance = ProvenanceOf(json.at("provenance"));
     pair.input_digest = json.at("input_digest");
@@ -249,6 +257,41 @@ absl::StatusOr<Pair> PairFromJson(const Json& json) {
     Take(json, "secondary_differs", pair.secondary_differs);
     Take(json, "candidate_differs_from_reference", pair.candidate_differs_from_reference);
     Take(json, "other_differs_from_reference", pair.other_differs_from_reference);
+  });
+}
+
+Json ToJson(const PairFacts& facts) {
+  Json json = {{"cluster", facts.cluster},
+               {"self_compare", facts.self_compare},
+               {"validity", static_cast<int>(facts.validity)},
+               {"agree", facts.agree},
+               {"primary_latency_ns", Nanos(facts.primary_latency)},
+               {"candidate_latency_ns", Nanos(facts.candidate_latency)},
+               {"primary_ttft_ns", Nanos(facts.primary_ttft)},
+               {"candidate_ttft_ns", Nanos(facts.candidate_ttft)},
+               {"primary_fingerprint", facts.primary_fingerprint},
+               {"candidate_fingerprint", facts.candidate_fingerprint}};
+  Put(json, "secondary_differs", facts.secondary_differs);
+  Put(json, "candidate_differs_from_reference", facts.candidate_differs_from_reference);
+  Put(json, "other_differs_from_reference", facts.other_differs_from_reference);
+  return json;
+}
+
+absl::StatusOr<PairFacts> PairFactsFromJson(const Json& json) {
+  return ReadGuarded<PairFacts>("facts of a pair", [&](PairFacts& facts) {
+    facts.cluster = json.at("cluster");
+    facts.self_compare = json.at("self_compare");
+    facts.validity = static_cast<Validity>(json.at("validity").get<int>());
+    facts.agree = json.at("agree");
+    facts.primary_latency = DurationOf(json.at("primary_latency_ns"));
+    facts.candidate_latency = DurationOf(json.at("candidate_latency_ns"));
+    facts.primary_ttft = DurationOf(json.at("primary_ttft_ns"));
+    facts.candidate_ttft = DurationOf(json.at("candidate_ttft_ns"));
+    facts.primary_fingerprint = json.at("primary_fingerprint");
+    facts.candidate_fingerprint = json.at("candidate_fingerprint");
+    Take(json, "secondary_differs", facts.secondary_differs);
+    Take(json, "candidate_differs_from_reference", facts.candidate_differs_from_reference);
+    Take(json, "other_differs_from_reference", facts.other_differs_from_reference);
   });
 }
 
@@ -296,6 +339,8 @@ Json ToJson(const Recording& recording) {
           {"time_us", Micros(recording.time)},
           {"request", recording.request},
           {"response", recording.response},
+          {"tool_calls", recording.tool_calls},
+          {"finish_reason", recording.finish_reason},
           {"metadata", recording.metadata},
           {"redactions", recording.redactions},
           {"input_digest", recording.input_digest},
@@ -312,6 +357,8 @@ absl::StatusOr<Recording> RecordingFromJson(const Json& json) {
     recording.time = TimeAt(json.at("time_us"));
     recording.request = json.at("request");
     recording.response = json.at("response");
+    recording.tool_calls = json.at("tool_calls");
+    recording.finish_reason = json.at("finish_reason");
     recording.metadata = json.at("metadata").get<std::map<std::string, std::string>>();
     recording.redactions = json.at("redactions");
     recording.input_digest = json.at("input_digest");

@@ -1,4 +1,4 @@
-// Pairs, batches and feedback as JSON: the journal's records and the database's jsonb columns.
+// Pairs, batches and feedback as JSON: the journal's records and the database's json columns.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -20,6 +20,9 @@ absl::StatusOr<Feedback> FeedbackFromJson(const nlohmann::json& json);
 
 nlohmann::json ToJson(const Pair& pair);
 absl::StatusOr<Pair> PairFromJson(const nlohmann::json& json);
+// All but the sequence, which is the row's.
+nlohmann::json ToJson(const PairFacts& facts);
+absl::StatusOr<PairFacts> PairFactsFromJson(const nlohmann::json& json);
 nlohmann::json ToJson(const LedgerCounts& counts);
 absl::StatusOr<LedgerCounts> LedgerCountsFromJson(const nlohmann::json& json);
 nlohmann::json ToJson(const ArmCounts& counts);

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/prompt/render.h"
+#include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/shadow_router/domain/hash.h"
@@ -26,6 +27,13 @@ void AddPromptDefaults(const prompt::PromptSpec& spec, std::map<std::string, std
   if (sampling.seed) fill.emplace("seed", Json(*sampling.seed).dump());
   if (!sampling.stop.empty()) fill.emplace("stop", Json(sampling.stop).dump());
   if (!spec.response_format.empty()) fill.emplace("response_format", spec.response_format);
+}
+
+// What the variant sets where a request leaves it unset.
+std::map<std::string, std::string> SamplingOf(const ResolvedVariant& variant) {
+  std::map<std::string, std::string> sampling = variant.system.sampling;
+  if (variant.prompt != nullptr) AddPromptDefaults(*variant.prompt, sampling);
+  return sampling;
 }
 
 absl::StatusOr<std::string> RenderMessages(const prompt::PromptSpec& spec,
@@ -92,12 +100,19 @@ absl::StatusOr<ResolvedVariant> ResolveVariant(const std::string& name, const Sy
 void ResolveTask(ResolvedRoute& resolved, Catalog& catalog) {
   if (resolved.route.task.empty()) return;
   absl::StatusOr<TaskInfo> task = catalog.GetTask(resolved.route.task);
-  // Unknown policy: the strict default stays. The route is served all the same.
-  if (!task.ok()) return;
+  if (!task.ok()) {
+    // Unknown policy: the strict default stays. The route is served all the same.
+    resolved.problems.push_back(WithContext(task.status(), resolved.route.task));
+    return;
+  }
   resolved.task = *std::move(task);
   if (resolved.task.contract.empty()) return;
   absl::StatusOr<Validator> validator = Validator::Create(resolved.task.contract);
-  if (validator.ok()) resolved.validator = *std::move(validator);
+  if (validator.ok()) {
+    resolved.validator = *std::move(validator);
+  } else {
+    resolved.problems.push_back(WithContext(validator.status(), resolved.route.task));
+  }
 }
 
 }  // namespace
@@ -106,10 +121,9 @@ absl::StatusOr<std::string> BodyFor(const ResolvedVariant& variant, const ChatRe
                                     Purpose purpose) {
   Rewrite rewrite;
   rewrite.set["model"] = JsonString(variant.system.model.WireName());
-  rewrite.fill = variant.system.sampling;
+  rewrite.fill = SamplingOf(variant);
   if (variant.prompt != nullptr) {
     ASSIGN_OR_RETURN(rewrite.set["messages"], RenderMessages(*variant.prompt, request));
-    AddPromptDefaults(*variant.prompt, rewrite.fill);
   }
   DropOtherName(request, rewrite.fill);
   CleanMetadata(request, rewrite);
@@ -135,10 +149,12 @@ Provenance ResolvedRoute::CurrentProvenance() const {
   if (const ResolvedVariant* primary = Find(plan.reference)) {
     provenance.primary_system = primary->digest;
     provenance.primary_prompt = primary->prompt_digest;
+    provenance.primary_sampling = SamplingOf(*primary);
   }
   if (const ResolvedVariant* candidate = Find(plan.candidate)) {
     provenance.candidate_system = candidate->digest;
     provenance.candidate_prompt = candidate->prompt_digest;
+    provenance.candidate_sampling = SamplingOf(*candidate);
   }
   Json graders = Json::array();
   for (const ComparatorSpec& spec : comparators) graders.push_back(ComparatorVersion(spec));
@@ -148,23 +164,24 @@ Provenance ResolvedRoute::CurrentProvenance() const {
 }
 
 void RoutingTable::Add(std::shared_ptr<const ResolvedRoute> route) {
-  const std::string slug = LastSegment(route->route.name);
-  routes_[slug] = std::move(route);
+  std::string name = route->route.name;
+  routes_[std::move(name)] = std::move(route);
 }
 
-std::shared_ptr<const ResolvedRoute> RoutingTable::Find(std::string_view model) const {
-  // Both the slug and the whole resource name are understood.
-  if (const size_t slash = model.rfind('/'); slash != std::string_view::npos) {
-    const auto it = routes_.find(model.substr(slash + 1));
-    return it != routes_.end() && it->second->route.name == model ? it->second : nullptr;
-  }
-  const auto it = routes_.find(model);
-  return it == routes_.end() ? nullptr : it->second;
+std::shared_ptr<const ResolvedRoute> RoutingTable::Find(std::string_view model,
+                                                        std::string_view project) const {
+  const std::string prefix = absl::StrCat(ToAbsl(project), "/routes/");
+  const bool whole = model.find('/') != std::string_view::npos;
+  const auto it = routes_.find(whole ? std::string(model) : prefix + std::string(model));
+  if (it == routes_.end() || it->first.rfind(prefix, 0) != 0) return nullptr;
+  return it->second;
 }
 
-std::vector<std::string> RoutingTable::Names() const {
+std::vector<std::string> RoutingTable::Names(std::string_view project) const {
   std::vector<std::string> names;
-  for (const auto& [name, route] : routes_) names.push_back(name);
+  for (const auto& [name, route] : routes_) {
+    if (ProjectOf(name) == project) names.push_back(LastSegment(name));
+  }
   return names;
 }
 
@@ -187,10 +204,11 @@ std::shared_ptr<const ResolvedRoute> ResolveRoute(const Route& route,
     absl::StatusOr<ResolvedVariant> variant = ResolveVariant(name, system, catalog, options);
     if (variant.ok()) {
       resolved->variants.emplace(name, *std::move(variant));
-    } else if (name == route.primary) {
-      resolved->status =
-          WithContext(variant.status(), absl::StrCat("variant '", name, "' of route ", route.name));
+      continue;
     }
+    absl::Status why =
+        WithContext(variant.status(), absl::StrCat("variant '", name, "' of route ", route.name));
+    (name == route.primary ? resolved->status : resolved->problems.emplace_back()) = std::move(why);
   }
   resolved->comparators = ComparatorsFor(experiment, resolved->task);
   if (experiment) {

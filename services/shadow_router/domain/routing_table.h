@@ -43,6 +43,9 @@ absl::StatusOr<std::string> BodyFor(const ResolvedVariant& variant, const ChatRe
 struct ResolvedRoute {
   Route route;
   absl::Status status;  // Not OK: why the route can't be served (its primary does not resolve).
+  // What is missing although the route is served: its task or output contract can't be read, a
+  // fallback or the candidate does not resolve.
+  std::vector<absl::Status> problems;
   std::map<std::string, ResolvedVariant> variants;
   TaskInfo task;
   std::optional<Validator> validator;       // Of the task's output contract, if it has one.
@@ -55,19 +58,24 @@ struct ResolvedRoute {
   Provenance CurrentProvenance() const;
 };
 
+inline constexpr std::string_view kDefaultProject = "projects/default";
+
 class RoutingTable {
  public:
-  // By slug: the last segment of the route's name. `project` is the one whose routes are served.
+  using Routes = std::map<std::string, std::shared_ptr<const ResolvedRoute>, std::less<>>;
+
   void Add(std::shared_ptr<const ResolvedRoute> route);
 
-  std::shared_ptr<const ResolvedRoute> Find(std::string_view model) const;
-  std::vector<std::string> Names() const;
-  const std::map<std::string, std::shared_ptr<const ResolvedRoute>, std::less<>>& routes() const {
-    return routes_;
-  }
+  // The route of this project that a request's `model` names: by its slug or by its whole resource
+  // name. nullptr if there is none.
+  std::shared_ptr<const ResolvedRoute> Find(std::string_view model,
+                                            std::string_view project = kDefaultProject) const;
+  // Slugs of a project's routes.
+  std::vector<std::string> Names(std::string_view project = kDefaultProject) const;
+  const Routes& routes() const { return routes_; }
 
  private:
-  std::map<std::string, std::shared_ptr<const ResolvedRoute>, std::less<>> routes_;
+  Routes routes_;  // By resource name: two projects may call their routes the same.
 };
 
 // The table in force. Thread-safe; a request keeps the table it started with.

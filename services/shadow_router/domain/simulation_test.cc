@@ -135,6 +135,19 @@ TEST(SimulationTest, TurnsOfOneConversationCountOnce) {
   EXPECT_FALSE(evidence.Judge().roll_back);
 }
 
+TEST(SimulationTest, AChattyClientMovesNeitherTheLatencyNorTheNoise) {
+  Evidence evidence{Experiment{}};
+  for (int i = 0; i < 1'000; ++i) {
+    evidence.Add(PairFacts{.cluster = "one chat",
+                           .secondary_differs = true,
+                           .primary_latency = absl::Milliseconds(100),
+                           .candidate_latency = absl::Milliseconds(900)});
+  }
+  const Verdict verdict = evidence.Judge();
+  EXPECT_FALSE(verdict.roll_back);
+  EXPECT_EQ(verdict.noise.n, 1);
+}
+
 TEST(SimulationTest, InvalidPairsNeverEnter) {
   Evidence evidence{Experiment{}};
   evidence.Add(GradeFacts{

@@ -33,11 +33,17 @@ struct Feedback {
   bool operator==(const Feedback&) const = default;
 };
 
+// INVALID_ARGUMENT `FEEDBACK_INVALID` for texts that no store can hold.
+absl::Status Validate(const Feedback& feedback);
+
 // Feedback that names a right output for the request of a pair, not graded yet.
 struct FeedbackForPair {
   Feedback feedback;
   Pair pair;
 };
+
+// Whether trying again later can help. The rest is about the data: the store will never take them.
+bool IsPassing(const absl::Status& status);
 
 // A page of a list: `token` of the last item of the page before ("" for the first).
 struct Page {
@@ -104,7 +110,8 @@ class RouterStore {
 
   // Writes the experiment's new state, the transition and the route (primary, experiment), in one
   // transaction. ABORTED `ETAG_MISMATCH` unless the stored experiment has transition.sequence - 1
-  // transitions: two deciders can't both move it. `route.experiment` becomes the experiment's name
+  // transitions and (if set) experiment.etag: two deciders can't both move it, nor can a move undo
+  // a change of settings. `route.experiment` becomes the experiment's name
   // while it is not terminal, else empty; `primary`: what the route's primary becomes, empty to
   // leave it. FAILED_PRECONDITION `EXPERIMENT_ACTIVE` if another experiment moves the route.
   virtual absl::Status ApplyTransition(const Experiment& experiment, const Transition& transition,
@@ -117,7 +124,8 @@ class RouterStore {
       const std::string& experiment) = 0;
 
   // --- Pairs, ledger, arms
-  // One transaction. Applying a batch again changes nothing.
+  // One transaction. Applying a batch again changes nothing. An error that IsPassing says is none
+  // is about what the batch holds.
   virtual absl::Status Flush(const Batch& batch) = 0;
   // Books what the last incarnation of `instance` left in flight as crashed. Call before the first
   // flush of a new incarnation. Returns how many requests that were.
@@ -140,12 +148,14 @@ class RouterStore {
                                                                   int limit) = 0;
 
   // --- Feedback and recordings
-  virtual absl::Status AddFeedback(
-      const Feedback& feedback) = 0;  // Again with the same id: no change.
-  // Right outputs (`label`, `demonstration`) whose pair (by request or completion id) has no LABEL
-  // grade yet.
+  // Ids are unique in a project. The same feedback again with the same id changes nothing, whatever
+  // its time; other feedback with that id is INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+  virtual absl::Status AddFeedback(const Feedback& feedback) = 0;
+  // Right outputs (`label`, `demonstration`) of the experiment's project whose pair (by request or
+  // completion id) has no LABEL grade yet, where the feedback or the pair was stored after `since`.
+  // Older ones may be among them. In no particular order; where several name one pair, the newest.
   virtual absl::StatusOr<std::vector<FeedbackForPair>> UngradedFeedback(
-      const std::string& experiment, int limit) = 0;
+      const std::string& experiment, absl::Time since, int limit) = 0;
   // Appends a grade to a pair; a second one of the same source and grader version is ignored.
   virtual absl::Status AddGrade(const std::string& pair, const Grade& grade) = 0;
   virtual absl::StatusOr<Listed<Feedback>> ListFeedback(const std::string& inference_id,

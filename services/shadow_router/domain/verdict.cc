@@ -66,7 +66,8 @@ Evidence::Evidence(const Experiment& experiment)
 
 void Evidence::Add(const PairFacts& pair) {
   if (pair.validity != Validity::kValid) return;
-  if (pair.secondary_differs) noise_.Add(*pair.secondary_differs ? 1 : 0);
+  if (pair.secondary_differs && FirstOfCluster(noise_clusters_, pair.cluster))
+    noise_.Add(*pair.secondary_differs ? 1 : 0);
   if (pair.self_compare) {
     ++calibration_pairs_;
     return;
@@ -107,6 +108,7 @@ void Evidence::AddLatency(const PairFacts& pair) {
     const absl::Duration primary = ttft ? pair.primary_ttft : pair.primary_latency;
     const absl::Duration candidate = ttft ? pair.candidate_ttft : pair.candidate_latency;
     if (primary <= absl::ZeroDuration() || candidate <= absl::ZeroDuration()) continue;
+    if (!FirstOfCluster(state.clusters, pair.cluster)) continue;
     const bool slower = candidate > primary * (1 + state.gate.margin);
     state.slower.Add(slower, !slower);
   }

@@ -42,6 +42,8 @@ struct PairFacts {
   std::optional<bool> candidate_differs_from_reference;
   std::optional<bool> other_differs_from_reference;
   absl::Duration primary_latency, candidate_latency;
+  // Zero where the two can't be compared: a call failed, or (ttft) one answer was streamed and the
+  // other was not.
   absl::Duration primary_ttft, candidate_ttft;
   std::string primary_fingerprint, candidate_fingerprint;
 };
@@ -114,8 +116,9 @@ class Evidence {
   };
   struct GateState {
     Gate gate;
-    stats::ArmOfEvent arms;           // Metrics of bad events.
-    stats::SequentialMcNemar slower;  // Latency and TTFT: sign test on paired ratios.
+    stats::ArmOfEvent arms;                     // Metrics of bad events.
+    stats::SequentialMcNemar slower;            // Latency and TTFT: sign test on paired ratios.
+    absl::flat_hash_set<std::string> clusters;  // Seen by `slower`.
   };
   struct SourceState {
     explicit SourceState(double alpha) : theta(alpha) {}
@@ -145,6 +148,7 @@ class Evidence {
   absl::flat_hash_set<std::string> clusters_;  // Seen by the deciding quantity.
   absl::flat_hash_set<std::string> calibration_clusters_;
   absl::flat_hash_set<std::string> agreement_clusters_;
+  absl::flat_hash_set<std::string> noise_clusters_;
   std::map<int, ArmCounts> arms_;
   int64_t pairs_ = 0;
   int64_t calibration_pairs_ = 0;

@@ -1,14 +1,15 @@
 #include "services/shadow_router/edge/chat_handler.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
+#include "common/status/status_macros.h"
 #include "services/shadow_router/domain/hash.h"
 #include "services/shadow_router/edge/openai_error.h"
 #include "services/shadow_router/edge/recorder.h"
@@ -64,24 +65,25 @@ bool IsStream(const http::Headers& headers) {
   return type && StartsWithoutCase(*type, "text/event-stream");
 }
 
-// The chunk that only carries the usage: `choices` empty, `usage` an object.
-bool IsUsageChunk(std::string_view data, Usage& usage) {
-  if (data.find("\"usage\"") == std::string_view::npos) return false;
-  const nlohmann::json chunk = nlohmann::json::parse(data, nullptr, /*allow_exceptions=*/false);
-  if (!chunk.is_object()) return false;
-  const auto numbers = chunk.find("usage");
-  if (numbers == chunk.end() || !numbers->is_object()) return false;
-  const auto count = [&](const char* key) {
-    const auto it = numbers->find(key);
-    return it != numbers->end() && it->is_number_integer() ? it->get<int64_t>() : 0;
-  };
-  usage = {
-      .input = count("prompt_tokens"), .cached_input = 0, .output = count("completion_tokens")};
-  const auto choices = chunk.find("choices");
-  return choices != chunk.end() && choices->is_array() && choices->empty();
-}
-
 bool IsSuccess(int status) { return status >= 200 && status < 300; }
+
+// About four bytes of English a token. Only for a reservation; what was used settles it.
+constexpr int64_t kBytesPerToken = 4;
+constexpr int64_t kUsualAnswerTokens = 256;
+
+// What a request will use at most if it names a limit, and about if it does not.
+KeyMeter::Amount Expected(const ChatRequest& request, const Prices& prices) {
+  Usage usage{.input = static_cast<int64_t>(request.body.size()) / kBytesPerToken,
+              .output = kUsualAnswerTokens};
+  for (const char* name : {"max_completion_tokens", "max_tokens"}) {
+    int64_t limit = 0;
+    if (absl::SimpleAtoi(ToAbsl(request.Raw(name)), &limit) && limit > 0) {
+      usage.output = limit;
+      break;
+    }
+  }
+  return {usage.input + usage.output, CostUsd(prices, usage)};
+}
 
 // Whether another variant might do better: trouble of the upstream, not of the request.
 bool WorthAFallback(CallStatus status, int http_status) {
@@ -104,6 +106,8 @@ struct ChatHandler::Attempt {
   http::Headers headers;
   std::unique_ptr<http::AsyncStream> stream;
   absl::Duration began = absl::ZeroDuration();
+
+  Answer Outcome() const { return {.status = status, .http_status = http_status, .error = error}; }
 };
 
 struct ChatHandler::Call {
@@ -111,11 +115,15 @@ struct ChatHandler::Call {
   // all the same.
   ~Call() {
     if (booking) books.Dropped(*booking, DropReason::kCancelled);
+    if (reserved) meter.Settle(caller, *reserved, {});
   }
 
   Books& books;
-  std::string id;          // Inference id.
-  std::string request_id;  // What the client called it, else the id.
+  KeyMeter& meter;
+  Caller caller;
+  std::optional<KeyMeter::Amount> reserved;  // Set until what was used is known.
+  std::string id;                            // Inference id.
+  std::string request_id;                    // What the client called it, else the id.
   std::string trace_id;
   absl::Duration started;
   absl::Time time;
@@ -128,21 +136,51 @@ struct ChatHandler::Call {
   std::vector<const ResolvedVariant*> order;
   std::vector<std::string> failures;  // "variant 'x': why" of the attempts that did not answer.
   http::CancelToken cancel;
-  std::optional<CallStatus> first_status;  // How the assigned variant fared.
-  const ResolvedVariant* served = nullptr;
+  std::optional<Answer> first;              // How the assigned variant fared.
+  const ResolvedVariant* asked = nullptr;   // Last.
+  const ResolvedVariant* served = nullptr;  // nullptr: nobody answered.
   int code = 0;
   Answer answer;
-  absl::Duration upstream_time = absl::ZeroDuration();
+  absl::Duration upstream_time = absl::ZeroDuration();  // Waiting for the upstream that answered.
+  absl::Duration client_time = absl::ZeroDuration();    // Waiting for the client to take it.
 
   bool Compared() const { return !route->plan.experiment.empty(); }
 };
 
+// A stream on its way through: whole events only.
+struct ChatHandler::Relay {
+  absl::Duration ttft;
+  bool strip_usage = false;
+  SseParser parser;
+  Usage usage;
+  bool done = false;       // `[DONE]` was read,
+  bool done_sent = false;  // and passed on.
+  bool gone = false;       // The client.
+  absl::Status broken;
+
+  // The events that are complete now, as the client gets them.
+  std::string Take(std::string_view piece) {
+    std::string out;
+    parser.Feed(piece, [&](std::string_view data, std::string_view raw) {
+      if (data == "[DONE]") done = true;
+      const std::optional<ChunkUsage> found = UsageOfChunk(data);
+      if (found) usage = found->usage;
+      if (!(found && found->alone && strip_usage)) out.append(raw);
+    });
+    return out;
+  }
+};
+
 absl::StatusOr<std::shared_ptr<const ResolvedRoute>> ChatHandler::FindRoute(
-    const std::string& model) const {
+    const std::string& model, const Caller& caller) const {
   const auto table = deps_.table.Get();
-  std::shared_ptr<const ResolvedRoute> route = table->Find(model);
+  const std::string& project = caller.project.empty() ? options_.project : caller.project;
+  std::shared_ptr<const ResolvedRoute> route = table->Find(model, project);
   if (route == nullptr) {
-    const std::vector<std::string> names = table->Names();
+    std::vector<std::string> names = table->Names(project);
+    std::erase_if(names, [&](const std::string& name) {
+      return !MayUseRoute(caller, absl::StrCat(project, "/routes/", name));
+    });
     const std::string known = names.empty()
                                   ? "there are none yet"
                                   : absl::StrCat("there are: ", absl::StrJoin(names, ", "));
@@ -152,6 +190,13 @@ absl::StatusOr<std::shared_ptr<const ResolvedRoute>> ChatHandler::FindRoute(
                   .metadata = {{"known", absl::StrJoin(names, ",")}},
                   .violations = {{"model", "must be the name of a route"}}});
   }
+  if (!MayUseRoute(caller, route->route.name)) {
+    return Error(absl::StatusCode::kPermissionDenied,
+                 absl::StrCat(caller.name, " may not use route '", model, "'"),
+                 {.reason = "RESOURCE_FORBIDDEN",
+                  .metadata = {},
+                  .violations = {{"model", "is not among the key's routes"}}});
+  }
   if (!route->status.ok()) {
     return Error(absl::StatusCode::kUnavailable, "UPSTREAMS_FAILED",
                  absl::StrCat("route '", model, "' cannot be served: ", route->status.message()));
@@ -159,9 +204,21 @@ absl::StatusOr<std::shared_ptr<const ResolvedRoute>> ChatHandler::FindRoute(
   return route;
 }
 
+absl::Status ChatHandler::Prepare(http::Request& incoming, Call& call) {
+  ASSIGN_OR_RETURN(call.request, ParseChatRequest(std::move(incoming.body)));
+  ASSIGN_OR_RETURN(call.route, FindRoute(call.request.model, call.caller));
+  const ResolvedVariant* primary = call.route->Find(call.route->route.primary);
+  const KeyMeter::Amount expected =
+      Expected(call.request, primary == nullptr ? Prices{} : primary->target.prices);
+  RETURN_IF_ERROR(deps_.meter.Reserve(call.caller, expected));
+  call.reserved = expected;
+  return absl::OkStatus();
+}
+
 http::Task<void> ChatHandler::Handle(http::AsyncExchange& exchange) {
   http::Request& incoming = exchange.request();
   Call call{.books = deps_.books,
+            .meter = deps_.meter,
             .id = deps_.ids.NextId(),
             .started = deps_.clock.SteadyNow(),
             .time = deps_.clock.Now()};
@@ -172,21 +229,17 @@ http::Task<void> ChatHandler::Handle(http::AsyncExchange& exchange) {
   call.trace_id = TraceIdOf(incoming.headers.Get("traceparent").value_or(""));
   if (call.trace_id.empty()) call.trace_id = deps_.random.Hex(16);
 
-  absl::Status refused;
-  if (auto request = ParseChatRequest(std::move(incoming.body)); request.ok()) {
-    call.request = *std::move(request);
-    if (auto route = FindRoute(call.request.model); route.ok()) {
-      call.route = *std::move(route);
-    } else {
-      refused = route.status();
-    }
-  } else {
-    refused = request.status();
+  absl::StatusOr<Caller> caller = co_await deps_.door.AdmitAsync(incoming, Access::kCall);
+  absl::Status refused = caller.status();
+  if (caller.ok()) {
+    call.caller = *std::move(caller);
+    refused = Prepare(incoming, call);
   }
   if (!refused.ok()) {
     http::Response response = OpenAiError(refused);
     response.headers.Set("x-request-id", call.request_id);
-    deps_.metrics.Request("unknown", "", response.status);
+    deps_.metrics.Request(call.route == nullptr ? "unknown" : LastSegment(call.route->route.name),
+                          "", response.status);
     (void)co_await exchange.Respond(
         std::move(response));  // A client that has gone needs no answer.
     co_return;
@@ -236,7 +289,6 @@ http::Task<void> ChatHandler::Serve(http::AsyncExchange& exchange, Call& call) {
   } else {
     co_await RelayBody(exchange, call, attempt);
   }
-  call.upstream_time = deps_.clock.SteadyNow() - attempt.began;
   call.answer.latency = call.upstream_time;
   deps_.upstream.Report(attempt.variant->target, call.answer.status, call.answer.http_status);
   deps_.metrics.UpstreamCall(attempt.variant->target.name, call.upstream_time);
@@ -246,7 +298,8 @@ http::Task<ChatHandler::Attempt> ChatHandler::FirstAnswer(Call& call) {
   Attempt attempt;
   for (size_t i = 0; i < call.order.size(); ++i) {
     attempt = co_await TryVariant(call, *call.order[i]);
-    if (i == 0) call.first_status = attempt.status;
+    call.asked = call.order[i];
+    if (i == 0) call.first = attempt.Outcome();
     if (attempt.stream != nullptr || !WorthAFallback(attempt.status, attempt.http_status)) break;
     call.failures.push_back(absl::StrCat("variant '", call.order[i]->name, "': ", attempt.error));
   }
@@ -281,7 +334,8 @@ http::Task<ChatHandler::Attempt> ChatHandler::TryVariant(Call& call,
   }
   attempt.http_status = opened.stream->status();
   attempt.headers = opened.stream->headers();
-  call.answer.ttft = deps_.clock.SteadyNow() - opened.began;
+  call.upstream_time = deps_.clock.SteadyNow() - opened.began;
+  call.answer.ttft = call.upstream_time;
   if (IsSuccess(attempt.http_status)) {
     attempt.stream = std::move(opened.stream);
     co_return attempt;
@@ -297,7 +351,9 @@ http::Task<ChatHandler::Attempt> ChatHandler::TryVariant(Call& call,
 
 http::Task<void> ChatHandler::RelayBody(http::AsyncExchange& exchange, Call& call,
                                         Attempt& attempt) {
+  const absl::Duration head = deps_.clock.SteadyNow();
   absl::StatusOr<std::string> body = co_await ReadAll(*attempt.stream, options_.max_answer_bytes);
+  call.upstream_time += deps_.clock.SteadyNow() - head;
   if (!body.ok()) {
     // Nothing has been sent: the client still gets a proper error.
     call.answer.status = CallStatusOf(body.status());
@@ -328,8 +384,10 @@ http::Task<void> ChatHandler::RelayBody(http::AsyncExchange& exchange, Call& cal
   response.headers.Set("x-request-id", call.request_id);
   response.headers.Set("x-crossover-inference-id", call.id);
   call.code = attempt.http_status;
+  const absl::Duration before = deps_.clock.SteadyNow();
   if (!(co_await exchange.Respond(std::move(response))).ok())
     call.answer.status = CallStatus::kCancelled;
+  call.client_time = deps_.clock.SteadyNow() - before;
 }
 
 http::Task<void> ChatHandler::RelayStream(http::AsyncExchange& exchange, Call& call,
@@ -340,52 +398,67 @@ http::Task<void> ChatHandler::RelayStream(http::AsyncExchange& exchange, Call& c
   headers.Set("x-request-id", call.request_id);
   headers.Set("x-crossover-inference-id", call.id);
   call.code = attempt.http_status;
-  const absl::Duration head_time = call.answer.ttft;
-  const bool strip_usage = call.request.stream && !call.request.include_usage;
+  Relay relay;
+  relay.ttft = call.answer.ttft;
+  relay.strip_usage = call.request.stream && !call.request.include_usage;
   const bool assemble = call.Compared() || call.request.store;
   AnswerAssembler assembler(options_.max_tee_bytes);
-  SseParser parser;
-  Usage usage;
-  bool gone = !(co_await exchange.Start(attempt.http_status, std::move(headers))).ok();
-  absl::Status broken;
-  absl::Duration first = absl::ZeroDuration();
-  while (!gone) {
+  absl::Duration before = deps_.clock.SteadyNow();
+  relay.gone = !(co_await exchange.Start(attempt.http_status, std::move(headers))).ok();
+  call.client_time += deps_.clock.SteadyNow() - before;
+  bool first = true;
+  while (!relay.gone) {
+    before = deps_.clock.SteadyNow();
     absl::StatusOr<std::string> piece = co_await attempt.stream->Read();
-    if (!piece.ok()) {
-      broken = piece.status();
+    call.upstream_time += deps_.clock.SteadyNow() - before;
+    if (std::exchange(first, false)) relay.ttft = call.upstream_time;
+    if (!piece.ok()) relay.broken = piece.status();
+    if (!piece.ok() || piece->empty()) break;
+    if (assemble) assembler.Feed(*piece);
+    std::string out = relay.Take(*piece);
+    if (relay.parser.rest().size() > options_.max_event_bytes) {
+      attempt.stream->Cancel();
+      relay.broken = absl::ResourceExhaustedError(
+          absl::StrCat("one event is larger than ", options_.max_event_bytes, " bytes"));
       break;
     }
-    if (first == absl::ZeroDuration()) first = deps_.clock.SteadyNow() - attempt.began;
-    if (piece->empty()) break;
-    if (assemble) assembler.Feed(*piece);
-    std::string out;
-    if (strip_usage) {
-      parser.Feed(*piece, [&](std::string_view data, std::string_view raw) {
-        if (!IsUsageChunk(data, usage)) out.append(raw);
-      });
-    } else {
-      out = *std::move(piece);
-    }
-    if (!out.empty()) gone = !(co_await exchange.Write(std::move(out))).ok();
+    if (out.empty()) continue;
+    before = deps_.clock.SteadyNow();
+    relay.gone = !(co_await exchange.Write(std::move(out))).ok();
+    call.client_time += deps_.clock.SteadyNow() - before;
+    relay.done_sent = relay.done && !relay.gone;
   }
-  if (!gone && !parser.rest().empty())
-    gone = !(co_await exchange.Write(std::string(parser.rest()))).ok();
-  if (assemble) call.answer = assembler.Finish();
-  if (!assemble) call.answer.usage = usage;
+  if (assemble) {
+    call.answer = assembler.Finish();
+  } else {
+    call.answer.usage = relay.usage;
+  }
+  call.answer.streamed = true;
   call.answer.http_status = attempt.http_status;
-  call.answer.ttft = first == absl::ZeroDuration() ? head_time : first;
-  if (gone || call.cancel.cancelled()) {
+  call.answer.ttft = relay.ttft;
+  co_await EndStream(exchange, call, attempt, relay);
+}
+
+http::Task<void> ChatHandler::EndStream(http::AsyncExchange& exchange, Call& call, Attempt& attempt,
+                                        const Relay& relay) {
+  // Whoever has the whole answer may leave, and whoever gave it may cut the line.
+  if (!relay.done_sent && (relay.gone || call.cancel.cancelled())) {
     attempt.stream->Cancel();
     call.answer.status = CallStatus::kCancelled;
     co_return;
   }
-  if (!broken.ok()) {
-    call.answer.status =
-        CallStatusOf(broken) == CallStatus::kTimeout ? CallStatus::kTimeout : CallStatus::kBroken;
-    // Status and model can't change any more: the error is an event, then the stream ends.
-    const std::string what = absl::StrCat("the upstream's stream broke off: ", broken.message());
+  if (!relay.done_sent && !relay.broken.ok()) {
+    call.answer.status = CallStatusOf(relay.broken) == CallStatus::kTimeout ? CallStatus::kTimeout
+                                                                            : CallStatus::kBroken;
+    // Status and model can't change any more: the error is an event, then the stream ends. Only
+    // whole events were passed on, so that it is one of its own.
+    const std::string what =
+        absl::StrCat("the upstream's stream broke off: ", relay.broken.message());
     (void)co_await exchange.Write(absl::StrCat(
         "data: ", OpenAiErrorBody(what, "server_error", "", "upstream_stream_broken"), "\n\n"));
+  } else if (!relay.parser.rest().empty()) {
+    // The upstream ended without the blank line that ends an event.
+    (void)co_await exchange.Write(absl::StrCat(std::string(relay.parser.rest()), "\n\n"));
   }
   (void)co_await exchange.Finish();
 }
@@ -423,53 +496,68 @@ http::Task<void> ChatHandler::RespondFailure(http::AsyncExchange& exchange, Call
 
 void ChatHandler::Conclude(Call& call) {
   const ResolvedRoute& route = *call.route;
-  const TrafficPlan& plan = route.plan;
   const std::string slug = LastSegment(route.route.name);
   const std::string variant = call.served != nullptr ? call.served->name : call.assignment.variant;
   constexpr int kClientClosedRequest = 499;
   const bool cancelled = call.answer.status == CallStatus::kCancelled;
   deps_.metrics.Request(slug, variant, cancelled ? kClientClosedRequest : call.code);
   if (!cancelled) {
-    deps_.metrics.Overhead(deps_.clock.SteadyNow() - call.started - call.upstream_time);
+    deps_.metrics.Overhead(deps_.clock.SteadyNow() - call.started - call.upstream_time -
+                           call.client_time);
   }
+  double cost = 0;
   if (call.served != nullptr) {
-    deps_.metrics.Cost(slug, variant, CostUsd(call.served->target.prices, call.answer.usage));
+    cost = CostUsd(call.served->target.prices, call.answer.usage);
+    deps_.metrics.Cost(slug, variant, cost);
   }
-  const bool from_fallback = variant != call.assignment.variant;
-
-  if (call.Compared() && plan.canary_weight > 0 && !cancelled) {
-    std::vector<BadEvent> events;
-    const CallStatus own = from_fallback ? *call.first_status : call.answer.status;
-    const bool refused = own == CallStatus::kHttpError &&
-                         !WorthAFallback(own, call.answer.http_status) && !from_fallback;
-    if (own == CallStatus::kTimeout) {
-      events.push_back(BadEvent::kTimeout);
-    } else if (own != CallStatus::kOk && own != CallStatus::kTooLarge && !refused) {
-      events.push_back(BadEvent::kError);
-    } else if (own == CallStatus::kOk && route.validator &&
-               !route.validator->Check(call.answer.content).ok()) {
-      events.push_back(BadEvent::kInvalidFormat);
-    }
-    deps_.books.Served({plan.experiment, plan.comparison, plan.canary_weight},
-                       call.assignment.canary, events);
+  if (call.reserved) {
+    deps_.meter.Settle(call.caller, *std::exchange(call.reserved, std::nullopt),
+                       {call.answer.usage.input + call.answer.usage.output, cost});
   }
+  BookArm(call);
   if (call.request.store && call.served != nullptr && call.answer.status == CallStatus::kOk) {
     auto recording = MakeRecording(route, variant, call.request, call.answer, call.id, call.time,
                                    deps_.redactor);
     if (recording) deps_.books.Record(*std::move(recording));
   }
   if (!call.booking) return;
-  deps_.mirror.Offer({.key = *std::exchange(call.booking, std::nullopt),
-                      .route = call.route,
-                      .assignment = call.assignment,
-                      .request = std::move(call.request),
-                      .served = std::move(call.answer),
-                      .served_variant = variant,
-                      .from_fallback = from_fallback,
-                      .request_id = call.id,
-                      .trace_id = call.trace_id,
-                      .cluster = ShortHash(ClusterKey(call.key)),
-                      .time = call.time});
+  const bool from_fallback = call.asked != nullptr && call.asked->name != call.assignment.variant;
+  deps_.mirror.Offer(
+      {.key = *std::exchange(call.booking, std::nullopt),
+       .route = call.route,
+       .assignment = call.assignment,
+       .request = std::move(call.request),
+       .served = std::move(call.answer),
+       .served_variant = call.asked != nullptr ? call.asked->name : call.assignment.variant,
+       .from_fallback = from_fallback,
+       .failed_first = from_fallback ? call.first : std::nullopt,
+       .request_id = call.id,
+       .trace_id = call.trace_id,
+       .cluster = ShortHash(ClusterKey(call.key)),
+       .time = call.time});
+}
+
+// What the canary's gates compare: how the assigned variant fared, whoever answered in the end.
+void ChatHandler::BookArm(const Call& call) {
+  const ResolvedRoute& route = *call.route;
+  const TrafficPlan& plan = route.plan;
+  if (!call.Compared() || plan.canary_weight == 0 || call.answer.status == CallStatus::kCancelled)
+    return;
+  const bool from_fallback = call.asked != nullptr && call.asked->name != call.assignment.variant;
+  const CallStatus own = from_fallback ? call.first->status : call.answer.status;
+  const bool refused = own == CallStatus::kHttpError && !from_fallback &&
+                       !WorthAFallback(own, call.answer.http_status);
+  std::vector<BadEvent> events;
+  if (own == CallStatus::kTimeout) {
+    events.push_back(BadEvent::kTimeout);
+  } else if (own != CallStatus::kOk && own != CallStatus::kTooLarge && !refused) {
+    events.push_back(BadEvent::kError);
+  } else if (own == CallStatus::kOk && route.validator &&
+             !route.validator->Check(call.answer.content).ok()) {
+    events.push_back(BadEvent::kInvalidFormat);
+  }
+  deps_.books.Served({plan.experiment, plan.comparison, plan.canary_weight}, call.assignment.canary,
+                     events);
 }
 
 }  // namespace crossover::router

@@ -15,9 +15,11 @@
 #include "common/id/uuid7.h"
 #include "common/time/clock.h"
 #include "services/shadow_router/domain/books.h"
+#include "services/shadow_router/domain/key_meter.h"
 #include "services/shadow_router/domain/mirror.h"
 #include "services/shadow_router/domain/redactor.h"
 #include "services/shadow_router/domain/routing_table.h"
+#include "services/shadow_router/edge/door.h"
 #include "services/shadow_router/edge/router_metrics.h"
 #include "services/shadow_router/upstream/async_upstream.h"
 
@@ -27,12 +29,16 @@ struct ChatHandlerOptions {
   size_t max_answer_bytes = 64 << 20;  // Of a served answer that is not streamed.
   size_t max_tee_bytes =
       4 << 20;  // Of a served answer that is also compared; above, it is not mirrored (too_large).
+  size_t max_event_bytes = 1 << 20;  // Of one event of a stream; above, the stream is broken off.
+  std::string project = "projects/default";  // Of callers that belong to none.
 };
 
 // Thread-safe. Borrows everything.
 class ChatHandler {
  public:
   struct Deps {
+    Door& door;
+    KeyMeter& meter;
     RoutingTableHolder& table;
     AsyncUpstream& upstream;
     Books& books;
@@ -43,24 +49,31 @@ class ChatHandler {
     RandomSource& random;
     Clock& clock;
   };
-  ChatHandler(ChatHandlerOptions options, Deps deps) : options_(options), deps_(deps) {}
+  ChatHandler(ChatHandlerOptions options, Deps deps) : options_(std::move(options)), deps_(deps) {}
 
   http::Task<void> Handle(http::AsyncExchange& exchange);
 
  private:
   struct Call;     // One request on its way; chat_handler.cc.
   struct Attempt;  // What a variant said.
+  struct Relay;    // A stream that is passed on.
 
-  absl::StatusOr<std::shared_ptr<const ResolvedRoute>> FindRoute(const std::string& model) const;
+  absl::StatusOr<std::shared_ptr<const ResolvedRoute>> FindRoute(const std::string& model,
+                                                                 const Caller& caller) const;
+  // What may be served to this caller, or why it may not.
+  absl::Status Prepare(http::Request& incoming, Call& call);
   http::Task<void> Serve(http::AsyncExchange& exchange, Call& call);
   // Tries the variants in order until one answers with something that a fallback could not better.
   http::Task<Attempt> FirstAnswer(Call& call);
   http::Task<Attempt> TryVariant(Call& call, const ResolvedVariant& variant);
   http::Task<void> RelayBody(http::AsyncExchange& exchange, Call& call, Attempt& attempt);
   http::Task<void> RelayStream(http::AsyncExchange& exchange, Call& call, Attempt& attempt);
+  http::Task<void> EndStream(http::AsyncExchange& exchange, Call& call, Attempt& attempt,
+                             const Relay& relay);
   http::Task<void> RespondFailure(http::AsyncExchange& exchange, Call& call,
                                   const Attempt& attempt);
   void Conclude(Call& call);
+  void BookArm(const Call& call);
 
   const ChatHandlerOptions options_;
   Deps deps_;

@@ -50,8 +50,9 @@ class EdgeFixture : public ::testing::Test {
     flusher_ = std::make_unique<Flusher>(books_, store_, *journal_, logger_);
   }
   ~EdgeFixture() override {
+    if (door_ != nullptr) door_->Stop();
     server_.reset();
-    mirror_->Stop();
+    if (mirror_ != nullptr) mirror_->Stop();
   }
 
   void AddUpstream(const std::string& name, const std::string& url,
@@ -63,16 +64,21 @@ class EdgeFixture : public ::testing::Test {
                                                                     .timeout = timeout});
   }
 
+  // Who is let in; before Start. Everyone, if nothing else is said.
+  void LetIn(std::unique_ptr<Callers> callers) { callers_ = std::move(callers); }
+
   void Start(MirrorOptions mirror = {}, OpenAiRoutesOptions routes = {}) {
+    door_ = std::make_unique<Door>(*callers_, meter_);
     mirror_ = std::make_unique<Mirror>(
         mirror,
         Mirror::Deps{shadow_upstream_, books_, mirror_breakers_, budget_, **redactor_, clock_});
     mirror_->Start();
     chat_ = std::make_unique<ChatHandler>(
-        ChatHandlerOptions{}, ChatHandler::Deps{table_, upstream_, books_, *mirror_, **redactor_,
-                                                metrics_, ids_, SystemRandom(), clock_});
+        ChatHandlerOptions{},
+        ChatHandler::Deps{*door_, meter_, table_, upstream_, books_, *mirror_, **redactor_,
+                          metrics_, ids_, SystemRandom(), clock_});
     server_ = std::make_unique<http::Server>(http::ServerOptions{}, logger_);
-    AddOpenAiRoutes(*server_, routes, {*chat_, table_, store_, *flusher_, ids_, clock_});
+    AddOpenAiRoutes(*server_, routes, {*door_, *chat_, table_, store_, *flusher_, ids_, clock_});
     ASSERT_OK(server_->Start());
   }
 
@@ -160,6 +166,9 @@ class EdgeFixture : public ::testing::Test {
   UuidGenerator ids_{clock_, SystemRandom()};
   AsyncUpstream upstream_{{.connect_timeout = absl::Seconds(2)}, {}, clock_};
   HttpUpstream shadow_upstream_{{.connect_timeout = absl::Seconds(2)}, clock_};
+  std::unique_ptr<Callers> callers_ = std::make_unique<EveryoneIs>(Caller{.name = "test"});
+  KeyMeter meter_{clock_};
+  std::unique_ptr<Door> door_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Flusher> flusher_;
   std::unique_ptr<Mirror> mirror_;

@@ -1,7 +1,19 @@
 // What OpenAI's clients see.
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "common/status/error.h"
+#include "common/time/fake_clock.h"
 #include "services/shadow_router/edge/edge_fixture.h"
+#include "services/shadow_router/edge/raw_server.h"
+#include "services/shadow_router/edge/recorder.h"
 
 namespace crossover::router {
 namespace {
@@ -10,7 +22,159 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using Json = nlohmann::json;
 
-class EdgeTest : public EdgeFixture {};
+// Keys by their header; whether a key is in memory or has to be asked for is up to the test.
+class FakeCallers final : public Callers {
+ public:
+  std::optional<absl::StatusOr<Caller>> Known(std::string_view authorization,
+                                              std::string_view peer) override {
+    if (!in_memory) return std::nullopt;
+    return Find(authorization, peer);
+  }
+  absl::StatusOr<Caller> Find(std::string_view authorization, std::string_view peer) override {
+    EXPECT_EQ(peer.substr(0, 10), "127.0.0.1:");
+    if (authorization.empty())
+      return Error(absl::StatusCode::kUnauthenticated, "API_KEY_MISSING", "send a key");
+    const auto it = keys.find(std::string(authorization));
+    if (it != keys.end()) return it->second;
+    return Error(absl::StatusCode::kUnauthenticated, "API_KEY_INVALID", "unknown key");
+  }
+  std::map<std::string, Caller> keys;
+  std::atomic<bool> in_memory = true;
+};
+
+class EdgeTest : public EdgeFixture {
+ protected:
+  FakeCallers& DemandKeys() {
+    auto callers = std::make_unique<FakeCallers>();
+    FakeCallers& fake = *callers;
+    LetIn(std::move(callers));
+    return fake;
+  }
+  http::ClientResponse With(const std::string& method, const std::string& path,
+                            const std::string& key, const std::string& body = "") {
+    http::ClientRequest request{.method = method, .url = Url(path), .body = body};
+    if (!key.empty()) request.headers.Set("Authorization", key);
+    auto response = client_.Send(request);
+    EXPECT_OK(response);
+    return response.ok() ? *response : http::ClientResponse{};
+  }
+  // Data of the events that a client sees; anything that is not one fails the test.
+  static std::vector<std::string> EventsOf(const std::string& body) {
+    std::vector<std::string> events;
+    SseParser parser;
+    parser.Feed(body, [&](std::string_view data, std::string_view) { events.emplace_back(data); });
+    EXPECT_EQ(parser.rest(), "") << "an event was cut";
+    for (const std::string& event : events) {
+      EXPECT_TRUE(event == "[DONE]" || Json::accept(event)) << event;
+    }
+    return events;
+  }
+  // A model that says exactly this.
+  void SayRaw(const std::string& bytes) {
+    raw_ = std::make_unique<RawServer>(Saying(bytes));
+    AddUpstream("old", raw_->base_url(), absl::Seconds(20));
+    ASSERT_OK(control_.Reload(true));
+  }
+  static std::string Event(const std::string& content) {
+    return R"(data: {"id":"c","choices":[{"index":0,"delta":{"content":")" + content + "\"}}]}\n\n";
+  }
+  bool Exposes(const std::string& line) {
+    return Eventually([&] { return registry_.Expose().find(line) != std::string::npos; });
+  }
+
+  std::unique_ptr<RawServer> raw_;
+};
+
+constexpr char kChat[] = R"({"model":"sorter","messages":[{"role":"user","content":"q"}]})";
+
+TEST_F(EdgeTest, EveryDoorDemandsAKeyOnceThereAreKeys) {
+  FakeCallers& callers = DemandKeys();
+  callers.keys["Bearer good"] = {.name = "apiKeys/1", .project = "projects/default"};
+  callers.keys["Bearer viewer"] = {
+      .name = "apiKeys/2", .project = "projects/default", .may_call = false};
+  Start();
+  const std::string feedback = R"({"inference_id":"i","name":"label","value":"x"})";
+  for (const bool in_memory : {true, false}) {
+    callers.in_memory = in_memory;
+    for (const auto& [method, path, body] :
+         {std::tuple("POST", "/v1/chat/completions", std::string(kChat)),
+          std::tuple("GET", "/v1/chat/completions", std::string()),
+          std::tuple("GET", "/v1/models", std::string()),
+          std::tuple("GET", "/v1/models/sorter", std::string()),
+          std::tuple("POST", "/v1/feedback", feedback)}) {
+      for (const auto& [key, code] :
+           {std::pair("", "api_key_missing"), std::pair("Bearer bad", "api_key_invalid")}) {
+        const auto refused = With(method, path, key, body);
+        EXPECT_EQ(refused.status, 401) << method << path;
+        const Json error = ErrorOf(refused);
+        for (const char* name : {"message", "type", "param", "code"})
+          EXPECT_TRUE(error.contains(name)) << name;
+        EXPECT_EQ(error["code"], code);
+      }
+      EXPECT_EQ(With(method, path, "Bearer good", body).status, 200) << method << path;
+      const int status = With(method, path, "Bearer viewer", body).status;
+      EXPECT_EQ(status, std::string(method) == "GET" ? 200 : 403) << path;
+    }
+  }
+  EXPECT_EQ(old_.Requests().size(), 2);
+  EXPECT_EQ(old_.Requests().at(0).headers.Get("authorization"), "Bearer sk-old");
+}
+
+TEST_F(EdgeTest, AKeySeesItsProjectAndItsRoutesOnly) {
+  FakeCallers& callers = DemandKeys();
+  callers.keys["Bearer other"] = {.name = "apiKeys/1", .project = "projects/other"};
+  callers.keys["Bearer some"] = {
+      .name = "apiKeys/2", .project = "projects/default", .routes = {"second"}};
+  Route route = *store_.GetRoute(kRoute);
+  route.name = "projects/default/routes/second";
+  ASSERT_OK(store_.CreateRoute(route, "", clock_.Now()));
+  route.name = "projects/other/routes/sorter";  // The same slug in another project.
+  route.primary = "new";
+  ASSERT_OK(store_.CreateRoute(route, "", clock_.Now()));
+  ASSERT_OK(control_.Reload(true));
+  Start();
+  EXPECT_EQ(ContentOf(With("POST", "/v1/chat/completions", "Bearer other", kChat)), "from new");
+  const std::string whole =
+      R"({"model":"projects/default/routes/sorter","messages":[{"role":"user","content":"q"}]})";
+  EXPECT_EQ(With("POST", "/v1/chat/completions", "Bearer other", whole).status, 404);
+  const auto refused = With("POST", "/v1/chat/completions", "Bearer some", kChat);
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_EQ(ErrorOf(refused)["code"], "resource_forbidden");
+  EXPECT_EQ(With("GET", "/v1/models/sorter", "Bearer some").status, 404);
+  const Json models = Json::parse(With("GET", "/v1/models", "Bearer some").body);
+  ASSERT_EQ(models["data"].size(), 1);
+  EXPECT_EQ(models["data"][0]["id"], "second");
+  EXPECT_EQ(With("POST", "/v1/feedback", "Bearer other",
+                 R"({"inference_id":"i","name":"label","value":"x"})")
+                .status,
+            200);
+  EXPECT_EQ(store_.ListFeedback("i", {})->items.at(0).project, "projects/other");
+}
+
+TEST_F(EdgeTest, AKeysLimitsAreEnforcedAndSayWhenToComeBack) {
+  FakeCallers& callers = DemandKeys();
+  const auto key = [&](const char* name, CallerLimits limits) {
+    callers.keys[std::string("Bearer ") + name] = {
+        .name = name, .project = "projects/default", .limits = limits};
+  };
+  key("requests", {.requests_per_minute = 2});
+  key("tokens", {.tokens_per_minute = 300});
+  key("money", {.spend_per_day_usd = 0.0003});
+  Start();
+  const auto chat = [&](const std::string& name) {
+    return With("POST", "/v1/chat/completions", "Bearer " + name, kChat);
+  };
+  for (const char* name : {"requests", "tokens", "money"}) {
+    EXPECT_EQ(chat(name).status, 200) << name;
+    http::ClientResponse last;
+    // An answer is settled a moment after the client has it.
+    EXPECT_TRUE(Eventually([&] { return (last = chat(name)).status == 429; })) << name;
+    EXPECT_GE(std::atoi(std::string(last.headers.Get("retry-after").value_or("0")).c_str()), 1);
+    EXPECT_EQ(ErrorOf(last)["type"], "rate_limit_error");
+    EXPECT_EQ(ErrorOf(last)["code"],
+              std::string(name) == "money" ? "budget_exceeded" : "rate_limited");
+  }
+}
 
 TEST_F(EdgeTest, AnswersFromThePrimaryWithItsBytesAndOurKey) {
   Start();
@@ -119,7 +283,122 @@ TEST_F(EdgeTest, AStreamThatBreaksOffEndsWithAnErrorEvent) {
   old_.SetReply({.content = "one two three four five six", .cut_after_pieces = 1});
   const auto response = Chat(R"(,"stream":true)");
   EXPECT_EQ(response.status, 200);
-  EXPECT_THAT(response.body, HasSubstr("upstream_stream_broken"));
+  const auto events = EventsOf(response.body);
+  ASSERT_GE(events.size(), 2);
+  EXPECT_EQ(Json::parse(events.back())["error"]["code"], "upstream_stream_broken");
+}
+
+TEST_F(EdgeTest, HalfAnEventIsNeverPassedOn) {
+  raw_ = std::make_unique<RawServer>([](int fd) {
+    Saying("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9999\r\n\r\n" +
+           Event("one") + R"(data: {"id":"c","choi)")(fd);
+    shutdown(fd, SHUT_RDWR);
+  });
+  AddUpstream("old", raw_->base_url());
+  ASSERT_OK(control_.Reload(true));
+  Start();
+  for (const char* usage : {"", R"(,"stream_options":{"include_usage":true})"}) {
+    const auto events = EventsOf(Chat(std::string(R"(,"stream":true)") + usage).body);
+    ASSERT_EQ(events.size(), 2) << usage;
+    EXPECT_THAT(events[0], HasSubstr("one"));
+    EXPECT_EQ(Json::parse(events[1])["error"]["code"], "upstream_stream_broken");
+  }
+}
+
+TEST_F(EdgeTest, AClientThatLeavesAfterTheLastEventHasNotCancelled) {
+  // The model leaves the connection open after its last word.
+  SayRaw(kStreamHead + Event("one") +
+         "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+         "data: [DONE]\n\n");
+  StartExperiment(ExperimentState::kShadow);
+  Start();
+  EXPECT_FALSE(client_
+                   .Send({.method = "POST",
+                          .url = Url("/v1/chat/completions"),
+                          .body = R"({"model":"sorter","stream":true,"messages":[)"
+                                  R"({"role":"user","content":"q"}]})",
+                          .timeout = absl::Milliseconds(500)})
+                   .ok());
+  EXPECT_TRUE(
+      Exposes(R"(crossover_router_requests_total{code="200",route="sorter",variant="old"} 1)"));
+  Settle();
+  EXPECT_EQ(books_.Held(kExperiment, 1).paired, 1);
+}
+
+TEST_F(EdgeTest, AClientThatLeavesAfterTheFirstTokenCancelsTheUpstream) {
+  SayRaw(kStreamHead + Event("one"));
+  Start();
+  EXPECT_FALSE(client_
+                   .Send({.method = "POST",
+                          .url = Url("/v1/chat/completions"),
+                          .body = R"({"model":"sorter","stream":true,"messages":[)"
+                                  R"({"role":"user","content":"q"}]})",
+                          .timeout = absl::Milliseconds(300)})
+                   .ok());
+  EXPECT_TRUE(raw_->WaitForHangUp());
+  EXPECT_TRUE(
+      Exposes(R"(crossover_router_requests_total{code="499",route="sorter",variant="old"} 1)"));
+}
+
+TEST_F(EdgeTest, AStreamsUsageIsPaidForThoughNobodyComparesIt) {
+  SayRaw(kStreamHead + Event("one") +
+         "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1000000,"
+         "\"completion_tokens\":500000,\"prompt_tokens_details\":{\"cached_tokens\":400000}}}\n\n"
+         "data: [DONE]\n\n");
+  catalog_.Put("projects/default/upstreams/old", UpstreamInfo{.name = "old",
+                                                              .base_url = raw_->base_url(),
+                                                              .prices = {10, 1, 2},
+                                                              .timeout = absl::Seconds(1)});
+  ASSERT_OK(control_.Reload(true));
+  Start();
+  (void)client_.Send({.method = "POST",
+                      .url = Url("/v1/chat/completions"),
+                      .body = R"({"model":"sorter","stream":true,"stream_options":)"
+                              R"({"include_usage":true},"messages":[)"
+                              R"({"role":"user","content":"q"}]})",
+                      .timeout = absl::Milliseconds(300)});
+  // 0.6 M fresh at 10, 0.4 M cached at 1, 0.5 M out at 2.
+  EXPECT_TRUE(Exposes(R"(crossover_router_cost_usd_total{route="sorter",variant="old"} 7.4)"));
+}
+
+TEST_F(EdgeTest, ATrialThatBeginsToAnswerOpensTheBreakerForOthers) {
+  FakeClock clock;
+  CircuitBreaker breaker({.failures_to_open = 2, .open_for = absl::Seconds(10)}, clock);
+  breaker.Failure();
+  breaker.Failure();
+  EXPECT_FALSE(breaker.Allow());
+  clock.Advance(absl::Seconds(11));
+  EXPECT_TRUE(breaker.Allow());
+  EXPECT_FALSE(breaker.Allow()) << "one trial";
+  breaker.Answering();
+  EXPECT_TRUE(breaker.Allow());
+  breaker.Failure();
+  EXPECT_FALSE(breaker.Allow()) << "it broke off after all";
+}
+
+TEST_F(EdgeTest, WhatCannotBeRedactedIsNotKept) {
+  ResolvedRoute route;
+  route.task.record = RecordPolicy::kRedacted;
+  const auto record = [&](const std::string& content) {
+    const ChatRequest request = *ParseChatRequest(
+        R"({"model":"r","messages":[{"role":"user","content":"I am ann@example.org"}],)"
+        R"("metadata":{"mail":"ann@example.org"}})");
+    Answer answer{.content = content};
+    answer.tool_calls = R"([{"name":"send","arguments":{"to":"bob@example.org"}}])";
+    return *MakeRecording(route, "v", request, answer, "id", clock_.Now(), **redactor_);
+  };
+  const Recording clean = record("fine");
+  EXPECT_THAT(clean.request, HasSubstr("[EMAIL]"));
+  EXPECT_THAT(clean.tool_calls, HasSubstr("[EMAIL]"));
+  EXPECT_EQ(clean.metadata.at("mail"), "[EMAIL]");
+  EXPECT_EQ(clean.redactions, 3);
+  const Recording failed = record("\xff");  // The expressions need UTF-8.
+  EXPECT_EQ(failed.request, "");
+  EXPECT_EQ(failed.response, "");
+  EXPECT_EQ(failed.tool_calls, "");
+  EXPECT_TRUE(failed.metadata.empty());
+  route.task.record = RecordPolicy::kMetadata;
+  EXPECT_TRUE(record("fine").metadata.empty());
 }
 
 TEST_F(EdgeTest, AClientThatGoesAwayCancelsTheUpstreamBeforeTheFirstTokenToo) {

@@ -1,61 +1,21 @@
 // Whatever the shadow does, the primary's requests succeed and are not slowed.
 #include <gmock/gmock.h>
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
+#include <atomic>
+#include <memory>
 #include <thread>
 
 #include "services/shadow_router/edge/edge_fixture.h"
+#include "services/shadow_router/edge/raw_server.h"
 
 namespace crossover::router {
 namespace {
 
-// A server without manners: does `on_connection` with each connection in turn, until stopped.
-class RawServer {
- public:
-  explicit RawServer(std::function<void(int fd)> on_connection)
-      : on_connection_(std::move(on_connection)) {
-    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof address;
-    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(listen(listener_, 64), 0);
-    EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
-    port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this] {
-      int fd = -1;
-      while ((fd = accept(listener_, nullptr, nullptr)) >= 0) {
-        on_connection_(fd);
-        connections_.push_back(fd);
-      }
-    });
-  }
-  ~RawServer() {
-    shutdown(listener_, SHUT_RDWR);
-    thread_.join();
-    close(listener_);
-    for (int fd : connections_) close(fd);
-  }
-  std::string base_url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/v1"; }
-
- private:
-  std::function<void(int)> on_connection_;
-  int listener_ = -1;
-  int port_ = 0;
-  std::thread thread_;
-  std::vector<int> connections_;
-};
-
 // Takes a little of the request, answers a little, and dies.
 void CrashMidAnswer(int fd) {
-  char buffer[4096];
-  (void)!read(fd, buffer, sizeof buffer);
-  constexpr std::string_view kStart =
-      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"cho";
-  (void)!write(fd, kStart.data(), kStart.size());
+  Saying("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"cho")(
+      fd);
   shutdown(fd, SHUT_RDWR);
 }
 
@@ -65,50 +25,100 @@ struct Trouble {
   const char* name;
   std::function<void(testing::FakeUpstream&)> make;
   void (*raw)(int fd) = nullptr;  // Instead: a server like this.
+  bool stopped = false;           // Instead: a process under SIGSTOP.
+  // Of a request. What is larger than the sockets' buffers makes the mirror wait while it sends.
+  size_t padding = 20'000;
+  int requests = 60;
+  int warm_up = 10;  // Until connections are open.
 };
 
 class IsolationTest : public EdgeFixture, public ::testing::WithParamInterface<Trouble> {
  protected:
-  static constexpr int kRequests = 60;
+  // The same model behind a route that nothing is mirrored from: what the other is held against, at
+  // the same moments.
+  void AddPlainRoute() {
+    Route route = *store_.GetRoute(kRoute);
+    route.name = "projects/default/routes/plain";
+    ASSERT_OK(store_.CreateRoute(route, "", clock_.Now()));
+    ASSERT_OK(control_.Reload(true));
+  }
 
-  // Median time of requests one after the other; every one must succeed.
-  absl::Duration MedianOf(int requests) {
-    const std::string padding = ",\"padding\":\"" + std::string(20'000, 'x') + "\"";
-    std::vector<absl::Duration> times;
-    for (int i = 0; i < requests; ++i) {
-      const absl::Duration before = clock_.SteadyNow();
-      const auto response = Chat(padding + (i % 2 == 0 ? "" : R"(,"stream":true)"));
-      times.push_back(clock_.SteadyNow() - before);
-      EXPECT_EQ(response.status, 200);
-      EXPECT_THAT(response.body, ::testing::HasSubstr("old"));
-    }
-    std::nth_element(times.begin(), times.begin() + requests / 2, times.end());
-    return times[static_cast<size_t>(requests) / 2];
+  absl::Duration Time(const std::string& route, int i) {
+    const std::string body =
+        R"({"model":")" + route + R"(","messages":[{"role":"user","content":"q"}],"padding":")" +
+        std::string(GetParam().padding, 'x') + "\"" + (i % 2 == 0 ? "}" : R"(,"stream":true})");
+    const absl::Duration before = clock_.SteadyNow();
+    const auto response = Post("/v1/chat/completions", body);
+    const absl::Duration took = clock_.SteadyNow() - before;
+    EXPECT_EQ(response.status, 200);
+    EXPECT_THAT(response.body, ::testing::HasSubstr("old"));
+    return took;
+  }
+
+  static absl::Duration Median(std::vector<absl::Duration> times) {
+    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+    std::nth_element(times.begin(), middle, times.end());
+    return *middle;
   }
 };
 
 TEST_P(IsolationTest, ThePrimaryDoesNotNotice) {
-  Start({.max_queue_bytes = 200'000, .workers = 2, .timeout = absl::Seconds(2)});
-  MedianOf(10);  // Connections are open.
-  const absl::Duration alone = MedianOf(kRequests);
+  const Trouble& trouble = GetParam();
+  const size_t queue = 4 * (trouble.padding + 1'000);
+  Start({.max_queue_bytes = queue,
+         .max_item_bytes = queue,
+         .workers = 2,
+         .timeout = absl::Seconds(2)});
   std::unique_ptr<RawServer> raw;
-  if (GetParam().raw != nullptr) {
-    raw = std::make_unique<RawServer>(GetParam().raw);
+  std::unique_ptr<StoppedProcess> stopped;
+  if (trouble.raw != nullptr) {
+    raw = std::make_unique<RawServer>(trouble.raw);
     AddUpstream("new", raw->base_url());
   }
+  if (trouble.stopped) {
+    stopped = std::make_unique<StoppedProcess>();
+    AddUpstream("new", stopped->base_url());
+  }
+  AddPlainRoute();
   StartExperiment(ExperimentState::kShadow);
-  GetParam().make(new_);
-  const absl::Duration with_shadow = MedianOf(kRequests);
-  // A shadow on the answer's path would cost the 2 s of its timeout; the rest is the machine's
-  // noise.
-  EXPECT_LT(with_shadow, std::max(10 * alone, absl::Milliseconds(200)))
-      << absl::FormatDuration(alone);
-  EXPECT_LE(mirror_->queued_bytes(), 200'000);
+  trouble.make(new_);
+
+  // Another client keeps the mirror and its queue busy meanwhile.
+  std::atomic<bool> stop = false;
+  std::atomic<int64_t> loaded = 0;
+  std::thread load([&] {
+    http::Client client;
+    while (!stop) {
+      const auto response = client.Send(
+          {.method = "POST",
+           .url = Url("/v1/chat/completions"),
+           .body =
+               R"({"model":"sorter","messages":[{"role":"user","content":"load"}],"padding":")" +
+               std::string(trouble.padding, 'x') + "\"}"});
+      if (response.ok() && response->status == 200) ++loaded;
+    }
+  });
+  std::vector<absl::Duration> mirrored, plain;
+  for (int i = 0; i < trouble.warm_up + trouble.requests; ++i) {
+    const absl::Duration a = Time("sorter", i), b = Time("plain", i);
+    if (i < trouble.warm_up) continue;
+    mirrored.push_back(a);
+    plain.push_back(b);
+  }
+  stop = true;
+  load.join();
+  // Interleaved medians take the machine's noise out. A shadow on the answer's path costs the 2 s
+  // of its timeout, a queue that blocks some tenths of a second.
+  const absl::Duration alone = Median(plain), with_shadow = Median(mirrored);
+  EXPECT_LT(with_shadow - alone, std::max(alone, absl::Milliseconds(5)))
+      << absl::FormatDuration(alone) << " alone, " << absl::FormatDuration(with_shadow)
+      << " with the shadow";
+  EXPECT_LE(mirror_->queued_bytes(), queue);
   new_.Release();
   server_->Stop(absl::Seconds(5));
   mirror_->Stop();
   const LedgerCounts counts = books_.Held(kExperiment, 1);
-  EXPECT_EQ(counts.sampled, kRequests);
+  EXPECT_EQ(counts.sampled, trouble.warm_up + trouble.requests + loaded);
   EXPECT_TRUE(counts.AddsUp());
   EXPECT_EQ(counts.in_flight, 0);
 }
@@ -118,6 +128,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Trouble{"Healthy", [](testing::FakeUpstream&) {}},
         Trouble{"Stalled", [](testing::FakeUpstream& shadow) { shadow.SetReply({.stall = true}); }},
+        Trouble{.name = "StoppedBySignal", .make = [](testing::FakeUpstream&) {}, .stopped = true},
         Trouble{"Refusing", [](testing::FakeUpstream& shadow) { shadow.Stop(); }},
         Trouble{"Answering10MB",
                 [](testing::FakeUpstream& shadow) {
@@ -128,7 +139,13 @@ INSTANTIATE_TEST_SUITE_P(
                   shadow.SetReply({.status = 500, .content = "no"});
                 }},
         Trouble{"CrashingMidAnswer", [](testing::FakeUpstream&) {}, CrashMidAnswer},
-        Trouble{"NeverReading", [](testing::FakeUpstream&) {}, NeverRead}),
+        Trouble{"NeverReading", [](testing::FakeUpstream&) {}, NeverRead},
+        Trouble{.name = "NeverReadingMoreThanTheSocketsHold",
+                .make = [](testing::FakeUpstream&) {},
+                .raw = NeverRead,
+                .padding = 12 << 20,
+                .requests = 3,
+                .warm_up = 1}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

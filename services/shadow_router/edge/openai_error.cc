@@ -60,9 +60,15 @@ http::Response OpenAiError(const absl::Status& status) {
   const Kind kind = KindOf(status.code());
   const ErrorDetail detail = DetailOf(status);
   const std::string param = detail.violations.empty() ? "" : detail.violations.front().field;
-  return http::Response::Json(kind.status,
-                              OpenAiErrorBody(ToStd(status.message()), kind.type, param,
-                                              absl::AsciiStrToLower(detail.reason)));
+  http::Response response =
+      http::Response::Json(kind.status, OpenAiErrorBody(ToStd(status.message()), kind.type, param,
+                                                        absl::AsciiStrToLower(detail.reason)));
+  if (const auto wait = detail.metadata.find("retry_after_seconds"); wait != detail.metadata.end())
+    response.headers.Set("retry-after", wait->second);
+  // SDKs try again after any 429; a day's budget is not worth it.
+  if (detail.reason == "BUDGET_EXCEEDED") response.headers.Set("x-should-retry", "false");
+  if (kind.status == 401) response.headers.Set("WWW-Authenticate", "Bearer");
+  return response;
 }
 
 }  // namespace crossover::router

@@ -1,6 +1,9 @@
 #include "services/shadow_router/edge/openai_routes.h"
 
+#include <map>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -10,6 +13,7 @@
 #include "common/http/async.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
+#include "common/status/status_macros.h"
 #include "services/shadow_router/edge/openai_error.h"
 
 namespace crossover::router {
@@ -33,30 +37,52 @@ Json ModelJson(const ResolvedRoute& route) {
           {"owned_by", "crossover"}};
 }
 
-http::Response ListModels(const RoutingTableHolder& table) {
-  const auto now = table.Get();
+std::string ProjectFor(const Caller& caller, const OpenAiRoutesOptions& options) {
+  return caller.project.empty() ? options.project : caller.project;
+}
+
+// The routes that this caller sees, by name.
+std::map<std::string, std::shared_ptr<const ResolvedRoute>> RoutesOf(
+    const Caller& caller, const OpenAiRoutesOptions& options, const RoutingTableHolder& table) {
+  const std::string project = ProjectFor(caller, options);
+  std::map<std::string, std::shared_ptr<const ResolvedRoute>> routes;
+  for (const auto& [name, route] : table.Get()->routes()) {
+    if (ProjectOf(name) == project && MayUseRoute(caller, name)) routes[LastSegment(name)] = route;
+  }
+  return routes;
+}
+
+http::Response ListModels(const http::Request&, const Caller& caller,
+                          const OpenAiRoutesOptions& options, const OpenAiRoutesDeps& deps) {
   Json data = Json::array();
-  for (const auto& [name, route] : now->routes()) data.push_back(ModelJson(*route));
+  for (const auto& [name, route] : RoutesOf(caller, options, deps.table))
+    data.push_back(ModelJson(*route));
   return http::Response::Json(200, Dump({{"object", "list"}, {"data", data}}));
 }
 
-http::Response GetModel(const RoutingTableHolder& table, const std::string& name) {
-  const auto now = table.Get();
-  const auto route = now->Find(name);
-  if (route != nullptr) return http::Response::Json(200, Dump(ModelJson(*route)));
+http::Response GetModel(const http::Request& request, const Caller& caller,
+                        const OpenAiRoutesOptions& options, const OpenAiRoutesDeps& deps) {
+  const auto param = request.params.find("model");
+  const std::string name = param == request.params.end() ? "" : param->second;
+  const auto routes = RoutesOf(caller, options, deps.table);
+  std::vector<std::string> names;
+  for (const auto& [slug, route] : routes) {
+    if (slug == name || route->route.name == name)
+      return http::Response::Json(200, Dump(ModelJson(*route)));
+    names.push_back(slug);
+  }
   return OpenAiError(
       Error(absl::StatusCode::kNotFound,
-            absl::StrCat("there is no route '", name,
-                         "'; there are: ", absl::StrJoin(now->Names(), ", ")),
+            absl::StrCat("there is no route '", name, "'; there are: ", absl::StrJoin(names, ", ")),
             {.reason = "ROUTE_NOT_FOUND", .metadata = {}, .violations = {{"model", "unknown"}}}));
 }
 
-http::Response TakeFeedback(const http::Request& request, const OpenAiRoutesOptions& options,
-                            const OpenAiRoutesDeps& deps) {
+http::Response TakeFeedback(const http::Request& request, const Caller& caller,
+                            const OpenAiRoutesOptions& options, const OpenAiRoutesDeps& deps) {
   absl::StatusOr<Feedback> feedback = ParseFeedback(request.body);
   if (!feedback.ok()) return OpenAiError(feedback.status());
   feedback->id = deps.ids.NextId();
-  feedback->project = options.project;
+  feedback->project = ProjectFor(caller, options);
   feedback->time = deps.clock.Now();
   if (const absl::Status status = deps.flusher.Record(*feedback); !status.ok())
     return OpenAiError(status);
@@ -67,8 +93,26 @@ http::Response TakeFeedback(const http::Request& request, const OpenAiRoutesOpti
                                          {"created", absl::ToUnixSeconds(feedback->time)}}));
 }
 
+// As they were answered, but for the ids of the calls, which are not kept.
+Json ToolCallsJson(const Recording& recording) {
+  const Json calls = Json::parse(recording.tool_calls, nullptr, /*allow_exceptions=*/false);
+  Json list = Json::array();
+  if (!calls.is_array()) return list;
+  for (const Json& call : calls) {
+    const Json arguments = call.value("arguments", Json());
+    list.push_back({{"id", absl::StrCat("call_", recording.id, "_", list.size())},
+                    {"type", "function"},
+                    {"function",
+                     {{"name", call.value("name", "")},
+                      {"arguments", arguments.is_string() ? arguments : Json(Dump(arguments))}}}});
+  }
+  return list;
+}
+
 Json StoredJson(const Recording& recording) {
   const Json messages = Json::parse(recording.request, nullptr, /*allow_exceptions=*/false);
+  Json message = {{"role", "assistant"}, {"content", recording.response}};
+  if (Json calls = ToolCallsJson(recording); !calls.empty()) message["tool_calls"] = calls;
   return {{"id", recording.completion_id.empty() ? recording.id : recording.completion_id},
           {"object", "chat.completion"},
           {"created", absl::ToUnixSeconds(recording.time)},
@@ -76,17 +120,16 @@ Json StoredJson(const Recording& recording) {
           {"metadata", recording.metadata},
           {"messages", messages.is_discarded() ? Json() : messages},
           {"choices",
-           Json::array({{{"index", 0},
-                         {"finish_reason", "stop"},
-                         {"message", {{"role", "assistant"}, {"content", recording.response}}}}})},
+           Json::array(
+               {{{"index", 0}, {"finish_reason", recording.finish_reason}, {"message", message}}})},
           {"usage",
            {{"prompt_tokens", recording.usage.input},
             {"completion_tokens", recording.usage.output},
             {"total_tokens", recording.usage.input + recording.usage.output}}}};
 }
 
-http::Response ListStored(const http::Request& request, const OpenAiRoutesOptions& options,
-                          const OpenAiRoutesDeps& deps) {
+http::Response ListStored(const http::Request& request, const Caller& caller,
+                          const OpenAiRoutesOptions& options, const OpenAiRoutesDeps& deps) {
   Page page{.size = 20, .token = request.Query("after").value_or("")};
   if (const auto limit = request.Query("limit");
       limit && (!absl::SimpleAtoi(*limit, &page.size) || page.size < 1 || page.size > 100)) {
@@ -95,11 +138,16 @@ http::Response ListStored(const http::Request& request, const OpenAiRoutesOption
               {.reason = "FIELD_INVALID", .metadata = {}, .violations = {{"limit", "1 to 100"}}}));
   }
   const auto model = request.Query("model");
-  const auto listed = deps.store.ListRecordings(
-      model ? absl::StrCat(options.project, "/routes/", *model) : "", page);
+  const std::string project = ProjectFor(caller, options);
+  const auto listed =
+      deps.store.ListRecordings(model ? absl::StrCat(project, "/routes/", *model) : "", page);
   if (!listed.ok()) return OpenAiError(listed.status());
   Json data = Json::array();
-  for (const Recording& recording : listed->items) data.push_back(StoredJson(recording));
+  // The store knows routes; what is another project's thins out its page.
+  for (const Recording& recording : listed->items) {
+    if (ProjectOf(recording.route) == project && MayUseRoute(caller, recording.route))
+      data.push_back(StoredJson(recording));
+  }
   return http::Response::Json(200, Dump({{"object", "list"},
                                          {"data", data},
                                          {"has_more", !listed->next_token.empty()},
@@ -142,6 +190,7 @@ absl::StatusOr<Feedback> ParseFeedback(std::string_view body) {
   if (const auto author = json.find("author"); author != json.end() && author->is_string()) {
     feedback.author = author->get<std::string>();
   }
+  RETURN_IF_ERROR(Validate(feedback));
   return feedback;
 }
 
@@ -152,18 +201,18 @@ void AddOpenAiRoutes(http::Server& server, const OpenAiRoutesOptions& options,
                           return chat->Handle(exchange);
                         },
                         {.max_body_bytes = options.max_body_bytes});
-  server.Handle("GET", "/v1/chat/completions", [options, deps](const http::Request& request) {
-    return ListStored(request, options, deps);
-  });
-  server.Handle("GET", "/v1/models",
-                [deps](const http::Request&) { return ListModels(deps.table); });
-  server.Handle("GET", "/v1/models/{model...}", [deps](const http::Request& request) {
-    const auto name = request.params.find("model");
-    return GetModel(deps.table, name == request.params.end() ? "" : name->second);
-  });
-  server.Handle("POST", "/v1/feedback", [options, deps](const http::Request& request) {
-    return TakeFeedback(request, options, deps);
-  });
+  using Answerer = http::Response (*)(const http::Request&, const Caller&,
+                                      const OpenAiRoutesOptions&, const OpenAiRoutesDeps&);
+  const auto add = [&](const char* method, const char* path, Access access, Answerer answer) {
+    server.Handle(method, path, [options, deps, access, answer](const http::Request& request) {
+      const absl::StatusOr<Caller> caller = deps.door.Admit(request, access);
+      return caller.ok() ? answer(request, *caller, options, deps) : OpenAiError(caller.status());
+    });
+  };
+  add("GET", "/v1/chat/completions", Access::kRead, ListStored);
+  add("GET", "/v1/models", Access::kRead, ListModels);
+  add("GET", "/v1/models/{model...}", Access::kRead, GetModel);
+  add("POST", "/v1/feedback", Access::kCall, TakeFeedback);
 }
 
 }  // namespace crossover::router

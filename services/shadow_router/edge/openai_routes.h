@@ -10,15 +10,17 @@
 #include "services/shadow_router/domain/routing_table.h"
 #include "services/shadow_router/domain/store.h"
 #include "services/shadow_router/edge/chat_handler.h"
+#include "services/shadow_router/edge/door.h"
 
 namespace crossover::router {
 
 struct OpenAiRoutesOptions {
-  std::string project = "projects/default";
-  size_t max_body_bytes = 16 << 20;  // Of a chat request; above: 413.
+  std::string project = "projects/default";  // Of callers that belong to none.
+  size_t max_body_bytes = 16 << 20;          // Of a chat request; above: 413.
 };
 
 struct OpenAiRoutesDeps {
+  Door& door;
   ChatHandler& chat;
   RoutingTableHolder& table;
   RouterStore& store;

@@ -1,8 +1,34 @@
 #include "services/shadow_router/edge/recorder.h"
 
+#include <utility>
+
 #include "common/json/digest.h"
 
 namespace crossover::router {
+namespace {
+
+bool RedactInto(const Redactor& redactor, const std::string& text, std::string& out,
+                Recording& recording) {
+  absl::StatusOr<Redacted> redacted = redactor.Redact(text);
+  if (!redacted.ok()) return false;
+  out = std::move(redacted->text);
+  recording.redactions += redacted->redactions;
+  return true;
+}
+
+bool RedactMetadata(const Redactor& redactor, const std::map<std::string, std::string>& metadata,
+                    Recording& recording) {
+  for (const auto& [key, value] : metadata) {
+    std::string clean_key, clean_value;
+    if (!RedactInto(redactor, key, clean_key, recording) ||
+        !RedactInto(redactor, value, clean_value, recording))
+      return false;
+    recording.metadata[clean_key] = clean_value;
+  }
+  return true;
+}
+
+}  // namespace
 
 std::optional<Recording> MakeRecording(const ResolvedRoute& route, const std::string& variant,
                                        const ChatRequest& request, const Answer& answer,
@@ -16,7 +42,7 @@ std::optional<Recording> MakeRecording(const ResolvedRoute& route, const std::st
                       .request_id = inference_id,
                       .completion_id = answer.completion_id,
                       .time = now,
-                      .metadata = request.metadata,
+                      .finish_reason = answer.finish_reason,
                       .input_digest = DigestOf(request.Raw("messages")),
                       .usage = answer.usage};
   if (policy == RecordPolicy::kMetadata) return recording;
@@ -24,16 +50,16 @@ std::optional<Recording> MakeRecording(const ResolvedRoute& route, const std::st
   if (policy == RecordPolicy::kFull) {
     recording.request = messages;
     recording.response = answer.content;
+    recording.tool_calls = answer.tool_calls;
+    recording.metadata = request.metadata;
     return recording;
   }
-  const auto clean_request = redactor.Redact(messages);
-  const auto clean_response = redactor.Redact(answer.content);
-  if (clean_request.ok() && clean_response.ok()) {
-    recording.request = clean_request->text;
-    recording.response = clean_response->text;
-    recording.redactions = clean_request->redactions + clean_response->redactions;
-  }
-  return recording;
+  Recording redacted = recording;
+  const bool clean = RedactInto(redactor, messages, redacted.request, redacted) &&
+                     RedactInto(redactor, answer.content, redacted.response, redacted) &&
+                     RedactInto(redactor, answer.tool_calls, redacted.tool_calls, redacted) &&
+                     RedactMetadata(redactor, request.metadata, redacted);
+  return clean ? redacted : recording;
 }
 
 }  // namespace crossover::router

@@ -10,8 +10,8 @@
 
 namespace crossover::router {
 
-// nullopt if the policy is OFF. METADATA: no text. REDACTED: text after redaction, none if that
-// fails (closed, not open).
+// nullopt if the policy is OFF. METADATA: no text. REDACTED: text (the client's metadata and
+// tool calls are text too) after redaction, none if that fails (closed, not open).
 std::optional<Recording> MakeRecording(const ResolvedRoute& route, const std::string& variant,
                                        const ChatRequest& request, const Answer& answer,
                                        const std::string& inference_id, absl::Time now,

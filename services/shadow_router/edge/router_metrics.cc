@@ -38,6 +38,9 @@ RouterMetrics::RouterMetrics(metrics::Registry& registry)
                                             "Time until an upstream's whole answer.")),
       mirror_(registry.NewCounterFamily("crossover_router_mirror_total",
                                         "Mirrored requests by how they ended.")),
+      rejected_(registry.NewCounterFamily(
+          "crossover_router_rejected_total",
+          "Pairs, ledger rows and other items that the database will never take, by kind.")),
       mirror_queue_bytes_(registry.NewGauge("crossover_router_mirror_queue_bytes",
                                             "Bytes queued or being mirrored.")),
       agreement_(registry.NewGaugeFamily("crossover_router_agreement_ratio",
@@ -64,6 +67,10 @@ void RouterMetrics::UpstreamCall(const std::string& upstream, absl::Duration dur
 
 void RouterMetrics::Mirrored(std::string_view outcome, std::string_view reason) {
   mirror_.With({{"outcome", std::string(outcome)}, {"reason", std::string(reason)}}).Increment();
+}
+
+void RouterMetrics::Rejected(std::string_view kind, int64_t count) {
+  rejected_.With({{"kind", std::string(kind)}}).Increment(static_cast<double>(count));
 }
 
 void RouterMetrics::Cost(std::string_view route, std::string_view variant, double usd) {

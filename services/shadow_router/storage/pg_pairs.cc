@@ -61,10 +61,12 @@ absl::Status InsertPair(pqxx::transaction_base& txn, const Pair& pair) {
   ASSIGN_OR_RETURN(const std::string uuid, IdToUuid(pair.id));
   Pair body = pair;
   body.grades.clear();
-  const pqxx::result rows = txn.exec_params(
-      sql::kInsertPair, uuid, pair.experiment, pair.comparison, pair.request_id, pair.completion_id,
-      pg::ToTimestamp(pair.time), std::string(ToString(pair.validity)), FactsOf(pair, 0).agree,
-      TextOf(ToJson(body)));
+  const PairFacts facts = FactsOf(pair, 0);
+  const pqxx::result rows =
+      txn.exec_params(sql::kInsertPair, uuid, pair.experiment, pair.comparison, pair.request_id,
+                      ColumnText(pair.completion_id), pg::ToTimestamp(pair.time), pair.cluster,
+                      pair.self_compare, std::string(ToString(pair.validity)), facts.agree,
+                      pair.Gradable(), TextOf(ToJson(facts)), TextOf(ToJson(body)));
   if (rows.empty()) return absl::OkStatus();  // A batch that is applied again.
   for (const Grade& grade : pair.grades) {
     InsertGrade(txn, rows[0][0].as<int64_t>(), pair.experiment, pair.comparison, grade);
@@ -246,8 +248,10 @@ absl::StatusOr<std::vector<PairFacts>> PgRouterStore::PairFactsAfter(const std::
                         std::vector<PairFacts> all;
                         for (const pqxx::row& row : txn.exec_params(sql::kPairsAfter, experiment,
                                                                     comparison, after, limit)) {
-                          ASSIGN_OR_RETURN(const Pair pair, PairOf(row[1]));
-                          all.push_back(FactsOf(pair, row[0].as<int64_t>()));
+                          ASSIGN_OR_RETURN(const nlohmann::json json, JsonOf(row[1]));
+                          ASSIGN_OR_RETURN(PairFacts facts, PairFactsFromJson(json));
+                          facts.sequence = row[0].as<int64_t>();
+                          all.push_back(std::move(facts));
                         }
                         return all;
                       });
@@ -275,22 +279,30 @@ absl::StatusOr<std::vector<GradeFacts>> PgRouterStore::GradeFactsAfter(
 }
 
 absl::Status PgRouterStore::AddFeedback(const Feedback& feedback) {
-  return pg::Transact(pool_, {.name = "add_feedback"},
-                      [&](pqxx::transaction_base& txn) -> absl::Status {
-                        txn.exec_params(sql::kInsertFeedback, feedback.id, feedback.project,
-                                        feedback.inference_id, feedback.name, feedback.value,
-                                        feedback.author, pg::ToTimestamp(feedback.time));
-                        return absl::OkStatus();
-                      });
+  return pg::Transact(
+      pool_, {.name = "add_feedback"}, [&](pqxx::transaction_base& txn) -> absl::Status {
+        const pqxx::result made = txn.exec_params(
+            sql::kInsertFeedback, feedback.id, feedback.project, feedback.inference_id,
+            feedback.name, feedback.value, feedback.author, pg::ToTimestamp(feedback.time));
+        if (!made.empty()) return absl::OkStatus();
+        const pqxx::result same =
+            txn.exec_params(sql::kIsSameFeedback, feedback.id, feedback.project,
+                            feedback.inference_id, feedback.name, feedback.value, feedback.author);
+        if (!same.empty()) return absl::OkStatus();
+        return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
+                     absl::StrCat("request_id ", feedback.id, " was used for other feedback"));
+      });
 }
 
 absl::StatusOr<std::vector<FeedbackForPair>> PgRouterStore::UngradedFeedback(
-    const std::string& experiment, int limit) {
+    const std::string& experiment, absl::Time since, int limit) {
+  const std::string after = since == absl::InfinitePast() ? "-infinity" : pg::ToTimestamp(since);
   return pg::Transact(
       pool_, {.name = "ungraded_feedback", .read_only = true},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<FeedbackForPair>> {
         std::vector<FeedbackForPair> all;
-        for (const pqxx::row& row : txn.exec_params(sql::kUngradedFeedback, experiment, limit)) {
+        for (const pqxx::row& row :
+             txn.exec_params(sql::kUngradedFeedback, experiment, limit, after)) {
           FeedbackForPair item;
           ASSIGN_OR_RETURN(item.feedback, FeedbackOf(row));
           ASSIGN_OR_RETURN(item.pair, PairOf(row[7]));

@@ -255,7 +255,7 @@ absl::Status PgRouterStore::ApplyTransition(const Experiment& experiment,
             std::string(ToString(experiment.state)), std::string(ToString(experiment.paused_from)),
             experiment.state_reason, experiment.step, time, TimeOrEmpty(experiment.start_time),
             TimeOrEmpty(experiment.finish_time), experiment.comparison, experiment.provenance,
-            transition.sequence);
+            transition.sequence, RevisionOf(experiment.etag));
         if (moved.affected_rows() == 0) {
           RETURN_IF_ERROR(ReadExperiment(txn, experiment.name).status());
           return EtagMismatch(experiment.name);

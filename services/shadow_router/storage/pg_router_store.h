@@ -56,6 +56,7 @@ class PgRouterStore final : public RouterStore {
                                                           int limit) override;
   absl::Status AddFeedback(const Feedback& feedback) override;
   absl::StatusOr<std::vector<FeedbackForPair>> UngradedFeedback(const std::string& experiment,
+                                                                absl::Time since,
                                                                 int limit) override;
   absl::Status AddGrade(const std::string& pair, const Grade& grade) override;
   absl::StatusOr<Listed<Feedback>> ListFeedback(const std::string& inference_id,

@@ -30,6 +30,14 @@ std::string TextOf(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+std::string ColumnText(std::string text) {
+  constexpr char kReplacement[] = "\xEF\xBF\xBD";
+  for (size_t at = text.find('\0'); at != std::string::npos; at = text.find('\0', at)) {
+    text.replace(at, 1, kReplacement);
+  }
+  return text;
+}
+
 absl::StatusOr<absl::Time> TimeOf(const pqxx::field& field) {
   return pg::FromTimestamp(field.c_str());
 }

@@ -20,7 +20,9 @@ absl::StatusOr<Transition> TransitionOf(const pqxx::row& row, const std::string&
 absl::StatusOr<Feedback> FeedbackOf(const pqxx::row& row);
 
 absl::StatusOr<nlohmann::json> JsonOf(const pqxx::field& field);
-std::string TextOf(const nlohmann::json& json);  // Invalid UTF-8 replaced: jsonb refuses it.
+std::string TextOf(const nlohmann::json& json);  // Invalid UTF-8 replaced: Postgres refuses it.
+// For a text column: U+0000, which Postgres cannot hold, becomes U+FFFD.
+std::string ColumnText(std::string text);
 absl::StatusOr<absl::Time> TimeOf(const pqxx::field& field);
 
 // "v12" ↔ 12; 0 for an empty etag; -1 for one that this code never gives.

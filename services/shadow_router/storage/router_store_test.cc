@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/id/random.h"
 #include "common/id/uuid7.h"
+#include "common/status/error.h"
 #include "common/testing/matchers.h"
 #include "common/testing/pg_fixture.h"
 #include "common/time/fake_clock.h"
@@ -302,6 +304,74 @@ TYPED_TEST(RouterStoreTest, APairComesBackWhole) {
   EXPECT_THAT(this->store().GetPair(this->ids_.NextId()), HasReasonThat("RESOURCE_NOT_FOUND"));
 }
 
+// JSON may hold U+0000 in keys and strings, and clients and models do send it.
+TYPED_TEST(RouterStoreTest, ANulInWhatClientsAndModelsWroteIsKept) {
+  const std::string nul("a\0b", 3);
+  Pair pair = this->MakePair();
+  pair.completion_id = "chatcmpl" + nul;
+  pair.legs[0].output = nul;
+  pair.legs[0].system_fingerprint = nul;
+  pair.comparisons[0].fields = {{nul, false}};
+  Recording recording{.id = this->ids_.NextId(), .route = kRoute, .time = this->clock_.Now()};
+  recording.request = nul;
+  recording.metadata = {{nul, nul}};
+  ASSERT_OK(this->store().Flush(
+      {.instance = "i", .incarnation = "1", .pairs = {pair}, .recordings = {recording}}));
+  ASSERT_OK_AND_ASSIGN(const Pair read, this->store().GetPair(pair.id));
+  EXPECT_EQ(read.legs[0].output, nul);
+  EXPECT_EQ(read.comparisons, pair.comparisons);
+  EXPECT_EQ(read.grades, pair.grades);
+  EXPECT_EQ(this->store().PairFactsAfter(kName, 1, 0, 10)->at(0).primary_fingerprint, nul);
+  EXPECT_EQ(this->store().GradeFactsAfter(kName, 1, 0, 10)->size(), 1);
+  EXPECT_EQ(this->store().ListRecordings("", {})->items.at(0).metadata, recording.metadata);
+  ASSERT_OK(this->store().AddFeedback({.id = "f",
+                                       .project = "projects/default",
+                                       .inference_id = pair.id,
+                                       .name = "label",
+                                       .value = R"("a\u0000b")",
+                                       .time = this->clock_.Now()}));
+  ASSERT_OK_AND_ASSIGN(const auto items,
+                       this->store().UngradedFeedback(kName, absl::InfinitePast(), 10));
+  ASSERT_EQ(items.size(), 1);
+  EXPECT_EQ(items[0].feedback.value, R"("a\u0000b")");
+}
+
+TYPED_TEST(RouterStoreTest, AnIdOfFeedbackStandsForOnePayloadInItsProject) {
+  Feedback feedback{.id = "f",
+                    .project = "projects/default",
+                    .inference_id = "i",
+                    .name = "rating",
+                    .value = "1",
+                    .author = "ann",
+                    .time = this->clock_.Now()};
+  ASSERT_OK(this->store().AddFeedback(feedback));
+  feedback.time += absl::Seconds(1);
+  EXPECT_OK(this->store().AddFeedback(feedback)) << "a repeat";
+  feedback.value = "0";
+  EXPECT_THAT(this->store().AddFeedback(feedback), HasReasonThat("REQUEST_ID_REUSED"));
+  feedback.project = "projects/other";
+  EXPECT_OK(this->store().AddFeedback(feedback));
+  EXPECT_EQ(this->store().ListFeedback("i", {})->items.size(), 2);
+}
+
+TYPED_TEST(RouterStoreTest, AMoveDoesNotUndoAChangeOfSettings) {
+  ASSERT_OK_AND_ASSIGN(Experiment moved, this->store().GetExperiment(kName));
+  Experiment changed = moved;
+  changed.margin = 0.5;
+  ASSERT_OK(this->store().UpdateExperiment(changed, this->clock_.Now()));
+  moved.state = State::kCalibrating;
+  moved.start_time = moved.state_time = this->clock_.Now();
+  EXPECT_THAT(this->store().ApplyTransition(moved,
+                                            {.experiment = kName,
+                                             .sequence = 1,
+                                             .to = moved.state,
+                                             .actor = "ann",
+                                             .time = this->clock_.Now(),
+                                             .words = "w"},
+                                            ""),
+              HasReasonThat("ETAG_MISMATCH"));
+}
+
 TYPED_TEST(RouterStoreTest, FactsComeInTheOrderOfStorageAndOnlyOnce) {
   std::vector<Pair> pairs;
   for (int i = 0; i < 5; ++i) pairs.push_back(this->MakePair(i % 2 == 0));
@@ -364,7 +434,8 @@ TYPED_TEST(RouterStoreTest, ALateLabelFindsItsPairByEitherIdAndIsGradedOnce) {
   say(incomplete.id, "label");
   say(by_request.id, "rating");
   say("unknown", "label");
-  ASSERT_OK_AND_ASSIGN(const auto items, this->store().UngradedFeedback(kName, 10));
+  ASSERT_OK_AND_ASSIGN(const auto items,
+                       this->store().UngradedFeedback(kName, absl::InfinitePast(), 10));
   ASSERT_EQ(items.size(), 2);
   EXPECT_EQ(items[0].pair.id, by_request.id);
   EXPECT_EQ(items[0].feedback.value, "\"x\"");
@@ -374,9 +445,50 @@ TYPED_TEST(RouterStoreTest, ALateLabelFindsItsPairByEitherIdAndIsGradedOnce) {
                     .candidate_loss = 0,
                     .time = this->clock_.Now()};
   for (int i = 0; i < 2; ++i) ASSERT_OK(this->store().AddGrade(by_request.id, grade));
-  EXPECT_EQ(this->store().UngradedFeedback(kName, 10)->size(), 1);
+  EXPECT_EQ(this->store().UngradedFeedback(kName, absl::InfinitePast(), 10)->size(), 1);
+  EXPECT_EQ(this->store().ListFeedback(by_request.id, {})->items.at(0).project, "projects/default");
   EXPECT_EQ(this->store().GetPair(by_request.id)->grades.size(), 2);
   EXPECT_EQ(this->store().ListFeedback(by_request.id, {})->items.size(), 2);
+}
+
+TEST(PgRouterStoreTest, OnlyNewsIsLookedThroughForLateLabels) {
+  PgBackend backend;
+  FakeClock clock;
+  Route route{.name = kRoute, .primary = "old"};
+  route.variants["old"] = {};
+  ASSERT_OK(backend.store.CreateRoute(route, "", clock.Now()));
+  ASSERT_OK(backend.store.CreateExperiment({.name = kName, .route = kRoute}, "", clock.Now()));
+  UuidGenerator ids(clock, SystemRandom());
+  Pair pair{.id = ids.NextId(), .experiment = kName, .comparison = 1, .time = clock.Now()};
+  pair.request_id = pair.id;
+  pair.legs = {{.output_is_complete = true},
+               {.role = LegRole::kCandidate, .output_is_complete = true}};
+  ASSERT_OK(backend.store.Flush({.instance = "i", .incarnation = "1", .pairs = {pair}}));
+  const auto say = [&](const std::string& project) {
+    return backend.store.AddFeedback({.id = "f",
+                                      .project = project,
+                                      .inference_id = pair.id,
+                                      .name = "label",
+                                      .value = "1",
+                                      .time = clock.Now()});
+  };
+  ASSERT_OK(say("projects/other"));
+  EXPECT_TRUE(backend.store.UngradedFeedback(kName, absl::InfinitePast(), 10)->empty())
+      << "another project's";
+  ASSERT_OK(say("projects/default"));
+  EXPECT_EQ(backend.store.UngradedFeedback(kName, absl::InfinitePast(), 10)->size(), 1);
+  const absl::Time later = SystemClock().Now() + absl::Hours(1);
+  EXPECT_TRUE(backend.store.UngradedFeedback(kName, later, 10)->empty());
+}
+
+TEST(PgRouterStoreTest, AnAnswerThatTheDatabaseRefusesIsNoReasonToWait) {
+  PgBackend backend;
+  const absl::Status status =
+      backend.store.AddFeedback({.id = "f", .project = "p", .value = "not json"});
+  EXPECT_FALSE(status.ok());
+  EXPECT_FALSE(IsPassing(status)) << status;
+  EXPECT_TRUE(IsPassing(Error(absl::StatusCode::kInternal, "no writes on a standby",
+                              {.reason = "POSTGRES_ERROR", .metadata = {{"sqlstate", "25006"}}})));
 }
 
 TEST(PgRouterStoreTest, TheDatabaseItselfRefusesALedgerThatDoesNotAddUp) {

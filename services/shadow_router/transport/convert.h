@@ -22,6 +22,7 @@ type::v1::System ToProto(const System& system);
 
 // OpenAI parameters as JSON texts, and back. Used for prompts of the registry too.
 std::map<std::string, std::string> SamplingFields(const type::v1::Sampling& proto);
+void SetSampling(const std::map<std::string, std::string>& fields, type::v1::Sampling* out);
 
 absl::StatusOr<Route> FromProto(const pb::Route& proto);
 pb::Route ToProto(const Route& route);

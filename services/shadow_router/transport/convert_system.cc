@@ -40,6 +40,8 @@ void SetResponseFormat(const std::string& text, type::v1::ResponseFormat* out) {
   if (schema.contains("schema")) out->set_json_schema(schema["schema"].dump());
 }
 
+}  // namespace
+
 void SetSampling(const std::map<std::string, std::string>& fields, type::v1::Sampling* out) {
   for (const auto& [name, text] : fields) {
     const Json value = Parsed(text);
@@ -61,8 +63,6 @@ void SetSampling(const std::map<std::string, std::string>& fields, type::v1::Sam
     }
   }
 }
-
-}  // namespace
 
 std::map<std::string, std::string> SamplingFields(const type::v1::Sampling& proto) {
   std::map<std::string, std::string> fields;

@@ -80,6 +80,8 @@ pb::Pair ToProto(const Pair& pair) {
   provenance->add_prompt_digests(pair.provenance.candidate_prompt);
   provenance->add_model_revisions(pair.provenance.primary_system);
   provenance->add_model_revisions(pair.provenance.candidate_system);
+  SetSampling(pair.provenance.primary_sampling, provenance->add_sampling());
+  SetSampling(pair.provenance.candidate_sampling, provenance->add_sampling());
   for (const Leg& leg : pair.legs) AddLeg(leg, proto);
   for (const ComparisonResult& result : pair.comparisons) {
     pb::Pair::Comparison* out = proto.add_comparisons();
@@ -140,6 +142,17 @@ pb::Recording ToProto(const Recording& recording, const std::string& project) {
   }
   proto.mutable_answer()->set_role("assistant");
   proto.mutable_answer()->set_content(recording.response);
+  proto.set_finish_reason(recording.finish_reason);
+  const Json calls = Json::parse(recording.tool_calls, nullptr, /*allow_exceptions=*/false);
+  if (calls.is_array()) {
+    for (const Json& call : calls) {
+      type::v1::ToolCall* out = proto.mutable_answer()->add_tool_calls();
+      out->set_type("function");
+      out->set_name(call.value("name", ""));
+      const Json arguments = call.value("arguments", Json());
+      out->set_arguments(arguments.is_string() ? arguments.get<std::string>() : arguments.dump());
+    }
+  }
   if (recording.redactions > 0) (*proto.mutable_redactions())["all"] = recording.redactions;
   proto.set_consent("store_true");
   proto.mutable_metadata()->insert(recording.metadata.begin(), recording.metadata.end());

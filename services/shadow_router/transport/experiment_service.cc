@@ -2,15 +2,16 @@
 
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/list/filter.h"
 #include "common/list/page.h"
-#include "common/list/resource_name.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/shadow_router/transport/convert.h"
 #include "services/shadow_router/transport/convert_util.h"
 #include "services/shadow_router/transport/masks.h"
+#include "services/shadow_router/transport/names.h"
 
 namespace crossover::router {
 namespace {
@@ -44,13 +45,6 @@ const std::set<std::string>& ChangeableLater() {
   return *fields;
 }
 
-v1::WatchExperimentResponse SnapshotMessage(const Report& report) {
-  v1::WatchExperimentResponse message;
-  *message.mutable_snapshot() = ToProto(report);
-  message.set_resume_token(absl::StrCat(report.experiment.transitions));
-  return message;
-}
-
 // Settings from the request, everything that the router itself keeps from what is stored.
 absl::StatusOr<Experiment> Merge(const Experiment& stored, const v1::Experiment& merged) {
   ASSIGN_OR_RETURN(Experiment experiment, FromProto(merged));
@@ -75,39 +69,24 @@ absl::StatusOr<Experiment> Merge(const Experiment& stored, const v1::Experiment&
   return result;
 }
 
+// A key speaks for itself; only callers without one may say who they are.
+std::string ActorOf(const rpc::Principal& principal, const std::string& by) {
+  const bool has_key = principal.name.find('/') != std::string::npos;
+  return has_key || by.empty() ? principal.name : by;
+}
+
+// The number of a transition that a resume token stands for.
+absl::StatusOr<int64_t> AfterOf(const Experiment& experiment, const std::string& token) {
+  if (token.empty()) return ExperimentWatchers::kFromNow;
+  int64_t after = 0;
+  if (absl::SimpleAtoi(token, &after) && after >= 0 && after <= experiment.transitions)
+    return after;
+  return Error(
+      absl::StatusCode::kOutOfRange, "RESUME_TOKEN_EXPIRED",
+      absl::StrCat("'", token, "' is no token of ", experiment.name, "; watch again without one"));
+}
+
 }  // namespace
-
-void ExperimentWatchers::Add(const std::string& experiment,
-                             rpc::Stream<v1::WatchExperimentResponse> stream) {
-  stream.OnCancel([stream] { stream.Finish(absl::CancelledError("the client stopped watching")); });
-  absl::MutexLock lock(&mutex_);
-  streams_.emplace(experiment, std::move(stream));
-}
-
-void ExperimentWatchers::Notify(const Report& report) {
-  const bool ended = IsTerminal(report.experiment.state);
-  absl::MutexLock lock(&mutex_);
-  auto [it, end] = streams_.equal_range(report.experiment.name);
-  while (it != end) {
-    const bool alive = it->second.Write(SnapshotMessage(report));
-    if (ended) it->second.Finish(absl::OkStatus());
-    it = alive && !ended ? std::next(it) : streams_.erase(it);
-  }
-}
-
-size_t ExperimentWatchers::size() {
-  absl::MutexLock lock(&mutex_);
-  return streams_.size();
-}
-
-void ExperimentWatchers::Close() {
-  absl::MutexLock lock(&mutex_);
-  for (auto& [name, stream] : streams_) {
-    stream.Finish(Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING",
-                        "the router is stopping; watch again"));
-  }
-  streams_.clear();
-}
 
 absl::StatusOr<v1::Experiment> ExperimentService::Snapshot(const std::string& name) {
   ASSIGN_OR_RETURN(const Report report, deps_.control.Explain(name));
@@ -121,8 +100,10 @@ grpc::ServerUnaryReactor* ExperimentService::CreateExperiment(
     v1::Experiment* response) {
   return deps_.handler.Unary(
       context, "CreateExperiment", [=, this](const rpc::Call& call) -> absl::Status {
-        RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+        RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
         ASSIGN_OR_RETURN(Experiment experiment, FromProto(request->experiment()));
+        RETURN_IF_ERROR(CheckOwn(experiment.route));
+        RETURN_IF_ERROR(CheckOwn(experiment.evaluation));
         experiment.name = absl::StrCat(request->parent(), "/experiments/", deps_.ids.NextId());
         ASSIGN_OR_RETURN(const Route route, deps_.store.GetRoute(experiment.route));
         experiment.baseline = route.primary;
@@ -147,7 +128,7 @@ grpc::ServerUnaryReactor* ExperimentService::GetExperiment(grpc::CallbackServerC
                                                            const v1::GetExperimentRequest* request,
                                                            v1::Experiment* response) {
   return deps_.handler.Unary(context, "GetExperiment", [=, this](const rpc::Call&) -> absl::Status {
-    RETURN_IF_ERROR(list::ParseName(request->name(), kPattern).status());
+    RETURN_IF_ERROR(ParseScoped(request->name(), kPattern).status());
     ASSIGN_OR_RETURN(*response, Snapshot(request->name()));
     return absl::OkStatus();
   });
@@ -158,7 +139,7 @@ grpc::ServerUnaryReactor* ExperimentService::ListExperiments(
     v1::ListExperimentsResponse* response) {
   return deps_.handler.Unary(
       context, "ListExperiments", [=, this](const rpc::Call&) -> absl::Status {
-        RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+        RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
         ASSIGN_OR_RETURN(const list::Filter filter,
                          list::ParseFilter(request->filter(), {"route", "state", "labels.*"}));
         const std::string query =
@@ -194,6 +175,8 @@ grpc::ServerUnaryReactor* ExperimentService::UpdateExperiment(
     v1::Experiment* response) {
   return deps_.handler.Unary(
       context, "UpdateExperiment", [=, this](const rpc::Call& call) -> absl::Status {
+        RETURN_IF_ERROR(
+            ParseScoped(request->experiment().name(), kPattern, "experiment.name").status());
         ASSIGN_OR_RETURN(const Experiment stored,
                          deps_.store.GetExperiment(request->experiment().name()));
         const bool draft = stored.state == ExperimentState::kDraft;
@@ -203,6 +186,8 @@ grpc::ServerUnaryReactor* ExperimentService::UpdateExperiment(
         ASSIGN_OR_RETURN(Experiment experiment, Merge(stored, merged));
         experiment.etag =
             request->experiment().etag().empty() ? stored.etag : request->experiment().etag();
+        RETURN_IF_ERROR(CheckOwn(experiment.route));
+        RETURN_IF_ERROR(CheckOwn(experiment.evaluation));
         ASSIGN_OR_RETURN(const Route route, deps_.store.GetRoute(experiment.route));
         if (draft) {
           experiment.baseline = route.primary;
@@ -223,9 +208,8 @@ grpc::ServerUnaryReactor* ExperimentService::RunVerb(
     grpc::CallbackServerContext* context, const char* method, Verb verb, const std::string& name,
     const std::string& reason, const std::string& by, v1::Experiment* response) {
   return deps_.handler.Unary(context, method, [=, this](const rpc::Call& call) -> absl::Status {
-    RETURN_IF_ERROR(list::ParseName(name, kPattern).status());
-    const std::string actor = by.empty() ? call.principal().name : by;
-    RETURN_IF_ERROR(deps_.control.Do(name, verb, actor, reason).status());
+    RETURN_IF_ERROR(ParseScoped(name, kPattern).status());
+    RETURN_IF_ERROR(deps_.control.Do(name, verb, ActorOf(call.principal(), by), reason).status());
     ASSIGN_OR_RETURN(*response, Snapshot(name));
     return absl::OkStatus();
   });
@@ -277,7 +261,7 @@ grpc::ServerUnaryReactor* ExperimentService::ExplainExperiment(
     v1::ExplainExperimentResponse* response) {
   return deps_.handler.Unary(
       context, "ExplainExperiment", [=, this](const rpc::Call&) -> absl::Status {
-        RETURN_IF_ERROR(list::ParseName(request->name(), kPattern).status());
+        RETURN_IF_ERROR(ParseScoped(request->name(), kPattern).status());
         ASSIGN_OR_RETURN(const Report report, deps_.control.Explain(request->name()));
         *response->mutable_experiment() = ToProto(report);
         if (report.eta)
@@ -300,15 +284,17 @@ grpc::ServerUnaryReactor* ExperimentService::ExplainExperiment(
 
 grpc::ServerWriteReactor<v1::WatchExperimentResponse>* ExperimentService::WatchExperiment(
     grpc::CallbackServerContext* context, const v1::WatchExperimentRequest* request) {
-  const std::string name = request->name();
+  const std::string name = request->name(), token = request->resume_token();
   return deps_.handler.ServerStream<v1::WatchExperimentResponse>(
       context, "WatchExperiment",
-      [this, name](const rpc::Call&, rpc::Stream<v1::WatchExperimentResponse> stream) {
-        const absl::StatusOr<Report> report = deps_.control.Explain(name);
-        if (!report.ok()) return stream.Finish(report.status());
-        (void)stream.Write(SnapshotMessage(*report));
-        if (IsTerminal(report->experiment.state)) return stream.Finish(absl::OkStatus());
-        deps_.watchers.Add(name, stream);
+      [this, name, token](const rpc::Call&, ExperimentWatchers::WatchStream stream) {
+        const auto after = [&]() -> absl::StatusOr<int64_t> {
+          RETURN_IF_ERROR(ParseScoped(name, kPattern).status());
+          ASSIGN_OR_RETURN(const Experiment experiment, deps_.store.GetExperiment(name));
+          return AfterOf(experiment, token);
+        }();
+        if (!after.ok()) return stream.Finish(after.status());
+        deps_.watchers.Watch(name, *after, std::move(stream));
       });
 }
 
@@ -317,7 +303,7 @@ grpc::ServerUnaryReactor* ExperimentService::ListTransitions(
     v1::ListTransitionsResponse* response) {
   return deps_.handler.Unary(
       context, "ListTransitions", [=, this](const rpc::Call&) -> absl::Status {
-        RETURN_IF_ERROR(list::ParseName(request->parent(), kPattern, "parent").status());
+        RETURN_IF_ERROR(ParseScoped(request->parent(), kPattern, "parent").status());
         RETURN_IF_ERROR(deps_.store.GetExperiment(request->parent()).status());
         // A handful per experiment: one page always holds them.
         ASSIGN_OR_RETURN(const auto transitions, deps_.store.ListTransitions(request->parent()));

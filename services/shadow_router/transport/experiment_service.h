@@ -1,35 +1,16 @@
 // router.v1.ExperimentService over the control.
 #pragma once
 
-#include <map>
 #include <string>
-#include <vector>
 
-#include "absl/synchronization/mutex.h"
 #include "common/id/uuid7.h"
 #include "common/rpc/handler.h"
 #include "crossover/router/v1/experiment_service.grpc.pb.h"
 #include "services/shadow_router/domain/control.h"
 #include "services/shadow_router/domain/store.h"
+#include "services/shadow_router/transport/experiment_watchers.h"
 
 namespace crossover::router {
-
-// The streams that watch experiments. Thread-safe; a parked stream costs no thread.
-class ExperimentWatchers {
- public:
-  void Add(const std::string& experiment, rpc::Stream<v1::WatchExperimentResponse> stream);
-  // Sends a snapshot to who watches this experiment; ends their streams with it if the experiment
-  // has ended.
-  void Notify(const Report& report);
-  size_t size();
-  // Ends every stream: the server is stopping.
-  void Close();
-
- private:
-  absl::Mutex mutex_;
-  std::multimap<std::string, rpc::Stream<v1::WatchExperimentResponse>> streams_
-      ABSL_GUARDED_BY(mutex_);
-};
 
 // Thread-safe. Borrows everything.
 class ExperimentService final : public ::crossover::router::v1::ExperimentService::CallbackService {
@@ -84,7 +65,7 @@ class ExperimentService final : public ::crossover::router::v1::ExperimentServic
                                             v1::ListTransitionsResponse* response) override;
 
  private:
-  // A verb as a unary call. `by`: who, if the caller says so; else the key.
+  // A verb as a unary call. `by`: who, where the call carries no key that says so.
   grpc::ServerUnaryReactor* RunVerb(grpc::CallbackServerContext* context, const char* method,
                                     Verb verb, const std::string& name, const std::string& reason,
                                     const std::string& by, v1::Experiment* response);

@@ -3,7 +3,8 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <thread>
+#include <string>
+#include <vector>
 
 #include "common/id/random.h"
 #include "common/log/fake_logger.h"
@@ -21,6 +22,15 @@ namespace crossover::router {
 namespace {
 
 using ::testing::HasSubstr;
+
+// Everybody is who the test says.
+class Impersonator final : public rpc::Authenticator {
+ public:
+  absl::StatusOr<rpc::Principal> Authenticate(std::string_view, std::string_view) override {
+    return principal;
+  }
+  rpc::Principal principal{.name = "loopback", .role = rpc::Role::kAdmin};
+};
 
 class ServicesTest : public ::testing::Test {
  protected:
@@ -96,8 +106,12 @@ class ServicesTest : public ::testing::Test {
   std::unique_ptr<Flusher> flusher_;
   UuidGenerator ids_{clock_, SystemRandom()};
   metrics::Registry registry_{"router"};
-  rpc::Handler handler_{{.service = "crossover.router.v1.Test"}, SystemClock(), logger_, registry_};
-  ExperimentWatchers watchers_;
+  Impersonator who_;
+  rpc::Handler handler_{{.service = "crossover.router.v1.Test", .authenticator = &who_},
+                        SystemClock(),
+                        logger_,
+                        registry_};
+  ExperimentWatchers watchers_{store_, control_, absl::Milliseconds(20)};
   RouteService route_service_{store_, control_, clock_, handler_};
   ExperimentService experiment_service_{{store_, control_, watchers_, ids_, clock_, handler_}};
   std::unique_ptr<TrafficService> traffic_service_;
@@ -184,28 +198,166 @@ TEST_F(ServicesTest, AfterTheStartOnlyBudgetsShareAndLabelsChange) {
 
 TEST_F(ServicesTest, AWatcherSeesEveryMoveAndTheEnd) {
   const v1::Experiment made = MakeExperiment();
+  const auto watch = [&](grpc::ClientContext& context, const std::string& token) {
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    v1::WatchExperimentRequest request;
+    request.set_name(made.name());
+    request.set_resume_token(token);
+    return experiments_->WatchExperiment(&context, request);
+  };
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-  v1::WatchExperimentRequest request;
-  request.set_name(made.name());
-  const auto reader = experiments_->WatchExperiment(&context, request);
+  const auto reader = watch(context, "");
   v1::WatchExperimentResponse message;
   ASSERT_TRUE(reader->Read(&message));
   EXPECT_EQ(message.snapshot().state(), v1::Experiment::DRAFT);
+  EXPECT_EQ(message.resume_token(), "0");
+  // Moves that this process was not told of, as another router makes them.
+  ExperimentControl other({store_, catalog_, clock_, logger_, table_, {}});
+  ASSERT_OK(other.Do(made.name(), Verb::kStart, "ann", "a test"));
+  ASSERT_OK(control_.Do(made.name(), Verb::kAbort, "bob", ""));
+  std::vector<std::string> events;
+  v1::Experiment last;
+  while (reader->Read(&message)) {
+    if (message.has_event()) events.push_back(message.event().type());
+    if (message.has_snapshot()) last = message.snapshot();
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_THAT(events, ::testing::ElementsAre("CALIBRATING", "ABORTED"));
+  EXPECT_EQ(last.state(), v1::Experiment::ABORTED);
+
+  // What was missed is told again, even of an experiment that has ended.
+  grpc::ClientContext again;
+  const auto resumed = watch(again, "1");
+  ASSERT_TRUE(resumed->Read(&message));
+  EXPECT_EQ(message.event().sequence(), 2);
+  EXPECT_EQ(message.event().data().fields().at("actor").string_value(), "bob");
+  ASSERT_TRUE(resumed->Read(&message));
+  EXPECT_EQ(message.snapshot().state(), v1::Experiment::ABORTED);
+  EXPECT_FALSE(resumed->Read(&message));
+  EXPECT_TRUE(resumed->Finish().ok());
+  for (const char* bad : {"99", "x", "-1"}) {
+    grpc::ClientContext context_of_bad;
+    const auto refused = watch(context_of_bad, bad);
+    EXPECT_FALSE(refused->Read(&message));
+    EXPECT_THAT(rpc::FromGrpc(refused->Finish()), HasReasonThat("RESUME_TOKEN_EXPIRED")) << bad;
+  }
+}
+
+TEST_F(ServicesTest, AKeyOfOneProjectTouchesNothingOfAnother) {
+  const v1::Experiment made = MakeExperiment();
+  Pair pair{.id = ids_.NextId(), .experiment = made.name()};
+  ASSERT_OK(store_.Flush({.instance = "i", .incarnation = "1", .pairs = {pair}}));
+  who_.principal = {.name = "apiKeys/b", .project = "projects/b", .role = rpc::Role::kAdmin};
+  v1::Route route;
+  v1::Experiment experiment;
+  EXPECT_THAT(Call(*routes_, &v1::RouteService::Stub::CreateRoute, RouteRequest(), &route),
+              HasReasonThat("RESOURCE_FORBIDDEN"));
+  v1::CreateRouteRequest foreign = RouteRequest();
+  foreign.set_parent("projects/b");
+  EXPECT_THAT(Call(*routes_, &v1::RouteService::Stub::CreateRoute, foreign, &route),
+              HasReasonThat("RESOURCE_FORBIDDEN"))
+      << "its upstreams are the other project's";
+  v1::UpdateRouteRequest update;
+  update.mutable_route()->set_name("projects/default/routes/sorter");
+  EXPECT_THAT(Call(*routes_, &v1::RouteService::Stub::UpdateRoute, update, &route),
+              HasReasonThat("RESOURCE_FORBIDDEN"));
   v1::AbortExperimentRequest abort;
   abort.set_name(made.name());
+  EXPECT_THAT(
+      Call(*experiments_, &v1::ExperimentService::Stub::AbortExperiment, abort, &experiment),
+      HasReasonThat("RESOURCE_FORBIDDEN"));
+  v1::GetPairRequest get;
+  v1::Pair found;
+  get.set_name(made.name() + "/pairs/" + pair.id);
+  EXPECT_THAT(Call(*traffic_, &v1::TrafficService::Stub::GetPair, get, &found),
+              HasReasonThat("RESOURCE_FORBIDDEN"));
+  get.set_name("projects/b/experiments/own/pairs/" + pair.id);
+  EXPECT_THAT(Call(*traffic_, &v1::TrafficService::Stub::GetPair, get, &found),
+              HasReasonThat("RESOURCE_NOT_FOUND"));
+  who_.principal.project = "projects/default";
+  get.set_name(made.name() + "/pairs/" + pair.id);
+  EXPECT_OK(Call(*traffic_, &v1::TrafficService::Stub::GetPair, get, &found));
+}
+
+TEST_F(ServicesTest, AKeySpeaksForItself) {
+  const v1::Experiment made = MakeExperiment();
+  v1::StartExperimentRequest start;
+  start.set_name(made.name());
+  start.set_override_reason("a test");
   v1::Experiment now;
-  // The first message has come; the stream is registered a moment after it. A snapshot that is
-  // missed is the end itself, and the next watcher would see it at once; here the verbs wait for
-  // the registration.
-  while (control_.Explain(made.name())->experiment.state == ExperimentState::kDraft &&
-         watchers_.size() == 0)
-    std::this_thread::yield();
-  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::AbortExperiment, abort, &now));
-  ASSERT_TRUE(reader->Read(&message));
-  EXPECT_EQ(message.snapshot().state(), v1::Experiment::ABORTED);
-  EXPECT_FALSE(reader->Read(&message));
-  EXPECT_TRUE(reader->Finish().ok());
+  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::StartExperiment, start, &now));
+  v1::AdvanceExperimentRequest advance;
+  advance.set_name(made.name());
+  advance.set_reason("a test");
+  advance.set_by("ann");
+  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::AdvanceExperiment, advance, &now));
+  EXPECT_EQ(store_.ListTransitions(made.name())->back().actor, "ann");
+  who_.principal.name = "apiKeys/06b";
+  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::AdvanceExperiment, advance, &now));
+  EXPECT_EQ(store_.ListTransitions(made.name())->back().actor, "apiKeys/06b");
+}
+
+TEST_F(ServicesTest, WhoIsInTheCanaryCannotChangeUnderAnExperiment) {
+  const v1::Experiment made = MakeExperiment();
+  v1::UpdateRouteRequest update;
+  update.mutable_route()->set_name(made.route());
+  update.mutable_route()->set_salt("another");
+  v1::Route route;
+  ASSERT_OK(Call(*routes_, &v1::RouteService::Stub::UpdateRoute, update, &route)) << "not begun";
+  v1::StartExperimentRequest start;
+  start.set_name(made.name());
+  start.set_override_reason("a test");
+  v1::Experiment now;
+  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::StartExperiment, start, &now));
+  for (const char* field : {"salt", "shadow_salt", "sticky_by"}) {
+    v1::UpdateRouteRequest change;
+    change.mutable_route()->set_name(made.route());
+    change.mutable_route()->set_salt("third");
+    change.mutable_route()->set_shadow_salt("third");
+    change.mutable_route()->set_sticky_by(v1::Route::REQUEST);
+    change.mutable_update_mask()->add_paths(field);
+    EXPECT_THAT(Call(*routes_, &v1::RouteService::Stub::UpdateRoute, change, &route),
+                HasReasonThat("EXPERIMENT_ACTIVE"))
+        << field;
+  }
+}
+
+TEST_F(ServicesTest, RoutesAreListedByWhatTheFilterSays) {
+  v1::CreateRouteRequest request = RouteRequest();
+  v1::Route route;
+  (*request.mutable_route()->mutable_labels())["team"] = "a";
+  ASSERT_OK(Call(*routes_, &v1::RouteService::Stub::CreateRoute, request, &route));
+  request = RouteRequest();
+  request.set_route_id("other");
+  request.mutable_route()->set_task("projects/default/tasks/t");
+  ASSERT_OK(Call(*routes_, &v1::RouteService::Stub::CreateRoute, request, &route));
+  const auto listed = [&](const std::string& filter) {
+    v1::ListRoutesRequest list;
+    list.set_parent("projects/default");
+    list.set_filter(filter);
+    v1::ListRoutesResponse response;
+    EXPECT_OK(Call(*routes_, &v1::RouteService::Stub::ListRoutes, list, &response)) << filter;
+    std::vector<std::string> names;
+    for (const v1::Route& one : response.routes()) names.push_back(LastSegment(one.name()));
+    return names;
+  };
+  EXPECT_THAT(listed(""), ::testing::ElementsAre("other", "sorter"));
+  EXPECT_THAT(listed("labels.team = a"), ::testing::ElementsAre("sorter"));
+  EXPECT_THAT(listed("task = \"projects/default/tasks/t\""), ::testing::ElementsAre("other"));
+  EXPECT_THAT(listed("mode = FINE_TUNE"), ::testing::ElementsAre());
+}
+
+TEST_F(ServicesTest, WhatIsNotServedYetSaysWhatToDoInstead) {
+  v1::Recording recording;
+  EXPECT_THAT(Call(*traffic_, &v1::TrafficService::Stub::GetRecording, {}, &recording),
+              HasReasonThat("NOT_IMPLEMENTED"));
+  v1::ListAuditEntriesResponse entries;
+  const absl::Status status =
+      Call(*traffic_, &v1::TrafficService::Stub::ListAuditEntries, {}, &entries);
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("ListTransitions")));
+  v1::DriftMonitor monitor;
+  EXPECT_THAT(Call(*traffic_, &v1::TrafficService::Stub::CreateDriftMonitor, {}, &monitor),
+              HasReasonThat("NOT_IMPLEMENTED"));
 }
 
 TEST_F(ServicesTest, TheLedgerIsSummedAndPairsAreListed) {
@@ -246,6 +398,9 @@ TEST_F(ServicesTest, FeedbackIsKeptOnceAndCheckedBeforeAnyOfABatchIsStored) {
   v1::Feedback made;
   for (int i = 0; i < 2; ++i)
     ASSERT_OK(Call(*traffic_, &v1::TrafficService::Stub::CreateFeedback, request, &made));
+  request.mutable_feedback()->set_float_value(0.9);
+  EXPECT_THAT(Call(*traffic_, &v1::TrafficService::Stub::CreateFeedback, request, &made),
+              HasReasonThat("REQUEST_ID_REUSED"));
   v1::BatchCreateFeedbackRequest batch;
   batch.set_parent("projects/default");
   *batch.add_feedback() = request.feedback();

@@ -6,10 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/list/filter.h"
 #include "common/list/page.h"
-#include "common/list/resource_name.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/shadow_router/transport/convert.h"
+#include "services/shadow_router/transport/names.h"
 
 namespace crossover::router {
 namespace {
@@ -51,7 +51,7 @@ grpc::ServerUnaryReactor* TrafficService::ListPairs(grpc::CallbackServerContext*
                                                     const v1::ListPairsRequest* request,
                                                     v1::ListPairsResponse* response) {
   return handler_.Unary(context, "ListPairs", [=, this](const rpc::Call&) -> absl::Status {
-    RETURN_IF_ERROR(list::ParseName(request->parent(), kExperimentPattern, "parent").status());
+    RETURN_IF_ERROR(ParseScoped(request->parent(), kExperimentPattern, "parent").status());
     ASSIGN_OR_RETURN(const PairFilter filter, PairFilterOf(*request));
     RETURN_IF_ERROR(store_.GetExperiment(request->parent()).status());
     const std::string query = absl::StrCat("pairs ", request->parent(), " ", request->filter());
@@ -69,8 +69,13 @@ grpc::ServerUnaryReactor* TrafficService::GetPair(grpc::CallbackServerContext* c
                                                   const v1::GetPairRequest* request,
                                                   v1::Pair* response) {
   return handler_.Unary(context, "GetPair", [=, this](const rpc::Call&) -> absl::Status {
-    RETURN_IF_ERROR(list::ParseName(request->name(), "projects/*/experiments/*/pairs/*").status());
+    RETURN_IF_ERROR(ParseScoped(request->name(), "projects/*/experiments/*/pairs/*").status());
     ASSIGN_OR_RETURN(const Pair pair, store_.GetPair(LastSegment(request->name())));
+    // The id alone would open every project's pairs.
+    if (request->name() != absl::StrCat(pair.experiment, "/pairs/", pair.id)) {
+      return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+                   absl::StrCat("there is no ", request->name()));
+    }
     *response = ToProto(pair);
     return absl::OkStatus();
   });
@@ -80,7 +85,7 @@ grpc::ServerUnaryReactor* TrafficService::ListLedgerEntries(
     grpc::CallbackServerContext* context, const v1::ListLedgerEntriesRequest* request,
     v1::ListLedgerEntriesResponse* response) {
   return handler_.Unary(context, "ListLedgerEntries", [=, this](const rpc::Call&) -> absl::Status {
-    RETURN_IF_ERROR(list::ParseName(request->parent(), kExperimentPattern, "parent").status());
+    RETURN_IF_ERROR(ParseScoped(request->parent(), kExperimentPattern, "parent").status());
     const std::string query = absl::StrCat("ledger ", request->parent(), " ", request->filter());
     ASSIGN_OR_RETURN(const int size, list::PageSize(request->page_size()));
     ASSIGN_OR_RETURN(const std::string after, list::ParsePageToken(request->page_token(), query));
@@ -101,7 +106,7 @@ grpc::ServerUnaryReactor* TrafficService::GetLedger(grpc::CallbackServerContext*
                                                     const v1::GetLedgerRequest* request,
                                                     v1::GetLedgerResponse* response) {
   return handler_.Unary(context, "GetLedger", [=, this](const rpc::Call&) -> absl::Status {
-    RETURN_IF_ERROR(list::ParseName(request->name(), kExperimentPattern).status());
+    RETURN_IF_ERROR(ParseScoped(request->name(), kExperimentPattern).status());
     ASSIGN_OR_RETURN(const Experiment experiment, store_.GetExperiment(request->name()));
     LedgerCounts sum;
     const int last = experiment.comparison;
@@ -123,7 +128,7 @@ grpc::ServerUnaryReactor* TrafficService::ListRecordings(grpc::CallbackServerCon
                                                          const v1::ListRecordingsRequest* request,
                                                          v1::ListRecordingsResponse* response) {
   return handler_.Unary(context, "ListRecordings", [=, this](const rpc::Call&) -> absl::Status {
-    RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+    RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
     ASSIGN_OR_RETURN(const list::Filter filter, list::ParseFilter(request->filter(), {"route"}));
     RETURN_IF_ERROR(list::RequireEqualityOnly(filter));
     const std::string query =
@@ -158,7 +163,7 @@ grpc::ServerUnaryReactor* TrafficService::CreateFeedback(grpc::CallbackServerCon
                                                          const v1::CreateFeedbackRequest* request,
                                                          v1::Feedback* response) {
   return handler_.Unary(context, "CreateFeedback", [=, this](const rpc::Call&) -> absl::Status {
-    RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+    RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
     // The request_id is the feedback's id: storing it again changes nothing.
     const std::string id = request->request_id().empty() ? ids_.NextId() : request->request_id();
     ASSIGN_OR_RETURN(const Feedback feedback, Record(request->parent(), request->feedback(), id));
@@ -172,7 +177,7 @@ grpc::ServerUnaryReactor* TrafficService::BatchCreateFeedback(
     v1::BatchCreateFeedbackResponse* response) {
   return handler_.Unary(
       context, "BatchCreateFeedback", [=, this](const rpc::Call&) -> absl::Status {
-        RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+        RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
         if (request->feedback_size() > kMaxBatch) {
           return Error(absl::StatusCode::kInvalidArgument, "FEEDBACK_INVALID",
                        "at most 1,000 at once");
@@ -198,7 +203,7 @@ grpc::ServerUnaryReactor* TrafficService::ListFeedback(grpc::CallbackServerConte
                                                        const v1::ListFeedbackRequest* request,
                                                        v1::ListFeedbackResponse* response) {
   return handler_.Unary(context, "ListFeedback", [=, this](const rpc::Call&) -> absl::Status {
-    RETURN_IF_ERROR(list::ParseName(request->parent(), "projects/*", "parent").status());
+    RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
     ASSIGN_OR_RETURN(const list::Filter filter,
                      list::ParseFilter(request->filter(), {"inference_id"}));
     const auto inference_id = list::EqualTo(filter, "inference_id");
@@ -216,6 +221,70 @@ grpc::ServerUnaryReactor* TrafficService::ListFeedback(grpc::CallbackServerConte
       response->set_next_page_token(list::MakePageToken(listed.next_token, query));
     return absl::OkStatus();
   });
+}
+
+namespace {
+
+constexpr char kDriftInstead[] =
+    "compare `crossover_router_quality_difference` and the rates of bad events over time";
+
+}  // namespace
+
+grpc::ServerUnaryReactor* TrafficService::Unserved(grpc::CallbackServerContext* context,
+                                                   const char* method, const char* instead) {
+  return handler_.Unary(context, method, [method, instead](const rpc::Call&) {
+    return NotImplemented(method, instead);
+  });
+}
+
+grpc::ServerUnaryReactor* TrafficService::GetRecording(grpc::CallbackServerContext* context,
+                                                       const v1::GetRecordingRequest*,
+                                                       v1::Recording*) {
+  return Unserved(context, "GetRecording", "use ListRecordings");
+}
+
+grpc::ServerUnaryReactor* TrafficService::DeleteRecording(grpc::CallbackServerContext* context,
+                                                          const v1::DeleteRecordingRequest*,
+                                                          google::protobuf::Empty*) {
+  return Unserved(context, "DeleteRecording",
+                  "set the task's data_policy.record to OFF to keep no more of them");
+}
+
+grpc::ServerUnaryReactor* TrafficService::CreateDriftMonitor(grpc::CallbackServerContext* context,
+                                                             const v1::CreateDriftMonitorRequest*,
+                                                             v1::DriftMonitor*) {
+  return Unserved(context, "CreateDriftMonitor", kDriftInstead);
+}
+
+grpc::ServerUnaryReactor* TrafficService::GetDriftMonitor(grpc::CallbackServerContext* context,
+                                                          const v1::GetDriftMonitorRequest*,
+                                                          v1::DriftMonitor*) {
+  return Unserved(context, "GetDriftMonitor", kDriftInstead);
+}
+
+grpc::ServerUnaryReactor* TrafficService::ListDriftMonitors(grpc::CallbackServerContext* context,
+                                                            const v1::ListDriftMonitorsRequest*,
+                                                            v1::ListDriftMonitorsResponse*) {
+  return Unserved(context, "ListDriftMonitors", kDriftInstead);
+}
+
+grpc::ServerUnaryReactor* TrafficService::UpdateDriftMonitor(grpc::CallbackServerContext* context,
+                                                             const v1::UpdateDriftMonitorRequest*,
+                                                             v1::DriftMonitor*) {
+  return Unserved(context, "UpdateDriftMonitor", kDriftInstead);
+}
+
+grpc::ServerUnaryReactor* TrafficService::DeleteDriftMonitor(grpc::CallbackServerContext* context,
+                                                             const v1::DeleteDriftMonitorRequest*,
+                                                             google::protobuf::Empty*) {
+  return Unserved(context, "DeleteDriftMonitor", kDriftInstead);
+}
+
+grpc::ServerUnaryReactor* TrafficService::ListAuditEntries(grpc::CallbackServerContext* context,
+                                                           const v1::ListAuditEntriesRequest*,
+                                                           v1::ListAuditEntriesResponse*) {
+  return Unserved(context, "ListAuditEntries",
+                  "ListTransitions names who moved an experiment, the log who called what");
 }
 
 }  // namespace crossover::router

@@ -1,5 +1,5 @@
 // router.v1.TrafficService: pairs, ledger, recordings, feedback. Drift monitors and the audit log
-// answer UNIMPLEMENTED in this version.
+// answer NOT_IMPLEMENTED in this version.
 #pragma once
 
 #include "common/id/uuid7.h"
@@ -41,7 +41,35 @@ class TrafficService final : public ::crossover::router::v1::TrafficService::Cal
                                          const v1::ListFeedbackRequest* request,
                                          v1::ListFeedbackResponse* response) override;
 
+  // Not served yet: UNIMPLEMENTED `NOT_IMPLEMENTED` with what to do instead.
+  grpc::ServerUnaryReactor* GetRecording(grpc::CallbackServerContext* context,
+                                         const v1::GetRecordingRequest* request,
+                                         v1::Recording* response) override;
+  grpc::ServerUnaryReactor* DeleteRecording(grpc::CallbackServerContext* context,
+                                            const v1::DeleteRecordingRequest* request,
+                                            google::protobuf::Empty* response) override;
+  grpc::ServerUnaryReactor* CreateDriftMonitor(grpc::CallbackServerContext* context,
+                                               const v1::CreateDriftMonitorRequest* request,
+                                               v1::DriftMonitor* response) override;
+  grpc::ServerUnaryReactor* GetDriftMonitor(grpc::CallbackServerContext* context,
+                                            const v1::GetDriftMonitorRequest* request,
+                                            v1::DriftMonitor* response) override;
+  grpc::ServerUnaryReactor* ListDriftMonitors(grpc::CallbackServerContext* context,
+                                              const v1::ListDriftMonitorsRequest* request,
+                                              v1::ListDriftMonitorsResponse* response) override;
+  grpc::ServerUnaryReactor* UpdateDriftMonitor(grpc::CallbackServerContext* context,
+                                               const v1::UpdateDriftMonitorRequest* request,
+                                               v1::DriftMonitor* response) override;
+  grpc::ServerUnaryReactor* DeleteDriftMonitor(grpc::CallbackServerContext* context,
+                                               const v1::DeleteDriftMonitorRequest* request,
+                                               google::protobuf::Empty* response) override;
+  grpc::ServerUnaryReactor* ListAuditEntries(grpc::CallbackServerContext* context,
+                                             const v1::ListAuditEntriesRequest* request,
+                                             v1::ListAuditEntriesResponse* response) override;
+
  private:
+  grpc::ServerUnaryReactor* Unserved(grpc::CallbackServerContext* context, const char* method,
+                                     const char* instead);
   absl::StatusOr<Feedback> Record(const std::string& project, const v1::Feedback& proto,
                                   const std::string& id);
 

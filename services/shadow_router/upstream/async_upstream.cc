@@ -68,6 +68,7 @@ http::Task<Opened> AsyncUpstream::Open(AsyncCall call, http::CancelToken cancel)
   }
   if (stream.ok()) {
     opened.stream = *std::move(stream);
+    if (opened.stream->status() < 500) breakers_.For(target.name).Answering();
     co_return opened;
   }
   opened.status = CallStatusOf(stream.status());

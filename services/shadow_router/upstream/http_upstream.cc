@@ -69,7 +69,7 @@ struct HttpUpstream::Impl {
                        std::string(body.status().message()));
     }
     Answer answer = ReadAnswer((*stream)->status(), *body);
-    answer.ttft = first;
+    answer.ttft = first;  // Never streamed: the head comes with the answer.
     answer.latency = clock.SteadyNow() - began;
     co_return answer;
   }

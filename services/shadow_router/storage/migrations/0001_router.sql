@@ -1,5 +1,6 @@
 -- Routes, experiments and what went through them. Settings that only the router reads are jsonb; what is searched, joined or
--- constrained is a column.
+-- constrained is a column. What clients and models wrote is json, not jsonb: jsonb refuses the character U+0000, which either
+-- may send, and nothing here looks inside.
 
 CREATE TABLE route (
   name            text PRIMARY KEY CHECK (name ~ '^projects/[^/]+/routes/[^/]+$'),
@@ -103,14 +104,20 @@ CREATE TABLE pair (
   request_id      text NOT NULL,
   completion_id   text NOT NULL,
   time            timestamptz NOT NULL,
+  store_time      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  cluster         text NOT NULL,
+  self_compare    boolean NOT NULL,
   validity        text NOT NULL,
   agree           boolean NOT NULL,
-  body            jsonb NOT NULL                           -- the whole pair, grades left out
+  gradable        boolean NOT NULL,                        -- every answer was kept whole: a late label can be held against it
+  facts           json NOT NULL,                           -- what the tests read
+  body            json NOT NULL                            -- the whole pair, grades left out
 );
 CREATE INDEX pair_order ON pair (experiment, comparison, sequence);
 CREATE INDEX pair_newest ON pair (experiment, sequence DESC);
 CREATE INDEX pair_request ON pair (request_id);
 CREATE INDEX pair_completion ON pair (completion_id) WHERE completion_id <> '';
+CREATE INDEX pair_gradable ON pair (experiment, store_time) WHERE gradable;
 
 CREATE TABLE grade (
   sequence        bigserial PRIMARY KEY,
@@ -127,22 +134,24 @@ CREATE TABLE grade (
 CREATE INDEX grade_order ON grade (experiment, comparison, sequence);
 
 CREATE TABLE feedback (
-  id              text PRIMARY KEY,
   project         text NOT NULL,
+  id              text NOT NULL,
   inference_id    text NOT NULL,
   name            text NOT NULL,
-  value           jsonb NOT NULL,
+  value           json NOT NULL,
   author          text NOT NULL,
-  time            timestamptz NOT NULL
+  time            timestamptz NOT NULL,
+  store_time      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (project, id)
 );
 CREATE INDEX feedback_inference ON feedback (inference_id, id);
-CREATE INDEX feedback_right_output ON feedback (id) WHERE name IN ('label', 'demonstration');
+CREATE INDEX feedback_right_output ON feedback (store_time) WHERE name IN ('label', 'demonstration');
 
 CREATE TABLE recording (
   id              uuid PRIMARY KEY,
   route           text NOT NULL,
   time            timestamptz NOT NULL,
-  body            jsonb NOT NULL
+  body            json NOT NULL
 );
 CREATE INDEX recording_route ON recording (route, id DESC);
 

@@ -1,3 +1,4 @@
--- $1 id, $2 project, $3 inference_id, $4 name, $5 value, $6 author, $7 time
+-- $1 id, $2 project, $3 inference_id, $4 name, $5 value, $6 author, $7 time. No row: the id is taken.
 INSERT INTO feedback (id, project, inference_id, name, value, author, time) VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (id) DO NOTHING;
+ON CONFLICT (project, id) DO NOTHING
+RETURNING id;

@@ -1,0 +1,46 @@
+#include "services/shadow_router/domain/store.h"
+
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+
+namespace crossover::router {
+
+bool IsPassing(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kCancelled:
+      return true;
+    case absl::StatusCode::kInternal: {
+      // Of the database's own errors only those of class 22 (data exception) are about the data; a
+      // standby that takes no writes or a missing grant is mended while we wait.
+      const ErrorDetail detail = DetailOf(status);
+      const auto state = detail.metadata.find("sqlstate");
+      return state != detail.metadata.end() && state->second.rfind("22", 0) != 0;
+    }
+    default:
+      return false;
+  }
+}
+
+absl::Status Validate(const Feedback& feedback) {
+  const std::array<std::pair<const char*, const std::string*>, 4> texts = {
+      {{"inference_id", &feedback.inference_id},
+       {"name", &feedback.name},
+       {"author", &feedback.author},
+       {"request_id", &feedback.id}}};
+  for (const auto& [field, text] : texts) {
+    if (text->find('\0') == std::string::npos) continue;
+    const std::string message = absl::StrCat("'", field, "' must not contain the character U+0000");
+    return Error(absl::StatusCode::kInvalidArgument, message,
+                 {.reason = "FEEDBACK_INVALID", .metadata = {}, .violations = {{field, message}}});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace crossover::router
