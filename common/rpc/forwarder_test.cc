@@ -147,7 +147,7 @@ TEST_F(ForwarderTest, TheServiceBehindLearnsWhoCallsAndTakesNobodyElse) {
   };
   ASSERT_OK_AND_ASSIGN(const pb::EchoResponse response, Echo("x", {.api_key = "developer"}));
   EXPECT_EQ(response.text(), "apiKeys/1 projects/shop");
-  EXPECT_THAT(Echo("x", {.api_key = "viewer"}).status(), HasReasonThat("ROLE_MISSING"));
+  EXPECT_THAT(Echo("x", {.api_key = "viewer"}).status(), HasReasonThat("ROLE_INSUFFICIENT"));
   EXPECT_THAT(Echo("x").status(), HasReasonThat("API_KEY_MISSING"));
   EXPECT_THAT(Echo("x", {.api_key = "s3cret"}).status(), HasReasonThat("API_KEY_MISSING"));
   stub_ = pb::EchoService::NewStub(channel_);  // past the door
