@@ -195,7 +195,7 @@ TEST_F(DistributedTest, TheMainJobsCommandsWorkThroughTheRouterAndOnlyForThoseWh
   ExpectRefused(Crossover("", {"dataset", "list"}), "API_KEY_MISSING");
   ExpectRefused(Crossover("xo-nobody", {"jobs", "list"}), "API_KEY_INVALID");
   const std::string viewer = NewKey("projects/default", type::v1::ROLE_VIEWER);
-  ExpectRefused(Crossover(viewer, import), "ROLE_MISSING");
+  ExpectRefused(Crossover(viewer, import), "ROLE_INSUFFICIENT");
   EXPECT_EQ(Crossover(viewer, {"dataset", "list"}).code, 0);
   // The services behind know no API keys.
   const std::map<std::string, std::vector<std::string>> questions = {
