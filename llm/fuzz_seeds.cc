@@ -1,0 +1,119 @@
+// Writes small sound files as the fuzzers' first inputs: seeds_for_fuzzers CORPUS. A folder for
+// each fuzzer; without them it would have to guess magic numbers and hashes.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "llm/formats/atomic_file.h"
+#include "llm/formats/peft.h"
+#include "llm/formats/safetensors.h"
+#include "llm/formats/testing_model.h"
+#include "llm/train/checkpoint.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace crossover::llm;
+
+constexpr char kConfig[] = R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64,
+ "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 16,
+ "num_key_value_heads": 2, "vocab_size": 40, "max_position_embeddings": 128, "rms_norm_eps": 1e-5,
+ "rope_theta": 1e4, "rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1,
+ "high_freq_factor": 4, "original_max_position_embeddings": 64}, "tie_word_embeddings": true,
+ "hidden_act": "silu", "attention_bias": false, "sliding_window": null})";
+
+constexpr char kTokenizer[] = R"({"version": "1.0", "truncation": null, "padding": null,
+ "added_tokens": [{"id": 3, "content": "<|end|>", "single_word": false, "lstrip": false,
+ "rstrip": false, "normalized": false, "special": true}], "normalizer": {"type": "NFC"},
+ "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits",
+ "individual_digits": true}, {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+ "use_regex": true}]}, "post_processor": null, "decoder": {"type": "ByteLevel",
+ "add_prefix_space": true, "trim_offsets": true, "use_regex": true}, "model": {"type": "BPE",
+ "dropout": null, "unk_token": null, "continuing_subword_prefix": "", "end_of_word_suffix": "",
+ "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+ "vocab": {"a": 0, "b": 1, "ab": 2, "<|end|>": 3}, "merges": [["a", "b"]]}})";
+
+constexpr char kChatMl[] =
+    "{{ '<|im_start|>system\\nYou are a helper.<|im_end|>\\n' }} <tool_response>";
+constexpr char kLlama3[] =
+    "{{ '<|start_header_id|>' + message['role'] }} Cutting Knowledge Date: December 2023";
+
+class Corpus {
+ public:
+  explicit Corpus(fs::path root) : root_(std::move(root)) {}
+
+  fs::path File(const std::string& fuzzer, const std::string& name) {
+    fs::create_directories(root_ / fuzzer);
+    return root_ / fuzzer / ("seed_" + name);
+  }
+
+  void Text(const std::string& fuzzer, const std::string& name, const std::string& text) {
+    std::ofstream(File(fuzzer, name), std::ios::binary) << text;
+  }
+
+ private:
+  fs::path root_;
+};
+
+// The smallest sizes that fit each other: a fuzzer changes a byte of the header sooner.
+ModelConfig Tiny(Architecture architecture) {
+  ModelConfig config = SmallModel(architecture);
+  config.hidden_size = config.intermediate_size = 8;
+  config.layers = config.kv_heads = 1;
+  config.heads = 2;
+  config.head_dim = 4;
+  config.vocab_size = 4;
+  return config;
+}
+
+absl::Status WriteSeeds(Corpus& corpus) {
+  for (const Architecture architecture : {Architecture::kLlama, Architecture::kQwen2}) {
+    RETURN_IF_ERROR(WriteSmallModel(corpus.File("gguf", std::string(NameOf(architecture))),
+                                    Tiny(architecture)));
+  }
+  const std::vector<float> values = {1, 2, 3, 4};
+  RETURN_IF_ERROR(WriteSafetensors(corpus.File("safetensors", "two"),
+                                   {{"a", Dtype::kF32, {2, 2}, std::as_bytes(std::span(values))},
+                                    {"b", Dtype::kBf16, {8}, std::as_bytes(std::span(values))}},
+                                   {{"format", "pt"}}));
+  corpus.Text(
+      "peft_config", "lora",
+      LoraConfigJson({.rank = 4, .alpha = 8, .target_modules = {"q_proj"}, .base_model = "m"}));
+  corpus.Text("peft_config", "model", kConfig);
+  corpus.Text("tokenizer_json", "bpe", kTokenizer);
+  corpus.Text("tokenizer_encode", "text", "ab  aa\n01 \u00fcber <|im_end|> \U0001F600");
+  for (const std::string jinja : {kChatMl, kLlama3}) {
+    corpus.Text("chat_template", jinja == kChatMl ? "chatml" : "llama3",
+                jinja + std::string(1, '\0') + "hi" + std::string(1, '\0') + R"({"a": [1, "x"]})" +
+                    std::string(1, '\0') + R"({"type": "object"})");
+  }
+  const fs::path folder = corpus.File("checkpoint", "folder");
+  RETURN_IF_ERROR(WriteCheckpoint(folder, {.step = 1,
+                                           .tokens_seen = 2,
+                                           .last_loss = 0.5,
+                                           .fingerprint = "xxh3:0",
+                                           .adapter = values,
+                                           .m = values,
+                                           .v = values}));
+  ASSIGN_OR_RETURN(const std::string state, ReadTextFile(folder / "state.json"));
+  ASSIGN_OR_RETURN(const std::string tensors, ReadTextFile(folder / "state.safetensors"));
+  corpus.Text("checkpoint", "whole", state + std::string(1, '\0') + tensors);
+  fs::remove_all(folder);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: seeds_for_fuzzers CORPUS\n");
+    return 2;
+  }
+  Corpus corpus{fs::path(argv[1])};
+  fs::remove_all(fs::path(argv[1]) / "checkpoint" / "seed_folder");
+  const absl::Status status = WriteSeeds(corpus);
+  if (!status.ok()) std::fprintf(stderr, "seeds_for_fuzzers: %s\n", status.ToString().c_str());
+  return status.ok() ? 0 : 1;
+}
