@@ -10,11 +10,13 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "llm/chat/chat_template.h"
 #include "llm/formats/gguf_file.h"
 #include "llm/lora/adapter.h"
+#include "llm/lora/merge.h"
 #include "llm/lora/operands.h"
 #include "llm/model/decoder.h"
 #include "llm/model/weights.h"
@@ -93,6 +95,28 @@ class ModelCompatTest : public ::testing::Test {
     return ids;
   }
 
+  // All seven layers, A and B nonzero, in FOLDER/adapter.
+  LoraAdapter WriteRandomAdapter(const BaseModel& base, float deviation) {
+    const LoraLayout layout =
+        LoraLayout::Uniform(base.config(), {kAllTargets.begin(), kAllTargets.end()}, 8, 2.0);
+    LoraAdapter adapter{
+        {.rank = 8, .alpha = 16, .base_model = "smollm2"}, layout, InitialValues(layout, 1)};
+    for (const Target target : kAllTargets)
+      adapter.config.target_modules.emplace_back(NameOf(target));
+    std::sort(adapter.config.target_modules.begin(), adapter.config.target_modules.end());
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal(0, deviation);
+    for (float& value : adapter.values) value += normal(random);
+    const absl::Status written =
+        WriteAdapter(folder_.path() / "adapter", adapter.config, layout, adapter.values);
+    EXPECT_TRUE(written.ok()) << written;
+    return adapter;
+  }
+
+  static double RootMeanSquare(const at::Tensor& values) {
+    return values.square().mean().sqrt().item().toDouble();
+  }
+
   static double MaxDifference(const at::Tensor& a, const at::Tensor& b) {
     return (a - b).abs().max().item().toDouble();
   }
@@ -108,8 +132,8 @@ TEST_F(ModelCompatTest, LogitsOfTheTestModelEqualTransformers) {
                                     Expected("fp32.logits", n));
   const double bf16 = MaxDifference(Logits(*Load(TestModel(), ComputeType::kBf16), ids),
                                     Expected("bf16.logits", n));
-  std::printf("logits: transformers bf16 to fp32 %.4f, ours to transformers bf16 %.4f, fp32 %.6f\n",
-              own_difference, bf16, fp32);
+  std::printf("model.logits_bf16_ratio %.3f x\n", bf16 / own_difference);
+  std::printf("model.logits_fp32_difference %.6f logits\n", fp32);
   EXPECT_LT(fp32, 1e-2 * own_difference);
   EXPECT_LT(bf16, 2 * own_difference);
 }
@@ -131,22 +155,50 @@ TEST_F(ModelCompatTest, LogitsOfRandomLlama3AndQwen2EqualTransformers) {
 TEST_F(ModelCompatTest, AdapterGivesTheLogitsThatPeftGives) {
   const std::vector<int32_t> ids = WriteIds();
   const auto base = Load(TestModel(), ComputeType::kFp32);
-  const LoraLayout layout =
-      LoraLayout::Uniform(base->config(), {kAllTargets.begin(), kAllTargets.end()}, 8, 2.0);
-  LoraAdapter adapter{
-      {.rank = 8, .alpha = 16, .base_model = "smollm2"}, layout, InitialValues(layout, 1)};
-  for (const Target target : kAllTargets)
-    adapter.config.target_modules.emplace_back(NameOf(target));
-  std::sort(adapter.config.target_modules.begin(), adapter.config.target_modules.end());
-  std::mt19937 random(1);
-  std::normal_distribution<float> normal(0, 0.01f);
-  for (float& value : adapter.values) value += normal(random);
-  ASSERT_TRUE(
-      WriteAdapter(folder_.path() / "adapter", adapter.config, layout, adapter.values).ok());
+  const LoraAdapter adapter = WriteRandomAdapter(*base, 0.01f);
   const double moved = AskAbout("adapter").at("moved").get<double>();
   EXPECT_GT(moved, 0.5);
   const at::Tensor expected = Expected("adapter.logits", static_cast<int64_t>(ids.size()));
   EXPECT_LT(MaxDifference(Logits(*base, ids, &adapter), expected), 1e-2 * moved);
+}
+
+// What we train is what llama.cpp runs: a merged file's logits and greedy tokens are those of our
+// base with the adapter beside it. llama.cpp rounds activations to 8 bits for quantised files,
+// which our own pass over the same file does not.
+TEST_F(ModelCompatTest, LlamaCppRunsMergedAdapters) {
+  const std::vector<int32_t> ids = WriteIds();
+  const int64_t n = static_cast<int64_t>(ids.size());
+  const auto base = Load(TestModel(), ComputeType::kFp32);
+  const LoraAdapter adapter = WriteRandomAdapter(*base, 0.03f);
+  const at::Tensor ours = Logits(*base, ids, &adapter);
+  const double effect = RootMeanSquare(ours - Logits(*base, ids));
+  for (const auto& [name, type] :
+       {std::pair("f16", TensorType::kF16), std::pair("q8_0", TensorType::kQ8_0)}) {
+    const absl::Status merged = MergeToGguf(TestModel(), folder_.path() / "adapter", {.type = type},
+                                            folder_.path() / (std::string(name) + ".gguf"));
+    ASSERT_TRUE(merged.ok()) << merged;
+  }
+  const nlohmann::json greedy = AskAbout("llama_cpp");
+  if (greedy.is_null()) GTEST_SKIP() << "llama-cpp-python is not installed: " << kHowToInstall;
+  std::printf("model.adapter_effect %.4f logits\n", effect);
+  for (const std::string name : {"f16", "q8_0"}) {
+    const auto merged = Load((folder_.path() / (name + ".gguf")).string(), ComputeType::kFp32);
+    const double rounding = RootMeanSquare(ours - Logits(*merged, ids));
+    const double difference = RootMeanSquare(ours - Expected(name + ".logits", n));
+    std::printf("model.merged_%s_rounding %.4f logits\n", name.c_str(), rounding);
+    std::printf("model.llama_cpp_%s_difference %.4f logits\n", name.c_str(), difference);
+    EXPECT_LT(rounding, (name == "f16" ? 0.01 : 0.2) * effect) << name;
+    EXPECT_LT(difference, (name == "f16" ? 0.02 : 0.6) * effect) << name;
+    std::vector<int32_t> whole = ids;
+    for (const auto& token : greedy.at(name)) whole.push_back(token.get<int32_t>());
+    const at::Tensor along = Logits(*base, whole, &adapter);
+    for (size_t i = ids.size(); i < whole.size(); ++i) {
+      // Where two tokens are nearly as likely, rounding may decide.
+      const at::Tensor row = along[static_cast<int64_t>(i) - 1];
+      EXPECT_GT(row[whole[i]].item().toDouble(), row.max().item().toDouble() - 4 * difference)
+          << name << ": greedy token " << i - ids.size() + 1;
+    }
+  }
 }
 
 // Sentences with a rule to learn, in the demo's shape.
@@ -204,15 +256,17 @@ TEST_F(ModelCompatTest, TrainingLossesFollowPeftFromItsInitialAdapter) {
                   })
                   .ok());
   ASSERT_EQ(ours.size(), theirs.size());
-  double sum_ours = 0, sum_theirs = 0;
+  double gap = 0, sum_theirs = 0, largest = 0;
   for (size_t i = 0; i < ours.size(); ++i) {
-    std::printf("step %zu: ours %.4f, PEFT %.4f\n", i + 1, ours[i], theirs[i]);
-    sum_ours += ours[i];
+    std::printf("# step %zu: ours %.4f, PEFT %.4f\n", i + 1, ours[i], theirs[i]);
+    gap += std::abs(ours[i] - theirs[i]);
     sum_theirs += theirs[i];
-    // One step's loss late in training is small and its rounding large: the curve's height counts.
-    EXPECT_NEAR(ours[i], theirs[i], 0.01 * theirs[i] + 0.01 * theirs[0]) << "step " << i + 1;
+    largest = std::max(largest, std::abs(ours[i] - theirs[i]) / theirs[i]);
   }
-  EXPECT_NEAR(sum_ours, sum_theirs, 0.01 * sum_theirs);
+  std::printf("train.loss_curve_gap_to_peft %.3f percent\n", 100 * gap / sum_theirs);
+  std::printf("train.loss_largest_step_gap_to_peft %.3f percent\n", 100 * largest);
+  // The area between the curves, which, unlike the difference of their sums, cannot cancel out.
+  EXPECT_LT(gap, 0.01 * sum_theirs);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 logits   FOLDER/ids.json: writes bf16.logits and fp32.logits (fp32 numbers) of the GGUF file; prints their greatest difference
 random   writes small random models as GGUF files with transformers' logits: FOLDER/{llama3,qwen2}.{gguf,logits}, ids.json
 adapter  FOLDER/adapter loads onto the GGUF file with PEFT: writes adapter.logits for ids.json
+llama_cpp  llama.cpp's logits for ids.json of every FOLDER/NAME.gguf as NAME.logits; prints {NAME: 12 greedy tokens} (null: not
+         installed)
 """
 import json
 import os
@@ -39,6 +41,24 @@ def adapter(folder, gguf_file):
     model = PeftModel.from_pretrained(load(gguf_file, torch.float32), folder / "adapter").eval()
     base = logits_of(load(gguf_file, torch.float32), ids, folder / "base.logits")
     return {"moved": float(np.abs(logits_of(model, ids, folder / "adapter.logits") - base).max())}
+
+
+def llama_cpp(folder, _):
+    try:
+        from llama_cpp import Llama
+    except ImportError:
+        return None
+    ids = json.loads((folder / "ids.json").read_text())
+    greedy = {}
+    for path in sorted(folder.glob("*.gguf")):
+        llama = Llama(str(path), n_ctx=len(ids) + 16, logits_all=True, verbose=False, n_threads=2)
+        llama.eval(ids)
+        np.asarray(llama.scores[:len(ids)], dtype=np.float32).tofile(folder / f"{path.stem}.logits")
+        greedy[path.stem] = []
+        for _ in range(12):
+            greedy[path.stem].append(int(np.argmax(llama.scores[llama.n_tokens - 1])))
+            llama.eval(greedy[path.stem][-1:])
+    return greedy
 
 
 def interleaved(weight, heads):
