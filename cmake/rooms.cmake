@@ -2,12 +2,24 @@
 # dep_ libraries its public headers show; PRIVATE_DEPS those that only its .cc files see. What is not listed cannot be linked,
 # and scripts/check_layering.py checks from the compiler's depfiles that nothing else was included.
 
+# The level of optimisation of a target in the dev preset: `level`, but -O2 where the name matches `hot`.
+function(crossover_optimise name level hot)
+  if(CMAKE_BUILD_TYPE STREQUAL "Dev")
+    if(name MATCHES "${hot}")
+      set(level -O2)
+    endif()
+    target_compile_options(${name} PRIVATE ${level})
+  endif()
+endfunction()
+
 function(crossover_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
   if(ARG_SRCS)
     add_library(${name} STATIC ${ARG_SRCS})
     target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
     target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+    # Whose speed users feel: kernels, statistics, HTTP, hashing, what the router, the model server and the trainer do.
+    crossover_optimise(${name} -O1 "^(llm|common_(http|stats|blob|dataset|json)|curation_domain|router|model_server|worker)")
   else()
     add_library(${name} INTERFACE)
     target_include_directories(${name} INTERFACE ${CMAKE_SOURCE_DIR})
@@ -32,6 +44,7 @@ function(crossover_test name)
   add_executable(${name} ${ARG_SRCS})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} dep_gtest_main)
+  crossover_optimise(${name} -O0 "^(llm|compat)")
   add_test(NAME ${name} COMMAND ${name})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
@@ -46,6 +59,7 @@ function(crossover_bench name)
   add_executable(bench_${name} ${ARG_SRCS})
   target_include_directories(bench_${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(bench_${name} PRIVATE ${ARG_DEPS})
+  crossover_optimise(bench_${name} -O2 "")
   set_target_properties(bench_${name} PROPERTIES
     OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
 endfunction()
