@@ -65,8 +65,10 @@ void PrintVerdicts(Context& context, const Experiment& experiment) {
     const Style style = verdict.outcome() == router::Verdict::PROMOTE     ? Style::kGood
                         : verdict.outcome() == router::Verdict::ROLL_BACK ? Style::kBad
                                                                           : Style::kPlain;
-    const std::string says = EnumWord(router::Verdict::Outcome_Name(verdict.outcome())) +
-                             (verdict.decides() ? "" : " (shown only)");
+    std::string says = verdict.outcome() == router::Verdict::OUTCOME_UNSPECIFIED
+                           ? ""
+                           : EnumWord(router::Verdict::Outcome_Name(verdict.outcome()));
+    if (!verdict.decides()) says += says.empty() ? "shown only" : " (shown only)";
     table.AddRow({verdict.metric(), verdict.has_primary() ? Number(verdict.primary().point()) : "",
                   verdict.has_candidate() ? Number(verdict.candidate().point()) : "",
                   DifferenceText(verdict), Styled(context.terminal(), style, says),

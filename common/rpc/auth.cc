@@ -43,6 +43,12 @@ MethodAccess AccessOption(const google::protobuf::MethodDescriptor& method) {
   return out;
 }
 
+const google::protobuf::MethodDescriptor* FindMethod(std::string_view full_method) {
+  std::string name(full_method.substr(full_method.starts_with('/') ? 1 : 0));
+  std::replace(name.begin(), name.end(), '/', '.');
+  return google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(name);
+}
+
 }  // namespace
 
 absl::StatusOr<Principal> LoopbackAuthenticator::Authenticate(std::string_view,
@@ -63,10 +69,10 @@ bool Allows(const MethodAccess& access, Role have) {
 }
 
 MethodAccess AccessOf(std::string_view full_method) {
-  std::string name(full_method.substr(full_method.starts_with('/') ? 1 : 0));
-  std::replace(name.begin(), name.end(), '/', '.');
-  const auto* method = google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(name);
+  const auto* method = FindMethod(full_method);
   return method == nullptr ? MethodAccess{} : AccessOption(*method);
 }
+
+bool KnowsMethod(std::string_view full_method) { return FindMethod(full_method) != nullptr; }
 
 }  // namespace crossover::rpc

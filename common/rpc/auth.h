@@ -61,4 +61,7 @@ bool Allows(const MethodAccess& access, Role have);
 // descriptors; empty if the method or the option is unknown.
 MethodAccess AccessOf(std::string_view full_method);
 
+// Whether the descriptor of "package.Service/Method" is linked into this program.
+bool KnowsMethod(std::string_view full_method);
+
 }  // namespace crossover::rpc

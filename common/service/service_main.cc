@@ -91,6 +91,7 @@ absl::Status Serve(const CommonOptions& options, const std::string& name, Logger
   ASSIGN_OR_RETURN(auto metrics_server,
                    StartMetrics(options.metrics_address, registry, ready, logger));
   rpc::ServerOptions server_options{.addresses = absl::StrSplit(options.grpc_address, ','),
+                                    .reflection = options.reflection,
                                     .drain_timeout = options.drain_timeout,
                                     .forwards = runtime.forwards()};
   ASSIGN_OR_RETURN(auto server, rpc::Server::Start(std::move(server_options), modules, logger));
@@ -209,6 +210,8 @@ ServiceMain::ServiceMain(std::string program, std::string about)
                     &options_.database_password);
   config_.Add("blob-dir", "folder of the blob store", &options_.blob_dir);
   config_.Add("log-level", "debug, info, warning or error", &options_.log_level);
+  config_.Add("reflection", "describe the gRPC services to clients such as grpcurl",
+              &options_.reflection);
   config_.Add("drain-timeout", "how long calls in progress may take when stopping",
               &options_.drain_timeout);
   config_.AddSecret("service-key", "what the services of one deployment show each other",

@@ -1,21 +1,18 @@
 // The main() of a service: parse → build → run.
 //
 //   int main(int argc, char** argv) {
-//     crossover::service::ServiceMain main("crossover-training-scheduler", "Runs the job queue.");
-//     crossover::scheduler::Options options;
-//     main.config().Add("lease-ttl", "how long a lease lasts without a heartbeat",
-//     &options.lease_ttl); return main.Run(argc, argv, [&](crossover::service::Runtime& runtime) ->
-//     absl::StatusOr<std::unique_ptr<rpc::Module>> {
-//       ASSIGN_OR_RETURN(crossover::pg::Pool* pool,
-//       runtime.OpenPool(crossover::scheduler::Migrations())); return
-//       crossover::scheduler::Module::Create(options, {.pool = *pool, .clock = runtime.clock, …});
+//     service::ServiceMain main("crossover-training-scheduler", "Runs the job queue.");
+//     scheduler::Options options;
+//     main.config().Add("lease-ttl", "how long a lease lasts", &options.lease_ttl);
+//     return main.Run(argc, argv, [&](service::Runtime& runtime) -> auto {
+//       ASSIGN_OR_RETURN(pg::Pool* pool, runtime.OpenPool(scheduler::Migrations()));
+//       return scheduler::Module::Create(options, {.pool = *pool, .clock = runtime.clock});
 //     });
 //   }
 //
-// Settings that every service has: --grpc-address, --metrics-address, --database-url,
-// --database-password-file, --blob-dir,
-// --log-level, --drain-timeout, --service-key-file, --allow-unauthenticated, and CROSSOVER_… for
-// each.
+// Settings that every service has, each with CROSSOVER_… for it: --grpc-address,
+// --metrics-address, --database-url, --database-password-file, --blob-dir, --log-level,
+// --reflection, --drain-timeout, --service-key-file, --allow-unauthenticated.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -50,6 +47,7 @@ struct CommonOptions {
   std::string database_password;
   std::filesystem::path blob_dir;  // default: <data folder>/blobs
   std::string log_level = "info";
+  bool reflection = true;  // of gRPC, so that grpcurl knows the methods
   absl::Duration drain_timeout = absl::Seconds(30);
   // Shared by all services of the deployment: each demands it of its callers and shows it to the
   // others.

@@ -254,10 +254,15 @@ void Batcher::AcceptScores(const Share& share, const StepLogits& logits) {
   const int64_t first =
       sequence.tail->start() + sequence.tail->computed - share.logits - sequence.score_from;
   std::vector<float>& logprobs = sequence.score->result.logprobs[sequence.continuation];
+  std::vector<char> best(static_cast<size_t>(share.logits));
   runner_->ForEach(share.logits, [&](int64_t i) {
     const std::vector<float> row = logits.Row(share.first_logit + i);
-    logprobs[first + i] = static_cast<float>(row[sequence.targets[first + i]] - LogSumExp(row));
+    const int32_t target = sequence.targets[first + i];
+    logprobs[first + i] = static_cast<float>(row[target] - LogSumExp(row));
+    best[i] = MostLikely(row) == target;
   });
+  if (std::find(best.begin(), best.end(), 0) != best.end())
+    sequence.score->result.greedy[sequence.continuation] = false;
   if (Uncomputed(sequence) == 0) FinishScore(sequence, absl::OkStatus());
 }
 

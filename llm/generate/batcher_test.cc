@@ -186,6 +186,7 @@ TEST_F(BatcherTest, ScoresOutgrowingTheCacheAreComplete) {
     for (size_t t = 21; t < 120; ++t) sequence->targets.push_back(sequence->prompt[t]);
     sequence->targets.push_back(0);
     group->result.logprobs.emplace_back(100, 1.0f);
+    group->result.greedy.push_back(true);
     batcher_->Enqueue(std::move(sequence));
   }
   Ask(2, Prompt(9, 60), 250);
@@ -194,7 +195,34 @@ TEST_F(BatcherTest, ScoresOutgrowingTheCacheAreComplete) {
   for (const std::vector<float>& logprobs : scores->logprobs) {
     for (const float logprob : logprobs) EXPECT_LT(logprob, 0);
   }
+  EXPECT_THAT(scores->greedy, ElementsAre(false, false, false, false));
   EXPECT_EQ(answers_[2], AnswerTo(Prompt(9, 60), 250));
+}
+
+TEST_F(BatcherTest, AContinuationIsGreedyWhenEveryTokenIsTheMostLikely) {
+  Make(64, {.max_step_tokens = 7});
+  const std::vector<int32_t> prompt = Prompt(1, 20), answer = AnswerTo(prompt, 10);
+  auto group = std::make_shared<ScoreGroup>();
+  absl::StatusOr<ScoreResult> scores = absl::UnknownError("not done");
+  group->on_done = [&](absl::StatusOr<ScoreResult> result) { scores = std::move(result); };
+  group->unfinished = 11;
+  for (size_t i = 0; i < 11; ++i) {  // The last is the answer; the others differ in one place.
+    auto sequence = std::make_unique<Sequence>();
+    sequence->targets = answer;
+    if (i < 10) sequence->targets[i] = (answer[i] + 1) % static_cast<int32_t>(kFakeVocab);
+    sequence->prompt = prompt;
+    sequence->prompt.insert(sequence->prompt.end(), sequence->targets.begin(),
+                            sequence->targets.end() - 1);
+    sequence->score = group;
+    sequence->continuation = i;
+    sequence->score_from = 19;
+    group->result.logprobs.emplace_back(10);
+    group->result.greedy.push_back(true);
+    batcher_->Enqueue(std::move(sequence));
+  }
+  ASSERT_TRUE(RunToEnd());
+  ASSERT_TRUE(scores.ok()) << scores.status();
+  for (size_t i = 0; i < 11; ++i) EXPECT_EQ(scores->greedy[i], i == 10) << i;
 }
 
 TEST_F(BatcherTest, AStepWithoutMemoryFailsItsRequestsAndNothingElse) {

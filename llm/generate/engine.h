@@ -92,6 +92,7 @@ struct ScoreRequest {
 
 struct ScoreResult {
   std::vector<std::vector<float>> logprobs;  // As the continuations.
+  std::vector<bool> greedy;                  // Of each: greedy decoding would have produced it.
   int64_t prompt_tokens = 0;
   int64_t cached_prompt_tokens = 0;
 };

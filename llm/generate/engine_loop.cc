@@ -138,6 +138,7 @@ absl::StatusOr<RequestId> EngineLoop::Submit(ScoreRequest request, Engine::OnSco
     sequence->targets = continuation;
     sequence->score_from = static_cast<int64_t>(request.prompt.size()) - 1;
     group->result.logprobs.emplace_back(continuation.size());
+    group->result.greedy.push_back(true);  // Until a token proves otherwise.
     sequences.push_back(std::move(sequence));
   }
   return Push(std::move(sequences), request.adapter, request.cache_salt);

@@ -20,15 +20,11 @@ struct Candidate {
   }
 };
 
-int32_t Best(std::span<const float> logits) {
-  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
 // The candidates that top_k and top_p leave, most likely first. Only logits within `reach` of the
 // best are sorted; the reach grows until the wanted share of the probability is inside, so the
 // result is that of a full sort.
 std::vector<Candidate> Nucleus(const Sampling& sampling, std::span<const float> logits) {
-  const float best = logits[Best(logits)];
+  const float best = logits[MostLikely(logits)];
   const double scale = 1 / sampling.temperature;
   double total = 0;
   for (const float logit : logits) total += std::exp((logit - best) * scale);
@@ -66,7 +62,7 @@ std::vector<Candidate> Nucleus(const Sampling& sampling, std::span<const float> 
 int32_t Draw(const Sampling& sampling, int64_t position, std::span<const float> logits) {
   const double u =
       RandomUniform(sampling.seed, /*stream=*/uint64_t{1} << 40, static_cast<uint64_t>(position));
-  const float best = logits[Best(logits)];
+  const float best = logits[MostLikely(logits)];
   const auto weight = [&](float logit) { return std::exp((logit - best) / sampling.temperature); };
   if (sampling.top_k <= 0 && sampling.top_p >= 1) {
     double total = 0;
@@ -76,7 +72,7 @@ int32_t Draw(const Sampling& sampling, int64_t position, std::span<const float> 
       left -= weight(logits[i]);
       if (left < 0) return static_cast<int32_t>(i);
     }
-    return Best(logits);
+    return MostLikely(logits);
   }
   const std::vector<Candidate> kept = Nucleus(sampling, logits);
   double total = 0;
@@ -91,8 +87,12 @@ int32_t Draw(const Sampling& sampling, int64_t position, std::span<const float> 
 
 }  // namespace
 
+int32_t MostLikely(std::span<const float> logits) {
+  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
 double LogSumExp(std::span<const float> logits) {
-  const float best = logits[Best(logits)];
+  const float best = logits[MostLikely(logits)];
   double sum = 0;
   for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - best);
   return best + std::log(sum);
@@ -120,7 +120,7 @@ GeneratedToken Sample(const Sampling& sampling, int64_t position, std::span<floa
     if (!sampling.logit_bias.empty()) original.assign(logits.begin(), logits.end());
   }
   for (const Sampling::Bias& bias : sampling.logit_bias) logits[bias.id] += bias.bias;
-  token.id = sampling.temperature == 0 ? Best(logits) : Draw(sampling, position, logits);
+  token.id = sampling.temperature == 0 ? MostLikely(logits) : Draw(sampling, position, logits);
   if (sampling.top_logprobs >= 0) {
     token.logprob =
         static_cast<float>((original.empty() ? logits[token.id] : original[token.id]) - lse);

@@ -14,6 +14,9 @@ namespace crossover::llm {
 // own distribution, before bias, temperature and filters.
 GeneratedToken Sample(const Sampling& sampling, int64_t position, std::span<float> logits);
 
+// The most likely id, the lowest on a tie: what greedy decoding takes.
+int32_t MostLikely(std::span<const float> logits);
+
 // Natural log of the softmax denominator.
 double LogSumExp(std::span<const float> logits);
 

@@ -370,10 +370,13 @@ TEST_F(ModuleTest, ScoresTokensAndRenderingsComeOverGrpc) {
   score.set_per_token(true);
   score.add_items()->set_text("ab");
   score.mutable_items(0)->add_continuations("cd");
+  score.mutable_items(0)->add_continuations("dc");
   auto scores = rpc::Invoke(*stub_, &pb::InferenceService::Stub::Score, score);
   ASSERT_OK(scores);
   EXPECT_EQ(scores->results(0).continuations(0).logprob(), -1.0);
   EXPECT_EQ(scores->results(0).continuations(0).tokens(1).text(), "d");
+  EXPECT_TRUE(scores->results(0).continuations(0).greedy());
+  EXPECT_FALSE(scores->results(0).continuations(1).greedy());
   pb::TokenizeRequest tokenize;
   tokenize.set_model("small");
   tokenize.add_texts("ab");

@@ -112,21 +112,30 @@ void RunWorker::Process(RunRecord run, absl::Duration claimed) {
     logger_.Warning("curation_run_lost", {{"run", run.id}, {"epoch", run.lease_epoch}});
     return;
   }
+  const RunRecord ended = Ended(run, result.ok() ? Keep(run, *result) : result);
   const absl::Status finished =
-      Insist(clock_, hooks.cancelled, [&] { return Finish(run, result); });
-  if (!finished.ok())
+      Insist(clock_, hooks.cancelled, [&] { return store_.FinishRun(ended); });
+  if (!finished.ok()) {
     logger_.Error("curation_run_not_finished", {{"run", run.id}, {"error", finished}});
+    return;
+  }
+  logger_.Info("curation_run_finished",
+               {{"run", run.id}, {"state", Name(ended.state)}, {"reason", ended.state_reason}});
 }
 
-absl::Status RunWorker::Finish(RunRecord run, const absl::StatusOr<PipelineResult>& result) {
+absl::StatusOr<PipelineResult> RunWorker::Keep(const RunRecord& run, PipelineResult result) {
+  const std::string holder = absl::StrCat("curation/runs/", run.project, "/", run.id);
+  RETURN_IF_ERROR(blobs_.Pin(result.rows_artifact, holder));
+  RETURN_IF_ERROR(blobs_.Pin(result.states_digest, holder));
+  return result;
+}
+
+RunRecord RunWorker::Ended(RunRecord run, const absl::StatusOr<PipelineResult>& result) const {
   if (result.ok()) {
     run.state = RunState::kSucceeded;
     run.funnel = result->funnel;
     run.rows_artifact = result->rows_artifact;
     run.states_digest = result->states_digest;
-    const std::string holder = absl::StrCat("curation/runs/", run.project, "/", run.id);
-    RETURN_IF_ERROR(blobs_.Pin(run.rows_artifact, holder));
-    RETURN_IF_ERROR(blobs_.Pin(run.states_digest, holder));
   } else if (stopping_ &&
              (absl::IsCancelled(result.status()) || absl::IsUnavailable(result.status()))) {
     run.state = RunState::kQueued;
@@ -137,10 +146,7 @@ absl::Status RunWorker::Finish(RunRecord run, const absl::StatusOr<PipelineResul
     run.error_reason = DetailOf(result.status()).reason;
     if (run.error_reason.empty()) run.error_reason = "INTERNAL_ERROR";
   }
-  RETURN_IF_ERROR(store_.FinishRun(run));
-  logger_.Info("curation_run_finished",
-               {{"run", run.id}, {"state", Name(run.state)}, {"reason", run.state_reason}});
-  return absl::OkStatus();
+  return run;
 }
 
 }  // namespace crossover::curation

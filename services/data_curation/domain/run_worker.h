@@ -60,7 +60,10 @@ class RunWorker {
   void Loop();
   // `claimed`: steady time before the claim.
   void Process(RunRecord run, absl::Duration claimed);
-  absl::Status Finish(RunRecord run, const absl::StatusOr<PipelineResult>& result);
+  // Pins what the run made, for the run.
+  absl::StatusOr<PipelineResult> Keep(const RunRecord& run, PipelineResult result);
+  // The record of a run that came to this.
+  RunRecord Ended(RunRecord run, const absl::StatusOr<PipelineResult>& result) const;
 
   const RunWorkerOptions options_;
   CurationStore& store_;

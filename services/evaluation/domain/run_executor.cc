@@ -257,6 +257,8 @@ class Execution {
     for (const System& system : run_.systems) digests.push_back(system.digest);
     ASSIGN_OR_RETURN(std::vector<Answer> answers,
                      store_.ListAnswers(run_.suite_digest, digests, run_.repeats, std::nullopt, 0));
+    // Errors of earlier runs are asked again; until then they are no answers.
+    std::erase_if(answers, [&](const Answer& answer) { return !IsReusable(answer, run_.id); });
     ASSIGN_OR_RETURN(Scorer scorer, Scorer::Create(suite_));
     std::vector<ScoredSystem> scored;
     for (const System& system : run_.systems)

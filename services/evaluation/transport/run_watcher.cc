@@ -73,6 +73,7 @@ bool RunWatcher::Feed(Watched& watched) {
     return false;
   }
   bool first = watched.version < 0;
+  const bool news = first || !events->empty() || document->version != watched.version;
   if (first && watched.after > 0) {
     absl::StatusOr<std::vector<Event>> seen = store_.ListEvents(watched.run, watched.after - 1, 1);
     if (!seen.ok() || seen->empty()) {
@@ -106,7 +107,8 @@ bool RunWatcher::Feed(Watched& watched) {
     // A reader that is slow misses snapshots in between, never events.
     if (!watched.stream.Write(std::move(response))) return !watched.stream.cancelled();
   }
-  if (!IsTerminal(run->state)) return true;
+  // The last event is written after the last state: a look that finds nothing new ends the watch.
+  if (!IsTerminal(run->state) || news) return true;
   watched.stream.Finish(absl::OkStatus());
   return false;
 }

@@ -178,7 +178,10 @@ void FakeEngine::Answer1(const Job& job) {
   if (job.on_score) {
     const bool cancelled = !MayGoOn(job.id, 1);
     llm::ScoreResult result;
-    for (const auto& ids : job.score.continuations) result.logprobs.emplace_back(ids.size(), -0.5f);
+    for (const auto& ids : job.score.continuations) {
+      result.logprobs.emplace_back(ids.size(), -0.5f);
+      result.greedy.push_back(ids.front() == 'c');
+    }
     result.prompt_tokens = static_cast<int64_t>(job.score.prompt.size());
     {
       std::lock_guard lock(mutex_);

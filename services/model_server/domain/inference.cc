@@ -62,21 +62,19 @@ class RunningGeneration final : public Generation,
           self->Done(index, std::move(result));
         });
     if (!id.ok()) return id.status();
-    std::unique_lock lock(mutex_);
+    std::lock_guard lock(mutex_);
     ids_.push_back(*id);
-    const bool cancel = cancelled_;
-    lock.unlock();
-    if (cancel) engine_.Cancel(*id);
+    if (cancelled_ && waiting_for_ > 0) engine_.Cancel(*id);
     return absl::OkStatus();
   }
 
   void Cancel() override {
-    std::unique_lock lock(mutex_);
+    // Under the lock, so that the lease, and with it the engine, lives as long as it is told. The
+    // engine only takes note and calls back later.
+    std::lock_guard lock(mutex_);
     if (cancelled_ || waiting_for_ == 0) return;
     cancelled_ = true;
-    const std::vector<RequestId> ids = ids_;
-    lock.unlock();
-    for (const RequestId id : ids) engine_.Cancel(id);
+    for (const RequestId id : ids_) engine_.Cancel(id);
   }
 
   // Some answers could not be queued: the others are stopped and nobody hears of them.
@@ -200,28 +198,27 @@ class RunningScore final : public Generation, public std::enable_shared_from_thi
                         });
       if (!id.ok()) {
         Done(i, id.status());
-      } else if (!Remember(*id)) {
-        engine_.Cancel(*id);
+      } else {
+        Remember(*id);
       }
     }
     Done(0, llm::ScoreResult{});
   }
 
   void Cancel() override {
-    std::unique_lock lock(mutex_);
+    // Under the lock, so that the lease, and with it the engine, lives as long as it is told. The
+    // engine only takes note and calls back later.
+    std::lock_guard lock(mutex_);
     if (cancelled_ || waiting_for_ == 0) return;
     cancelled_ = true;
-    const std::vector<RequestId> ids = ids_;
-    lock.unlock();
-    for (const RequestId id : ids) engine_.Cancel(id);
+    for (const RequestId id : ids_) engine_.Cancel(id);
   }
 
  private:
-  // False if the call was cancelled.
-  bool Remember(RequestId id) {
+  void Remember(RequestId id) {
     std::lock_guard lock(mutex_);
     ids_.push_back(id);
-    return !cancelled_;
+    if (cancelled_) engine_.Cancel(id);
   }
 
   void Done(size_t item, absl::StatusOr<llm::ScoreResult> result) {
@@ -250,6 +247,7 @@ class RunningScore final : public Generation, public std::enable_shared_from_thi
     for (size_t i = 0; i < result.logprobs.size(); ++i) {
       ContinuationScore& continuation = answer_.items[item][i];
       continuation.logprobs = result.logprobs[i];
+      continuation.greedy = result.greedy[i];
       for (const float logprob : continuation.logprobs) continuation.logprob += logprob;
       answer_.usage.input += static_cast<int64_t>(continuation.ids.size());
     }
@@ -388,7 +386,7 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::StartScore(const ScoreCom
       std::vector<int32_t> ids = base.tokenizer->Encode(std::span(&span, 1));
       if (ids.empty()) return FieldError(field, "may not hold an empty text");
       requests[i].continuations.push_back(ids);
-      answer.items[i].push_back({0, std::move(ids), {}});
+      answer.items[i].push_back({.ids = std::move(ids)});
     }
   }
   const auto score = std::make_shared<RunningScore>(std::move(lease), std::move(answer), observer_,

@@ -81,6 +81,7 @@ struct WholeAnswer {
 
 struct ContinuationScore {
   double logprob = 0;
+  bool greedy = false;  // Greedy decoding would have produced it.
   std::vector<int32_t> ids;
   std::vector<float> logprobs;  // As ids.
 };

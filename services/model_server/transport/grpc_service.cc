@@ -17,6 +17,7 @@ void FillScores(const ScoreAnswer& answer, bool per_token, pb::ScoreResponse* re
     for (const ContinuationScore& score : item) {
       auto* continuation = result->add_continuations();
       continuation->set_logprob(score.logprob);
+      continuation->set_greedy(score.greedy);
       continuation->set_token_count(static_cast<int64_t>(score.ids.size()));
       for (size_t i = 0; per_token && i < score.ids.size(); ++i) {
         ToProto({score.ids[i], score.logprobs[i], {}}, *answer.start.tokenizer,

@@ -22,7 +22,11 @@ absl::Status EmptyAttemptsFolder(const fs::path& work_folder) {
   const fs::path folder = AttemptsFolder(work_folder);
   std::error_code error;
   if (fs::exists(folder / kMark, error)) {
-    fs::remove_all(folder, error);
+    // The mark stays: a kill in between must not leave a folder that nobody may empty.
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+      if (entry.path().filename() != kMark) fs::remove_all(entry.path(), error);
+      if (error) break;
+    }
     if (error) return FileError("empty", folder, error.value());
   } else if (fs::exists(folder, error) && !fs::is_empty(folder, error)) {
     return Error(absl::StatusCode::kFailedPrecondition, "FOLDER_NOT_EMPTY",

@@ -76,7 +76,8 @@ absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::stri
 
 // Rows drawn by seed, in their order; the others stay, in theirs. Stops at `count` rows. With
 // `whole_clusters` a cluster is drawn whole, so that near-equal rows never lie on both sides; then
-// the last cluster may bring more, and one that would bring twice as many as wanted is passed over.
+// the last cluster may bring more, and one that would bring twice as many as wanted is passed over
+// as long as there are others.
 Split Draw(Split& split, size_t count, int64_t seed, bool whole_clusters) {
   std::vector<std::vector<size_t>> groups;
   std::map<std::string, size_t> group_of;
@@ -96,6 +97,11 @@ Split Draw(Split& split, size_t count, int64_t seed, bool whole_clusters) {
     if (drawn_rows + group.size() > 2 * count) continue;
     for (const size_t i : group) chosen[i] = true;
     drawn_rows += group.size();
+  }
+  if (drawn_rows == 0 && count > 0 && groups.size() > 1) {  // all are large: the smallest
+    const auto smallest = std::min_element(groups.begin(), groups.end(),
+                                           [](auto& a, auto& b) { return a.size() < b.size(); });
+    for (const size_t i : *smallest) chosen[i] = true;
   }
   Split drawn, rest;
   for (size_t i = 0; i < split.rows.size(); ++i) {
@@ -139,9 +145,9 @@ absl::StatusOr<EncodedRows> EncodeDataset(const std::filesystem::path& folder,
                    EncodeSplit(folder, dataset::kValidation, chat, plan.loss_on, kValidationRows));
   if (validation.rows.empty() && plan.validation_fraction > 0) {
     const double share = plan.validation_fraction * static_cast<double>(train.rows.size());
-    validation = Draw(train, static_cast<size_t>(std::llround(share)), plan.seed + 1,
-                      /*whole_clusters=*/true);
-    if (validation.rows.size() > kValidationRows) validation.rows.resize(kValidationRows);
+    // Never more than is used: what is set aside is not trained on.
+    const size_t wanted = std::min(static_cast<size_t>(std::llround(share)), kValidationRows);
+    validation = Draw(train, wanted, plan.seed + 1, /*whole_clusters=*/true);
   }
   rows.train = std::move(train.rows);
   rows.validation = std::move(validation.rows);

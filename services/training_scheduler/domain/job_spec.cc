@@ -136,7 +136,11 @@ void ResolveRows(const TrainingSpec& spec, const DatasetFacts& data, Chooser& ch
   out.validation_fraction =
       choose.Choose("validation_fraction", spec.validation_fraction, 0.1,
                     "the version has no validation split: a tenth of its train rows is set aside");
-  out.validation_rows = std::llround(out.validation_fraction * static_cast<double>(out.train_rows));
+  // The worker validates on so many rows at most, and trains on the rest.
+  constexpr int64_t kMostValidationRows = 64;
+  out.validation_rows =
+      std::min<int64_t>(std::llround(out.validation_fraction * static_cast<double>(out.train_rows)),
+                        kMostValidationRows);
   out.train_rows -= out.validation_rows;
 }
 

@@ -70,12 +70,14 @@ TEST(JobSpecTest, FewRowsGetMoreEpochs) {
   EXPECT_EQ(Resolve({}, kBase, few, "").epochs, 3);
 }
 
-TEST(JobSpecTest, WithoutAValidationSplitATenthOfTheTrainRowsIsSetAside) {
+TEST(JobSpecTest, WithoutAValidationSplitATenthOfTheTrainRowsIsSetAsideAtMost64) {
   DatasetFacts data = kData;
   data.validation_rows = 0;
   const ResolvedSpec spec = Resolve({}, kBase, data, "");
-  EXPECT_EQ(spec.validation_rows, 200);
-  EXPECT_EQ(spec.train_rows, 1800);
+  EXPECT_EQ(spec.validation_rows, 64);
+  EXPECT_EQ(spec.train_rows, 1936);
+  data.train_rows = 400;
+  EXPECT_EQ(Resolve({}, kBase, data, "").validation_rows, 40);
   TrainingSpec none;
   none.validation_fraction = 0.0;
   EXPECT_EQ(Resolve(none, kBase, data, "").early_stop_patience, 0);

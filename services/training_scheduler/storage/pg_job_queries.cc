@@ -120,6 +120,8 @@ absl::StatusOr<Checkpoint> PgJobStore::PinCheckpoint(const JobId& id, int64_t st
   return pg::Transact(
       pool_, {.name = "pin_checkpoint"},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<Checkpoint> {
+        // Pruning holds the same lock, so a checkpoint that is pinned is not pruned meanwhile.
+        txn.exec_params(sql::kLockJob, Uuid(id));
         const pqxx::result rows = txn.exec_params(sql::kPinCheckpoint, Uuid(id), step, pinned);
         if (rows.empty()) {
           return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
