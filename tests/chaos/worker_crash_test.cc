@@ -30,7 +30,7 @@ constexpr int kSteps = 80;  // of the fake engine, 50 ms each
 class WorkerCrashTest : public ::testing::Test {
  protected:
   WorkerCrashTest()
-      : fixture_({.lease_ttl = absl::Seconds(3),
+      : fixture_({.lease_ttl = absl::Seconds(8),
                   .heartbeat_interval = absl::Milliseconds(500),
                   .housekeeping_interval = absl::Milliseconds(200)}) {
     fixture_.AddBase("base", *fixture_.blobs().PutBytes("a base model"));
@@ -112,7 +112,7 @@ class WorkerCrashTest : public ::testing::Test {
 
   template <typename Condition>
   bool WaitFor(const std::string& name, Condition condition) {
-    const absl::Duration give_up = SystemClock().SteadyNow() + absl::Seconds(60);
+    const absl::Duration give_up = SystemClock().SteadyNow() + absl::Seconds(120);
     while (SystemClock().SteadyNow() < give_up) {
       if (condition(Get(name))) return true;
       SystemClock().SleepFor(absl::Milliseconds(20));
