@@ -57,7 +57,8 @@ class Module final : public rpc::Module {
 
 // Checks bearer keys against the registry's database, for servers of the same process (built before
 // the modules that use it). `without_key` decides about callers that send none
-// (rpc::LoopbackAuthenticator in the embedded default); null = refused. Borrows pool, clock and
+// (rpc::LoopbackAuthenticator in the embedded default); null = refused. While no key opens, whom it
+// lets in may send any. Borrows pool, clock and
 // without_key.
 std::unique_ptr<rpc::Authenticator> NewKeyAuthenticator(pg::Pool& pool, Clock& clock,
                                                         rpc::Authenticator* without_key);

@@ -343,6 +343,36 @@ TEST_F(ModuleTest, AKeyShowsItsSecretOnceAndOpensUntilItIsRevoked) {
               HasReasonThat("API_KEY_INVALID"));
 }
 
+TEST_F(ModuleTest, WhereNoKeyIsNeededAnyKeyDoesUntilThereAreKeys) {
+  rpc::LoopbackAuthenticator loopback;
+  const auto authenticator = NewKeyAuthenticator(*pool_, clock_, &loopback);
+  constexpr char kHere[] = "ipv4:127.0.0.1:1";
+  constexpr char kElsewhere[] = "ipv4:10.0.0.1:1";
+  const auto anything = authenticator->Authenticate("Bearer anything", kHere);
+  ASSERT_OK(anything);
+  EXPECT_EQ(anything->name, "loopback");
+  EXPECT_THAT(authenticator->Authenticate("Bearer anything", kElsewhere),
+              HasReasonThat("API_KEY_INVALID"));
+
+  v1::CreateApiKeyRequest create;
+  create.set_parent("projects/default");
+  create.mutable_api_key()->set_role(crossover::type::v1::ROLE_DEVELOPER);
+  v1::ApiKey key;
+  ASSERT_OK(Call(&v1::ProjectService::Stub::CreateApiKey, *projects_, create, key));
+  const auto refused = authenticator->Authenticate("Bearer anything", kHere);
+  EXPECT_THAT(refused, HasReasonThat("API_KEY_INVALID"));
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("from this machine no key is needed"));
+
+  v1::RevokeApiKeyRequest revoke;
+  revoke.set_name(key.name());
+  v1::ApiKey revoked;
+  ASSERT_OK(Call(&v1::ProjectService::Stub::RevokeApiKey, *projects_, revoke, revoked));
+  EXPECT_OK(authenticator->Authenticate("Bearer anything", kHere));
+  EXPECT_THAT(authenticator->Authenticate("Bearer " + key.secret(), kHere),
+              HasReasonThat("API_KEY_INVALID"));
+}
+
 TEST_F(ModuleTest, UpstreamsHoldReferencesToCredentialsAndNeverTheKey) {
   v1::CreateUpstreamRequest request;
   request.set_parent("projects/default");

@@ -275,4 +275,12 @@ absl::StatusOr<ApiKey> FakeRegistryStore::FindKey(const std::string& secret_hash
   return NotFound("key with this secret");
 }
 
+absl::StatusOr<bool> FakeRegistryStore::AnyKeyOpens(absl::Time now) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, key] : keys_) {
+    if (Accepts(key, key.key_hash, now)) return true;
+  }
+  return false;
+}
+
 }  // namespace crossover::registry

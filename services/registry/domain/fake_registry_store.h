@@ -40,6 +40,7 @@ class FakeRegistryStore final : public RegistryStore {
                                         const PageQuery& query) override;
   absl::StatusOr<ApiKey> UpdateKey(const ApiKey& key) override;
   absl::StatusOr<ApiKey> FindKey(const std::string& secret_hash) override;
+  absl::StatusOr<bool> AnyKeyOpens(absl::Time now) override;
 
  private:
   using DocumentKey = std::tuple<Kind, std::string, std::string, std::string>;

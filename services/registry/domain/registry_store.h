@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "services/registry/domain/api_key.h"
 #include "services/registry/domain/prompt_version.h"
 #include "services/registry/domain/resource.h"
@@ -82,6 +83,8 @@ class RegistryStore {
   virtual absl::StatusOr<ApiKey> UpdateKey(const ApiKey& key) = 0;
   // The key whose secret, or former secret, has this hash, in whatever state.
   virtual absl::StatusOr<ApiKey> FindKey(const std::string& secret_hash) = 0;
+  // Whether any key of any project opens at `now`: neither revoked nor expired.
+  virtual absl::StatusOr<bool> AnyKeyOpens(absl::Time now) = 0;
 };
 
 }  // namespace crossover::registry

@@ -79,4 +79,12 @@ absl::StatusOr<ApiKey> PgRegistryStore::FindKey(const std::string& secret_hash) 
                       });
 }
 
+absl::StatusOr<bool> PgRegistryStore::AnyKeyOpens(absl::Time now) {
+  return pg::Transact(
+      pool_, {.name = "any_key_opens", .read_only = true},
+      [&](pqxx::transaction_base& txn) -> absl::StatusOr<bool> {
+        return txn.exec_params(sql::kAnyKeyOpens, pg::ToTimestamp(now))[0][0].as<bool>();
+      });
+}
+
 }  // namespace crossover::registry

@@ -39,6 +39,7 @@ class PgRegistryStore final : public RegistryStore {
                                         const PageQuery& query) override;
   absl::StatusOr<ApiKey> UpdateKey(const ApiKey& key) override;
   absl::StatusOr<ApiKey> FindKey(const std::string& secret_hash) override;
+  absl::StatusOr<bool> AnyKeyOpens(absl::Time now) override;
 
  private:
   pg::Pool& pool_;

@@ -214,6 +214,19 @@ TEST_P(RegistryStoreTest, KeysAreFoundByTheHashOfTheirSecret) {
   EXPECT_EQ(store().ListKeys("default", {})->records.size(), 2u);
 }
 
+TEST_P(RegistryStoreTest, SaysWhetherAnyKeyOpens) {
+  const absl::Time now = absl::FromUnixSeconds(2'000'000'000);
+  EXPECT_THAT(store().AnyKeyOpens(now), IsOkAndHolds(false));
+  ApiKey key = Key('a');
+  key.expire_time = now + absl::Seconds(1);
+  ASSERT_OK_AND_ASSIGN(key, store().CreateKey(key, {}));
+  EXPECT_THAT(store().AnyKeyOpens(now), IsOkAndHolds(true));
+  EXPECT_THAT(store().AnyKeyOpens(now + absl::Seconds(1)), IsOkAndHolds(false));
+  key.revoked = true;
+  ASSERT_OK(store().UpdateKey(key));
+  EXPECT_THAT(store().AnyKeyOpens(now), IsOkAndHolds(false));
+}
+
 TEST_P(RegistryStoreTest, AKeyOfANewRequestIsStoredOnce) {
   const ApiKey key = Key('a');
   ASSERT_OK(store().CreateKey(key, {"r", "p"}));

@@ -1,6 +1,7 @@
 #include "services/registry/transport/key_authenticator.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 
@@ -10,9 +11,9 @@ namespace {
 constexpr std::string_view kBearer = "Bearer ";
 constexpr size_t kMaxCached = 10000;
 
-absl::Status KeyInvalid() {
+absl::Status KeyInvalid(std::string_view hint = "") {
   return Error(absl::StatusCode::kUnauthenticated, "API_KEY_INVALID",
-               "the key is unknown, revoked or expired");
+               absl::StrCat("the key is unknown, revoked or expired", ToAbsl(hint)));
 }
 
 }  // namespace
@@ -32,20 +33,29 @@ absl::StatusOr<rpc::Principal> KeyAuthenticator::Authenticate(std::string_view a
     if (known != cache_.end() && known->second.first > clock_.SteadyNow())
       return known->second.second;
   }
-  ASSIGN_OR_RETURN(rpc::Principal principal, LookUp(hash));
+  const absl::StatusOr<ApiKey> key = store_.FindKey(hash);
+  if (HasReason(key.status(), "RESOURCE_NOT_FOUND")) return WithUnknownKey(peer);
+  RETURN_IF_ERROR(key.status());
+  if (!Accepts(*key, hash, clock_.Now())) return KeyInvalid();
+  const rpc::Principal principal{absl::StrCat("apiKeys/", key->id),
+                                 absl::StrCat("projects/", key->project),
+                                 static_cast<rpc::Role>(key->role)};
   const std::lock_guard lock(mutex_);
   if (cache_.size() >= kMaxCached) cache_.clear();
   cache_[hash] = {clock_.SteadyNow() + cache_for_, principal};
   return principal;
 }
 
-absl::StatusOr<rpc::Principal> KeyAuthenticator::LookUp(const std::string& hash) {
-  const absl::StatusOr<ApiKey> key = store_.FindKey(hash);
-  if (HasReason(key.status(), "RESOURCE_NOT_FOUND")) return KeyInvalid();
-  RETURN_IF_ERROR(key.status());
-  if (!Accepts(*key, hash, clock_.Now())) return KeyInvalid();
-  return rpc::Principal{absl::StrCat("apiKeys/", key->id), absl::StrCat("projects/", key->project),
-                        static_cast<rpc::Role>(key->role)};
+// Never cached: it depends on where the caller is.
+absl::StatusOr<rpc::Principal> KeyAuthenticator::WithUnknownKey(std::string_view peer) {
+  if (without_key_ == nullptr) return KeyInvalid();
+  const absl::StatusOr<rpc::Principal> keyless = without_key_->Authenticate("", peer);
+  if (!keyless.ok()) return KeyInvalid();
+  ASSIGN_OR_RETURN(const bool there_are_keys, store_.AnyKeyOpens(clock_.Now()));
+  if (!there_are_keys) return keyless;
+  return KeyInvalid(
+      "; from this machine no key is needed: leave the authorization header out, or make a key "
+      "(ProjectService.CreateApiKey)");
 }
 
 }  // namespace crossover::registry

@@ -17,7 +17,8 @@ namespace crossover::registry {
 class KeyAuthenticator final : public rpc::Authenticator {
  public:
   // `without_key` decides about callers that send no key (rpc::LoopbackAuthenticator in the
-  // embedded default); null = refused.
+  // embedded default); null = refused. Whom it lets in may send any key as long as the store has
+  // none that opens: OpenAI clients always send one.
   KeyAuthenticator(RegistryStore& store, Clock& clock, rpc::Authenticator* without_key,
                    absl::Duration cache_for = absl::Seconds(5))
       : store_(store), clock_(clock), without_key_(without_key), cache_for_(cache_for) {}
@@ -26,7 +27,7 @@ class KeyAuthenticator final : public rpc::Authenticator {
                                               std::string_view peer) override;
 
  private:
-  absl::StatusOr<rpc::Principal> LookUp(const std::string& hash);
+  absl::StatusOr<rpc::Principal> WithUnknownKey(std::string_view peer);
 
   RegistryStore& store_;
   Clock& clock_;

@@ -30,6 +30,13 @@ Caller CallerOf(const rpc::Principal& principal) {
 
 bool IsKey(const rpc::Principal& principal) { return principal.name.rfind("apiKeys/", 0) == 0; }
 
+// The header's digest, and whether it came from this machine: what is let in from here may not be
+// from elsewhere.
+std::string SenderOf(std::string_view authorization, std::string_view peer) {
+  const bool here = rpc::LoopbackAuthenticator().Authenticate("", GrpcPeer(peer)).ok();
+  return absl::StrCat(DigestOf(authorization), here ? " from here" : "");
+}
+
 }  // namespace
 
 std::string GrpcPeer(std::string_view peer) {
@@ -55,41 +62,47 @@ std::optional<absl::StatusOr<Caller>> RegistryCallers::Known(std::string_view au
     return CallerOf(*principal);
   }
   absl::MutexLock lock(&mutex_);
-  const auto it = known_.find(DigestOf(authorization));
+  const auto it = known_.find(SenderOf(authorization, peer));
   if (it == known_.end() || it->second.fresh_until <= clock_.SteadyNow()) return std::nullopt;
   return it->second.caller;
 }
 
 absl::StatusOr<Caller> RegistryCallers::Find(std::string_view authorization,
                                              std::string_view peer) {
-  const auto principal = authenticator_.Authenticate(authorization, GrpcPeer(peer));
-  const std::string digest = DigestOf(authorization);
-  absl::StatusOr<Caller> caller = [&]() -> absl::StatusOr<Caller> {
-    if (!principal.ok()) return principal.status();
-    if (!IsKey(*principal)) return CallerOf(*principal);
-    return LookUp(*principal, digest);
-  }();
-  // Nobody could say: that is not worth remembering. Who comes without a key is asked for each
-  // time.
-  const bool certain = caller.ok() || absl::IsUnauthenticated(caller.status());
-  if (authorization.empty() || !certain) return caller;
+  absl::StatusOr<Caller> caller = Ask(authorization, peer);
+  if (authorization.empty()) return caller;  // Asked for each time.
+  const std::string sender = SenderOf(authorization, peer);
+  const bool refused = absl::IsUnauthenticated(caller.status());
+  if (!caller.ok() && !refused) caller = LastSeen(sender, caller.status());
+  // Nobody could say: that is not worth remembering.
+  if (!caller.ok() && !refused) return caller;
   absl::MutexLock lock(&mutex_);
   if (known_.size() >= kMaxKnown) known_.clear();
-  known_.insert_or_assign(digest, Entry{caller, clock_.SteadyNow() + kFreshFor});
+  known_.insert_or_assign(sender, Entry{caller, clock_.SteadyNow() + kFreshFor});
   return caller;
 }
 
-absl::StatusOr<Caller> RegistryCallers::LookUp(const rpc::Principal& principal,
-                                               const std::string& digest) {
+absl::StatusOr<Caller> RegistryCallers::Ask(std::string_view authorization, std::string_view peer) {
+  ASSIGN_OR_RETURN(const rpc::Principal principal,
+                   authenticator_.Authenticate(authorization, GrpcPeer(peer)));
+  return IsKey(principal) ? LookUp(principal) : CallerOf(principal);
+}
+
+absl::StatusOr<Caller> RegistryCallers::LastSeen(const std::string& sender,
+                                                 const absl::Status& why) {
+  absl::MutexLock lock(&mutex_);
+  const auto it = known_.find(sender);
+  if (it == known_.end() || !it->second.caller.ok()) return why;
+  return it->second.caller;
+}
+
+absl::StatusOr<Caller> RegistryCallers::LookUp(const rpc::Principal& principal) {
   reg::GetApiKeyRequest request;
   request.set_name(absl::StrCat(principal.project, "/", principal.name));
   const absl::StatusOr<reg::ApiKey> key =
       rpc::Invoke(*projects_, &reg::ProjectService::Stub::GetApiKey, request,
                   {.timeout = kTimeout, .max_attempts = 1});
   if (!key.ok()) {
-    absl::MutexLock lock(&mutex_);
-    const auto it = known_.find(digest);
-    if (it != known_.end() && it->second.caller.ok()) return it->second.caller;
     return Error(absl::StatusCode::kUnavailable, "SERVICE_UNAVAILABLE",
                  absl::StrCat("what this key may use cannot be read from the registry: ",
                               key.status().message()));

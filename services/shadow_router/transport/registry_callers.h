@@ -19,8 +19,8 @@
 namespace crossover::router {
 
 // Thread-safe. Borrows authenticator and clock. Answers are kept for five seconds, refusals too: a
-// revoked key may be accepted that much longer. While the registry can't be reached a key that was
-// seen keeps the limits it had; one that was not is refused with UNAVAILABLE.
+// revoked key may be accepted that much longer. While the registry or its database can't be reached
+// a key that was seen keeps the limits it had; one that was not is refused with UNAVAILABLE.
 class RegistryCallers final : public Callers {
  public:
   RegistryCallers(rpc::Authenticator& authenticator, const std::shared_ptr<grpc::Channel>& registry,
@@ -36,13 +36,16 @@ class RegistryCallers final : public Callers {
     absl::Duration fresh_until;
   };
 
-  absl::StatusOr<Caller> LookUp(const rpc::Principal& principal, const std::string& digest);
+  absl::StatusOr<Caller> Ask(std::string_view authorization, std::string_view peer);
+  absl::StatusOr<Caller> LookUp(const rpc::Principal& principal);
+  // Who sent this before, or `why` if nobody did.
+  absl::StatusOr<Caller> LastSeen(const std::string& sender, const absl::Status& why);
 
   rpc::Authenticator& authenticator_;
   Clock& clock_;
   std::unique_ptr<registry::v1::ProjectService::Stub> projects_;
   absl::Mutex mutex_;
-  std::map<std::string, Entry> known_ ABSL_GUARDED_BY(mutex_);  // By the header's digest.
+  std::map<std::string, Entry> known_ ABSL_GUARDED_BY(mutex_);  // By SenderOf.
 };
 
 // "127.0.0.1:5000" and "::1:5000" as gRPC prints a peer: "ipv4:127.0.0.1:5000", "ipv6:[::1]:5000".

@@ -20,13 +20,16 @@ class FakeAuthenticator final : public rpc::Authenticator {
                                               std::string_view peer) override {
     ++calls;
     if (authorization.empty()) return loopback.Authenticate(authorization, peer);
+    if (down) return Error(absl::StatusCode::kUnavailable, "SERVICE_UNAVAILABLE", "database away");
     if (authorization == "Bearer good") {
       return rpc::Principal{
           .name = "apiKeys/k", .project = "projects/p", .role = rpc::Role::kDeveloper};
     }
+    if (authorization == "Bearer anything-here") return loopback.Authenticate(authorization, peer);
     return Error(absl::StatusCode::kUnauthenticated, "API_KEY_INVALID", "no such key");
   }
   rpc::LoopbackAuthenticator loopback;
+  bool down = false;
   int calls = 0;
 };
 
@@ -109,6 +112,25 @@ TEST_F(RegistryCallersTest, WhileTheRegistryIsAwayOnlyKeysThatWereSeenAreLetIn) 
   clock_.Advance(absl::Minutes(1));
   ASSERT_OK_AND_ASSIGN(const Caller caller, callers_->Find("Bearer good", kPeer));
   EXPECT_EQ(caller.limits.requests_per_minute, 7);
+}
+
+TEST_F(RegistryCallersTest, WhileItsDatabaseIsAwayOnlyKeysThatWereSeenAreLetIn) {
+  authenticator_.down = true;
+  EXPECT_THAT(callers_->Find("Bearer good", kPeer), HasReasonThat("SERVICE_UNAVAILABLE"));
+  authenticator_.down = false;
+  ASSERT_OK(callers_->Find("Bearer good", kPeer));
+  EXPECT_THAT(callers_->Find("Bearer bad", kPeer), HasReasonThat("API_KEY_INVALID"));
+  authenticator_.down = registry_.down = true;
+  clock_.Advance(absl::Minutes(1));
+  ASSERT_OK_AND_ASSIGN(const Caller caller, callers_->Find("Bearer good", kPeer));
+  EXPECT_EQ(caller.limits.requests_per_minute, 7);
+  EXPECT_THAT(callers_->Find("Bearer bad", kPeer), HasReasonThat("SERVICE_UNAVAILABLE"));
+}
+
+TEST_F(RegistryCallersTest, WhoIsLetInFromHereIsNotRememberedForOthers) {
+  ASSERT_OK(callers_->Find("Bearer anything-here", "127.0.0.1:5000"));
+  EXPECT_TRUE(callers_->Known("Bearer anything-here", "127.0.0.1:5001").has_value());
+  EXPECT_EQ(callers_->Known("Bearer anything-here", kPeer), std::nullopt);
 }
 
 }  // namespace
