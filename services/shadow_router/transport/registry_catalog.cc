@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "common/context/request_context.h"
 #include "common/prompt/from_proto.h"
 #include "common/prompt/render.h"
 #include "common/rpc/channel.h"
@@ -75,6 +76,10 @@ absl::StatusOr<Response> RegistryCatalog::Ask(
   RETURN_IF_ERROR(CheckUp());
   Request request;
   request.set_name(name);
+  // Whoever changes a route makes all projects' routes be read anew: the router asks for itself.
+  RequestContext context = RequestContext::Current();
+  context.project.clear();
+  const ScopedContext scope(std::move(context));
   absl::StatusOr<Response> response =
       rpc::Invoke(stub, method, request, {.timeout = kTimeout, .max_attempts = 1});
   Note(response.status());
