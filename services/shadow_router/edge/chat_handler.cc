@@ -85,6 +85,13 @@ KeyMeter::Amount Expected(const ChatRequest& request, const Prices& prices) {
   return {usage.input + usage.output, CostUsd(prices, usage)};
 }
 
+// Usage comes with the last chunk: of an answer that nobody waited for, or whose upstream doesn't
+// say, what was reserved counts. Hanging up must not be free.
+KeyMeter::Amount Used(const Usage& usage, double usd, const KeyMeter::Amount& reserved) {
+  const int64_t tokens = usage.input + usage.output;
+  return tokens == 0 ? reserved : KeyMeter::Amount{tokens, usd};
+}
+
 // Whether another variant might do better: trouble of the upstream, not of the request.
 bool WorthAFallback(CallStatus status, int http_status) {
   if (status == CallStatus::kConnectFailed || status == CallStatus::kTimeout ||
@@ -115,7 +122,8 @@ struct ChatHandler::Call {
   // all the same.
   ~Call() {
     if (booking) books.Dropped(*booking, DropReason::kCancelled);
-    if (reserved) meter.Settle(caller, *reserved, {});
+    if (reserved)
+      meter.Settle(caller, *reserved, served != nullptr ? *reserved : KeyMeter::Amount{});
   }
 
   Books& books;
@@ -511,8 +519,10 @@ void ChatHandler::Conclude(Call& call) {
     deps_.metrics.Cost(slug, variant, cost);
   }
   if (call.reserved) {
-    deps_.meter.Settle(call.caller, *std::exchange(call.reserved, std::nullopt),
-                       {call.answer.usage.input + call.answer.usage.output, cost});
+    const KeyMeter::Amount reserved = *std::exchange(call.reserved, std::nullopt);
+    deps_.meter.Settle(
+        call.caller, reserved,
+        call.served != nullptr ? Used(call.answer.usage, cost, reserved) : KeyMeter::Amount{});
   }
   BookArm(call);
   if (call.request.store && call.served != nullptr && call.answer.status == CallStatus::kOk) {

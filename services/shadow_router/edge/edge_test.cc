@@ -6,9 +6,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <tuple>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "common/status/error.h"
 #include "common/time/fake_clock.h"
 #include "services/shadow_router/edge/edge_fixture.h"
@@ -40,6 +42,25 @@ class FakeCallers final : public Callers {
   }
   std::map<std::string, Caller> keys;
   std::atomic<bool> in_memory = true;
+};
+
+// Remembers whom it found, which takes until the test says so.
+class SlowCallers final : public Callers {
+ public:
+  std::optional<absl::StatusOr<Caller>> Known(std::string_view, std::string_view) override {
+    ++asked;
+    if (!found) return std::nullopt;
+    return Caller{.name = "test"};
+  }
+  absl::StatusOr<Caller> Find(std::string_view, std::string_view) override {
+    ++look_ups;
+    go.WaitForNotification();
+    found = true;
+    return Caller{.name = "test"};
+  }
+  std::atomic<int> asked = 0, look_ups = 0;
+  std::atomic<bool> found = false;
+  absl::Notification go;
 };
 
 class EdgeTest : public EdgeFixture {
@@ -118,6 +139,23 @@ TEST_F(EdgeTest, EveryDoorDemandsAKeyOnceThereAreKeys) {
   }
   EXPECT_EQ(old_.Requests().size(), 2);
   EXPECT_EQ(old_.Requests().at(0).headers.Get("authorization"), "Bearer sk-old");
+}
+
+TEST_F(EdgeTest, RequestsThatWaitForTheSameKeyAreServedByOneLookUp) {
+  auto owned = std::make_unique<SlowCallers>();
+  SlowCallers& callers = *owned;
+  LetIn(std::move(owned));
+  Start();
+  constexpr int kRequests = 6;
+  std::vector<std::thread> clients;
+  for (int i = 0; i < kRequests; ++i) {
+    clients.emplace_back(
+        [&] { EXPECT_EQ(With("POST", "/v1/chat/completions", "Bearer k", kChat).status, 200); });
+  }
+  EXPECT_TRUE(Eventually([&] { return callers.asked >= kRequests; }));
+  callers.go.Notify();
+  for (std::thread& client : clients) client.join();
+  EXPECT_LE(callers.look_ups, 2);  // One a thread.
 }
 
 TEST_F(EdgeTest, AKeySeesItsProjectAndItsRoutesOnly) {
@@ -338,6 +376,26 @@ TEST_F(EdgeTest, AClientThatLeavesAfterTheFirstTokenCancelsTheUpstream) {
   EXPECT_TRUE(raw_->WaitForHangUp());
   EXPECT_TRUE(
       Exposes(R"(crossover_router_requests_total{code="499",route="sorter",variant="old"} 1)"));
+}
+
+TEST_F(EdgeTest, WhoHangsUpBeforeTheUsageIsKnownPaysWhatWasReserved) {
+  SayRaw(kStreamHead + Event("one"));
+  FakeCallers& callers = DemandKeys();
+  const Caller caller{
+      .name = "k", .project = "projects/default", .limits = {.tokens_per_minute = 300}};
+  callers.keys["Bearer k"] = caller;
+  StartExperiment(ExperimentState::kShadow);
+  Start();
+  http::ClientRequest request{.method = "POST",
+                              .url = Url("/v1/chat/completions"),
+                              .body = R"({"model":"sorter","stream":true,"messages":[)"
+                                      R"({"role":"user","content":"q"}]})",
+                              .timeout = absl::Milliseconds(300)};
+  request.headers.Set("Authorization", "Bearer k");
+  EXPECT_FALSE(client_.Send(request).ok());
+  // The books come after the bill.
+  EXPECT_TRUE(Eventually([&] { return books_.Held(kExperiment, 1).dropped.size() == 1; }));
+  EXPECT_THAT(meter_.Reserve(caller, {.tokens = 200}), HasReasonThat("RATE_LIMITED"));
 }
 
 TEST_F(EdgeTest, AStreamsUsageIsPaidForThoughNobodyComparesIt) {
