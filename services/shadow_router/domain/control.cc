@@ -61,6 +61,7 @@ std::string LabelOf(const Feedback& feedback) {
 
 std::optional<Grade> GradeOf(const FeedbackForPair& item, const ComparatorSpec& spec,
                              absl::Time now) {
+  if (spec.kind == ComparatorSpec::Kind::kToolCalls) return std::nullopt;  // Legs don't keep them.
   const std::optional<Answer> primary = AnswerOf(item.pair.Find(LegRole::kPrimary));
   const Leg* other =
       item.pair.Find(item.pair.self_compare ? LegRole::kSecondary : LegRole::kCandidate);

@@ -206,6 +206,31 @@ class ControlTest : public ::testing::Test {
     }
     EXPECT_OK(store_.Flush(books_.Take()));
   }
+  // "cat" by the primary, "dog" by the candidate, and then "Dog" was right.
+  void LateLabel() {
+    const LedgerKey key = books_.Sampled(kName, 1);
+    Pair pair{.id = "late",
+              .experiment = kName,
+              .comparison = 1,
+              .request_id = "late",
+              .completion_id = "chatcmpl-1",
+              .cluster = "c"};
+    for (const auto& [role, text] :
+         {std::pair(LegRole::kPrimary, "cat"), std::pair(LegRole::kCandidate, "dog")}) {
+      pair.legs.push_back({.role = role,
+                           .output = text,
+                           .output_digest = DigestOf(text),
+                           .output_is_complete = true});
+    }
+    pair.comparisons = {{.comparator = "text"}};
+    books_.Paired(key, 1, pair);
+    EXPECT_OK(store_.Flush(books_.Take()));
+    EXPECT_OK(store_.AddFeedback({.id = "f",
+                                  .project = "projects/default",
+                                  .inference_id = "chatcmpl-1",
+                                  .name = "demonstration",
+                                  .value = "\"Dog\""}));
+  }
   void Tick(absl::Duration after = absl::Seconds(31)) {
     clock_.Advance(after);
     EXPECT_OK(control_.Tick());
@@ -424,32 +449,22 @@ TEST_F(ControlTest, PausedKeepsTheShareAndResumeGoesOnWhereItWas) {
 TEST_F(ControlTest, ALateLabelBecomesAGradeOfItsPair) {
   ASSERT_OK(control_.Do(kName, Verb::kStart, "ann", ""));
   ASSERT_OK(control_.Do(kName, Verb::kAdvance, "ann", "x"));
-  const LedgerKey key = books_.Sampled(kName, 1);
-  Pair pair{.id = "late",
-            .experiment = kName,
-            .comparison = 1,
-            .request_id = "late",
-            .completion_id = "chatcmpl-1",
-            .cluster = "c"};
-  for (const auto& [role, text] :
-       {std::pair(LegRole::kPrimary, "cat"), std::pair(LegRole::kCandidate, "dog")}) {
-    pair.legs.push_back({.role = role,
-                         .output = text,
-                         .output_digest = DigestOf(text),
-                         .output_is_complete = true});
-  }
-  pair.comparisons = {{.comparator = "text"}};
-  books_.Paired(key, 1, pair);
-  ASSERT_OK(store_.Flush(books_.Take()));
-  ASSERT_OK(store_.AddFeedback({.id = "f",
-                                .project = "projects/default",
-                                .inference_id = "chatcmpl-1",
-                                .name = "demonstration",
-                                .value = "\"Dog\""}));
+  LateLabel();
   Tick();
   const auto theta = control_.Explain(kName)->verdict.theta;
   EXPECT_EQ(theta.n, 1);
   EXPECT_EQ(theta.point, -1);
+}
+
+TEST_F(ControlTest, ALateLabelGradesNoToolCallsBecauseAPairDoesNotKeepThem) {
+  Experiment experiment = Now();
+  experiment.comparators = {{.kind = ComparatorSpec::Kind::kToolCalls}};
+  ASSERT_OK(store_.UpdateExperiment(experiment, clock_.Now()));
+  ASSERT_OK(control_.Do(kName, Verb::kStart, "ann", ""));
+  ASSERT_OK(control_.Do(kName, Verb::kAdvance, "ann", "x"));
+  LateLabel();
+  Tick();
+  EXPECT_EQ(control_.Explain(kName)->verdict.theta.n, 0);
 }
 
 TEST_F(ControlTest, ExplainSaysWhatIsMissing) {
