@@ -117,6 +117,19 @@ absl::Status Flusher::ReplayJournal() {
            }});
 }
 
+// The mirror stops making pairs, but clients go on asking for recordings: memory would have no end.
+void Flusher::DropRecordings() {
+  int64_t dropped = 0;
+  for (Batch& batch : kept_) {
+    dropped += static_cast<int64_t>(batch.recordings.size());
+    batch.recordings.clear();
+  }
+  std::erase_if(kept_, [](const Batch& batch) { return batch.empty(); });
+  if (dropped == 0) return;
+  Count("recording", dropped);
+  logger_.Error("router_recordings_dropped", {{"recordings", dropped}});
+}
+
 absl::Status Flusher::FlushOnce() {
   absl::MutexLock lock(&mutex_);
   Batch batch = books_.Take();
@@ -131,6 +144,7 @@ absl::Status Flusher::FlushOnce() {
   while (!kept_.empty()) {
     if (absl::Status appended = journal_.Append(kept_.front()); !appended.ok()) {
       blocked_ = true;
+      DropRecordings();
       logger_.Error("router_journal_failed",
                     {{"error", appended}, {"batches_in_memory", kept_.size()}});
       return appended;

@@ -31,10 +31,10 @@ class Flusher {
 
   // One round: what the journal holds first (order matters: counts are absolute), then what the
   // books hold. Never loses a batch that it could neither store nor journal: it is tried again next
-  // time. Of a batch that the store refuses for good, everything is kept but the items at fault,
-  // which are counted and logged; their pairs are booked as failed{rejected}. The first round that
-  // reaches the database also books what this instance's last incarnation left in flight as
-  // crashed.
+  // time, but for its recordings, which are dropped and counted, because nothing bounds them. Of a
+  // batch that the store refuses for good, everything is kept but the items at fault, which are
+  // counted and logged; their pairs are booked as failed{rejected}. The first round that reaches
+  // the database also books what this instance's last incarnation left in flight as crashed.
   absl::Status FlushOnce();
 
   // Durable when OK: in the database, else in the journal.
@@ -53,6 +53,7 @@ class Flusher {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Books the pairs that were rejected so far as failed instead of paired.
   void CorrectLedger(Batch& batch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropRecordings() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Count(std::string_view kind, int64_t count);
 
   Books& books_;

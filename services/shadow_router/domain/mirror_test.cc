@@ -559,6 +559,22 @@ TEST_F(FlusherTest, AFullJournalKeepsTheBatchInMemoryAndBlocksTheMirror) {
   EXPECT_TRUE(sum.AddsUp());
 }
 
+TEST_F(FlusherTest, RecordingsThatNothingCanTakeAreDroppedAndCounted) {
+  OpenJournal(/*max_bytes=*/10);
+  std::map<std::string, int64_t> counted;
+  flusher_->SetObserver(
+      [&](std::string_view kind, int64_t count) { counted[std::string(kind)] += count; });
+  store_.Fail(absl::UnavailableError("down"));
+  for (int i = 0; i < 3; ++i) {
+    books_.Record({.id = "r", .route = "projects/default/routes/r"});
+    EXPECT_FALSE(flusher_->FlushOnce().ok());
+  }
+  EXPECT_THAT(counted, ElementsAre(Pair("recording", 3)));
+  store_.Fail(absl::OkStatus());
+  EXPECT_OK(flusher_->FlushOnce());
+  EXPECT_FALSE(flusher_->blocked());
+}
+
 TEST_F(FlusherTest, WhatACrashLeftInFlightIsBookedAsCrashed) {
   (void)books_.Sampled(kExperiment, 1);
   (void)books_.Sampled(kExperiment, 1);
