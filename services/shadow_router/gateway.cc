@@ -48,7 +48,7 @@ absl::StatusOr<std::vector<std::unique_ptr<rpc::Module>>> BuildGateway(
   ASSIGN_OR_RETURN(const service::HostPort http, service::ParseHostPort(gateway.http_address));
   router.http_address = http.host;
   router.http_port = http.port;
-  router.model_server_key = service_key;
+  if (router.model_server_key.empty()) router.model_server_key = service_key;
   std::error_code ignored;  // Journal::Open says what is wrong with the folder.
   std::filesystem::create_directories(router.journal.parent_path(), ignored);
   ASSIGN_OR_RETURN(pg::Pool * registry_pool,

@@ -16,6 +16,10 @@ std::string DefaultInstance() {
 
 void Declare(crossover::config::Config& config, crossover::router::Options& options) {
   config.Add("model-server", "base URL of the model server's OpenAI side", &options.model_server);
+  config.AddSecret("model-server-key",
+                   "key of the model server's OpenAI side, where it has one of its own; else the "
+                   "service key",
+                   &options.model_server_key);
   config.Add("instance", "what identifies this router across restarts", &options.instance);
   config.Add("journal", "file that holds flushes while the database is away", &options.journal);
   config.Add("http-threads", "threads of the front door", &options.http_threads);
