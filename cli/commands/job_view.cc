@@ -1,6 +1,7 @@
 #include "cli/commands/job_view.h"
 
 #include <ostream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -161,6 +162,17 @@ absl::Status JobOutcome(const Job& job) {
                absl::StrCat("job ", id, " failed: ", job.error().message()), std::move(detail));
 }
 
+void AddResources(std::string name, const scheduler::Resources& resources, Details& details) {
+  if (!resources.has_seconds()) return;
+  details.Add(
+      std::move(name),
+      absl::StrCat(
+          Length(resources.seconds()),
+          resources.peak_memory_bytes() > 0 ? ", " + Bytes(resources.peak_memory_bytes()) : "",
+          resources.tokens() > 0 ? ", " + Count(resources.tokens()) + " tokens" : "",
+          Amount(resources.cost()).empty() ? "" : ", " + Amount(resources.cost())));
+}
+
 void PrintJob(Context& context, const Job& job) {
   Details details;
   details.Add("job", job.name());
@@ -179,14 +191,10 @@ void PrintJob(Context& context, const Job& job) {
                                         " leases lost since the last progress"));
   }
   if (job.resolved_spec().has_training()) AddTraining(job.resolved_spec().training(), details);
-  const scheduler::Resources& taken = job.actual().has_seconds() ? job.actual() : job.estimate();
-  if (taken.has_seconds()) {
-    details.Add(
-        job.actual().has_seconds() ? "took" : "should take",
-        absl::StrCat(Length(taken.seconds()),
-                     taken.peak_memory_bytes() > 0 ? ", " + Bytes(taken.peak_memory_bytes()) : "",
-                     taken.tokens() > 0 ? ", " + Count(taken.tokens()) + " tokens" : "",
-                     Amount(taken.cost()).empty() ? "" : ", " + Amount(taken.cost())));
+  if (job.actual().has_seconds()) {
+    AddResources("took", job.actual(), details);
+  } else {
+    AddResources("should take", job.estimate(), details);
   }
   details.Add("adapter", job.outputs().adapter());
   details.Add("model", job.outputs().model_alias());

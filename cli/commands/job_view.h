@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cli/client/context.h"
+#include "cli/output/table.h"
 #include "crossover/scheduler/v1/job.pb.h"
 
 namespace crossover::cli {
@@ -24,6 +25,9 @@ absl::Status JobOutcome(const scheduler::v1::Job& job);
 
 // Everything about a job.
 void PrintJob(Context& context, const scheduler::v1::Job& job);
+
+// A line "2 min, 900 MB, 350,749 tokens, 0.02 USD"; none if nothing is known.
+void AddResources(std::string name, const scheduler::v1::Resources& resources, Details& details);
 
 bool IsTerminal(scheduler::v1::Job::State state);
 

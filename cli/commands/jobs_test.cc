@@ -76,6 +76,19 @@ class FakeJobs final : public scheduler::JobService::Service {
     *response = MakeJob(Job::QUEUED);
     return grpc::Status::OK;
   }
+  grpc::Status EstimateJob(grpc::ServerContext*, const scheduler::EstimateJobRequest* request,
+                           scheduler::EstimateJobResponse* response) override {
+    if (request->job().base_model() == "huge") {
+      auto* violation = response->add_violations();
+      violation->set_field("job.base_model");
+      violation->set_description("is not a base model here");
+      return grpc::Status::OK;
+    }
+    response->mutable_estimate()->mutable_seconds()->set_seconds(90);
+    response->mutable_estimate()->set_tokens(350'749);
+    response->add_warnings("rests on 1,200 tokens/s");
+    return grpc::Status::OK;
+  }
   grpc::Status GetJob(grpc::ServerContext*, const scheduler::GetJobRequest* request,
                       Job* response) override {
     if (request->name() != kJob)
@@ -138,6 +151,16 @@ class JobsTest : public testing::CliTest {
   FakeJobs jobs_;
   FakeDatasets datasets_;
 };
+
+TEST_F(JobsTest, AnEstimateMakesNoJob) {
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--estimate"}), kExitOk) << err();
+  EXPECT_EQ(out(),
+            "should take  1 min 30 s, 350,749 tokens\n"
+            "note         rests on 1,200 tokens/s\n");
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "huge", "--estimate"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("job.base_model: is not a base model here"));
+  EXPECT_FALSE(jobs_.created.has_job());
+}
 
 TEST_F(JobsTest, TuneCreatesTheJobFollowsItAndSaysWhatItMade) {
   Snapshot(MakeJob(Job::QUEUED));

@@ -12,6 +12,7 @@
 #include "cli/commands/job_view.h"
 #include "cli/output/error.h"
 #include "cli/output/format.h"
+#include "cli/output/table.h"
 #include "common/status/error.h"
 #include "crossover/scheduler/v1/job_service.grpc.pb.h"
 
@@ -37,7 +38,6 @@ absl::StatusOr<scheduler::CreateJobRequest> BuildRequest(Context& context, const
   scheduler::CreateJobRequest request;
   request.set_parent(context.Project());
   request.set_request_id(options.request_id.empty() ? context.RequestId() : options.request_id);
-  request.set_validate_only(options.estimate);
   scheduler::Job& job = *request.mutable_job();
   job.set_kind(scheduler::Job::SFT);
   job.set_base_model(options.base);
@@ -53,12 +53,36 @@ absl::StatusOr<scheduler::CreateJobRequest> BuildRequest(Context& context, const
   return request;
 }
 
+// What the job would take, without making it.
+absl::Status Estimate(Context& context, std::unique_ptr<scheduler::JobService::Stub>& stub,
+                      const scheduler::CreateJobRequest& request) {
+  scheduler::EstimateJobRequest question;
+  question.set_parent(request.parent());
+  *question.mutable_job() = request.job();
+  ASSIGN_OR_RETURN(const scheduler::EstimateJobResponse answer,
+                   context.Call(stub, &scheduler::JobService::Stub::EstimateJob, question, true));
+  if (context.PrintedJson(answer)) return absl::OkStatus();
+  if (answer.violations_size() > 0) {
+    std::string wrong;
+    for (const auto& violation : answer.violations()) {
+      absl::StrAppend(&wrong, "\n  ", violation.field(), ": ", violation.description());
+    }
+    return absl::InvalidArgumentError("the job would be refused:" + wrong);
+  }
+  Details details;
+  AddResources("should take", answer.estimate(), details);
+  for (const std::string& warning : answer.warnings()) details.Add("note", warning);
+  context.terminal().out << details.Render(context.terminal());
+  return absl::OkStatus();
+}
+
 absl::Status Run(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(const scheduler::CreateJobRequest request, BuildRequest(context, options));
   auto stub = scheduler::JobService::NewStub(context.Channel());
+  if (options.estimate) return Estimate(context, stub, request);
   ASSIGN_OR_RETURN(scheduler::Job job,
                    context.Call(stub, &scheduler::JobService::Stub::CreateJob, request, true));
-  if (options.estimate || options.detach) {
+  if (options.detach) {
     if (!context.PrintedJson(job)) PrintJob(context, job);
     return absl::OkStatus();
   }

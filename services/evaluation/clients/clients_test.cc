@@ -176,6 +176,17 @@ class EchoModels final : public inference::v1::InferenceService::Service {
     auto* model = response->add_loaded_models();
     model->set_digest("sha256:base");
     model->add_aliases("small");
+    if (!tuned) return grpc::Status::OK;
+    model = response->add_loaded_models();
+    model->set_digest("sha256:tuned");
+    model->add_aliases("ft:small:tuned");
+    return grpc::Status::OK;
+  }
+  // Loads what has not been used yet, as the model server does.
+  grpc::Status Tokenize(grpc::ServerContext*, const inference::v1::TokenizeRequest* request,
+                        inference::v1::TokenizeResponse*) override {
+    if (request->model() != "ft:small:tuned") return {grpc::StatusCode::NOT_FOUND, "no such model"};
+    tuned = true;
     return grpc::Status::OK;
   }
   grpc::Status LoadAdapter(grpc::ServerContext*, const inference::v1::LoadAdapterRequest* request,
@@ -186,6 +197,7 @@ class EchoModels final : public inference::v1::InferenceService::Service {
     return grpc::Status::OK;
   }
   std::vector<std::string> loaded;
+  bool tuned = false;
 };
 
 class LocalModelTest : public ::testing::Test {
@@ -224,6 +236,12 @@ TEST_F(LocalModelTest, AdapterIsLoadedWhenItIsResolved) {
   EXPECT_EQ(resolved->model_digest, "sha256:adapter");
   EXPECT_EQ(resolved->base_digest, "sha256:base");
   EXPECT_EQ(models_.loaded, std::vector<std::string>{"sha256:adapter"});
+}
+
+TEST_F(LocalModelTest, AnAdapterThatNobodyHasUsedYetIsFoundByItsAlias) {
+  auto resolved = model_->Resolve({.kind = ModelKind::kAdapter, .model = "ft:small:tuned"});
+  ASSERT_OK(resolved);
+  EXPECT_EQ(resolved->model_digest, "sha256:tuned");
 }
 
 TEST_F(LocalModelTest, UnknownModelSaysWhichThereAre) {

@@ -83,25 +83,39 @@ LocalModel::LocalModel(const Channels& channels, Clock& clock)
       api_key_(channels.api_key),
       clock_(clock) {}
 
-absl::StatusOr<System> LocalModel::Resolve(System system) {
-  system.model_digest = DigestIn(system.model);
+absl::StatusOr<std::string> LocalModel::DigestOf(const std::string& name) {
   pb::ListLoadedModelsResponse models;
-  if (system.model_digest.empty()) {
+  // A model that is not loaded yet is, once it is asked for something.
+  for (const bool asked : {false, true}) {
+    if (asked) {
+      pb::TokenizeRequest request;
+      request.set_model(name);
+      request.add_texts("");
+      const auto tokens =
+          rpc::Invoke(*stub_, &pb::InferenceService::Stub::Tokenize, request,
+                      {.timeout = kLoadTimeout, .idempotent = true, .api_key = api_key_});
+      if (absl::IsNotFound(tokens.status())) break;
+      RETURN_IF_ERROR(tokens.status());
+    }
     ASSIGN_OR_RETURN(models, rpc::Invoke(*stub_, &pb::InferenceService::Stub::ListLoadedModels, {},
                                          {.idempotent = true, .api_key = api_key_}));
-    std::string wanted = LastSegment(system.model);
-    std::string known;
     for (const pb::LoadedModel& model : models.loaded_models()) {
-      if (Answers(model, system.model) || Answers(model, wanted))
-        system.model_digest = model.digest();
-      absl::StrAppend(&known, known.empty() ? "" : ", ",
-                      model.aliases().empty() ? model.digest() : model.aliases(0));
+      if (Answers(model, name) || Answers(model, LastSegment(name))) return model.digest();
     }
-    if (system.model_digest.empty()) {
-      return Error(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
-                   absl::StrCat("no model '", system.model,
-                                "'; the model server has: ", known.empty() ? "none" : known));
-    }
+  }
+  std::string known;
+  for (const pb::LoadedModel& model : models.loaded_models()) {
+    absl::StrAppend(&known, known.empty() ? "" : ", ",
+                    model.aliases().empty() ? model.digest() : model.aliases(0));
+  }
+  return Error(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
+               absl::StrCat("no model '", name, "'; loaded are: ", known.empty() ? "none" : known));
+}
+
+absl::StatusOr<System> LocalModel::Resolve(System system) {
+  system.model_digest = DigestIn(system.model);
+  if (system.model_digest.empty()) {
+    ASSIGN_OR_RETURN(system.model_digest, DigestOf(system.model));
   }
   if (system.kind != ModelKind::kAdapter) return system;
   pb::LoadAdapterRequest request;

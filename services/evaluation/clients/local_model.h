@@ -28,6 +28,9 @@ class LocalModel {
                             absl::Duration timeout);
 
  private:
+  // Of the model that answers to this alias; loads it if nobody has used it yet.
+  absl::StatusOr<std::string> DigestOf(const std::string& name);
+
   std::unique_ptr<inference::v1::InferenceService::Stub> stub_;
   std::string api_key_;
   Clock& clock_;
