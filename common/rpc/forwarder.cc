@@ -40,7 +40,9 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
     }
     stub_.PrepareBidiStreamingCall(&client_context_, context.method(), grpc::StubOptions(),
                                    &client_);
-    client_.AddHold();  // writes come from the other half's reactions
+    // Requests and answers are both moved on by the other half's reactions: a hold for each,
+    // without which the client's half could end between an answer's read and the next.
+    client_.AddMultipleHolds(2);
     client_.StartRead(&response_);
     client_.StartCall();
     StartRead(&request_);
@@ -67,6 +69,7 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
     } else {
       client_context_.TryCancel();
       ReleaseIfIdle();
+      client_.RemoveHold();  // no answer is read any more
     }
   }
 
@@ -82,6 +85,7 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
         call_.StartWrite(&call_.response_);
       } else {
         call_.ReleaseIfIdle();
+        RemoveHold();  // no answer is read any more
       }
     }
     void OnWriteDone(bool ok) override { call_.Written(ok); }
@@ -124,7 +128,7 @@ class ForwardedCall final : public grpc::ServerGenericBidiReactor {
   std::mutex mutex_;
   bool writing_ = false;  // a message is on its way to the process behind
   bool answer_over_ = false;
-  bool released_ = false;  // the client's hold is gone: its half must not be touched any more
+  bool released_ = false;  // the hold for requests is gone: none may be passed on any more
   Client client_;
 };
 
