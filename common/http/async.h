@@ -100,6 +100,10 @@ class AsyncClient {
 
   struct Impl;
 
+  // Closes the connections that wait for reuse. Before the executors of the calls end, and while no
+  // call runs.
+  void CloseIdle();
+
  private:
   std::shared_ptr<Impl> impl_;
 };

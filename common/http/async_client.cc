@@ -255,6 +255,11 @@ class Stream final : public AsyncStream {
 
 }  // namespace
 
+void AsyncClient::CloseIdle() {
+  std::lock_guard lock(impl_->mutex);
+  impl_->idle.clear();
+}
+
 AsyncClient::AsyncClient(ClientOptions options)
     : impl_(std::make_shared<Impl>(std::move(options))) {}
 

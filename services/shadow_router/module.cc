@@ -229,6 +229,7 @@ absl::Status Module::Start() {
 void Module::Drain() {
   if (std::exchange(impl_->drained, true)) return;
   impl_->server->Stop(kDrainGrace);
+  impl_->upstream.Close();
   impl_->door.Stop();
   impl_->ticking.Stop();
   impl_->watchers.Close();

@@ -51,6 +51,8 @@ class EdgeFixture : public ::testing::Test {
   }
   ~EdgeFixture() override {
     if (door_ != nullptr) door_->Stop();
+    if (server_ != nullptr) server_->Stop();
+    upstream_.Close();
     server_.reset();
     if (mirror_ != nullptr) mirror_->Stop();
   }

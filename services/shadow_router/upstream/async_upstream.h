@@ -41,6 +41,10 @@ class AsyncUpstream {
 
   http::Task<Opened> Open(AsyncCall call, http::CancelToken cancel);
 
+  // After the last call, before the server on whose threads the calls ran is destroyed: kept
+  // connections live on them.
+  void Close() { client_.CloseIdle(); }
+
   // How the answer ended: feeds the breaker. A call that was opened reports exactly once.
   void Report(const Target& target, CallStatus status, int http_status);
 
