@@ -69,7 +69,8 @@ ModelConfig Tiny(Architecture architecture) {
 }
 
 absl::Status WriteSeeds(Corpus& corpus) {
-  for (const Architecture architecture : {Architecture::kLlama, Architecture::kQwen2}) {
+  for (const Architecture architecture :
+       {Architecture::kLlama, Architecture::kQwen2, Architecture::kQwen3}) {
     RETURN_IF_ERROR(WriteSmallModel(corpus.File("gguf", std::string(NameOf(architecture))),
                                     Tiny(architecture)));
   }

@@ -243,7 +243,8 @@ class GgufModelTest : public ::testing::Test {
 };
 
 TEST_F(GgufModelTest, ReadsWhatItComputesWith) {
-  for (const Architecture architecture : {Architecture::kLlama, Architecture::kQwen2}) {
+  for (const Architecture architecture :
+       {Architecture::kLlama, Architecture::kQwen2, Architecture::kQwen3}) {
     const auto config = ConfigWith(architecture, {});
     ASSERT_TRUE(config.ok()) << config.status();
     EXPECT_EQ(config->hidden_size, 64);

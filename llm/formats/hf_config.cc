@@ -87,6 +87,7 @@ absl::StatusOr<std::string> ArchitectureName(const Json& root, const Fields& fie
   if (type == "llama") return "LlamaForCausalLM";
   if (type == "mistral") return "MistralForCausalLM";
   if (type == "qwen2") return "Qwen2ForCausalLM";
+  if (type == "qwen3") return "Qwen3ForCausalLM";
   return Invalid(path, "neither 'architectures' nor 'model_type' names the architecture");
 }
 
@@ -120,8 +121,7 @@ absl::Status ReadRope(const Json& root, const Fields& fields, std::string_view p
   return absl::OkStatus();
 }
 
-absl::Status ReadFlags(const std::string& name, const Fields& fields, std::string_view path,
-                       ModelConfig& config) {
+absl::Status ReadFlags(const Fields& fields, std::string_view path, ModelConfig& config) {
   ASSIGN_OR_RETURN(const std::string activation, fields.StringOr("hidden_act", "silu"));
   if (activation != "silu") {
     return Unsupported(path, absl::StrCat("hidden_act '", activation, "'; silu is supported"));
@@ -133,8 +133,9 @@ absl::Status ReadFlags(const std::string& name, const Fields& fields, std::strin
   }
   // Both families tie unless told otherwise only in small models, and then they say so.
   ASSIGN_OR_RETURN(config.tied_embeddings, fields.BoolOr("tie_word_embeddings", false));
-  const bool qwen = name == "Qwen2ForCausalLM";
-  config.qkv_bias = qwen;
+  const bool qwen = config.architecture != Architecture::kLlama;
+  config.qkv_bias = config.architecture == Architecture::kQwen2;
+  config.qk_norm = config.architecture == Architecture::kQwen3;
   ASSIGN_OR_RETURN(const bool windowed, fields.BoolOr("use_sliding_window", !qwen));
   if (windowed) {
     ASSIGN_OR_RETURN(config.sliding_window, fields.SizeOr("sliding_window", 0, kMaxWidth));
@@ -152,10 +153,12 @@ absl::StatusOr<ModelConfig> ModelConfig::FromHfJson(std::string_view json, std::
   ModelConfig config;
   if (name == "Qwen2ForCausalLM") {
     config.architecture = Architecture::kQwen2;
+  } else if (name == "Qwen3ForCausalLM") {
+    config.architecture = Architecture::kQwen3;
   } else if (name != "LlamaForCausalLM" && name != "MistralForCausalLM") {
     return Unsupported(path, absl::StrCat("architecture '", name,
-                                          "'; LlamaForCausalLM, MistralForCausalLM and "
-                                          "Qwen2ForCausalLM are supported"));
+                                          "'; LlamaForCausalLM, MistralForCausalLM, "
+                                          "Qwen2ForCausalLM and Qwen3ForCausalLM are supported"));
   }
   ASSIGN_OR_RETURN(config.hidden_size, fields.Size("hidden_size", kMaxWidth));
   ASSIGN_OR_RETURN(config.intermediate_size, fields.Size("intermediate_size", kMaxWidth));
@@ -174,7 +177,7 @@ absl::StatusOr<ModelConfig> ModelConfig::FromHfJson(std::string_view json, std::
                                       " key/value heads and head size ", config.head_dim,
                                       " do not fit each other"));
   }
-  RETURN_IF_ERROR(ReadFlags(name, fields, path, config));
+  RETURN_IF_ERROR(ReadFlags(fields, path, config));
   RETURN_IF_ERROR(ReadRope(root, fields, path, config));
   return config;
 }

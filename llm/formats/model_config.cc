@@ -63,8 +63,9 @@ absl::StatusOr<Architecture> ArchitectureOf(const GgufFile& file) {
   ASSIGN_OR_RETURN(const std::string name, file.GetString("general.architecture"));
   if (name == "llama") return Architecture::kLlama;
   if (name == "qwen2") return Architecture::kQwen2;
+  if (name == "qwen3") return Architecture::kQwen3;
   return Unsupported(file.path(), absl::StrCat("general.architecture is '", name,
-                                               "'; llama and qwen2 are supported"));
+                                               "'; llama, qwen2 and qwen3 are supported"));
 }
 
 absl::StatusOr<std::vector<float>> RopeDivisors(const GgufFile& file, const GgufKeys& keys,
@@ -122,7 +123,15 @@ absl::Status CheckTensors(const GgufFile& file, const ModelConfig& config) {
 }  // namespace
 
 std::string_view NameOf(Architecture architecture) {
-  return architecture == Architecture::kQwen2 ? "qwen2" : "llama";
+  switch (architecture) {
+    case Architecture::kLlama:
+      return "llama";
+    case Architecture::kQwen2:
+      return "qwen2";
+    case Architecture::kQwen3:
+      return "qwen3";
+  }
+  return "llama";  // Unreachable.
 }
 
 std::vector<float> Llama3RopeDivisors(int64_t head_dim, double theta, double factor,
@@ -181,6 +190,7 @@ absl::StatusOr<ModelConfig> ModelConfig::FromGguf(const GgufFile& file) {
   config.vocab_size = embedding->shape.front();
   config.tied_embeddings = file.FindTensor("output.weight") == nullptr;
   config.qkv_bias = file.FindTensor("blk.0.attn_q.bias") != nullptr;
+  config.qk_norm = config.architecture == Architecture::kQwen3;
   RETURN_IF_ERROR(CheckTensors(file, config));
   return config;
 }

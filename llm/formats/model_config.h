@@ -14,9 +14,10 @@ namespace crossover::llm {
 enum class Architecture {
   kLlama,  // Llama 2/3.x, SmolLM, SmolLM2, Mistral (GGUF knows Mistral as "llama", too)
   kQwen2,  // Qwen2, Qwen2.5: q, k and v have biases, GGUF stores q and k unpermuted
+  kQwen3,  // Qwen3: a norm on each head of q and k, unpermuted like Qwen2
 };
 
-// "llama" or "qwen2": general.architecture of a GGUF file.
+// "llama", "qwen2" or "qwen3": general.architecture of a GGUF file.
 std::string_view NameOf(Architecture architecture);
 
 struct ModelConfig {
@@ -40,6 +41,8 @@ struct ModelConfig {
   bool tied_embeddings = true;
   // q, k and v projections have biases.
   bool qkv_bias = false;
+  // Each head of q and k is normalised before RoPE.
+  bool qk_norm = false;
 
   // Checks the metadata, and every tensor's presence and shape against it, so that a loader need
   // not. InvalidArgument FORMAT_INVALID or Unimplemented MODEL_UNSUPPORTED (architecture,

@@ -122,6 +122,11 @@ std::vector<WeightSpec> WeightsOf(const ModelConfig& config) {
         weights.push_back(Spec(linear.hf_module + ".bias", {linear.out}, heads));
       }
     }
+    if (config.qk_norm) {
+      for (const char* norm : {"self_attn.q_norm.weight", "self_attn.k_norm.weight"}) {
+        weights.push_back(Spec(block + norm, {config.head_dim}));
+      }
+    }
     weights.push_back(Spec(block + "post_attention_layernorm.weight", {config.hidden_size}));
   }
   weights.push_back(Spec("model.norm.weight", {config.hidden_size}));

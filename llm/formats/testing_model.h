@@ -27,6 +27,7 @@ inline ModelConfig SmallModel(Architecture architecture = Architecture::kLlama) 
   config.vocab_size = 40;
   config.context_length = 128;
   config.qkv_bias = architecture == Architecture::kQwen2;
+  config.qk_norm = architecture == Architecture::kQwen3;
   return config;
 }
 
@@ -46,6 +47,7 @@ inline absl::Status WriteSmallModel(const std::filesystem::path& path, const Mod
   RETURN_IF_ERROR(size("feed_forward_length", config.intermediate_size));
   RETURN_IF_ERROR(size("attention.head_count", config.heads));
   RETURN_IF_ERROR(size("attention.head_count_kv", config.kv_heads));
+  RETURN_IF_ERROR(size("attention.key_length", config.head_dim));
   RETURN_IF_ERROR(writer->AddFloat32(name + ".attention.layer_norm_rms_epsilon", 1e-5f));
   std::vector<WeightSpec> weights = WeightsOf(config);
   for (const std::string& vector : extra) weights.push_back({"", vector, {64}, 0});

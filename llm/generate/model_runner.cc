@@ -77,6 +77,7 @@ at::Tensor ModelRunner::Forward(const StepInput& input) {
   const at::TensorOptions type = weights.options();
   const AttentionPlan plan(shape, input.sequences, rows);
 
+  at::Tensor none;
   at::Tensor x = at::empty({rows, config.hidden_size}, type);
   at::Tensor h = at::empty_like(x);
   at::Tensor rstd = at::empty({rows}, type.dtype(at::kFloat));
@@ -86,6 +87,7 @@ at::Tensor ModelRunner::Forward(const StepInput& input) {
   RmsNormRows(x, weights.blocks[0].attention_norm, eps, h, rstd);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     at::Tensor qkv = Linear(blocks_[i].qkv, h, input, i, Group::kQkv);
+    HeadNormRows(shape, weights.blocks[i].head_norm, eps, qkv, none, none);
     RopeRows(qkv, config.heads + config.kv_heads, input.positions, weights.rope, 1.0f);
     attention_.Run(plan, static_cast<int64_t>(i), qkv, attended);
     AddRmsNormRows(x, Linear(blocks_[i].o, attended, input, i, Group::kO),

@@ -24,6 +24,10 @@ void ForEachTensor(const ModelWeights& weights, const Visit& visit) {
   for (const BlockWeights& block : weights.blocks) {
     visit(block.attention_norm);
     visit(block.mlp_norm);
+    if (block.head_norm.defined()) {
+      visit(block.head_norm.q);
+      visit(block.head_norm.k);
+    }
     for (const FrozenLinear* layer : {&block.qkv, &block.o, &block.gate_up, &block.down}) {
       visit(layer->weight);
       if (layer->bias.defined()) visit(layer->bias);

@@ -1,4 +1,5 @@
-// A frozen decoder (architecture llama or qwen2) in memory, shared by training and generation.
+// A frozen decoder (architecture llama, qwen2 or qwen3) in memory, shared by training and
+// generation.
 //
 // Torch-free on the outside. Immutable after Load(), so any number of threads, engines and trainers
 // may share one.

@@ -12,6 +12,10 @@ namespace crossover::llm {
 
 namespace {
 
+int64_t HeadNormWidth(const ModelConfig& config) {
+  return config.qk_norm ? (config.heads + config.kv_heads) * config.head_dim : 0;
+}
+
 // Widths of a block's tensors in the order of Fields().
 std::vector<int64_t> Widths(const ModelConfig& config, const Activations::Ranks& ranks) {
   const AttentionShape shape = AttentionShapeOf(config);
@@ -19,6 +23,7 @@ std::vector<int64_t> Widths(const ModelConfig& config, const Activations::Ranks&
   return {hidden,
           hidden,
           shape.qkv_width(),
+          HeadNormWidth(config),
           shape.out_width(),
           hidden,
           hidden,
@@ -30,9 +35,9 @@ std::vector<int64_t> Widths(const ModelConfig& config, const Activations::Ranks&
 }
 
 std::vector<at::Tensor*> Fields(BlockActivations& block) {
-  return {&block.x,     &block.h_attention, &block.qkv,     &block.attention,
-          &block.x_mlp, &block.h_mlp,       &block.gate_up, &block.t_qkv,
-          &block.t_o,   &block.t_gate_up,   &block.t_down};
+  return {&block.x,         &block.h_attention, &block.qkv,       &block.qk_before,
+          &block.attention, &block.x_mlp,       &block.h_mlp,     &block.gate_up,
+          &block.t_qkv,     &block.t_o,         &block.t_gate_up, &block.t_down};
 }
 
 }  // namespace
@@ -59,6 +64,7 @@ void Activations::Allocate(int64_t capacity) {
     for (size_t i = 0; i < fields.size(); ++i) add(*fields[i], widths[i], type);
     add(block.lse, config.heads, fp32);
     add(block.rstd_attention, 1, fp32);
+    add(block.rstd_qk, config.qk_norm ? config.heads + config.kv_heads : 0, fp32);
     add(block.rstd_mlp, 1, fp32);
   }
   add(act, config.intermediate_size, type);
@@ -78,7 +84,8 @@ int64_t Activations::BytesPerToken(const ModelConfig& config, const Execution& e
   int64_t block = 0;
   for (const int64_t width : Widths(config, ranks)) block += width;
   const int64_t item = execution.bf16() ? 2 : 4;
-  const int64_t per_block = block * item + 4 * (config.heads + 2);
+  const int64_t per_block = block * item + 4 * (config.heads + 2) +
+                            (config.qk_norm ? 4 * (config.heads + config.kv_heads) : 0);
   return per_block * (keep ? config.layers : 1) +
          item * (config.intermediate_size + 3 * config.hidden_size) + 4;
 }
@@ -104,6 +111,7 @@ void DecoderForward(const BaseModel& base, const std::vector<BlockLowRank>& low_
     const BlockLowRank& lora = low_rank.empty() ? kNone : low_rank[i];
     BlockActivations& a = block_of(i);
     ForwardWithLowRank(block.qkv, lora.qkv, a.h_attention, a.t_qkv, a.qkv);
+    HeadNormRows(shape, block.head_norm, eps, a.qkv, a.qk_before, a.rstd_qk);
     RopeRows(a.qkv, config.heads + config.kv_heads, pack.positions, weights.rope, 1.0f);
     AttentionForward(shape, pack, a.qkv, a.attention, a.lse);
     ForwardWithLowRank(block.o, lora.o, a.attention, a.t_o, activations.delta);

@@ -15,7 +15,8 @@ namespace crossover::llm {
 struct BlockActivations {
   at::Tensor x;  // Input of the block.
   at::Tensor h_attention, rstd_attention;
-  at::Tensor qkv;  // After RoPE.
+  at::Tensor qkv;                 // After RoPE.
+  at::Tensor qk_before, rstd_qk;  // Of a model with head norms: queries and keys before them.
   at::Tensor attention, lse;
   at::Tensor x_mlp;  // x + attention part.
   at::Tensor h_mlp, rstd_mlp;

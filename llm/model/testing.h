@@ -20,6 +20,7 @@ inline ModelConfig TinyConfig(Architecture architecture = Architecture::kLlama) 
   config.vocab_size = 128;
   config.context_length = 512;
   config.qkv_bias = architecture == Architecture::kQwen2;
+  config.qk_norm = architecture == Architecture::kQwen3;
   return config;
 }
 

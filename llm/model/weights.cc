@@ -79,6 +79,10 @@ std::vector<Destination> Destinations(const ModelConfig& config, ModelWeights& w
       add("attn_k.bias", block.qkv.bias, q, k_heads);
       add("attn_v.bias", block.qkv.bias, q + kv, 0);
     }
+    if (config.qk_norm) {
+      add("attn_q_norm.weight", block.head_norm.q, 0, 0);
+      add("attn_k_norm.weight", block.head_norm.k, 0, 0);
+    }
     add("attn_output.weight", block.o.weight, 0, 0);
     add("ffn_gate.weight", block.gate_up.weight, 0, 0);
     add("ffn_up.weight", block.gate_up.weight, config.intermediate_size, 0);
@@ -145,6 +149,9 @@ ModelWeights AllocateWeights(const ModelConfig& config, const Execution& executi
     block.mlp_norm = at::empty({hidden}, fp32);
     block.qkv.weight = at::empty({shape.qkv_width(), hidden}, type);
     if (config.qkv_bias) block.qkv.bias = at::empty({shape.qkv_width()}, fp32);
+    if (config.qk_norm) {
+      block.head_norm = {at::empty({config.head_dim}, fp32), at::empty({config.head_dim}, fp32)};
+    }
     block.o.weight = at::empty({hidden, shape.out_width()}, type);
     block.gate_up.weight = at::empty({2 * config.intermediate_size, hidden}, type);
     block.down.weight = at::empty({hidden, config.intermediate_size}, type);
@@ -184,6 +191,8 @@ void RandomizeWeights(uint64_t seed, ModelWeights& weights) {
   for (BlockWeights& block : weights.blocks) {
     fill(block.attention_norm, 1, 0.1);
     fill(block.mlp_norm, 1, 0.1);
+    fill(block.head_norm.q, 1, 0.1);
+    fill(block.head_norm.k, 1, 0.1);
     for (FrozenLinear* layer : {&block.qkv, &block.o, &block.gate_up, &block.down}) linear(*layer);
   }
 }

@@ -10,6 +10,7 @@
 #include "llm/formats/model_config.h"
 #include "llm/model/attention.h"
 #include "llm/model/execution.h"
+#include "llm/model/head_norm.h"
 #include "llm/model/linear.h"
 #include "llm/model/rows.h"
 
@@ -19,6 +20,7 @@ struct BlockWeights {
   at::Tensor attention_norm;  // [hidden] fp32
   at::Tensor mlp_norm;        // [hidden] fp32
   FrozenLinear qkv;           // q, k, v stacked
+  HeadNorm head_norm;         // Of Qwen3.
   FrozenLinear o;
   FrozenLinear gate_up;  // gate, up stacked
   FrozenLinear down;

@@ -129,6 +129,7 @@ void DecoderBackward::Run(const Pack& pack, const LoraOperands& operands, Activa
     AdapterGradients(i, Group::kO, lora.o, a.attention, a.t_o, b.dx, gradients);
     AttentionBackward(shape, pack, a.qkv, a.attention, a.lse, b.d_attention, b.d_qkv);
     RopeRows(b.d_qkv, config.heads + config.kv_heads, pack.positions, weights.rope, -1.0f);
+    HeadNormBackwardRows(shape, block.head_norm, a.qk_before, a.rstd_qk, b.d_qkv);
     const bool last = i == first_layer_;
     InputGradient(block.qkv, lora.qkv, b.d_qkv, last ? nullptr : &b.d_h);
     AdapterGradients(i, Group::kQkv, lora.qkv, a.h_attention, a.t_qkv, b.d_qkv, gradients);

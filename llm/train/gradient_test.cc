@@ -37,7 +37,7 @@ class Reference {
     for (int64_t i = 0; i < c.layers; ++i) {
       const BlockWeights& block = w.blocks[i];
       at::Tensor qkv = Linear(block.qkv, i, Group::kQkv, Norm(x, block.attention_norm));
-      x = x + Linear(block.o, i, Group::kO, Attention(qkv, n));
+      x = x + Linear(block.o, i, Group::kO, Attention(qkv, block.head_norm, n));
       const at::Tensor gu = Linear(block.gate_up, i, Group::kGateUp, Norm(x, block.mlp_norm));
       const at::Tensor act = at::silu(gu.narrow(1, 0, c.intermediate_size)) *
                              gu.narrow(1, c.intermediate_size, c.intermediate_size);
@@ -78,7 +78,11 @@ class Reference {
     return at::cat({a * cos - b * sin, b * cos + a * sin}, 2);
   }
 
-  at::Tensor Attention(const at::Tensor& qkv, int64_t n) const {
+  at::Tensor HeadNorm(const at::Tensor& x, const at::Tensor& weight) const {
+    return weight.defined() ? Norm(x, weight) : x;
+  }
+
+  at::Tensor Attention(const at::Tensor& qkv, const struct HeadNorm& norm, int64_t n) const {
     const ModelConfig& c = base_.config();
     const auto heads = [&](int64_t first, int64_t count) {
       return qkv.narrow(1, first * c.head_dim, count * c.head_dim)
@@ -86,8 +90,9 @@ class Reference {
           .transpose(0, 1);
     };
     const int64_t group = c.heads / c.kv_heads;
-    const at::Tensor q = Rotate(heads(0, c.heads), n);
-    const at::Tensor k = Rotate(heads(c.heads, c.kv_heads), n).repeat_interleave(group, 0);
+    const at::Tensor q = Rotate(HeadNorm(heads(0, c.heads), norm.q), n);
+    const at::Tensor k =
+        Rotate(HeadNorm(heads(c.heads, c.kv_heads), norm.k), n).repeat_interleave(group, 0);
     const at::Tensor v = heads(c.heads + c.kv_heads, c.kv_heads).repeat_interleave(group, 0);
     const at::Tensor mask = at::full({n, n}, -INFINITY, at::kDouble).triu(1);
     const at::Tensor p =
@@ -186,6 +191,15 @@ TEST(GradientTest, SomeTargetsAndBiasesEqualAutograd) {
   const auto base = TinyModel(ComputeType::kFp32, Architecture::kQwen2);
   for (const std::vector<Target>& targets :
        {std::vector<Target>{Target::kQ, Target::kV}, {Target::kDown}, {Target::kUp, Target::kO}}) {
+    const Comparison result = Compare(*base, targets, {.max_tokens = 1000, .min_shared_prefix = 4});
+    EXPECT_LT(result.loss_error, 1e-6);
+    EXPECT_LT(result.gradient_error, 1e-5);
+  }
+}
+
+TEST(GradientTest, HeadNormsEqualAutograd) {
+  const auto base = TinyModel(ComputeType::kFp32, Architecture::kQwen3);
+  for (const std::vector<Target>& targets : {kAll, {Target::kQ}, {Target::kK, Target::kUp}}) {
     const Comparison result = Compare(*base, targets, {.max_tokens = 1000, .min_shared_prefix = 4});
     EXPECT_LT(result.loss_error, 1e-6);
     EXPECT_LT(result.gradient_error, 1e-5);
