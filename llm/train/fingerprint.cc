@@ -34,12 +34,15 @@ class Hash {
 std::string TextOf(const TrainConfig& c) {
   std::string targets;
   for (const Target target : c.targets) absl::StrAppend(&targets, std::string(NameOf(target)), ",");
-  return absl::StrFormat(
+  std::string text = absl::StrFormat(
       "%d %.17g %d %s %.17g %d %d %.17g %d %d %d %d %d %.17g %.17g %.17g %.17g %.17g %d %d %d",
       c.rank, c.alpha, c.rslora, targets, c.learning_rate, static_cast<int>(c.schedule),
       c.warmup_steps, c.epochs, c.max_steps, c.batch_rows, c.accumulation, c.shuffle, c.seed,
       c.beta1, c.beta2, c.epsilon, c.weight_decay, c.max_gradient_norm, c.max_pack_tokens,
       c.share_prefix, c.min_shared_prefix);
+  absl::StrAppendFormat(&text, " %d %.17g %.17g %.17g %.17g", static_cast<int>(c.objective),
+                        c.preference_beta, c.label_smoothing, c.distil_weight, c.kl_weight);
+  return text;
 }
 
 }  // namespace
@@ -56,6 +59,12 @@ std::string FingerprintOf(const BaseModel& base, const TrainConfig& config,
     hash.Bytes(row.ids.data(), row.ids.size() * sizeof(int32_t));
     hash.Bytes(row.token_weights.data(), row.token_weights.size() * sizeof(float));
     hash.Bytes(&row.weight, sizeof(row.weight));
+    hash.Bytes(row.rejected_ids.data(), row.rejected_ids.size() * sizeof(int32_t));
+    hash.Bytes(row.rejected_weights.data(), row.rejected_weights.size() * sizeof(float));
+    for (const TeacherToken& token : row.teacher) {
+      hash.Bytes(token.ids.data(), token.ids.size() * sizeof(int32_t));
+      hash.Bytes(token.log_probabilities.data(), token.log_probabilities.size() * sizeof(float));
+    }
   }
   return hash.Hex();
 }

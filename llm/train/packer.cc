@@ -76,8 +76,11 @@ class Builder {
     for (size_t t = 1; t < row.ids.size(); ++t) {
       const float weight = row.weight * row.token_weights[t];
       if (weight == 0) continue;
-      result_.entries.push_back(
-          {.token = places_[i][t - 1], .target = row.ids[t], .weight = weight, .row = sorted_[i]});
+      result_.entries.push_back({.token = places_[i][t - 1],
+                                 .target = row.ids[t],
+                                 .weight = weight,
+                                 .row = sorted_[i],
+                                 .position = static_cast<int32_t>(t)});
     }
   }
 

@@ -20,7 +20,9 @@ struct LossEntry {
   int32_t token = 0;
   int32_t target = 0;
   float weight = 0;
-  int32_t row = 0;  // Index into the rows given to PackRows, for messages.
+  int32_t row = 0;        // Index into the rows given to PackRows.
+  int32_t position = 0;   // Of `target` in its sequence.
+  bool rejected = false;  // Belongs to the row's rejected answer (preference training).
 };
 
 struct TrainPack {

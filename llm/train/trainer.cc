@@ -21,6 +21,7 @@
 #include "llm/train/checkpoint.h"
 #include "llm/train/fingerprint.h"
 #include "llm/train/loss.h"
+#include "llm/train/objective.h"
 #include "llm/train/optimizer.h"
 #include "llm/train/packer.h"
 #include "llm/train/schedule.h"
@@ -51,7 +52,12 @@ struct WindowResult {
   int64_t tokens = 0;
   int64_t computed_tokens = 0;
   int64_t trained_tokens = 0;
+  ObjectiveReport objective;
 };
+
+int64_t TokensOf(const TrainRow& row) {
+  return static_cast<int64_t>(row.ids.size() + row.rejected_ids.size());
+}
 
 }  // namespace
 
@@ -73,7 +79,7 @@ class Trainer::Impl {
         activations_(*base_, RanksOf(layout_), /*keep=*/true),
         evaluation_activations_(*base_, RanksOf(layout_), /*keep=*/false),
         backward_(*base_, layout_),
-        loss_(base_->weights().head) {}
+        objective_(MakeObjective(*base_, config_)) {}
 
   absl::Status LoadAdapter(const std::string& folder) {
     if (step_ > 0) {
@@ -146,17 +152,14 @@ class Trainer::Impl {
     std::vector<const TrainRow*> rows;
     for (const TrainRow& row : validation_) rows.push_back(&row);
     LossResult sum;
-    for (const TrainPack& pack : PackRows(rows, PackingOf(config_))) {
+    for (const TrainPack& pack : objective_->Packs(rows, PackingOf(config_))) {
+      objective_->Prepare(pack);
       DecoderForward(*base_, operands_.blocks(), pack.pack, evaluation_activations_);
-      const LossResult result = loss_.Evaluate(pack.entries, evaluation_activations_.h_final);
-      sum.weighted_loss += result.weighted_loss;
-      sum.weight += result.weight;
-      sum.tokens += result.tokens;
-      sum.correct += result.correct;
+      sum.Add(objective_->Evaluate(rows, pack, evaluation_activations_.h_final));
     }
     return EvaluationLoss{sum.weighted_loss / sum.weight,
                           static_cast<double>(sum.correct) / static_cast<double>(sum.tokens),
-                          sum.tokens};
+                          sum.tokens, sum.Report()};
   }
 
   TrainEstimate Estimate() {
@@ -164,8 +167,8 @@ class Trainer::Impl {
     int64_t largest = 0;
     for (int64_t t = 0; t < std::min(steps(), order_.steps_per_epoch()); ++t) {
       const std::vector<const TrainRow*> rows = RowsOf(order_.Window(t));
-      for (const TrainRow* row : rows) estimate.tokens += static_cast<int64_t>(row->ids.size());
-      for (const TrainPack& pack : PackRows(rows, PackingOf(config_))) {
+      for (const TrainRow* row : rows) estimate.tokens += TokensOf(*row);
+      for (const TrainPack& pack : objective_->Packs(rows, PackingOf(config_))) {
         estimate.computed_tokens += pack.pack.tokens();
         largest = std::max(largest, pack.pack.tokens());
       }
@@ -182,7 +185,8 @@ class Trainer::Impl {
     const double frozen =
         static_cast<double>(base_->parameters() - base_->weights().embedding.numel());
     estimate.flops = static_cast<double>(estimate.computed_tokens) *
-                     (4 * frozen + 6 * static_cast<double>(layout_.size()));
+                     ((4 + 2 * objective_->reference_passes()) * frozen +
+                      6 * static_cast<double>(layout_.size()));
     return estimate;
   }
 
@@ -229,27 +233,32 @@ class Trainer::Impl {
         .trained_tokens = window.trained_tokens,
         .tokens_seen = tokens_seen_,
         .seconds = seconds,
-        .tokens_per_second = static_cast<double>(window.tokens) / seconds};
+        .tokens_per_second = static_cast<double>(window.tokens) / seconds,
+        .objective = window.objective};
   }
 
   // Fills gradients_ with the gradient of the window's mean loss.
   absl::StatusOr<WindowResult> Gradient(const std::vector<const TrainRow*>& rows) {
     std::fill(gradients_.begin(), gradients_.end(), 0.0f);
     operands_.Assign(layout_, adapter_);
-    const double total = TotalWeight(rows);
+    const double total = objective_->TotalWeight(rows);
     WindowResult window;
-    for (const TrainRow* row : rows) window.tokens += static_cast<int64_t>(row->ids.size());
-    for (const TrainPack& pack : PackRows(rows, PackingOf(config_))) {
+    LossResult sum;
+    for (const TrainRow* row : rows) window.tokens += TokensOf(*row);
+    for (const TrainPack& pack : objective_->Packs(rows, PackingOf(config_))) {
+      objective_->Prepare(pack);
       DecoderForward(*base_, operands_.blocks(), pack.pack, activations_);
       at::Tensor& d_hidden = activations_.delta;  // Free after the forward pass.
       const LossResult result =
-          loss_.Gradient(pack.entries, activations_.h_final, 1 / total, d_hidden);
+          objective_->Gradient(rows, pack, activations_.h_final, 1 / total, d_hidden);
       if (result.bad_row >= 0) return NotFinite("loss", {rows[result.bad_row]});
       backward_.Run(pack.pack, operands_, activations_, d_hidden, gradients_);
       window.loss += result.weighted_loss / total;
       window.computed_tokens += pack.pack.tokens();
       window.trained_tokens += result.tokens;
+      sum.Add(result);
     }
+    window.objective = sum.Report();
     return window;
   }
 
@@ -274,7 +283,7 @@ class Trainer::Impl {
   LoraOperands operands_;
   Activations activations_, evaluation_activations_;
   DecoderBackward backward_;
-  LossHead loss_;
+  std::unique_ptr<Objective> objective_;
   int64_t step_ = 0;
   int64_t tokens_seen_ = 0;
   double last_loss_ = 0;

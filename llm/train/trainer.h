@@ -10,7 +10,7 @@
 // `accumulation` rows)
 //     sum_i w_i * -log p(ids[i] | ids[0..i-1])  /  sum_i w_i
 // where w_i = row.weight * row.token_weights[i]. The division is by the whole window's sum, however
-// the rows were packed.
+// the rows were packed. Other objectives: TrainConfig::objective.
 //
 // Deterministic: equal base model, config, rows and thread count give equal bytes, also across
 // Checkpoint() and Resume().
@@ -30,6 +30,13 @@
 
 namespace crossover::llm {
 
+// The most likely tokens of a teacher at one place, most likely first, with their log-probabilities
+// (natural). They need not add up to 1: the rest of the vocabulary shares what is missing.
+struct TeacherToken {
+  std::vector<int32_t> ids;
+  std::vector<float> log_probabilities;
+};
+
 // One training example after the chat template and the tokenizer.
 struct TrainRow {
   std::string id;                    // Named in errors ("loss of row … is not a number").
@@ -37,6 +44,18 @@ struct TrainRow {
   std::vector<float> token_weights;  // As many as ids: weight of predicting ids[i]; 0: context
                                      // only. [0] is never trained.
   float weight = 1;                  // Multiplies token_weights.
+  // kPreference: the same prompt with the answer that was not preferred, as ids and weights above.
+  std::vector<int32_t> rejected_ids;
+  std::vector<float> rejected_weights;
+  // kDistil: as many as ids; [i] is the teacher's distribution of ids[i], empty where not known.
+  std::vector<TeacherToken> teacher;
+};
+
+// What is minimised (objective.h has the formulas).
+enum class ObjectiveKind {
+  kSupervised,  // Cross-entropy.
+  kPreference,  // Direct preference optimisation against the base model (adapter off).
+  kDistil,      // Cross-entropy and the divergence from a teacher.
 };
 
 enum class Schedule { kConstant, kLinear, kCosine };
@@ -64,6 +83,12 @@ struct TrainConfig {
   double epsilon = 1e-8;
   double weight_decay = 0;
   double max_gradient_norm = 1.0;
+  // Objective
+  ObjectiveKind objective = ObjectiveKind::kSupervised;
+  double preference_beta = 0.1;  // kPreference
+  double label_smoothing = 0;    // kPreference: probability that a pair's order is wrong.
+  double distil_weight = 0.5;    // kDistil: the teacher's share of the loss, 0 … 1.
+  double kl_weight = 0;          // But kPreference: weight of KL(base || adapter).
   // Execution
   int64_t max_row_tokens = 8192;  // A longer row is an error, never cut in silence.
   // Activations live for one pack at a time; a window with more tokens than this is computed in
@@ -75,12 +100,23 @@ struct TrainConfig {
   int64_t min_shared_prefix = 16;
 };
 
+// What an objective says beside its loss. Means over pairs or trained tokens; 0 where they do not
+// apply.
+struct ObjectiveReport {
+  double reward_margin = 0;    // kPreference: beta * (log-ratio preferred - log-ratio rejected).
+  double reward_accuracy = 0;  // kPreference: share of pairs with a margin above 0.
+  double kl_to_base = 0;       // With kl_weight, nats.
+  double teacher_kl = 0;       // kDistil, nats.
+};
+
 // After one optimizer step.
 struct StepReport {
   int64_t step = 0;  // 1 … steps.
   int64_t steps = 0;
   double epoch = 0;  // Epochs completed, fractional.
-  double loss = 0;   // Weighted mean over the window, nats per token.
+  // Weighted mean over the window: nats per token (the cross-entropy alone), or per pair
+  // (kPreference).
+  double loss = 0;
   double learning_rate = 0;
   double gradient_norm = 0;  // Before clipping.
   int64_t tokens = 0;  // Tokens of all rows of this step (a shared prefix counts once per row).
@@ -89,6 +125,7 @@ struct StepReport {
   int64_t tokens_seen = 0;       // Sum of `tokens` since step 1, also over a resume.
   double seconds = 0;            // Wall time of this step.
   double tokens_per_second = 0;  // tokens / seconds.
+  ObjectiveReport objective;
 };
 
 enum class StepDecision { kContinue, kStop };
@@ -105,9 +142,11 @@ struct TrainOutcome {
 };
 
 struct EvaluationLoss {
-  double loss = 0;            // Weighted mean, nats per token.
-  double token_accuracy = 0;  // Share of trained tokens whose most likely token is right.
+  double loss = 0;            // As StepReport's.
+  double token_accuracy = 0;  // Share of trained tokens whose most likely token is right; of the
+                              // preferred answers only.
   int64_t trained_tokens = 0;
+  ObjectiveReport objective;  // kPreference's members only.
 };
 
 // What a run will cost, from shapes alone.
@@ -123,8 +162,8 @@ struct TrainEstimate {
 class Trainer {
  public:
   // Rows are checked here: InvalidArgument names the row ("ROW_TOO_LONG",
-  // "ROW_WITHOUT_TRAINED_TOKEN", "TOKEN_OUT_OF_RANGE", "NO_ROWS", "BAD_TRAIN_CONFIG"). `validation`
-  // may be empty.
+  // "ROW_WITHOUT_TRAINED_TOKEN", "ROW_WITHOUT_REJECTED", "ROW_WITHOUT_TEACHER",
+  // "TOKEN_OUT_OF_RANGE", "NO_ROWS", "BAD_TRAIN_CONFIG"). `validation` may be empty.
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(std::shared_ptr<const BaseModel> base,
                                                          TrainConfig config,
                                                          std::vector<TrainRow> train,

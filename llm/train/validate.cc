@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
@@ -17,20 +18,22 @@ absl::Status Bad(std::string_view reason, std::string message) {
   return Error(absl::StatusCode::kInvalidArgument, reason, message);
 }
 
-absl::Status CheckRow(const TrainRow& row, int64_t vocab, int64_t limit, const std::string& where) {
-  if (row.ids.size() < 2 || row.token_weights.size() != row.ids.size()) {
+absl::Status CheckSequence(const std::vector<int32_t>& ids, const std::vector<float>& weights,
+                           float row_weight, int64_t vocab, int64_t limit,
+                           const std::string& where) {
+  if (ids.size() < 2 || weights.size() != ids.size()) {
     return Bad(
         "BAD_ROW",
-        absl::StrCat(where, " has ", row.ids.size(), " tokens and ", row.token_weights.size(),
+        absl::StrCat(where, " has ", ids.size(), " tokens and ", weights.size(),
                      " token weights; at least 2 tokens and one weight for each are needed"));
   }
-  if (static_cast<int64_t>(row.ids.size()) > limit) {
+  if (static_cast<int64_t>(ids.size()) > limit) {
     return Bad(
         "ROW_TOO_LONG",
-        absl::StrCat(where, " has ", row.ids.size(), " tokens; at most ", limit,
+        absl::StrCat(where, " has ", ids.size(), " tokens; at most ", limit,
                      " fit. Shorten the row or raise max_row_tokens up to the model's context"));
   }
-  for (const int32_t id : row.ids) {
+  for (const int32_t id : ids) {
     if (id < 0 || id >= vocab) {
       return Bad(
           "TOKEN_OUT_OF_RANGE",
@@ -38,8 +41,8 @@ absl::Status CheckRow(const TrainRow& row, int64_t vocab, int64_t limit, const s
     }
   }
   double trained = 0;
-  for (size_t t = 1; t < row.token_weights.size(); ++t) {
-    const float weight = row.token_weights[t] * row.weight;
+  for (size_t t = 1; t < weights.size(); ++t) {
+    const float weight = weights[t] * row_weight;
     if (!std::isfinite(weight) || weight < 0)
       return Bad("BAD_ROW", absl::StrCat(where, " has weight ", weight, " at token ", t));
     trained += weight;
@@ -49,6 +52,45 @@ absl::Status CheckRow(const TrainRow& row, int64_t vocab, int64_t limit, const s
                absl::StrCat(where, " has no token with a weight: its answer is empty or masked"));
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckTeacher(const TrainRow& row, int64_t vocab, const std::string& where) {
+  const auto known = [](const TeacherToken& token) { return !token.ids.empty(); };
+  if (row.teacher.size() != row.ids.size() || std::ranges::none_of(row.teacher, known)) {
+    return Bad("ROW_WITHOUT_TEACHER",
+               absl::StrCat(where,
+                            " has no log-probabilities of a teacher; give its answer "
+                            "`logprobs`, or train with kind SFT"));
+  }
+  for (const TeacherToken& token : row.teacher) {
+    if (token.ids.size() != token.log_probabilities.size()) {
+      return Bad("BAD_ROW", absl::StrCat(where, " has ", token.ids.size(), " teacher tokens and ",
+                                         token.log_probabilities.size(), " log-probabilities"));
+    }
+    for (size_t k = 0; k < token.ids.size(); ++k) {
+      const bool good =
+          token.ids[k] >= 0 && token.ids[k] < vocab && std::isfinite(token.log_probabilities[k]);
+      if (good) continue;
+      return Bad("BAD_ROW", absl::StrCat(where, " has teacher token ", token.ids[k],
+                                         " with log-probability ", token.log_probabilities[k]));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRow(const TrainRow& row, ObjectiveKind objective, int64_t vocab, int64_t limit,
+                      const std::string& where) {
+  RETURN_IF_ERROR(CheckSequence(row.ids, row.token_weights, row.weight, vocab, limit, where));
+  if (objective == ObjectiveKind::kDistil) return CheckTeacher(row, vocab, where);
+  if (objective != ObjectiveKind::kPreference) return absl::OkStatus();
+  if (row.rejected_ids.empty()) {
+    return Bad("ROW_WITHOUT_REJECTED",
+               absl::StrCat(where,
+                            " has no rejected answer; give it `rejected`, or train with kind "
+                            "SFT"));
+  }
+  return CheckSequence(row.rejected_ids, row.rejected_weights, row.weight, vocab, limit,
+                       absl::StrCat(where, ", rejected answer,"));
 }
 
 }  // namespace
@@ -80,6 +122,16 @@ absl::Status CheckConfig(const TrainConfig& config) {
   require(config.max_row_tokens >= 2, "max_row_tokens", "must be 2 or more");
   require(config.max_pack_tokens >= 1, "max_pack_tokens", "must be 1 or more");
   require(config.min_shared_prefix >= 1, "min_shared_prefix", "must be 1 or more");
+  const bool preference = config.objective == ObjectiveKind::kPreference;
+  require(config.preference_beta > 0 && config.preference_beta <= 100, "preference_beta",
+          "must be over 0 and at most 100");
+  require(config.label_smoothing >= 0 && config.label_smoothing < 0.5, "label_smoothing",
+          "must be in [0, 0.5)");
+  require(config.distil_weight >= 0 && config.distil_weight <= 1, "distil_weight",
+          "must be in [0, 1]");
+  require(config.kl_weight >= 0 && config.kl_weight <= 1000, "kl_weight", "must be in [0, 1000]");
+  require(!preference || config.kl_weight == 0, "kl_weight",
+          "must be 0 with preference training: its loss is against the base model already");
   if (violations.empty()) return absl::OkStatus();
   const std::string message =
       absl::StrCat("training configuration: ", violations[0].field, " ", violations[0].description);
@@ -96,7 +148,7 @@ absl::Status CheckRows(const BaseModel& base, const TrainConfig& config,
   const int64_t limit = std::min({config.max_row_tokens, context, int64_t{32768}});
   for (size_t i = 0; i < rows.size(); ++i) {
     const std::string where = absl::StrCat(std::string(kind), " row ", i, " ('", rows[i].id, "')");
-    RETURN_IF_ERROR(CheckRow(rows[i], base.config().vocab_size, limit, where));
+    RETURN_IF_ERROR(CheckRow(rows[i], config.objective, base.config().vocab_size, limit, where));
   }
   return absl::OkStatus();
 }

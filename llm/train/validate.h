@@ -13,7 +13,8 @@ namespace crossover::llm {
 absl::Status CheckConfig(const TrainConfig& config);
 
 // InvalidArgument naming the row: NO_ROWS, ROW_TOO_LONG, ROW_WITHOUT_TRAINED_TOKEN,
-// TOKEN_OUT_OF_RANGE, BAD_ROW. `kind` is "training" or "validation", for messages.
+// ROW_WITHOUT_REJECTED, ROW_WITHOUT_TEACHER, TOKEN_OUT_OF_RANGE, BAD_ROW. `kind` is "training" or
+// "validation", for messages.
 absl::Status CheckRows(const BaseModel& base, const TrainConfig& config,
                        const std::vector<TrainRow>& rows, std::string_view kind);
 
