@@ -36,8 +36,6 @@ target_compile_definitions(dep_boost INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_AL
 
 add_library(dep_gtest INTERFACE)
 target_link_libraries(dep_gtest INTERFACE gmock gtest Threads::Threads)
-add_library(dep_gtest_main INTERFACE)
-target_link_libraries(dep_gtest_main INTERFACE gmock_main gmock gtest Threads::Threads)
 
 # What `./dev setup` unpacked from PyPI wheels: LibTorch, the test model, googleapis' protos.
 if(DEFINED ENV{CROSSOVER_CACHE})

@@ -26,6 +26,7 @@ endif()
 
 if(CROSSOVER_SANITIZE)
   add_compile_options(-fsanitize=${CROSSOVER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_compile_definitions(_GLIBCXX_ASSERTIONS)
   add_link_options(-fsanitize=${CROSSOVER_SANITIZE})
 endif()
 if(CROSSOVER_FUZZ)

@@ -130,15 +130,18 @@ class ModuleTest : public ::testing::Test {
     return run;
   }
 
-  // Follows the run to its end; the types of its events are added to `events`.
-  v1::CurationRun Finished(const std::string& name, std::vector<std::string>* events = nullptr) {
+  // Follows the run to its end. What the watch said is added to `told`: the state of the snapshot,
+  // then the messages of later events; of a run that was over already there are none.
+  v1::CurationRun Finished(const std::string& name, std::vector<std::string>* told = nullptr) {
     grpc::ClientContext context;
     v1::WatchCurationRunRequest request;
     request.set_name(name);
     const auto reader = runs_->WatchCurationRun(&context, request);
     v1::WatchCurationRunResponse item;
     while (reader->Read(&item)) {
-      if (events != nullptr && item.has_event()) events->push_back(item.event().message());
+      if (told == nullptr) continue;
+      told->push_back(item.has_event() ? item.event().message()
+                                       : v1::CurationRun::State_Name(item.snapshot().state()));
     }
     EXPECT_OK(rpc::FromGrpc(reader->Finish()));
     v1::GetCurationRunRequest get;
@@ -181,10 +184,11 @@ TEST_F(ModuleTest, AFileBecomesASealedVersionWithItsReport) {
   EXPECT_EQ(file.row_count(), 61);
   EXPECT_EQ(file.problem_count(), 1);
   ASSERT_OK_AND_ASSIGN(v1::CurationRun run, CreateRun(file.name()));
-  std::vector<std::string> events;
-  run = Finished(run.name(), &events);
+  std::vector<std::string> told;
+  run = Finished(run.name(), &told);
   ASSERT_EQ(run.state(), v1::CurationRun::SUCCEEDED) << run.state_reason();
-  EXPECT_EQ(events.back(), "SUCCEEDED");
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told.back(), "SUCCEEDED");
   EXPECT_EQ(run.funnel_size(), 6);
   EXPECT_EQ(run.funnel(0).dropped().at("row_invalid"), 1);
   EXPECT_EQ(run.funnel(2).dropped().at("duplicate"), 1);
@@ -386,8 +390,7 @@ TEST_F(ModuleTest, ARunThatWasLeftBehindIsTakenOverAfterARestart) {
   db_.Execute(
       "UPDATE curation.run SET state = 'RUNNING', finish_time = NULL, lease_owner = 'gone', "
       "lease_expire_time = now() - interval '1 second'");
-  std::vector<std::string> events;
-  const v1::CurationRun finished = Finished(run.name(), &events);
+  const v1::CurationRun finished = Finished(run.name());
   EXPECT_EQ(finished.state(), v1::CurationRun::SUCCEEDED);
   for (const v1::FunnelStep& step : finished.funnel()) EXPECT_TRUE(step.cached()) << step.stage();
 }
@@ -442,6 +445,14 @@ TEST_F(ModuleTest, ARepeatedRequestGivesWhatTheFirstMadeWhateverHappenedSince) {
   ASSERT_OK_AND_ASSIGN(const v1::DatasetVersion repeated, Seal(run.name(), "request-9"));
   EXPECT_EQ(repeated.name(), sealed.name());
   EXPECT_THAT(Seal(run.name(), "request-8"), HasReasonThat("REQUEST_ID_REUSED"));
+}
+
+TEST_F(ModuleTest, AWatchOfARunThatIsOverTellsItsEndAndCloses) {
+  ASSERT_OK_AND_ASSIGN(const v1::CurationRun run, CreateRun(Upload(Rows(30)).name()));
+  Finished(run.name());
+  std::vector<std::string> told;
+  Finished(run.name(), &told);
+  EXPECT_THAT(told, ElementsAre("SUCCEEDED"));
 }
 
 TEST_F(ModuleTest, AWatchGoesOnWhereItsTokenSaysForSevenDays) {
