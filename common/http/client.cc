@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "common/context/request_context.h"
 #include "common/http/async.h"
 #include "common/status/error.h"
@@ -72,8 +73,8 @@ absl::Status Client::Stream(ClientRequest request,
   absl::StatusOr<std::unique_ptr<AsyncStream>> stream =
       impl_->Run(impl_->client->Open(std::move(request)));
   if (!stream.ok()) return stream.status();
-  // The stream belongs to the io thread, also its end.
-  const auto release = [&] {
+  // The stream belongs to the io thread, also its end, whatever the callbacks throw.
+  const absl::Cleanup release = [&] {
     std::promise<void> done;
     asio::post(impl_->context, [&] {
       stream->reset();
@@ -91,7 +92,6 @@ absl::Status Client::Stream(ClientRequest request,
     if (!piece.ok() || piece->empty()) break;
     if (!on_body(*piece)) status = refused;
   }
-  release();
   return status;
 }
 

@@ -71,6 +71,16 @@ TEST_F(ClientTest, AServerThatRestartedOnTheSamePortIsNoProblem) {
   EXPECT_OK(client_.Send({.method = "POST", .url = Url("/echo"), .body = "2"}));
 }
 
+// Whether the stream ended on its own thread is ThreadSanitizer's to say.
+TEST_F(ClientTest, ACallbackThatThrowsEndsTheCallAndNothingElse) {
+  struct Thrown {};
+  const auto take = [](const ClientResponse&) { return true; };
+  const auto fail = [](std::string_view) -> bool { throw Thrown(); };
+  EXPECT_THROW((void)client_.Stream({.url = Url("/half")}, take, fail), Thrown);
+  EXPECT_TRUE(gone_.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  EXPECT_OK(client_.Send({.url = Url("/hello")}));
+}
+
 TEST_F(ClientTest, NobodyThereIsUnavailableAndNothingWasSent) {
   const absl::Status status = client_.Send({.url = "http://127.0.0.1:1/"}).status();
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("127.0.0.1:1")));

@@ -126,8 +126,11 @@ int64_t RowTable::size() const { return impl_->size; }
 
 absl::StatusOr<dataset::Row> RowTable::Get(int64_t index) const {
   const Record& record = impl_->At(index);
+  const std::string_view rows = impl_->rows.bytes();
+  if (record.offset > rows.size() || record.length > rows.size() - record.offset)
+    return Corrupt(absl::StrCat("row ", index, " is said to lie outside of them"));
   absl::StatusOr<dataset::Row> row =
-      dataset::ParseInputRow(impl_->rows.bytes().substr(record.offset, record.length));
+      dataset::ParseInputRow(rows.substr(record.offset, record.length));
   if (!row.ok()) return Corrupt(absl::StrCat("row ", index, ": ", row.status().message()));
   return row;
 }

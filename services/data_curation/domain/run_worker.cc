@@ -1,7 +1,9 @@
 #include "services/data_curation/domain/run_worker.h"
 
 #include <chrono>
+#include <exception>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/absl_view.h"
@@ -10,6 +12,22 @@
 #include "services/data_curation/domain/insist.h"
 
 namespace crossover::curation {
+namespace {
+
+// What is thrown below ends the run, not the process with everybody else's work: the next worker
+// would throw it again.
+absl::StatusOr<PipelineResult> RunGuarded(Pipeline& pipeline,
+                                          const std::vector<PipelineInput>& inputs,
+                                          const Recipe& recipe, const PipelineHooks& hooks) {
+  try {
+    return pipeline.Run(inputs, recipe, hooks);
+  } catch (const std::exception& e) {
+    return Error(absl::StatusCode::kInternal, "UNHANDLED_EXCEPTION",
+                 absl::StrCat("unhandled exception: ", e.what()));
+  }
+}
+
+}  // namespace
 
 CurationMetrics::CurationMetrics(metrics::Registry& registry)
     : rows_(registry.NewCounterFamily("crossover_curation_rows_total",
@@ -107,7 +125,8 @@ void RunWorker::Process(RunRecord run, absl::Duration claimed) {
   };
   std::vector<PipelineInput> inputs;
   for (const RunInput& input : run.inputs) inputs.push_back(input.resolved);
-  const absl::StatusOr<PipelineResult> result = pipeline_.Run(inputs, run.resolved_recipe, hooks);
+  const absl::StatusOr<PipelineResult> result =
+      RunGuarded(pipeline_, inputs, run.resolved_recipe, hooks);
   if (lost || HasReason(result.status(), "LEASE_LOST")) {
     logger_.Warning("curation_run_lost", {{"run", run.id}, {"epoch", run.lease_epoch}});
     return;

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <map>
+#include <stdexcept>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -35,6 +37,7 @@ class AwayStore final : public FakeCurationStore {
   using FakeCurationStore::FakeCurationStore;
 
   absl::Status RecordStep(const RunRecord& run, const FunnelStep& step) override {
+    if (throws) throw std::runtime_error("surprise");
     return Away("RecordStep", [&] { return FakeCurationStore::RecordStep(run, step); });
   }
   absl::Status FinishRun(const RunRecord& run) override {
@@ -55,6 +58,7 @@ class AwayStore final : public FakeCurationStore {
 
   int failures = 0;          // of the calls that come next
   int failures_of_each = 0;  // set anew after each call that succeeds
+  bool throws = false;       // in the midst of the pipeline
 
  private:
   template <typename Call>
@@ -136,6 +140,35 @@ TEST_F(RunWorkerTest, ALeaseThatEndsWhileTheStoreIsAwayLeavesTheRunToWhoComesNex
   EXPECT_EQ(run.state, RunState::kSucceeded) << run.state_reason;
   EXPECT_EQ(run.lease_epoch, 2);
   EXPECT_TRUE(run.funnel[0].cached);
+}
+
+TEST_F(RunWorkerTest, AnExceptionFailsTheRunAndNotTheProcess) {
+  store_.throws = true;
+  EXPECT_THAT(worker().RunOne(), crossover::testing::IsOkAndHolds(true));
+  const RunRecord run = Get();
+  EXPECT_EQ(run.state, RunState::kFailed);
+  EXPECT_EQ(run.error_reason, "UNHANDLED_EXCEPTION");
+  EXPECT_THAT(run.state_reason, HasSubstr("surprise"));
+}
+
+TEST_F(RunWorkerTest, RowsThatAreDamagedFailTheRun) {
+  std::string artifact;
+  {
+    ASSERT_OK_AND_ASSIGN(
+        const PipelineResult result,
+        pipeline_->Run({Get().inputs[0].resolved}, Get().resolved_recipe, PipelineHooks{}));
+    artifact = result.rows_artifact;
+  }
+  // The second of the records of 80 bytes begins with the offset of its row.
+  ASSERT_OK_AND_ASSIGN(const auto index, blobs_->LocalPathOf(artifact, "rows.idx"));
+  std::string bytes = crossover::testing::ReadFile(index);
+  ASSERT_GT(bytes.size(), 160u);
+  bytes.replace(80, 8, std::string(8, '\x7f'));
+  std::filesystem::remove(index);  // it is read-only
+  crossover::testing::WriteFile(index, bytes);
+  EXPECT_OK(worker().RunOne());
+  EXPECT_EQ(Get().state, RunState::kFailed);
+  EXPECT_EQ(Get().error_reason, "DIGEST_MISMATCH") << Get().state_reason;
 }
 
 TEST_F(RunWorkerTest, RowsAndSecondsAreCountedByStage) {
