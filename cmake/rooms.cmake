@@ -12,6 +12,14 @@ function(crossover_optimise name level hot)
   endif()
 endfunction()
 
+# Files of a room are compiled several at a time where CROSSOVER_JOIN is on: most of what a file takes are headers that the room's files share.
+# Names of unnamed namespaces must therefore differ within a room.
+function(crossover_join name)
+  if(CROSSOVER_JOIN AND NOT name MATCHES "^llm")
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+endfunction()
+
 function(crossover_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
   if(ARG_SRCS)
@@ -20,6 +28,7 @@ function(crossover_library name)
     target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
     # Whose speed users feel: kernels, statistics, HTTP, hashing, what the router, the model server and the trainer do.
     crossover_optimise(${name} -O1 "^(llm|common_(http|stats|blob|dataset|json)|curation_domain|router|model_server|worker)")
+    crossover_join(${name})
   else()
     add_library(${name} INTERFACE)
     target_include_directories(${name} INTERFACE ${CMAKE_SOURCE_DIR})
@@ -47,6 +56,7 @@ function(crossover_test name)
   # An element that is not there ends the test with words, not with SIGSEGV or by luck not at all.
   target_compile_definitions(${name} PRIVATE _GLIBCXX_ASSERTIONS)
   crossover_optimise(${name} -O0 "^(llm|compat)")
+  crossover_join(${name})
   add_test(NAME ${name} COMMAND ${name})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)

@@ -12,7 +12,7 @@
 namespace crossover::cli {
 namespace {
 
-namespace curation = ::crossover::curation::v1;
+namespace curation_pb = ::crossover::curation::v1;
 namespace evaluation = ::crossover::evaluation::v1;
 namespace registry = ::crossover::registry::v1;
 
@@ -117,12 +117,12 @@ absl::StatusOr<std::string> DatasetVersionName(Context& context, std::string_vie
   if (IsVersionName(text)) return std::string(text);
   const Versioned wanted = SplitVersion(text);
   ASSIGN_OR_RETURN(const std::string dataset, FullName(context, "datasets", wanted.name));
-  auto stub = curation::DatasetService::NewStub(context.Channel());
-  curation::ListDatasetVersionsRequest request;
+  auto stub = curation_pb::DatasetService::NewStub(context.Channel());
+  curation_pb::ListDatasetVersionsRequest request;
   request.set_parent(dataset);
   ASSIGN_OR_RETURN(
       const auto list,
-      context.ListAll(stub, &curation::DatasetService::Stub::ListDatasetVersions, request,
+      context.ListAll(stub, &curation_pb::DatasetService::Stub::ListDatasetVersions, request,
                       [](auto& page) { return page.mutable_dataset_versions(); }));
   if (list.dataset_versions().empty()) {
     return Error(

@@ -22,7 +22,7 @@
 namespace crossover::cli {
 namespace {
 
-namespace curation = ::crossover::curation::v1;
+namespace curation_pb = ::crossover::curation::v1;
 namespace scheduler = ::crossover::scheduler::v1;
 
 constexpr size_t kPiece = 1 << 20;
@@ -51,9 +51,10 @@ class Sha256 {
 };
 
 // Sends the file's bytes from `offset` on. OK when the server has taken and validated all.
-absl::StatusOr<curation::File> Send(Context& context, curation::FileService::Stub& stub,
-                                    const curation::File& file, const std::filesystem::path& path,
-                                    int64_t size, ProgressLine& progress) {
+absl::StatusOr<curation_pb::File> Send(Context& context, curation_pb::FileService::Stub& stub,
+                                       const curation_pb::File& file,
+                                       const std::filesystem::path& path, int64_t size,
+                                       ProgressLine& progress) {
   std::ifstream input(path, std::ios::binary);
   if (!input) return UsageError(absl::StrCat("cannot read ", path.string()));
   const int64_t offset = file.size_bytes();
@@ -61,12 +62,12 @@ absl::StatusOr<curation::File> Send(Context& context, curation::FileService::Stu
   grpc::ClientContext call;
   const std::string key = context.ApiKey();
   rpc::PrepareContext(call, {.timeout = kTransferTimeout, .api_key = key});
-  curation::File result;
+  curation_pb::File result;
   auto writer = stub.UploadFile(&call, &result);
   std::vector<char> buffer(kPiece);
   bool open = true;
   for (int64_t sent = offset; open;) {
-    curation::UploadFileRequest piece;
+    curation_pb::UploadFileRequest piece;
     if (sent == offset) {
       piece.set_name(file.name());
       piece.set_offset(offset);
@@ -90,30 +91,30 @@ absl::StatusOr<curation::File> Send(Context& context, curation::FileService::Stu
 }
 
 // The first problems of a file, as the server recorded them.
-absl::StatusOr<std::vector<curation::Problem>> FirstProblems(
-    Context& context, std::unique_ptr<curation::FileService::Stub>& stub,
-    const curation::File& file) {
-  curation::ListProblemsRequest request;
+absl::StatusOr<std::vector<curation_pb::Problem>> FirstProblems(
+    Context& context, std::unique_ptr<curation_pb::FileService::Stub>& stub,
+    const curation_pb::File& file) {
+  curation_pb::ListProblemsRequest request;
   request.set_parent(file.name());
   ASSIGN_OR_RETURN(const auto list,
                    context.ListAll(
-                       stub, &curation::FileService::Stub::ListProblems, request,
+                       stub, &curation_pb::FileService::Stub::ListProblems, request,
                        [](auto& page) { return page.mutable_problems(); }, kProblemsShown));
-  std::vector<curation::Problem> first(list.problems().begin(), list.problems().end());
+  std::vector<curation_pb::Problem> first(list.problems().begin(), list.problems().end());
   if (first.size() > kProblemsShown) first.resize(kProblemsShown);
   return first;
 }
 
-std::string PlaceOf(const curation::Problem& problem) {
+std::string PlaceOf(const curation_pb::Problem& problem) {
   return absl::StrCat("line ", problem.line(), problem.field().empty() ? "" : " ", problem.field());
 }
 
 // The first problems of a rejected file as one error.
-absl::Status Rejected(Context& context, std::unique_ptr<curation::FileService::Stub>& stub,
-                      const curation::File& file) {
+absl::Status Rejected(Context& context, std::unique_ptr<curation_pb::FileService::Stub>& stub,
+                      const curation_pb::File& file) {
   ASSIGN_OR_RETURN(const auto problems, FirstProblems(context, stub, file));
   ErrorDetail detail{.reason = "ROW_INVALID"};
-  for (const curation::Problem& problem : problems)
+  for (const curation_pb::Problem& problem : problems)
     detail.violations.push_back({PlaceOf(problem), problem.message()});
   const std::string more = file.problem_count() > static_cast<int64_t>(detail.violations.size())
                                ? absl::StrCat(", the first ", detail.violations.size(), " are")
@@ -127,8 +128,8 @@ absl::Status Rejected(Context& context, std::unique_ptr<curation::FileService::S
 }
 
 // A file that is taken although some of its lines are not: says which and why.
-absl::Status WarnOfProblems(Context& context, std::unique_ptr<curation::FileService::Stub>& stub,
-                            const curation::File& file) {
+absl::Status WarnOfProblems(Context& context, std::unique_ptr<curation_pb::FileService::Stub>& stub,
+                            const curation_pb::File& file) {
   if (file.problem_count() == 0 || context.globals.json) return absl::OkStatus();
   ASSIGN_OR_RETURN(const auto problems, FirstProblems(context, stub, file));
   Terminal& terminal = context.terminal();
@@ -138,8 +139,8 @@ absl::Status WarnOfProblems(Context& context, std::unique_ptr<curation::FileServ
                << (file.state_reason().empty() ? "" : "; " + file.state_reason()) << "\n";
   Details lines;
   bool left_out = false;
-  for (const curation::Problem& problem : problems) {
-    const bool is_error = problem.severity() != curation::Problem::WARNING;
+  for (const curation_pb::Problem& problem : problems) {
+    const bool is_error = problem.severity() != curation_pb::Problem::WARNING;
     left_out = left_out || is_error;
     lines.Add("  " + PlaceOf(problem), problem.message() + (is_error ? "" : " (the row is kept)"));
   }
@@ -210,20 +211,20 @@ class IncomingFile {
 
 }  // namespace
 
-absl::StatusOr<curation::File> UploadFile(Context& context, const std::filesystem::path& path,
-                                          const std::string& purpose) {
+absl::StatusOr<curation_pb::File> UploadFile(Context& context, const std::filesystem::path& path,
+                                             const std::string& purpose) {
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);
   if (error) return UsageError(absl::StrCat("cannot read ", path.string(), ": ", error.message()));
   if (size == 0) return UsageError(absl::StrCat(path.string(), " is empty"));
-  auto stub = curation::FileService::NewStub(context.Channel());
-  curation::CreateFileRequest create;
+  auto stub = curation_pb::FileService::NewStub(context.Channel());
+  curation_pb::CreateFileRequest create;
   create.set_parent(context.Project());
   create.mutable_file()->set_filename(path.filename().string());
   create.mutable_file()->set_purpose(purpose);
   create.set_request_id(context.RequestId());
-  ASSIGN_OR_RETURN(curation::File file,
-                   context.Call(stub, &curation::FileService::Stub::CreateFile, create, true));
+  ASSIGN_OR_RETURN(curation_pb::File file,
+                   context.Call(stub, &curation_pb::FileService::Stub::CreateFile, create, true));
   ProgressLine progress(context.terminal(), context.world.clock);
   for (int attempt = 1;; ++attempt) {
     auto sent = Send(context, *stub, file, path, static_cast<int64_t>(size), progress);
@@ -235,19 +236,20 @@ absl::StatusOr<curation::File> UploadFile(Context& context, const std::filesyste
       return context.Explained(sent.status());
     }
     context.world.clock.SleepFor(absl::Seconds(1));
-    curation::GetFileRequest get;
+    curation_pb::GetFileRequest get;
     get.set_name(file.name());
-    ASSIGN_OR_RETURN(file, context.Call(stub, &curation::FileService::Stub::GetFile, get, true));
+    ASSIGN_OR_RETURN(file, context.Call(stub, &curation_pb::FileService::Stub::GetFile, get, true));
   }
   // A server may answer before it has validated.
-  curation::GetFileRequest get;
+  curation_pb::GetFileRequest get;
   get.set_name(file.name());
-  while (file.state() == curation::File::UPLOADING || file.state() == curation::File::VALIDATING) {
+  while (file.state() == curation_pb::File::UPLOADING ||
+         file.state() == curation_pb::File::VALIDATING) {
     context.world.clock.SleepFor(absl::Milliseconds(200));
-    ASSIGN_OR_RETURN(file, context.Call(stub, &curation::FileService::Stub::GetFile, get, true));
+    ASSIGN_OR_RETURN(file, context.Call(stub, &curation_pb::FileService::Stub::GetFile, get, true));
   }
   progress.Finish();
-  if (file.state() == curation::File::REJECTED) return Rejected(context, stub, file);
+  if (file.state() == curation_pb::File::REJECTED) return Rejected(context, stub, file);
   RETURN_IF_ERROR(WarnOfProblems(context, stub, file));
   return file;
 }

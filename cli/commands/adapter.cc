@@ -23,7 +23,7 @@ namespace {
 namespace scheduler = ::crossover::scheduler::v1;
 using scheduler::ExportSpec;
 
-struct Options {
+struct AdapterOptions {
   std::string adapter;
   std::string format = "peft";
   std::string out;
@@ -58,7 +58,7 @@ std::string VersionName(const Context& context, const std::string& adapter) {
   return context.Project() + "/models/-/versions/" + adapter;
 }
 
-absl::Status Export(Context& context, const Options& options) {
+absl::Status Export(Context& context, const AdapterOptions& options) {
   const Format& format = Formats().at(options.format);
   auto stub = scheduler::ModelService::NewStub(context.Channel());
   scheduler::ExportModelRequest request;
@@ -91,7 +91,7 @@ absl::Status Export(Context& context, const Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status List(Context& context) {
+absl::Status ListAdapters(Context& context) {
   auto stub = scheduler::ModelService::NewStub(context.Channel());
   scheduler::ListModelVersionsRequest request;
   request.set_parent(context.Project() + "/models/-");
@@ -121,9 +121,10 @@ absl::Status List(Context& context) {
 }  // namespace
 
 void AddAdapter(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<AdapterOptions>();
   CLI::App* group = AddGroup(app, "adapter", "Trained adapters and their files");
-  AddCommand(*group, context, "list", "List adapters", "", [&context] { return List(context); });
+  AddCommand(*group, context, "list", "List adapters", "",
+             [&context] { return ListAdapters(context); });
   CLI::App* command = AddCommand(
       *group, context, "export", "Write an adapter, or base and adapter merged, to files",
       "  crossover adapter export ft:smollm2-135m-instruct:default:support:06bq3f2a\n"

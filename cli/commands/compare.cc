@@ -30,7 +30,7 @@ using evaluation::Comparison;
 using evaluation::Run;
 using type::v1::Interval;
 
-struct Options {
+struct CompareOptions {
   std::string run;
   std::string consistency;
 };
@@ -72,7 +72,7 @@ struct Report {
 };
 
 // The last one of that name: the server's own metrics come after the suite's graders.
-const Comparison::Metric* Find(const Comparison& comparison, std::string_view name) {
+const Comparison::Metric* FindMetric(const Comparison& comparison, std::string_view name) {
   const Comparison::Metric* found = nullptr;
   for (const auto& metric : comparison.metrics()) {
     if (metric.metric() == name) found = &metric;
@@ -82,7 +82,7 @@ const Comparison::Metric* Find(const Comparison& comparison, std::string_view na
 
 const Comparison::Metric* MetricOf(const Report& report, const RowKind& row) {
   const bool of_retries = std::string_view(row.metric) == "consistency";
-  return Find(
+  return FindMetric(
       of_retries && report.retries_comparison ? *report.retries_comparison : report.comparison,
       row.metric);
 }
@@ -135,11 +135,11 @@ const char* SourceText(const Comparison::Metric& metric) {
 
 // What was declared for the costs, in the server's words.
 std::string PriceWords(const Comparison& comparison) {
-  const Comparison::Metric* cost = Find(comparison, "cost_per_request");
+  const Comparison::Metric* cost = FindMetric(comparison, "cost_per_request");
   return cost == nullptr ? "" : cost->explanation();
 }
 
-absl::StatusOr<Report> Gather(Context& context, const Options& options) {
+absl::StatusOr<Report> Gather(Context& context, const CompareOptions& options) {
   Report report;
   ASSIGN_OR_RETURN(report.run, GetRun(context, options.run));
   if (!options.consistency.empty()) {
@@ -166,7 +166,7 @@ std::string RetriesWords(const Report& report) {
   const Run& run = report.retries ? *report.retries : report.run;
   const Comparison& comparison =
       report.retries_comparison ? *report.retries_comparison : report.comparison;
-  const Comparison::Metric* metric = Find(comparison, "consistency");
+  const Comparison::Metric* metric = FindMetric(comparison, "consistency");
   if (metric == nullptr) return "";
   const auto& sampling = run.systems(run.systems_size() - 1).sampling();
   return absl::StrCat(Count(metric->baseline().n()), " rows × ", run.repeats(), " answers",
@@ -175,7 +175,7 @@ std::string RetriesWords(const Report& report) {
                           : "");
 }
 
-void Print(Context& context, const Report& report) {
+void PrintReport(Context& context, const Report& report) {
   const Terminal& terminal = context.terminal();
   const int last = report.run.systems_size() - 1;
   Table table({{""},
@@ -229,12 +229,12 @@ void PrintJsonReport(Context& context, const Report& report) {
   context.terminal().out << json.dump(1) << "\n";
 }
 
-absl::Status Compare(Context& context, const Options& options) {
+absl::Status Compare(Context& context, const CompareOptions& options) {
   ASSIGN_OR_RETURN(const Report report, Gather(context, options));
   if (context.globals.json) {
     PrintJsonReport(context, report);
   } else {
-    Print(context, report);
+    PrintReport(context, report);
   }
   return absl::OkStatus();
 }
@@ -242,7 +242,7 @@ absl::Status Compare(Context& context, const Options& options) {
 }  // namespace
 
 void AddCompare(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CompareOptions>();
   CLI::App* command = AddCommand(
       app, context, "compare", "What crossing over would change, in six rows",
       "  crossover evaluate support-test --system prompt=support/main,model=smollm2-135m-instruct "

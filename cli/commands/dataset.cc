@@ -29,7 +29,7 @@ using curation::CurationRun;
 using RunStub = curation::CurationService::Stub;
 using SetStub = curation::DatasetService::Stub;
 
-struct Options {
+struct DatasetOptions {
   std::string dataset;
   std::vector<std::string> files;
   std::vector<std::string> split_files;  // split=path
@@ -99,7 +99,8 @@ void PrintVersion(Context& context, const curation::DatasetVersion& version) {
   PrintCounts(context, version.counts());
 }
 
-absl::Status EnsureDataset(Context& context, const std::string& name, const Options& options) {
+absl::Status EnsureDataset(Context& context, const std::string& name,
+                           const DatasetOptions& options) {
   auto stub = curation::DatasetService::NewStub(context.Channel());
   curation::GetDatasetRequest get;
   get.set_name(name);
@@ -128,7 +129,7 @@ absl::Status AddFile(Context& context, const std::string& path, const std::strin
   return absl::OkStatus();
 }
 
-absl::StatusOr<CurationRun> FollowRun(Context& context, const CurationRun& started) {
+absl::StatusOr<CurationRun> FollowCurationRun(Context& context, const CurationRun& started) {
   auto stub = curation::CurationService::NewStub(context.Channel());
   curation::WatchCurationRunRequest request;
   request.set_name(started.name());
@@ -186,7 +187,7 @@ absl::Status RunOutcome(const CurationRun& run) {
                             run.state_reason()));
 }
 
-absl::Status Import(Context& context, const Options& options) {
+absl::Status ImportDataset(Context& context, const DatasetOptions& options) {
   ASSIGN_OR_RETURN(const std::string dataset, FullName(context, "datasets", options.dataset));
   if (options.files.empty() && options.split_files.empty()) return UsageError("no file to import");
   curation::CreateCurationRunRequest create;
@@ -209,7 +210,7 @@ absl::Status Import(Context& context, const Options& options) {
     if (!context.PrintedJson(started)) context.terminal().out << started.name() << "\n";
     return absl::OkStatus();
   }
-  auto ended = FollowRun(context, started);
+  auto ended = FollowCurationRun(context, started);
   if (HasReason(ended.status(), kInterrupted)) return absl::OkStatus();
   RETURN_IF_ERROR(ended.status());
   if (!context.globals.json) PrintFunnel(context, ended->funnel());
@@ -245,7 +246,7 @@ absl::StatusOr<std::string> NewestRun(Context& context, const std::string& datas
           " has no curation run that has succeeded; `crossover dataset import` makes one"));
 }
 
-absl::Status Seal(Context& context, const Options& options) {
+absl::Status Seal(Context& context, const DatasetOptions& options) {
   ASSIGN_OR_RETURN(const std::string dataset, FullName(context, "datasets", options.dataset));
   std::string run;
   if (options.run.empty()) {
@@ -271,7 +272,7 @@ absl::StatusOr<std::string> ReportName(Context& context, const std::string& text
   return NewestRun(context, dataset, "");
 }
 
-absl::Status Report(Context& context, const Options& options) {
+absl::Status Report(Context& context, const DatasetOptions& options) {
   auto stub = curation::DatasetService::NewStub(context.Channel());
   curation::GetDatasetReportRequest request;
   ASSIGN_OR_RETURN(*request.mutable_name(), ReportName(context, options.dataset));
@@ -307,7 +308,7 @@ absl::Status Report(Context& context, const Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status ListVersions(Context& context, const Options& options) {
+absl::Status ListDatasetVersions(Context& context, const DatasetOptions& options) {
   auto stub = curation::DatasetService::NewStub(context.Channel());
   curation::ListDatasetVersionsRequest request;
   ASSIGN_OR_RETURN(*request.mutable_parent(), FullName(context, "datasets", options.dataset));
@@ -333,8 +334,8 @@ absl::Status ListVersions(Context& context, const Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status List(Context& context, const Options& options) {
-  if (!options.dataset.empty()) return ListVersions(context, options);
+absl::Status ListDatasets(Context& context, const DatasetOptions& options) {
+  if (!options.dataset.empty()) return ListDatasetVersions(context, options);
   auto stub = curation::DatasetService::NewStub(context.Channel());
   curation::ListDatasetsRequest request;
   request.set_parent(context.Project());
@@ -357,7 +358,7 @@ absl::Status List(Context& context, const Options& options) {
 }  // namespace
 
 void AddDataset(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DatasetOptions>();
   CLI::App* group = AddGroup(app, "dataset", "Rows: import, curate, seal");
   CLI::App* import = AddCommand(
       *group, context, "import", "Upload rows and run them through the curation stages",
@@ -367,7 +368,7 @@ void AddDataset(CLI::App& app, Context& context) {
       "Takes JSONL, one row a line: {\"messages\": […]} or {\"prompt\", \"completion\"}. A "
       "line that is no row is left\n"
       "out and named in a warning.",
-      [&context, options] { return Import(context, *options); });
+      [&context, options] { return ImportDataset(context, *options); });
   import->add_option("dataset", options->dataset, "Slug; made when it does not exist")->required();
   import->add_option("files", options->files, "Files whose rows the recipe splits");
   import->add_option("--split-file", options->split_files,
@@ -395,7 +396,7 @@ void AddDataset(CLI::App& app, Context& context) {
   seal->add_option("--run", options->run, "Run to seal; default: the newest that has succeeded");
   seal->add_option("--previous", options->previous, "Version it goes on from");
   AddCommand(*group, context, "list", "List data sets, or the sealed versions of one", "",
-             [&context, options] { return List(context, *options); })
+             [&context, options] { return ListDatasets(context, *options); })
       ->add_option("dataset", options->dataset, "Slug or name");
 }
 

@@ -20,9 +20,9 @@ namespace {
 namespace evaluation = ::crossover::evaluation::v1;
 using evaluation::Decision;
 using type::v1::Evidence;
-using Stub = evaluation::DecisionService::Stub;
+using DecideStub = evaluation::DecisionService::Stub;
 
-struct Options {
+struct DecideOptions {
   std::string task;
   std::string show;
   std::string ladder;
@@ -120,7 +120,7 @@ void PrintOverrides(Context& context, const Decision& decision) {
   if (!decision.overridden_thresholds().empty()) out << "\n";
 }
 
-void Print(Context& context, const Decision& decision) {
+void PrintDecision(Context& context, const Decision& decision) {
   std::ostream& out = context.terminal().out;
   out << decision.name() << "\n\n";
   PrintOverrides(context, decision);
@@ -143,8 +143,8 @@ void Print(Context& context, const Decision& decision) {
   PrintList(context, "NEXT", decision.next_steps());
 }
 
-absl::StatusOr<Decision> Create(Context& context, std::unique_ptr<Stub>& stub,
-                                const Options& options) {
+absl::StatusOr<Decision> CreateDecision(Context& context, std::unique_ptr<DecideStub>& stub,
+                                        const DecideOptions& options) {
   evaluation::CreateDecisionRequest request;
   ASSIGN_OR_RETURN(*request.mutable_parent(), TaskName(context, options.task));
   evaluation::DecisionInputs& inputs = *request.mutable_decision()->mutable_inputs();
@@ -166,26 +166,26 @@ absl::StatusOr<Decision> Create(Context& context, std::unique_ptr<Stub>& stub,
     (*inputs.mutable_thresholds())[text.substr(0, equals)] = text.substr(equals + 1);
   }
   request.set_request_id(context.RequestId());
-  return context.Call(stub, &Stub::CreateDecision, request, true);
+  return context.Call(stub, &DecideStub::CreateDecision, request, true);
 }
 
-absl::StatusOr<std::string> DecisionName(const Context& context, const Options& options) {
+absl::StatusOr<std::string> DecisionName(const Context& context, const DecideOptions& options) {
   if (options.show.rfind("projects/", 0) == 0) return options.show;
   if (options.task.empty()) return UsageError("give the task of the decision, too");
   ASSIGN_OR_RETURN(const std::string task, TaskName(context, options.task));
   return task + "/decisions/" + options.show;
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunDecide(Context& context, const DecideOptions& options) {
   auto stub = evaluation::DecisionService::NewStub(context.Channel());
   Decision decision;
   if (options.show.empty()) {
     if (options.task.empty()) return UsageError("give a task");
-    ASSIGN_OR_RETURN(decision, Create(context, stub, options));
+    ASSIGN_OR_RETURN(decision, CreateDecision(context, stub, options));
   } else {
     evaluation::GetDecisionRequest get;
     ASSIGN_OR_RETURN(*get.mutable_name(), DecisionName(context, options));
-    ASSIGN_OR_RETURN(decision, context.Call(stub, &Stub::GetDecision, get, true));
+    ASSIGN_OR_RETURN(decision, context.Call(stub, &DecideStub::GetDecision, get, true));
   }
   for (const std::string& waiver : options.waivers) {
     const size_t equals = waiver.find('=');
@@ -196,30 +196,30 @@ absl::Status Run(Context& context, const Options& options) {
     request.set_condition(waiver.substr(0, equals));
     request.set_reason(waiver.substr(equals + 1));
     request.set_by(options.by);
-    ASSIGN_OR_RETURN(decision, context.Call(stub, &Stub::WaiveCondition, request));
+    ASSIGN_OR_RETURN(decision, context.Call(stub, &DecideStub::WaiveCondition, request));
   }
   if (!options.sign.empty()) {
     evaluation::SignDecisionRequest request;
     request.set_name(decision.name());
     request.set_by(options.by);
     request.set_reason(options.sign);
-    ASSIGN_OR_RETURN(decision, context.Call(stub, &Stub::SignDecision, request));
+    ASSIGN_OR_RETURN(decision, context.Call(stub, &DecideStub::SignDecision, request));
   }
   if (!options.veto.empty()) {
     evaluation::VetoDecisionRequest request;
     request.set_name(decision.name());
     request.set_by(options.by);
     request.set_reason(options.veto);
-    ASSIGN_OR_RETURN(decision, context.Call(stub, &Stub::VetoDecision, request));
+    ASSIGN_OR_RETURN(decision, context.Call(stub, &DecideStub::VetoDecision, request));
   }
-  if (!context.PrintedJson(decision)) Print(context, decision);
+  if (!context.PrintedJson(decision)) PrintDecision(context, decision);
   return absl::OkStatus();
 }
 
 }  // namespace
 
 void AddDecide(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DecideOptions>();
   CLI::App* command =
       AddCommand(app, context, "decide",
                  "Say whether fine-tuning is worth it, with evidence for every condition",
@@ -227,7 +227,7 @@ void AddDecide(CLI::App& app, Context& context) {
                  "  crossover decide support --dataset support-rows --ladder 06bq3f…\n"
                  "  crossover decide support --show 06bq3f… --waive prompt_stable='moved from "
                  "another tool' --by ana --sign 'agreed in review'",
-                 [&context, options] { return Run(context, *options); });
+                 [&context, options] { return RunDecide(context, *options); });
   command->add_option("task", options->task, "Task to decide on");
   command->add_option("--ladder", options->ladder, "Ladder; default: the task's newest");
   command->add_option("--dataset", options->dataset,

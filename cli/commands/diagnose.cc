@@ -18,13 +18,13 @@ namespace {
 
 namespace registry = ::crossover::registry::v1;
 
-struct Options {
+struct DiagnoseOptions {
   std::string task;
   std::string prompt;
   std::vector<std::string> symptoms;
 };
 
-void Print(Context& context, const registry::DiagnoseTaskResponse& diagnosis) {
+void PrintDiagnosis(Context& context, const registry::DiagnoseTaskResponse& diagnosis) {
   std::ostream& out = context.terminal().out;
   Table sections({{"PART OF THE PROMPT"}, {"TOKENS", Align::kRight}});
   for (const auto& section : diagnosis.sections()) {
@@ -50,7 +50,7 @@ void Print(Context& context, const registry::DiagnoseTaskResponse& diagnosis) {
   }
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunDiagnose(Context& context, const DiagnoseOptions& options) {
   auto stub = registry::TaskService::NewStub(context.Channel());
   registry::DiagnoseTaskRequest request;
   ASSIGN_OR_RETURN(*request.mutable_name(), TaskName(context, options.task));
@@ -60,19 +60,19 @@ absl::Status Run(Context& context, const Options& options) {
   for (const std::string& symptom : options.symptoms) request.add_symptoms(symptom);
   ASSIGN_OR_RETURN(const auto diagnosis,
                    context.Call(stub, &registry::TaskService::Stub::DiagnoseTask, request, true));
-  if (!context.PrintedJson(diagnosis)) Print(context, diagnosis);
+  if (!context.PrintedJson(diagnosis)) PrintDiagnosis(context, diagnosis);
   return absl::OkStatus();
 }
 
 }  // namespace
 
 void AddDiagnose(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DiagnoseOptions>();
   CLI::App* command =
       AddCommand(app, context, "diagnose", "Look for signs that more prompt work stops paying",
                  "  crossover diagnose support\n"
                  "  crossover diagnose support --prompt support/main@3f2a --symptom wrong_format",
-                 [&context, options] { return Run(context, *options); });
+                 [&context, options] { return RunDiagnose(context, *options); });
   command->add_option("task", options->task, "Task")->required();
   command->add_option("--prompt", options->prompt,
                       "TASK/PROMPT[@VERSION]; default: the task's only prompt");

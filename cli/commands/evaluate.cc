@@ -29,9 +29,9 @@ namespace {
 
 namespace evaluation = ::crossover::evaluation::v1;
 using evaluation::Run;
-using Stub = evaluation::EvaluationService::Stub;
+using EvaluateStub = evaluation::EvaluationService::Stub;
 
-struct Options {
+struct EvaluateOptions {
   std::string suite;
   std::vector<std::string> systems;
   std::string run;
@@ -45,8 +45,8 @@ struct Options {
   bool list = false;
 };
 
-absl::StatusOr<evaluation::CreateRunRequest> BuildRequest(Context& context,
-                                                          const Options& options) {
+absl::StatusOr<evaluation::CreateRunRequest> BuildRunRequest(Context& context,
+                                                             const EvaluateOptions& options) {
   evaluation::CreateRunRequest request;
   request.set_parent(context.Project());
   request.set_request_id(context.RequestId());
@@ -62,7 +62,7 @@ absl::StatusOr<evaluation::CreateRunRequest> BuildRequest(Context& context,
   return request;
 }
 
-absl::StatusOr<Run> FollowRun(Context& context, const Run& started) {
+absl::StatusOr<Run> FollowEvaluationRun(Context& context, const Run& started) {
   auto stub = evaluation::EvaluationService::NewStub(context.Channel());
   evaluation::WatchRunRequest request;
   request.set_name(started.name());
@@ -97,7 +97,7 @@ absl::StatusOr<Run> FollowRun(Context& context, const Run& started) {
   if (!status.ok()) return status;
   evaluation::GetRunRequest get;
   get.set_name(run.name());
-  return context.Call(stub, &Stub::GetRun, get, true);
+  return context.Call(stub, &EvaluateStub::GetRun, get, true);
 }
 
 void PrintResults(Context& context, const Run& run) {
@@ -207,7 +207,7 @@ std::string RunJson(const Run& run, const std::vector<evaluation::Comparison>& c
   return json.dump(1) + "\n";
 }
 
-absl::Status Show(Context& context, const Options& options, const Run& run) {
+absl::Status ShowRun(Context& context, const EvaluateOptions& options, const Run& run) {
   std::vector<evaluation::Comparison> comparisons;
   for (int i = 1; i < run.results_size(); ++i) {
     ASSIGN_OR_RETURN(comparisons.emplace_back(), CompareSystems(context, run, 0, i));
@@ -226,27 +226,27 @@ absl::Status Show(Context& context, const Options& options, const Run& run) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Run> StartOrGet(Context& context, const Options& options) {
+absl::StatusOr<Run> StartOrGet(Context& context, const EvaluateOptions& options) {
   auto stub = evaluation::EvaluationService::NewStub(context.Channel());
   if (!options.run.empty()) {
     evaluation::GetRunRequest get;
     ASSIGN_OR_RETURN(*get.mutable_name(), FullName(context, "runs", options.run));
-    return context.Call(stub, &Stub::GetRun, get, true);
+    return context.Call(stub, &EvaluateStub::GetRun, get, true);
   }
   if (options.suite.empty() || options.systems.empty())
     return UsageError("give a suite and at least one --system, or --run");
-  ASSIGN_OR_RETURN(const auto request, BuildRequest(context, options));
-  return context.Call(stub, &Stub::CreateRun, request, true);
+  ASSIGN_OR_RETURN(const auto request, BuildRunRequest(context, options));
+  return context.Call(stub, &EvaluateStub::CreateRun, request, true);
 }
 
 // Runs, newest first.
-absl::Status List(Context& context) {
+absl::Status ListRuns(Context& context) {
   auto stub = evaluation::EvaluationService::NewStub(context.Channel());
   evaluation::ListRunsRequest request;
   request.set_parent(context.Project());
-  ASSIGN_OR_RETURN(const auto list, context.ListAll(stub, &Stub::ListRuns, request, [](auto& page) {
-    return page.mutable_runs();
-  }));
+  ASSIGN_OR_RETURN(const auto list,
+                   context.ListAll(stub, &EvaluateStub::ListRuns, request,
+                                   [](auto& page) { return page.mutable_runs(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"RUN"},
                {"STATE"},
@@ -267,8 +267,8 @@ absl::Status List(Context& context) {
   return absl::OkStatus();
 }
 
-absl::Status Evaluate(Context& context, const Options& options) {
-  if (options.list) return List(context);
+absl::Status Evaluate(Context& context, const EvaluateOptions& options) {
+  if (options.list) return ListRuns(context);
   ASSIGN_OR_RETURN(Run run, StartOrGet(context, options));
   if (options.estimate || options.detach) {
     if (context.PrintedJson(run)) return absl::OkStatus();
@@ -278,12 +278,12 @@ absl::Status Evaluate(Context& context, const Options& options) {
     return absl::OkStatus();
   }
   if (run.state() == Run::QUEUED || run.state() == Run::RUNNING) {
-    auto ended = FollowRun(context, run);
+    auto ended = FollowEvaluationRun(context, run);
     if (HasReason(ended.status(), kInterrupted)) return absl::OkStatus();
     RETURN_IF_ERROR(ended.status());
     run = *std::move(ended);
   }
-  RETURN_IF_ERROR(Show(context, options, run));
+  RETURN_IF_ERROR(ShowRun(context, options, run));
   if (run.state() != Run::SUCCEEDED) {
     return Error(absl::StatusCode::kFailedPrecondition, kOutcome,
                  absl::StrCat("the run is ", EnumWord(Run::State_Name(run.state())), ": ",
@@ -296,7 +296,7 @@ absl::Status Evaluate(Context& context, const Options& options) {
 }  // namespace
 
 void AddEvaluate(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvaluateOptions>();
   CLI::App* command =
       AddCommand(app, context, "evaluate", "Ask systems on a suite and compare them, paired",
                  "  crossover evaluate support-test --system "

@@ -24,9 +24,9 @@ namespace {
 
 namespace router = ::crossover::router::v1;
 using router::Experiment;
-using Stub = router::ExperimentService::Stub;
+using ExperimentStub = router::ExperimentService::Stub;
 
-struct Options {
+struct ExperimentOptions {
   std::string name;  // an experiment's id, or a route's slug
   std::string route;
   std::string candidate;
@@ -77,7 +77,7 @@ void PrintVerdicts(Context& context, const Experiment& experiment) {
   if (!table.empty()) context.terminal().out << "\n" << table.Render(context.terminal());
 }
 
-void Print(Context& context, const Experiment& experiment) {
+void PrintExperiment(Context& context, const Experiment& experiment) {
   Details details;
   details.Add("experiment", experiment.name());
   details.Add("route", experiment.route());
@@ -124,7 +124,7 @@ void PrintLedger(Context& context, const Experiment& experiment) {
 }
 
 // An experiment by its id, or the active (else newest) one of a route.
-absl::StatusOr<std::string> Find(Context& context, const std::string& text) {
+absl::StatusOr<std::string> FindExperiment(Context& context, const std::string& text) {
   if (text.find("/experiments/") != std::string::npos) return text;
   auto routes = router::RouteService::NewStub(context.Channel());
   router::GetRouteRequest get;
@@ -141,13 +141,14 @@ absl::StatusOr<std::string> Find(Context& context, const std::string& text) {
   list.set_parent(context.Project());
   list.set_filter(absl::StrCat("route = \"", route->name(), "\""));
   list.set_page_size(1);
-  ASSIGN_OR_RETURN(const auto found, context.Call(stub, &Stub::ListExperiments, list, true));
+  ASSIGN_OR_RETURN(const auto found,
+                   context.Call(stub, &ExperimentStub::ListExperiments, list, true));
   if (!found.experiments().empty()) return found.experiments(0).name();
   return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
                absl::StrCat("route ", text, " has no experiment"));
 }
 
-absl::Status Start(Context& context, const Options& options) {
+absl::Status StartExperiment(Context& context, const ExperimentOptions& options) {
   auto stub = router::ExperimentService::NewStub(context.Channel());
   router::CreateExperimentRequest create;
   create.set_parent(context.Project());
@@ -165,14 +166,15 @@ absl::Status Start(Context& context, const Options& options) {
     ASSIGN_OR_RETURN(*experiment.mutable_evaluation(),
                      FullName(context, "runs", options.evaluation));
   }
-  ASSIGN_OR_RETURN(Experiment created, context.Call(stub, &Stub::CreateExperiment, create, true));
+  ASSIGN_OR_RETURN(Experiment created,
+                   context.Call(stub, &ExperimentStub::CreateExperiment, create, true));
   if (!options.draft) {
     router::StartExperimentRequest start;
     start.set_name(created.name());
     start.set_override_reason(options.override_reason);
-    ASSIGN_OR_RETURN(created, context.Call(stub, &Stub::StartExperiment, start));
+    ASSIGN_OR_RETURN(created, context.Call(stub, &ExperimentStub::StartExperiment, start));
   }
-  if (!context.PrintedJson(created)) Print(context, created);
+  if (!context.PrintedJson(created)) PrintExperiment(context, created);
   return absl::OkStatus();
 }
 
@@ -181,7 +183,7 @@ absl::Status ListThem(Context& context) {
   router::ListExperimentsRequest request;
   request.set_parent(context.Project());
   ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &Stub::ListExperiments, request,
+                   context.ListAll(stub, &ExperimentStub::ListExperiments, request,
                                    [](auto& page) { return page.mutable_experiments(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"EXPERIMENT"},
@@ -204,42 +206,44 @@ absl::Status ListThem(Context& context) {
   return absl::OkStatus();
 }
 
-absl::Status Status(Context& context, const Options& options) {
+absl::Status Status(Context& context, const ExperimentOptions& options) {
   if (options.name.empty()) return ListThem(context);
   auto stub = router::ExperimentService::NewStub(context.Channel());
   router::GetExperimentRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_name(), Find(context, options.name));
+  ASSIGN_OR_RETURN(*request.mutable_name(), FindExperiment(context, options.name));
   ASSIGN_OR_RETURN(const Experiment experiment,
-                   context.Call(stub, &Stub::GetExperiment, request, true));
+                   context.Call(stub, &ExperimentStub::GetExperiment, request, true));
   if (context.PrintedJson(experiment)) return absl::OkStatus();
-  Print(context, experiment);
+  PrintExperiment(context, experiment);
   PrintLedger(context, experiment);
   return absl::OkStatus();
 }
 
 // Advance, pause, resume, rollback, abort.
 template <typename Request>
-absl::Status Verb(Context& context, const Options& options,
-                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Experiment*)) {
+absl::Status ExperimentVerb(Context& context, const ExperimentOptions& options,
+                            grpc::Status (ExperimentStub::*method)(grpc::ClientContext*,
+                                                                   const Request&, Experiment*)) {
   auto stub = router::ExperimentService::NewStub(context.Channel());
   Request request;
-  ASSIGN_OR_RETURN(*request.mutable_name(), Find(context, options.name));
+  ASSIGN_OR_RETURN(*request.mutable_name(), FindExperiment(context, options.name));
   if constexpr (requires { request.set_reason(options.reason); })
     request.set_reason(options.reason);
   if constexpr (requires { request.set_by(options.by); }) request.set_by(options.by);
   ASSIGN_OR_RETURN(const Experiment experiment, context.Call(stub, method, request));
-  if (!context.PrintedJson(experiment)) Print(context, experiment);
+  if (!context.PrintedJson(experiment)) PrintExperiment(context, experiment);
   return absl::OkStatus();
 }
 
-absl::Status Explain(Context& context, const Options& options) {
+absl::Status Explain(Context& context, const ExperimentOptions& options) {
   auto stub = router::ExperimentService::NewStub(context.Channel());
   router::ExplainExperimentRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_name(), Find(context, options.name));
-  ASSIGN_OR_RETURN(const auto answer, context.Call(stub, &Stub::ExplainExperiment, request, true));
+  ASSIGN_OR_RETURN(*request.mutable_name(), FindExperiment(context, options.name));
+  ASSIGN_OR_RETURN(const auto answer,
+                   context.Call(stub, &ExperimentStub::ExplainExperiment, request, true));
   if (context.PrintedJson(answer)) return absl::OkStatus();
   std::ostream& out = context.terminal().out;
-  Print(context, answer.experiment());
+  PrintExperiment(context, answer.experiment());
   if (!answer.summary().empty()) out << "\n" << answer.summary() << "\n";
   Table conditions({{"FOR THE NEXT MOVE"},
                     {"STATUS"},
@@ -270,10 +274,10 @@ bool IsOver(Experiment::State state) {
          state == Experiment::ABORTED;
 }
 
-absl::Status WatchIt(Context& context, const Options& options) {
+absl::Status WatchExperiment(Context& context, const ExperimentOptions& options) {
   auto stub = router::ExperimentService::NewStub(context.Channel());
   router::WatchExperimentRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_name(), Find(context, options.name));
+  ASSIGN_OR_RETURN(*request.mutable_name(), FindExperiment(context, options.name));
   ProgressLine line(context.terminal(), context.world.clock);
   Experiment last;
   const absl::Status status = Watch<router::WatchExperimentResponse>(
@@ -297,21 +301,21 @@ absl::Status WatchIt(Context& context, const Options& options) {
   line.Finish();
   if (HasReason(status, kInterrupted)) return absl::OkStatus();
   RETURN_IF_ERROR(status);
-  if (!context.globals.json) Print(context, last);
+  if (!context.globals.json) PrintExperiment(context, last);
   return absl::OkStatus();
 }
 
 }  // namespace
 
 void AddExperiment(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ExperimentOptions>();
   CLI::App* group =
       AddGroup(app, "experiment", "A candidate's way into a route: shadow, canary, promotion");
   CLI::App* start = AddCommand(*group, context, "start", "Put a variant of a route on its way",
                                "  crossover experiment start support --candidate tuned\n"
                                "  crossover experiment start support --candidate tuned --set "
                                "shadow.duration=2h --set shadow.pairs=300 --override 'demo'",
-                               [&context, options] { return Start(context, *options); });
+                               [&context, options] { return StartExperiment(context, *options); });
   start->add_option("route", options->route, "Slug of the route")->required();
   start->add_option("--candidate", options->candidate, "Variant that wants to become the primary");
   start->add_option("--mode", options->mode,
@@ -340,25 +344,34 @@ void AddExperiment(CLI::App& app, Context& context) {
   with_name("explain", "Say where it is, why, and what is missing",
             [&context, options] { return Explain(context, *options); });
   with_name("watch", "Follow it until it ends",
-            [&context, options] { return WatchIt(context, *options); });
-  with_reason(
-      with_name("advance", "Move on although a minimum or gate is not met",
-                [&context, options] { return Verb(context, *options, &Stub::AdvanceExperiment); }),
-      true);
-  with_reason(
-      with_name("rollback", "Give all requests back to the primary, at once",
-                [&context, options] { return Verb(context, *options, &Stub::RollbackExperiment); }),
-      true);
-  with_reason(
-      with_name("pause", "Hold everything where it is",
-                [&context, options] { return Verb(context, *options, &Stub::PauseExperiment); }),
-      false);
-  with_name("resume", "Go on where it was paused",
-            [&context, options] { return Verb(context, *options, &Stub::ResumeExperiment); });
-  with_reason(
-      with_name("abort", "End it; the primary answers",
-                [&context, options] { return Verb(context, *options, &Stub::AbortExperiment); }),
-      false);
+            [&context, options] { return WatchExperiment(context, *options); });
+  with_reason(with_name("advance", "Move on although a minimum or gate is not met",
+                        [&context, options] {
+                          return ExperimentVerb(context, *options,
+                                                &ExperimentStub::AdvanceExperiment);
+                        }),
+              true);
+  with_reason(with_name("rollback", "Give all requests back to the primary, at once",
+                        [&context, options] {
+                          return ExperimentVerb(context, *options,
+                                                &ExperimentStub::RollbackExperiment);
+                        }),
+              true);
+  with_reason(with_name("pause", "Hold everything where it is",
+                        [&context, options] {
+                          return ExperimentVerb(context, *options,
+                                                &ExperimentStub::PauseExperiment);
+                        }),
+              false);
+  with_name("resume", "Go on where it was paused", [&context, options] {
+    return ExperimentVerb(context, *options, &ExperimentStub::ResumeExperiment);
+  });
+  with_reason(with_name("abort", "End it; the primary answers",
+                        [&context, options] {
+                          return ExperimentVerb(context, *options,
+                                                &ExperimentStub::AbortExperiment);
+                        }),
+              false);
 }
 
 }  // namespace crossover::cli

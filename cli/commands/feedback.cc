@@ -17,11 +17,11 @@ namespace crossover::cli {
 namespace {
 
 namespace router = ::crossover::router::v1;
-using Stub = router::TrafficService::Stub;
+using FeedbackStub = router::TrafficService::Stub;
 
 constexpr int kBatch = 1000;
 
-struct Options {
+struct FeedbackOptions {
   std::string inference;
   std::string name;
   std::string label;
@@ -33,7 +33,7 @@ struct Options {
   bool wrong = false;
 };
 
-absl::Status SendOne(Context& context, const Options& options) {
+absl::Status SendOne(Context& context, const FeedbackOptions& options) {
   router::CreateFeedbackRequest request;
   request.set_parent(context.Project());
   request.set_request_id(context.RequestId());
@@ -60,23 +60,24 @@ absl::Status SendOne(Context& context, const Options& options) {
   }
   feedback.set_name(name);
   auto stub = router::TrafficService::NewStub(context.Channel());
-  ASSIGN_OR_RETURN(const auto stored, context.Call(stub, &Stub::CreateFeedback, request, true));
+  ASSIGN_OR_RETURN(const auto stored,
+                   context.Call(stub, &FeedbackStub::CreateFeedback, request, true));
   if (!context.PrintedJson(stored))
     context.terminal().out << "taken: " << stored.name() << " of " << stored.inference_id() << "\n";
   return absl::OkStatus();
 }
 
-absl::Status SendBatch(Context& context, std::unique_ptr<Stub>& stub,
+absl::Status SendBatch(Context& context, std::unique_ptr<FeedbackStub>& stub,
                        router::BatchCreateFeedbackRequest& request) {
   if (request.feedback().empty()) return absl::OkStatus();
   request.set_parent(context.Project());
   request.set_request_id(context.RequestId());
-  RETURN_IF_ERROR(context.Call(stub, &Stub::BatchCreateFeedback, request, true).status());
+  RETURN_IF_ERROR(context.Call(stub, &FeedbackStub::BatchCreateFeedback, request, true).status());
   request.Clear();
   return absl::OkStatus();
 }
 
-absl::Status SendFile(Context& context, const Options& options) {
+absl::Status SendFile(Context& context, const FeedbackOptions& options) {
   std::ifstream file(options.file);
   if (!file) return UsageError("cannot read " + options.file);
   auto stub = router::TrafficService::NewStub(context.Channel());
@@ -110,7 +111,7 @@ absl::Status SendFile(Context& context, const Options& options) {
 }  // namespace
 
 void AddFeedback(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FeedbackOptions>();
   CLI::App* command = AddCommand(
       app, context, "feedback",
       "Say whether an answer was right; it grades the answer's pairs, however late",

@@ -78,7 +78,7 @@ class FakeFiles final : public curation::FileService::Service {
   }
 };
 
-class FakeDatasets final : public curation::DatasetService::Service {
+class FakeVersions final : public curation::DatasetService::Service {
  public:
   curation::CreateDatasetRequest created;
   curation::SealDatasetVersionRequest sealed;
@@ -191,7 +191,7 @@ class FilesTest : public testing::CliTest {
 
   crossover::testing::TempDir folder_;
   FakeFiles files_;
-  FakeDatasets datasets_;
+  FakeVersions datasets_;
   FakeCuration curation_;
   FakeModels models_;
 };

@@ -19,9 +19,9 @@ namespace crossover::cli {
 namespace {
 
 namespace scheduler = ::crossover::scheduler::v1;
-using Stub = scheduler::JobService::Stub;
+using JobsStub = scheduler::JobService::Stub;
 
-struct Options {
+struct JobsOptions {
   std::string job;
   std::string filter;
   std::string state;
@@ -35,7 +35,7 @@ std::string ProgressCell(const scheduler::Job& job) {
   return absl::StrCat(job.progress().step(), "/", job.progress().steps());
 }
 
-absl::Status List(Context& context, const Options& options) {
+absl::Status ListJobs(Context& context, const JobsOptions& options) {
   auto stub = scheduler::JobService::NewStub(context.Channel());
   scheduler::ListJobsRequest request;
   request.set_parent(context.Project());
@@ -48,7 +48,7 @@ absl::Status List(Context& context, const Options& options) {
   }
   ASSIGN_OR_RETURN(const auto list,
                    context.ListAll(
-                       stub, &Stub::ListJobs, request,
+                       stub, &JobsStub::ListJobs, request,
                        [](auto& page) { return page.mutable_jobs(); }, options.limit));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"JOB"},
@@ -74,15 +74,15 @@ absl::Status List(Context& context, const Options& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<scheduler::Job> Get(Context& context, const Options& options) {
+absl::StatusOr<scheduler::Job> GetJob(Context& context, const JobsOptions& options) {
   auto stub = scheduler::JobService::NewStub(context.Channel());
   scheduler::GetJobRequest request;
   ASSIGN_OR_RETURN(*request.mutable_name(), JobName(context, options.job));
-  return context.Call(stub, &Stub::GetJob, request, true);
+  return context.Call(stub, &JobsStub::GetJob, request, true);
 }
 
-absl::Status Show(Context& context, const Options& options) {
-  ASSIGN_OR_RETURN(const scheduler::Job job, Get(context, options));
+absl::Status ShowJob(Context& context, const JobsOptions& options) {
+  ASSIGN_OR_RETURN(const scheduler::Job job, GetJob(context, options));
   if (!options.events) {
     if (!context.PrintedJson(job)) PrintJob(context, job);
     return absl::OkStatus();
@@ -91,7 +91,7 @@ absl::Status Show(Context& context, const Options& options) {
   scheduler::ListJobEventsRequest request;
   request.set_parent(job.name());
   ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &Stub::ListJobEvents, request,
+                   context.ListAll(stub, &JobsStub::ListJobEvents, request,
                                    [](auto& page) { return page.mutable_events(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table(
@@ -107,9 +107,9 @@ absl::Status Show(Context& context, const Options& options) {
 
 // Verbs that take a name and perhaps a reason, and return the job.
 template <typename Request>
-absl::Status Verb(Context& context, const Options& options,
-                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                               scheduler::Job*)) {
+absl::Status JobVerb(Context& context, const JobsOptions& options,
+                     grpc::Status (JobsStub::*method)(grpc::ClientContext*, const Request&,
+                                                      scheduler::Job*)) {
   auto stub = scheduler::JobService::NewStub(context.Channel());
   Request request;
   ASSIGN_OR_RETURN(*request.mutable_name(), JobName(context, options.job));
@@ -124,8 +124,8 @@ absl::Status Verb(Context& context, const Options& options,
   return absl::OkStatus();
 }
 
-absl::Status WatchIt(Context& context, const Options& options) {
-  ASSIGN_OR_RETURN(const scheduler::Job job, Get(context, options));
+absl::Status WatchJob(Context& context, const JobsOptions& options) {
+  ASSIGN_OR_RETURN(const scheduler::Job job, GetJob(context, options));
   auto ended = FollowJob(context, job);
   if (HasReason(ended.status(), kInterrupted)) return absl::OkStatus();
   RETURN_IF_ERROR(ended.status());
@@ -136,13 +136,13 @@ absl::Status WatchIt(Context& context, const Options& options) {
 }  // namespace
 
 void AddJobs(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<JobsOptions>();
   CLI::App* group = AddGroup(app, "jobs", "Training and export jobs");
   CLI::App* list = AddCommand(
       *group, context, "list", "List jobs, newest first",
       "  crossover jobs list --state running\n"
       "  crossover jobs list --filter 'labels.team = \"search\"' --json | jq '.jobs[].name'",
-      [&context, options] { return List(context, *options); });
+      [&context, options] { return ListJobs(context, *options); });
   list->add_option("--state", options->state, "Only jobs in this state");
   list->add_option("--filter", options->filter, "AIP-160 filter over the job's fields");
   list->add_option("--limit", options->limit, "Most jobs; 0 = all")->capture_default_str();
@@ -154,20 +154,20 @@ void AddJobs(CLI::App& app, Context& context) {
     return command;
   };
   with_job("show", "Show a job", [&context, options] {
-    return Show(context, *options);
+    return ShowJob(context, *options);
   })->add_flag("--events", options->events, "Show its events");
   with_job("watch", "Follow a job until it ends",
-           [&context, options] { return WatchIt(context, *options); });
+           [&context, options] { return WatchJob(context, *options); });
   with_job("cancel", "Stop a job; what it has is kept as a checkpoint", [&context, options] {
-    return Verb(context, *options, &Stub::CancelJob);
+    return JobVerb(context, *options, &JobsStub::CancelJob);
   })->add_option("--reason", options->reason, "Kept in the job's events");
   with_job("pause", "Make room; it goes on from a checkpoint", [&context, options] {
-    return Verb(context, *options, &Stub::PauseJob);
+    return JobVerb(context, *options, &JobsStub::PauseJob);
   })->add_option("--reason", options->reason, "Kept in the job's events");
   with_job("resume", "Queue a paused job again",
-           [&context, options] { return Verb(context, *options, &Stub::ResumeJob); });
+           [&context, options] { return JobVerb(context, *options, &JobsStub::ResumeJob); });
   with_job("retry", "Queue a failed job again, from its last checkpoint",
-           [&context, options] { return Verb(context, *options, &Stub::RetryJob); });
+           [&context, options] { return JobVerb(context, *options, &JobsStub::RetryJob); });
 }
 
 }  // namespace crossover::cli

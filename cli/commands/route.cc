@@ -22,9 +22,9 @@ namespace {
 
 namespace router = ::crossover::router::v1;
 using router::Route;
-using Stub = router::RouteService::Stub;
+using RouteStub = router::RouteService::Stub;
 
-struct Options {
+struct RouteOptions {
   std::string route;
   std::string task;
   std::string mode;
@@ -36,7 +36,7 @@ struct Options {
 };
 
 // Puts what the options say into a route; `changed` gets the top-level fields that were touched.
-absl::Status Apply(Context& context, const Options& options, Route& route,
+absl::Status Apply(Context& context, const RouteOptions& options, Route& route,
                    std::vector<std::string>& changed) {
   if (!options.file.empty()) {
     Route read;
@@ -80,7 +80,7 @@ absl::Status Apply(Context& context, const Options& options, Route& route,
   return absl::OkStatus();
 }
 
-void Print(Context& context, const Route& route) {
+void PrintRoute(Context& context, const Route& route) {
   Details details;
   details.Add("route", route.name());
   details.Add("task", route.task());
@@ -101,7 +101,7 @@ void Print(Context& context, const Route& route) {
   context.terminal().out << table.Render(context.terminal());
 }
 
-absl::Status Create(Context& context, const Options& options) {
+absl::Status CreateRoute(Context& context, const RouteOptions& options) {
   auto stub = router::RouteService::NewStub(context.Channel());
   router::CreateRouteRequest request;
   request.set_parent(context.Project());
@@ -115,43 +115,44 @@ absl::Status Create(Context& context, const Options& options) {
   if (route.primary().empty() && route.variants().size() == 1)
     route.set_primary(route.variants().begin()->first);
   if (route.primary().empty()) return UsageError("which variant answers? give --primary");
-  ASSIGN_OR_RETURN(const Route created, context.Call(stub, &Stub::CreateRoute, request, true));
-  if (!context.PrintedJson(created)) Print(context, created);
+  ASSIGN_OR_RETURN(const Route created, context.Call(stub, &RouteStub::CreateRoute, request, true));
+  if (!context.PrintedJson(created)) PrintRoute(context, created);
   return absl::OkStatus();
 }
 
-absl::StatusOr<Route> Get(Context& context, std::unique_ptr<Stub>& stub, const Options& options) {
+absl::StatusOr<Route> GetRoute(Context& context, std::unique_ptr<RouteStub>& stub,
+                               const RouteOptions& options) {
   router::GetRouteRequest request;
   ASSIGN_OR_RETURN(*request.mutable_name(), FullName(context, "routes", options.route));
-  return context.Call(stub, &Stub::GetRoute, request, true);
+  return context.Call(stub, &RouteStub::GetRoute, request, true);
 }
 
-absl::Status Set(Context& context, const Options& options) {
+absl::Status Set(Context& context, const RouteOptions& options) {
   auto stub = router::RouteService::NewStub(context.Channel());
   router::UpdateRouteRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_route(), Get(context, stub, options));
+  ASSIGN_OR_RETURN(*request.mutable_route(), GetRoute(context, stub, options));
   std::vector<std::string> changed;
   RETURN_IF_ERROR(Apply(context, options, *request.mutable_route(), changed));
   if (changed.empty()) return UsageError("nothing to set");
   for (const std::string& field : changed) request.mutable_update_mask()->add_paths(field);
-  ASSIGN_OR_RETURN(const Route route, context.Call(stub, &Stub::UpdateRoute, request));
-  if (!context.PrintedJson(route)) Print(context, route);
+  ASSIGN_OR_RETURN(const Route route, context.Call(stub, &RouteStub::UpdateRoute, request));
+  if (!context.PrintedJson(route)) PrintRoute(context, route);
   return absl::OkStatus();
 }
 
-absl::Status Show(Context& context, const Options& options) {
+absl::Status ShowRoute(Context& context, const RouteOptions& options) {
   auto stub = router::RouteService::NewStub(context.Channel());
-  ASSIGN_OR_RETURN(const Route route, Get(context, stub, options));
-  if (!context.PrintedJson(route)) Print(context, route);
+  ASSIGN_OR_RETURN(const Route route, GetRoute(context, stub, options));
+  if (!context.PrintedJson(route)) PrintRoute(context, route);
   return absl::OkStatus();
 }
 
-absl::Status List(Context& context) {
+absl::Status ListRoutes(Context& context) {
   auto stub = router::RouteService::NewStub(context.Channel());
   router::ListRoutesRequest request;
   request.set_parent(context.Project());
   ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &Stub::ListRoutes, request,
+                   context.ListAll(stub, &RouteStub::ListRoutes, request,
                                    [](auto& page) { return page.mutable_routes(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table(
@@ -171,7 +172,7 @@ absl::Status List(Context& context) {
 }  // namespace
 
 void AddRoute(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RouteOptions>();
   CLI::App* group = AddGroup(app, "route", "What answers requests");
   const auto with_route = [&](const std::string& name, const std::string& about,
                               const std::string& examples, std::function<absl::Status()> run) {
@@ -194,12 +195,14 @@ void AddRoute(CLI::App& app, Context& context) {
       "create", "Create a route",
       "  crossover route create support --task support --mode prompt \\\n"
       "      --variant prompt:prompt=support/main,model=smollm2-135m-instruct --primary prompt",
-      [&context, options] { return Create(context, *options); }));
+      [&context, options] { return CreateRoute(context, *options); }));
   with_fields(with_route("set", "Change a route, without a restart",
                          "  crossover route set support --variant tuned:adapter=sha256:48c2d8…",
                          [&context, options] { return Set(context, *options); }));
-  with_route("show", "Show a route", "", [&context, options] { return Show(context, *options); });
-  AddCommand(*group, context, "list", "List routes", "", [&context] { return List(context); });
+  with_route("show", "Show a route", "",
+             [&context, options] { return ShowRoute(context, *options); });
+  AddCommand(*group, context, "list", "List routes", "",
+             [&context] { return ListRoutes(context); });
 }
 
 }  // namespace crossover::cli

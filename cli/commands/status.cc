@@ -162,7 +162,7 @@ void PrintJsonStatus(Context& context, const std::vector<Line>& lines) {
   context.terminal().out << status.dump(1) << "\n";
 }
 
-absl::Status Run(Context& context) {
+absl::Status RunStatus(Context& context) {
   scheduler::ListJobsResponse jobs;
   scheduler::ListWorkersResponse workers;
   const std::vector<std::pair<std::string, std::function<absl::StatusOr<std::string>()>>> services =
@@ -197,7 +197,7 @@ absl::Status Run(Context& context) {
 void AddStatus(CLI::App& app, Context& context) {
   AddCommand(app, context, "status", "Show whether every service answers, and what it does",
              "  crossover status\n  crossover status --json | jq '.services'",
-             [&context] { return Run(context); });
+             [&context] { return RunStatus(context); });
 }
 
 }  // namespace crossover::cli

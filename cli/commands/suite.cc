@@ -20,9 +20,9 @@ namespace {
 
 namespace evaluation = ::crossover::evaluation::v1;
 using evaluation::SuiteVersion;
-using Stub = evaluation::SuiteService::Stub;
+using SuiteStub = evaluation::SuiteService::Stub;
 
-struct Options {
+struct SuiteOptions {
   std::string suite;
   std::string file;
   std::string task;
@@ -51,7 +51,7 @@ absl::Status AddGrader(const std::string& text, SuiteVersion& version) {
   return absl::OkStatus();
 }
 
-absl::Status Build(Context& context, const Options& options, SuiteVersion& version) {
+absl::Status Build(Context& context, const SuiteOptions& options, SuiteVersion& version) {
   if (!options.file.empty()) RETURN_IF_ERROR(ReadSpecFile(options.file, &version));
   if (!options.role.empty())
     RETURN_IF_ERROR(ReadSpecText("role: " + options.role, "--role", &version));
@@ -76,7 +76,7 @@ absl::Status Build(Context& context, const Options& options, SuiteVersion& versi
   return absl::OkStatus();
 }
 
-void Print(Context& context, const SuiteVersion& version) {
+void PrintSuite(Context& context, const SuiteVersion& version) {
   std::vector<std::string> graders;
   for (const auto& grader : version.graders()) {
     graders.push_back(grader.name().empty() ? EnumWord(evaluation::Grader::Kind_Name(grader.kind()))
@@ -101,25 +101,25 @@ void Print(Context& context, const SuiteVersion& version) {
   context.terminal().out << details.Render(context.terminal());
 }
 
-absl::Status Freeze(Context& context, const Options& options) {
+absl::Status Freeze(Context& context, const SuiteOptions& options) {
   auto stub = evaluation::SuiteService::NewStub(context.Channel());
   evaluation::FreezeSuiteRequest request;
   ASSIGN_OR_RETURN(*request.mutable_parent(), FullName(context, "suites", options.suite));
   RETURN_IF_ERROR(Build(context, options, *request.mutable_suite_version()));
   request.set_request_id(context.RequestId());
   ASSIGN_OR_RETURN(const SuiteVersion version,
-                   context.Call(stub, &Stub::FreezeSuite, request, true));
-  if (!context.PrintedJson(version)) Print(context, version);
+                   context.Call(stub, &SuiteStub::FreezeSuite, request, true));
+  if (!context.PrintedJson(version)) PrintSuite(context, version);
   return absl::OkStatus();
 }
 
-absl::Status List(Context& context, const Options& options) {
+absl::Status ListSuites(Context& context, const SuiteOptions& options) {
   auto stub = evaluation::SuiteService::NewStub(context.Channel());
   evaluation::ListSuiteVersionsRequest request;
   ASSIGN_OR_RETURN(*request.mutable_parent(),
                    FullName(context, "suites", options.suite.empty() ? "-" : options.suite));
   ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &Stub::ListSuiteVersions, request,
+                   context.ListAll(stub, &SuiteStub::ListSuiteVersions, request,
                                    [](auto& page) { return page.mutable_suite_versions(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"SUITE"},
@@ -151,7 +151,7 @@ absl::Status List(Context& context, const Options& options) {
 }  // namespace
 
 void AddSuite(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SuiteOptions>();
   CLI::App* group = AddGroup(app, "suite", "Frozen rows and graders");
   CLI::App* freeze =
       AddCommand(*group, context, "freeze", "Freeze rows and graders into a hashed version",
@@ -177,7 +177,7 @@ void AddSuite(CLI::App& app, Context& context) {
       ->check(CLI::ExistingFile);
   freeze->add_option("--set", options->settings, "FIELD=VALUE of SuiteVersion; may be given again");
   AddCommand(*group, context, "list", "List suite versions, newest first", "", [&context, options] {
-    return List(context, *options);
+    return ListSuites(context, *options);
   })->add_option("suite", options->suite, "Only this suite");
 }
 

@@ -18,9 +18,9 @@ namespace crossover::cli {
 namespace {
 
 namespace registry = ::crossover::registry::v1;
-using Stub = registry::TaskService::Stub;
+using TaskStub = registry::TaskService::Stub;
 
-struct Options {
+struct TaskOptions {
   std::string task;
   std::string file;
   std::vector<std::string> settings;
@@ -85,7 +85,7 @@ void AddDeclared(const registry::DeclaredFacts& facts, Details& details) {
   add("traits", absl::StrJoin(traits, ", "));
 }
 
-void Print(Context& context, const registry::Task& task) {
+void PrintTask(Context& context, const registry::Task& task) {
   Details details;
   details.Add("task", task.name());
   details.Add("title", task.display_name());
@@ -105,7 +105,7 @@ void Print(Context& context, const registry::Task& task) {
   context.terminal().out << details.Render(context.terminal());
 }
 
-absl::Status Create(Context& context, const Options& options) {
+absl::Status CreateTask(Context& context, const TaskOptions& options) {
   auto stub = registry::TaskService::NewStub(context.Channel());
   registry::CreateTaskRequest request;
   request.set_parent(context.Project());
@@ -113,37 +113,39 @@ absl::Status Create(Context& context, const Options& options) {
   request.set_request_id(context.RequestId());
   if (!options.file.empty()) RETURN_IF_ERROR(ReadSpecFile(options.file, request.mutable_task()));
   RETURN_IF_ERROR(ApplyAssignments(options.settings, request.mutable_task()));
-  ASSIGN_OR_RETURN(const registry::Task task, context.Call(stub, &Stub::CreateTask, request, true));
-  if (!context.PrintedJson(task)) Print(context, task);
+  ASSIGN_OR_RETURN(const registry::Task task,
+                   context.Call(stub, &TaskStub::CreateTask, request, true));
+  if (!context.PrintedJson(task)) PrintTask(context, task);
   return absl::OkStatus();
 }
 
-absl::Status Update(Context& context, const Options& options) {
+absl::Status Update(Context& context, const TaskOptions& options) {
   auto stub = registry::TaskService::NewStub(context.Channel());
   registry::UpdateTaskRequest request;
   if (!options.file.empty()) RETURN_IF_ERROR(ReadSpecFile(options.file, request.mutable_task()));
   RETURN_IF_ERROR(ApplyAssignments(options.settings, request.mutable_task()));
   ASSIGN_OR_RETURN(*request.mutable_task()->mutable_name(), TaskName(context, options.task));
-  ASSIGN_OR_RETURN(const registry::Task task, context.Call(stub, &Stub::UpdateTask, request));
-  if (!context.PrintedJson(task)) Print(context, task);
+  ASSIGN_OR_RETURN(const registry::Task task, context.Call(stub, &TaskStub::UpdateTask, request));
+  if (!context.PrintedJson(task)) PrintTask(context, task);
   return absl::OkStatus();
 }
 
-absl::Status Show(Context& context, const Options& options) {
+absl::Status ShowTask(Context& context, const TaskOptions& options) {
   auto stub = registry::TaskService::NewStub(context.Channel());
   registry::GetTaskRequest request;
   ASSIGN_OR_RETURN(*request.mutable_name(), TaskName(context, options.task));
-  ASSIGN_OR_RETURN(const registry::Task task, context.Call(stub, &Stub::GetTask, request, true));
-  if (!context.PrintedJson(task)) Print(context, task);
+  ASSIGN_OR_RETURN(const registry::Task task,
+                   context.Call(stub, &TaskStub::GetTask, request, true));
+  if (!context.PrintedJson(task)) PrintTask(context, task);
   return absl::OkStatus();
 }
 
-absl::Status List(Context& context) {
+absl::Status ListTasks(Context& context) {
   auto stub = registry::TaskService::NewStub(context.Channel());
   registry::ListTasksRequest request;
   request.set_parent(context.Project());
   ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &Stub::ListTasks, request,
+                   context.ListAll(stub, &TaskStub::ListTasks, request,
                                    [](auto& page) { return page.mutable_tasks(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"TASK"},
@@ -166,7 +168,7 @@ absl::Status List(Context& context) {
 }  // namespace
 
 void AddTask(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TaskOptions>();
   CLI::App* group = AddGroup(app, "task", "Tasks: owner, targets, volume, prices");
   const auto with_task = [&](const std::string& name, const std::string& about,
                              const std::string& examples, std::function<absl::Status()> run) {
@@ -182,12 +184,12 @@ void AddTask(CLI::App& app, Context& context) {
   with_spec(with_task("create", "Create a task",
                       "  crossover task create support --file task.yaml\n"
                       "  crossover task create support --set owner=ml-team --set targets.score=0.9",
-                      [&context, options] { return Create(context, *options); }));
+                      [&context, options] { return CreateTask(context, *options); }));
   with_spec(with_task("update", "Change fields of a task",
                       "  crossover task update support --set volume.requests_per_day=3000",
                       [&context, options] { return Update(context, *options); }));
-  with_task("show", "Show a task", "", [&context, options] { return Show(context, *options); });
-  AddCommand(*group, context, "list", "List tasks", "", [&context] { return List(context); });
+  with_task("show", "Show a task", "", [&context, options] { return ShowTask(context, *options); });
+  AddCommand(*group, context, "list", "List tasks", "", [&context] { return ListTasks(context); });
 }
 
 }  // namespace crossover::cli

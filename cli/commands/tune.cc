@@ -21,7 +21,7 @@ namespace {
 
 namespace scheduler = ::crossover::scheduler::v1;
 
-struct Options {
+struct TuneOptions {
   std::string dataset;
   std::string base;
   std::string task;
@@ -34,7 +34,8 @@ struct Options {
   bool estimate = false;
 };
 
-absl::StatusOr<scheduler::CreateJobRequest> BuildRequest(Context& context, const Options& options) {
+absl::StatusOr<scheduler::CreateJobRequest> BuildTuneRequest(Context& context,
+                                                             const TuneOptions& options) {
   scheduler::CreateJobRequest request;
   request.set_parent(context.Project());
   request.set_request_id(options.request_id.empty() ? context.RequestId() : options.request_id);
@@ -76,8 +77,8 @@ absl::Status Estimate(Context& context, std::unique_ptr<scheduler::JobService::S
   return absl::OkStatus();
 }
 
-absl::Status Run(Context& context, const Options& options) {
-  ASSIGN_OR_RETURN(const scheduler::CreateJobRequest request, BuildRequest(context, options));
+absl::Status RunTune(Context& context, const TuneOptions& options) {
+  ASSIGN_OR_RETURN(const scheduler::CreateJobRequest request, BuildTuneRequest(context, options));
   auto stub = scheduler::JobService::NewStub(context.Channel());
   if (options.estimate) return Estimate(context, stub, request);
   ASSIGN_OR_RETURN(scheduler::Job job,
@@ -107,7 +108,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddTune(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TuneOptions>();
   CLI::App* command = AddCommand(
       app, context, "tune", "Train a LoRA adapter on a sealed data set, with live progress",
       "  crossover tune support-rows --base smollm2-135m-instruct --suffix support\n"
@@ -116,7 +117,7 @@ void AddTune(CLI::App& app, Context& context) {
       "adapter.r=32\n"
       "Fields of --set and --file are those of TrainingSpec "
       "(protos/crossover/scheduler/v1/job.proto).",
-      [&context, options] { return Run(context, *options); });
+      [&context, options] { return RunTune(context, *options); });
   command
       ->add_option("dataset", options->dataset,
                    "DATASET[@VERSION]; without @ the newest sealed version")

@@ -12,7 +12,7 @@ absl::Status PutCarried(Json& value, const char* key, const std::string& text) {
   return absl::OkStatus();
 }
 
-absl::Status CheckParts(const std::vector<Message>& messages, std::string_view path) {
+absl::Status CheckPartsAreJson(const std::vector<Message>& messages, std::string_view path) {
   for (size_t i = 0; i < messages.size(); ++i) {
     if (messages[i].parts.empty()) continue;
     RETURN_IF_ERROR(ParseJson(messages[i].parts, Join(At(path, i), "content")).status());
@@ -23,8 +23,8 @@ absl::Status CheckParts(const std::vector<Message>& messages, std::string_view p
 }  // namespace
 
 absl::StatusOr<Json> IdentityJson(const Row& row) {
-  RETURN_IF_ERROR(CheckParts(row.messages, "messages"));
-  RETURN_IF_ERROR(CheckParts(row.rejected, "rejected"));
+  RETURN_IF_ERROR(CheckPartsAreJson(row.messages, "messages"));
+  RETURN_IF_ERROR(CheckPartsAreJson(row.rejected, "rejected"));
   Json value = {{"messages", MessagesToJsonValue(row.messages, false)}};
   RETURN_IF_ERROR(PutCarried(value, "tools", row.tools));
   RETURN_IF_ERROR(PutCarried(value, "response_format", row.response_format));

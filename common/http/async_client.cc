@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/http/asio_util.h"
 #include "common/http/async.h"
 #include "common/http/client_connection.h"
 #include "common/http/connection.h"
@@ -31,10 +32,7 @@ namespace beast = ::boost::beast;
 using ErrorCode = boost::system::error_code;
 using Parser = beast::http::response_parser<beast::http::buffer_body>;
 
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 constexpr size_t kPiece = 32 << 10;
-
-std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
 std::string RequestHead(const ClientRequest& request, const Url& url) {
   const bool default_port = url.port == (url.scheme == "https" ? 443 : 80);
@@ -160,13 +158,13 @@ class Stream final : public AsyncStream {
     Arm(absl::InfiniteDuration());
     const std::array<asio::const_buffer, 2> buffers = {asio::buffer(head), asio::buffer(body)};
     auto [write_code, written] = co_await connection_->WithStream(
-        [&](auto& stream) { return asio::async_write(stream, buffers, kToken); });
+        [&](auto& stream) { return asio::async_write(stream, buffers, kAwaitTuple); });
     if (write_code) co_return Fail("sending the request", write_code);
     do {
       NewParser(skip_body);  // again after a "100 Continue"
       Arm(read_timeout_);
       auto [code, n] = co_await connection_->WithStream([&](auto& stream) {
-        return beast::http::async_read_header(stream, connection_->buffer(), *parser_, kToken);
+        return beast::http::async_read_header(stream, connection_->buffer(), *parser_, kAwaitTuple);
       });
       if (code) co_return Fail("waiting for the answer", code);
     } while (parser_->get().result_int() == 100);
@@ -186,7 +184,7 @@ class Stream final : public AsyncStream {
       parser_->get().body().more = true;
       Arm(read_timeout_);
       auto [code, n] = co_await connection_->WithStream([&](auto& stream) {
-        return beast::http::async_read_some(stream, connection_->buffer(), *parser_, kToken);
+        return beast::http::async_read_some(stream, connection_->buffer(), *parser_, kAwaitTuple);
       });
       if (code == beast::http::error::need_buffer) code = {};
       const size_t got = piece.size() - parser_->get().body().size;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/http/asio_util.h"
 #include "common/http/connection.h"
 #include "common/status/error.h"
 
@@ -23,13 +24,6 @@ namespace asio = ::boost::asio;
 namespace beast = ::boost::beast;
 using ErrorCode = boost::system::error_code;
 using Tcp = asio::ip::tcp;
-
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
-
-std::chrono::steady_clock::duration Chrono(absl::Duration duration) {
-  return absl::ToChronoNanoseconds(
-      std::clamp(duration, absl::ZeroDuration(), absl::Hours(24 * 365)));
-}
 
 // Nothing has been sent yet: the call may be tried elsewhere.
 absl::Status ConnectError(const Url& url, const std::string& why) {
@@ -54,7 +48,7 @@ Task<absl::StatusOr<std::vector<Tcp::endpoint>>> Resolve(const asio::any_io_exec
     if (!timer_code) resolver.cancel();
   });
   const std::string port = std::to_string(url.port);
-  auto [error, results] = co_await resolver.async_resolve(url.host, port, kToken);
+  auto [error, results] = co_await resolver.async_resolve(url.host, port, kAwaitTuple);
   timer.cancel();
   if (error) co_return ConnectError(url, error.message());
   for (const auto& result : results) out.push_back(result.endpoint());
@@ -77,7 +71,7 @@ Task<absl::Status> ClientConnection::Connect(const Url& url, absl::Duration time
   if (!endpoints.ok()) co_return endpoints.status();
   if (closed_) co_return Error(absl::StatusCode::kCancelled, "CANCELLED", "the call was cancelled");
   Lowest().expires_after(Chrono(timeout));
-  auto [code, endpoint] = co_await Lowest().async_connect(*endpoints, kToken);
+  auto [code, endpoint] = co_await Lowest().async_connect(*endpoints, kAwaitTuple);
   if (closed_) co_return Error(absl::StatusCode::kCancelled, "CANCELLED", "the call was cancelled");
   if (code)
     co_return ConnectError(url, code == beast::error::timeout ? "timed out" : code.message());
@@ -86,7 +80,7 @@ Task<absl::Status> ClientConnection::Connect(const Url& url, absl::Duration time
   if (tls_ == nullptr) co_return absl::OkStatus();
   ::SSL_set_tlsext_host_name(tls_->native_handle(), url.host.c_str());
   tls_->set_verify_callback(asio::ssl::host_name_verification(url.host), ignored);
-  auto [handshake] = co_await tls_->async_handshake(asio::ssl::stream_base::client, kToken);
+  auto [handshake] = co_await tls_->async_handshake(asio::ssl::stream_base::client, kAwaitTuple);
   if (handshake) co_return ConnectError(url, "TLS: " + handshake.message());
   co_return absl::OkStatus();
 }

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/http/asio_util.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -29,15 +30,7 @@ namespace asio = ::boost::asio;
 namespace beast = ::boost::beast;
 using ErrorCode = boost::system::error_code;
 
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 constexpr size_t kBodyPiece = 64 << 10;
-
-std::chrono::steady_clock::duration Chrono(absl::Duration duration) {
-  constexpr absl::Duration kLongest = absl::Hours(24 * 365);
-  return absl::ToChronoNanoseconds(std::min(duration, kLongest));
-}
-
-std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
 Request ToRequest(const beast::http::request_header<>& head, std::string peer) {
   Request out;
@@ -131,8 +124,8 @@ class Connection::RequestExchange final : public AsyncExchange {
       body_->get().body().data = piece.data();
       body_->get().body().size = piece.size();
       connection_->stream_.expires_after(Chrono(connection_->options_.header_timeout));
-      auto [code, n] = co_await beast::http::async_read_some(connection_->stream_,
-                                                             connection_->buffer_, *body_, kToken);
+      auto [code, n] = co_await beast::http::async_read_some(
+          connection_->stream_, connection_->buffer_, *body_, kAwaitTuple);
       if (code == beast::http::error::need_buffer) code = {};
       if (code == beast::http::error::body_limit) {
         co_return Error(absl::StatusCode::kResourceExhausted, "BODY_TOO_LARGE",
@@ -302,7 +295,7 @@ Task<absl::Status> Connection::WriteAll(std::string head, std::string_view body)
   stream_.expires_after(Chrono(options_.write_timeout));
   const std::array<asio::const_buffer, 2> buffers = {asio::buffer(head),
                                                      asio::buffer(body.data(), body.size())};
-  auto [code, n] = co_await asio::async_write(stream_, buffers, kToken);
+  auto [code, n] = co_await asio::async_write(stream_, buffers, kAwaitTuple);
   stream_.expires_never();
   if (!code) co_return absl::OkStatus();
   co_return Error(absl::StatusCode::kCancelled, "CANCELLED",
@@ -328,7 +321,7 @@ Task<bool> Connection::RefuseAndClose(int status, std::string_view message, std:
   stream_.expires_after(std::chrono::seconds(1));
   std::array<char, 4096> sink;
   for (int i = 0; i < 1000; ++i) {
-    auto [error, n] = co_await stream_.async_read_some(asio::buffer(sink), kToken);
+    auto [error, n] = co_await stream_.async_read_some(asio::buffer(sink), kAwaitTuple);
     if (error) break;
   }
   co_return false;
@@ -341,7 +334,7 @@ Task<absl::Status> Connection::ReadWholeBody(HeadParser& head, size_t limit, Req
   if (!sent.ok()) co_return sent;
   while (!parser.is_done()) {
     stream_.expires_after(Chrono(options_.header_timeout));
-    auto [code, n] = co_await beast::http::async_read_some(stream_, buffer_, parser, kToken);
+    auto [code, n] = co_await beast::http::async_read_some(stream_, buffer_, parser, kAwaitTuple);
     if (code == beast::http::error::body_limit) {
       co_return Error(absl::StatusCode::kResourceExhausted, "BODY_TOO_LARGE", "too large");
     }
@@ -359,7 +352,7 @@ Task<bool> Connection::ServeOne(bool first) {
   head.header_limit(static_cast<uint32_t>(options_.max_header_bytes));
   head.body_limit(boost::none);
   stream_.expires_after(Chrono(first ? options_.header_timeout : options_.idle_timeout));
-  auto [code, n] = co_await beast::http::async_read_header(stream_, buffer_, head, kToken);
+  auto [code, n] = co_await beast::http::async_read_header(stream_, buffer_, head, kAwaitTuple);
   if (code == beast::http::error::end_of_stream || code == beast::error::timeout ||
       code == asio::error::connection_reset || code == asio::error::operation_aborted) {
     co_return false;

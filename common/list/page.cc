@@ -18,7 +18,7 @@ std::string HashOf(std::string_view query) {
   return std::string(reinterpret_cast<const char*>(hash.data()), kHashBytes);
 }
 
-absl::Status Invalid(std::string_view what) {
+absl::Status InvalidToken(std::string_view what) {
   return Error(absl::StatusCode::kInvalidArgument, "PAGE_TOKEN_INVALID",
                absl::StrCat("page_token ", ToAbsl(what), ": list again from the first page"));
 }
@@ -45,10 +45,10 @@ absl::StatusOr<std::string> ParsePageToken(std::string_view token, std::string_v
   if (token.empty()) return std::string();
   std::string bytes;
   if (!absl::WebSafeBase64Unescape(ToAbsl(token), &bytes) || bytes.size() < kHashBytes) {
-    return Invalid("is damaged");
+    return InvalidToken("is damaged");
   }
   if (bytes.substr(0, kHashBytes) != HashOf(query))
-    return Invalid("belongs to another list, filter or order");
+    return InvalidToken("belongs to another list, filter or order");
   return bytes.substr(kHashBytes);
 }
 

@@ -11,7 +11,7 @@
 namespace crossover::list {
 namespace {
 
-absl::Status Invalid(std::string_view reason, std::string_view field, std::string_view what) {
+absl::Status InvalidName(std::string_view reason, std::string_view field, std::string_view what) {
   return Error(
       absl::StatusCode::kInvalidArgument, absl::StrCat(ToAbsl(field), " ", ToAbsl(what)),
       {.reason = std::string(reason), .violations = {{std::string(field), std::string(what)}}});
@@ -22,8 +22,8 @@ absl::Status Invalid(std::string_view reason, std::string_view field, std::strin
 absl::StatusOr<std::vector<std::string>> ParseName(std::string_view name, std::string_view pattern,
                                                    std::string_view field) {
   if (name.empty()) {
-    return Invalid("FIELD_REQUIRED", field,
-                   absl::StrCat("is missing: must look like ", ToAbsl(pattern)));
+    return InvalidName("FIELD_REQUIRED", field,
+                       absl::StrCat("is missing: must look like ", ToAbsl(pattern)));
   }
   const std::vector<std::string> parts = absl::StrSplit(ToAbsl(name), '/');
   const std::vector<std::string> shape = absl::StrSplit(ToAbsl(pattern), '/');
@@ -38,8 +38,8 @@ absl::StatusOr<std::vector<std::string>> ParseName(std::string_view name, std::s
     }
   }
   if (fits) return values;
-  return Invalid("FIELD_INVALID", field,
-                 absl::StrCat("is `", ToAbsl(name), "`: must look like ", ToAbsl(pattern)));
+  return InvalidName("FIELD_INVALID", field,
+                     absl::StrCat("is `", ToAbsl(name), "`: must look like ", ToAbsl(pattern)));
 }
 
 absl::Status CheckSlug(std::string_view slug, std::string_view field) {
@@ -48,7 +48,7 @@ absl::Status CheckSlug(std::string_view slug, std::string_view field) {
                       return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
                     });
   if (fits) return absl::OkStatus();
-  return Invalid(
+  return InvalidName(
       "FIELD_INVALID", field,
       absl::StrCat(
           "is `", ToAbsl(slug),

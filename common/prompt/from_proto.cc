@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 namespace pb = ::crossover::registry::v1;
 namespace type = ::crossover::type::v1;
 
-absl::Status Bad(const char* reason, const std::string& field, const std::string& what) {
+absl::Status BadProto(const char* reason, const std::string& field, const std::string& what) {
   return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, " ", what),
                {.reason = reason, .violations = {{field, what}}});
 }
@@ -32,7 +32,7 @@ absl::StatusOr<std::string> ToJson(const google::protobuf::Message& proto, const
   std::string json;
   const auto status = google::protobuf::util::MessageToJsonString(proto, &json, options);
   if (status.ok()) return json;
-  return Bad("FIELD_INVALID", field, absl::StrCat("has no JSON form: ", status.ToString()));
+  return BadProto("FIELD_INVALID", field, absl::StrCat("has no JSON form: ", status.ToString()));
 }
 
 absl::StatusOr<dataset::Row> ExampleToRow(const pb::PromptSpec::FewShot::Example& example,
@@ -48,8 +48,8 @@ absl::StatusOr<dataset::Row> ExampleToRow(const pb::PromptSpec::FewShot::Example
     }
   }
   if (input == nullptr) {
-    return Bad("PROMPT_INVALID", absl::StrCat("few_shot.rows[", index, "].input"),
-               "has no value for `input`, the text that the example answers");
+    return BadProto("PROMPT_INVALID", absl::StrCat("few_shot.rows[", index, "].input"),
+                    "has no value for `input`, the text that the example answers");
   }
   row.messages = {{.role = "user", .content = *input},
                   {.role = "assistant", .content = example.output()}};
@@ -121,7 +121,7 @@ absl::StatusOr<PromptSpec> FromProto(const pb::PromptSpec& proto) {
   }
   const std::string& schema = proto.response_format().json_schema();
   if (!schema.empty() && !Json::accept(schema)) {
-    return Bad("FIELD_INVALID", "spec.response_format.json_schema", "is not valid JSON");
+    return BadProto("FIELD_INVALID", "spec.response_format.json_schema", "is not valid JSON");
   }
   spec.response_format = ResponseFormatJson(proto.response_format());
   spec.sampling = FromProto(proto.sampling());

@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-absl::Status Bad(std::string_view field, std::string_view what) {
+absl::Status BadJson(std::string_view field, std::string_view what) {
   return Error(
       absl::StatusCode::kInvalidArgument, absl::StrCat(ToAbsl(field), " ", ToAbsl(what)),
       {.reason = "PROMPT_INVALID", .violations = {{std::string(field), std::string(what)}}});
@@ -28,13 +28,13 @@ absl::Status Bad(std::string_view field, std::string_view what) {
 template <size_t n>
 absl::Status CheckKeys(const Json& object, const std::array<const char*, n>& known,
                        std::string_view path) {
-  if (!object.is_object()) return Bad(path, "must be an object");
+  if (!object.is_object()) return BadJson(path, "must be an object");
   for (const auto& [key, value] : object.items()) {
     const bool found = std::any_of(known.begin(), known.end(),
                                    [&key = key](const char* name) { return key == name; });
     if (!found) {
-      return Bad(absl::StrCat(ToAbsl(path), path.empty() ? "" : ".", key),
-                 absl::StrCat("is not known; known are: ", absl::StrJoin(known, ", ")));
+      return BadJson(absl::StrCat(ToAbsl(path), path.empty() ? "" : ".", key),
+                     absl::StrCat("is not known; known are: ", absl::StrJoin(known, ", ")));
     }
   }
   return absl::OkStatus();
@@ -88,7 +88,7 @@ Json SpecToJson(const PromptSpec& spec) {
 absl::Status ParseTemplateMessages(const Json& object, PromptSpec& spec) {
   const Json* messages = Find(object, "messages");
   if (messages == nullptr || !messages->is_array())
-    return Bad("messages", "must be an array of {role, content}");
+    return BadJson("messages", "must be an array of {role, content}");
   for (size_t i = 0; i < messages->size(); ++i) {
     const Json& message = (*messages)[i];
     const std::string path = absl::StrCat("messages[", i, "]");
@@ -96,7 +96,7 @@ absl::Status ParseTemplateMessages(const Json& object, PromptSpec& spec) {
     for (const char* key : {"role", "content"}) {
       const Json* value = Find(message, key);
       if (value == nullptr || !value->is_string())
-        return Bad(absl::StrCat(path, ".", key), "must be a string");
+        return BadJson(absl::StrCat(path, ".", key), "must be a string");
     }
     spec.messages.push_back({message["role"], message["content"]});
   }
@@ -106,7 +106,7 @@ absl::Status ParseTemplateMessages(const Json& object, PromptSpec& spec) {
 absl::Status ParseFewShot(const Json& object, PromptSpec& spec) {
   const Json* rows = Find(object, "few_shot");
   if (rows == nullptr) return absl::OkStatus();
-  if (!rows->is_array()) return Bad("few_shot", "must be an array of rows");
+  if (!rows->is_array()) return BadJson("few_shot", "must be an array of rows");
   for (size_t i = 0; i < rows->size(); ++i) {
     auto parsed =
         dataset::ParseRow((*rows)[i].dump(-1, ' ', false, Json::error_handler_t::replace));
@@ -124,7 +124,7 @@ absl::Status ParseCarried(const Json& object, const char* key, bool array, std::
   const Json* value = Find(object, key);
   if (value == nullptr) return absl::OkStatus();
   if (array ? !value->is_array() : !value->is_object())
-    return Bad(key, array ? "must be an array" : "must be an object");
+    return BadJson(key, array ? "must be an array" : "must be an object");
   if (!value->empty()) out = value->dump(-1, ' ', false, Json::error_handler_t::replace);
   return absl::OkStatus();
 }
@@ -135,13 +135,13 @@ absl::StatusOr<Strategy> ParseStrategy(const Json& object) {
   for (Strategy strategy : {Strategy::kSingle, Strategy::kStepByStep, Strategy::kDecomposed}) {
     if (*value == std::string(ToString(strategy))) return strategy;
   }
-  return Bad("strategy", "must be SINGLE, STEP_BY_STEP or DECOMPOSED");
+  return BadJson("strategy", "must be SINGLE, STEP_BY_STEP or DECOMPOSED");
 }
 
 absl::Status ParseNumber(const Json& object, const char* key, std::optional<double>& out) {
   const Json* value = Find(object, key);
   if (value == nullptr) return absl::OkStatus();
-  if (!value->is_number()) return Bad(absl::StrCat("sampling.", key), "must be a number");
+  if (!value->is_number()) return BadJson(absl::StrCat("sampling.", key), "must be a number");
   out = value->get<double>();
   return absl::OkStatus();
 }
@@ -149,7 +149,8 @@ absl::Status ParseNumber(const Json& object, const char* key, std::optional<doub
 absl::Status ParseInteger(const Json& object, const char* key, std::optional<int64_t>& out) {
   const Json* value = Find(object, key);
   if (value == nullptr) return absl::OkStatus();
-  if (!value->is_number_integer()) return Bad(absl::StrCat("sampling.", key), "must be an integer");
+  if (!value->is_number_integer())
+    return BadJson(absl::StrCat("sampling.", key), "must be an integer");
   out = value->get<int64_t>();
   return absl::OkStatus();
 }
@@ -158,9 +159,10 @@ absl::Status ParseStop(const Json& object, std::vector<std::string>& out) {
   const Json* value = Find(object, "stop");
   if (value == nullptr) return absl::OkStatus();
   const Json list = value->is_string() ? Json::array({*value}) : *value;
-  if (!list.is_array()) return Bad("sampling.stop", "must be a string or an array of strings");
+  if (!list.is_array()) return BadJson("sampling.stop", "must be a string or an array of strings");
   for (const Json& item : list) {
-    if (!item.is_string()) return Bad("sampling.stop", "must be a string or an array of strings");
+    if (!item.is_string())
+      return BadJson("sampling.stop", "must be a string or an array of strings");
     out.push_back(item.get<std::string>());
   }
   return absl::OkStatus();
@@ -231,7 +233,7 @@ absl::StatusOr<PromptSpec> Parse(std::string_view json) {
     RETURN_IF_ERROR(Validate(spec));
     return spec;
   } catch (const std::exception& e) {  // Json::exception or ParseShallow's
-    return Bad("prompt", absl::StrCat("is not valid JSON: ", e.what()));
+    return BadJson("prompt", absl::StrCat("is not valid JSON: ", e.what()));
   }
 }
 

@@ -19,7 +19,7 @@ Clock& ClockOf(const CallOptions& options) {
   return options.clock == nullptr ? SystemClock() : *options.clock;
 }
 
-absl::Duration TimeLeft(const CallOptions& options) {
+absl::Duration TimeLeftFor(const CallOptions& options) {
   return std::min(options.timeout, RequestContext::Current().Remaining(ClockOf(options)));
 }
 
@@ -101,13 +101,13 @@ std::shared_ptr<grpc::Channel> NewTokenChannel(const std::string& target,
 }
 
 void PrepareContext(grpc::ClientContext& context, const CallOptions& options) {
-  Prepare(context, options, TimeLeft(options));
+  Prepare(context, options, TimeLeftFor(options));
 }
 
 absl::Status RunCall(const CallOptions& options,
                      const std::function<grpc::Status(grpc::ClientContext*)>& attempt) {
   Clock& clock = ClockOf(options);
-  const absl::Duration end = clock.SteadyNow() + TimeLeft(options);
+  const absl::Duration end = clock.SteadyNow() + TimeLeftFor(options);
   for (int count = 1;; ++count) {
     const absl::Duration left = end - clock.SteadyNow();
     if (left <= absl::ZeroDuration()) {

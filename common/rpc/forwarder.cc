@@ -8,16 +8,11 @@
 
 #include "common/rpc/deployment_keys.h"
 #include "common/rpc/error_mapper.h"
+#include "common/rpc/metadata.h"
 #include "common/status/error.h"
 
 namespace crossover::rpc {
 namespace {
-
-std::string MetadataOf(const grpc::CallbackServerContext& context, const char* key) {
-  const auto& metadata = context.client_metadata();
-  const auto it = metadata.find(key);
-  return it == metadata.end() ? "" : std::string(it->second.data(), it->second.length());
-}
 
 // A call that goes nowhere.
 class Refusal final : public grpc::ServerGenericBidiReactor {

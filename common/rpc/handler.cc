@@ -8,18 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/id/random.h"
 #include "common/rpc/error_mapper.h"
+#include "common/rpc/metadata.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 
 namespace crossover::rpc {
 namespace {
-
-std::string MetadataOf(const grpc::CallbackServerContext& context, const char* key) {
-  const auto& metadata = context.client_metadata();
-  const auto it = metadata.find(key);
-  return it == metadata.end() ? "" : std::string(it->second.data(), it->second.length());
-}
 
 // "00-<32 hex>-<16 hex>-<2 hex>" (W3C Trace Context §3.2); anything else starts a new trace.
 bool IsTraceparent(std::string_view text) {

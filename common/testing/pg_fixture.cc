@@ -24,7 +24,7 @@ namespace {
 
 constexpr char kBin[] = "/usr/lib/postgresql/15/bin/";
 
-[[noreturn]] void Die(const std::string& what) {
+[[noreturn]] void DieOfPostgres(const std::string& what) {
   std::fprintf(stderr, "Postgres for tests: %s\n", what.c_str());
   std::abort();
 }
@@ -53,7 +53,7 @@ class PgServer {
       Execute(absl::StrCat("CREATE DATABASE ", it->second, " TEMPLATE template0"));
       for (const auto& schema : schemas) {
         const auto applied = pg::Migrate(Dsn(it->second), schema, logger_);
-        if (!applied.ok()) Die(applied.status().ToString());
+        if (!applied.ok()) DieOfPostgres(applied.status().ToString());
       }
     }
     return it->second;
@@ -67,15 +67,16 @@ class PgServer {
  private:
   PgServer() {
     if (!std::filesystem::exists(absl::StrCat(kBin, "postgres"))) {
-      Die(absl::StrCat(kBin,
-                       "postgres is missing; run ./dev setup (or apt-get install postgresql-15)"));
+      DieOfPostgres(absl::StrCat(
+          kBin, "postgres is missing; run ./dev setup (or apt-get install postgresql-15)"));
     }
     if (::getuid() == 0) {
       user_ = "postgres";
       const auto ids = FindUser(user_);
-      if (!ids.ok()) Die("running as root needs a user postgres: " + ids.status().ToString());
+      if (!ids.ok())
+        DieOfPostgres("running as root needs a user postgres: " + ids.status().ToString());
       if (::chown(dir_.path().c_str(), ids->uid, ids->gid) != 0)
-        Die("cannot chown " + dir_.path().string());
+        DieOfPostgres("cannot chown " + dir_.path().string());
     }
     Initialise();
     Start();
@@ -92,8 +93,8 @@ class PgServer {
                            "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"},
                   .user = user_,
                   .output = log()});
-    if (!status.ok()) Die(status.status().ToString());
-    if (*status != 0) Die("initdb " + DescribeExit(*status) + ":\n" + ReadFile(log()));
+    if (!status.ok()) DieOfPostgres(status.status().ToString());
+    if (*status != 0) DieOfPostgres("initdb " + DescribeExit(*status) + ":\n" + ReadFile(log()));
   }
 
   void Start() {
@@ -106,18 +107,19 @@ class PgServer {
     }
     const auto pid = Spawn(
         {.argv = std::move(argv), .user = user_, .parent_death_signal = SIGQUIT, .output = log()});
-    if (!pid.ok()) Die(pid.status().ToString());
+    if (!pid.ok()) DieOfPostgres(pid.status().ToString());
     pid_ = *pid;
     for (int i = 0; i < 3000; ++i) {
       try {
         pqxx::connection probe(Dsn("postgres"));
         return;
       } catch (const std::exception&) {
-        if (::waitpid(pid_, nullptr, WNOHANG) == pid_) Die("the server ended:\n" + ReadFile(log()));
+        if (::waitpid(pid_, nullptr, WNOHANG) == pid_)
+          DieOfPostgres("the server ended:\n" + ReadFile(log()));
         SystemClock().SleepFor(absl::Milliseconds(10));
       }
     }
-    Die("the server did not start within 30 s:\n" + ReadFile(log()));
+    DieOfPostgres("the server did not start within 30 s:\n" + ReadFile(log()));
   }
 
   std::string data() const { return dir_ / "data"; }
@@ -157,7 +159,7 @@ std::unique_ptr<pg::Pool> PgDatabase::NewPool(std::string_view schema, int max_c
                                               Clock& clock) {
   auto pool = pg::Pool::Create(
       {.dsn = dsn_, .schema = std::string(schema), .max_connections = max_connections}, clock);
-  if (!pool.ok()) Die(pool.status().ToString());
+  if (!pool.ok()) DieOfPostgres(pool.status().ToString());
   return *std::move(pool);
 }
 

@@ -14,21 +14,14 @@
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/data_curation/domain/stdio_file.h"
 
 namespace crossover::curation {
 namespace {
 
-namespace fs = std::filesystem;
+constexpr std::string_view kThenUpload = "go on with the upload";
 
-absl::Status WriteError(const fs::path& path, int error) {
-  const std::string message =
-      absl::StrCat("cannot write ", path.string(), ": ", std::strerror(error));
-  if (error == ENOSPC || error == EDQUOT) {
-    return Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
-                 absl::StrCat(message, ". Free some space, then go on with the upload"));
-  }
-  return Error(absl::StatusCode::kUnavailable, "FILE_WRITE_FAILED", message);
-}
+namespace fs = std::filesystem;
 
 absl::Status UploadOver(const FileRecord& file) {
   return Error(
@@ -82,7 +75,7 @@ absl::Status FileManager::Upload::Append(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = write(fd_, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return WriteError(path_, errno);
+    if (written < 0) return WriteError(path_, errno, kThenUpload);
     bytes.remove_prefix(written);
   }
   return absl::OkStatus();
@@ -93,10 +86,10 @@ absl::StatusOr<std::unique_ptr<FileManager::Upload>> FileManager::OpenUpload(con
   if (file.state != FileState::kUploading) return UploadOver(file);
   std::error_code error;
   fs::create_directories(options_.upload_folder, error);
-  if (error) return WriteError(options_.upload_folder, error.value());
+  if (error) return WriteError(options_.upload_folder, error.value(), kThenUpload);
   const fs::path path = PartOf(file.id);
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (fd < 0) return WriteError(path, errno);
+  if (fd < 0) return WriteError(path, errno, kThenUpload);
   auto upload = std::unique_ptr<Upload>(new Upload(fd, path, 0, options_.max_bytes));
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     return Error(

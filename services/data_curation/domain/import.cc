@@ -12,13 +12,10 @@
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/data_curation/domain/stdio_file.h"
 
 namespace crossover::curation {
 namespace {
-
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
 
 // Lines of a file; one that is too long is cut and marked, and the next one is read as usual.
 class LineReader {
@@ -83,7 +80,7 @@ absl::StatusOr<ImportSummary> ImportJsonl(
     const std::filesystem::path& path, const ImportOptions& options,
     const std::function<absl::Status(dataset::Row)>& on_row,
     const std::function<absl::Status(const Problem&)>& on_problem) {
-  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "rbe"));
+  const StdioFile file(std::fopen(path.c_str(), "rbe"));
   if (file == nullptr) {
     return Error(absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
                  absl::StrCat("cannot open ", path.string(), ": ", std::strerror(errno)));

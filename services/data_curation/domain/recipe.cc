@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-absl::Status Invalid(const std::string& what) {
+absl::Status InvalidRecipe(const std::string& what) {
   return Error(absl::StatusCode::kInvalidArgument, "RECIPE_INVALID", "recipe: " + what);
 }
 
@@ -34,7 +34,7 @@ absl::StatusOr<Json> Coerce(const Json& value, const Json& like) {
   const char* wanted = like.is_number_integer() ? "a whole number"
                        : like.is_number()       ? "a number"
                                                 : like.type_name();
-  return Invalid(absl::StrCat("must be ", wanted, ", not ", value.dump()));
+  return InvalidRecipe(absl::StrCat("must be ", wanted, ", not ", value.dump()));
 }
 
 absl::StatusOr<Json> ResolveParameters(const Stage& stage, const Json& given) {
@@ -103,15 +103,15 @@ absl::StatusOr<Recipe> Resolve(const Recipe& given, const StageCatalogue& catalo
   for (RecipeStage& stage : recipe.stages) {
     const Stage* known = catalogue.Find(stage.name);
     if (known == nullptr) {
-      return Invalid(absl::StrCat("no stage `", stage.name,
-                                  "`; known are: ", absl::StrJoin(catalogue.Names(), ", ")));
+      return InvalidRecipe(absl::StrCat("no stage `", stage.name,
+                                        "`; known are: ", absl::StrJoin(catalogue.Names(), ", ")));
     }
     if (!seen.insert(stage.name).second)
-      return Invalid(absl::StrCat("stage `", stage.name, "` is named twice"));
+      return InvalidRecipe(absl::StrCat("stage `", stage.name, "` is named twice"));
     ASSIGN_OR_RETURN(stage.parameters, ResolveParameters(*known, stage.parameters));
   }
   if (recipe.stages.back().name != "split") {
-    return Invalid("the last stage must be `split`: rows without a split cannot be sealed");
+    return InvalidRecipe("the last stage must be `split`: rows without a split cannot be sealed");
   }
   return recipe;
 }
@@ -120,7 +120,7 @@ absl::StatusOr<std::string> RecipeDigest(const Recipe& recipe, const StageCatalo
   Json value = ToJson(recipe);
   for (Json& stage : value["stages"]) {
     const Stage* known = catalogue.Find(stage["name"].get<std::string>());
-    if (known == nullptr) return Invalid("not resolved");
+    if (known == nullptr) return InvalidRecipe("not resolved");
     stage["code_version"] = known->code_version();
   }
   return CanonicalDigest(value);
@@ -137,7 +137,7 @@ absl::StatusOr<Recipe> RecipeFromJson(std::string_view json) {
     }
     return recipe;
   } catch (const Json::exception& e) {
-    return Invalid(e.what());
+    return InvalidRecipe(e.what());
   }
 }
 

@@ -21,7 +21,7 @@ constexpr size_t kMaxExamples = 5;
 
 // Values of the answers, or of the top-level fields of JSON answers, as long as there are few of
 // each.
-class Labels {
+class LabelCounts {
  public:
   void Add(const std::string& answer, const std::string& split) {
     const Json value = Json::parse(answer, nullptr, false);
@@ -125,7 +125,7 @@ absl::StatusOr<Report> BuildReport(const RowTable& rows, const RowStates& states
                                    std::vector<FunnelStep> funnel,
                                    std::vector<SplitCounts> counts) {
   Report report{.funnel = std::move(funnel), .counts = std::move(counts)};
-  Labels labels;
+  LabelCounts labels;
   for (int64_t i = 0; i < rows.size(); ++i) {
     if (!states[i].kept()) continue;
     ASSIGN_OR_RETURN(const dataset::Row row, rows.Get(i));

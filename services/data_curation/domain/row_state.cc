@@ -12,7 +12,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-absl::Status Corrupt(std::string_view what) {
+absl::Status CorruptState(std::string_view what) {
   return Error(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
                absl::StrCat("stored stage result: ", ToAbsl(what)));
 }
@@ -42,13 +42,13 @@ absl::Status ForEachLine(std::string_view text, Fn on_value) {
   try {
     while (!text.empty()) {
       const size_t end = text.find('\n');
-      if (end == std::string_view::npos) return Corrupt("the last line was cut");
+      if (end == std::string_view::npos) return CorruptState("the last line was cut");
       on_value(Json::parse(text.substr(0, end)));
       text.remove_prefix(end + 1);
     }
     return absl::OkStatus();
   } catch (const Json::exception& e) {
-    return Corrupt(e.what());
+    return CorruptState(e.what());
   }
 }
 
@@ -62,7 +62,7 @@ absl::Status Apply(std::string_view stage, const std::vector<RowChange>& changes
                    RowStates& states) {
   for (const RowChange& change : changes) {
     if (change.row < 0 || change.row >= static_cast<int64_t>(states.size())) {
-      return Corrupt(absl::StrCat("row ", change.row, " of ", states.size()));
+      return CorruptState(absl::StrCat("row ", change.row, " of ", states.size()));
     }
     RowState& state = states[change.row];
     if (!change.drop.empty()) state.drop_reason = absl::StrCat(ToAbsl(stage), "/", change.drop);

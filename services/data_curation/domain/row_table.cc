@@ -13,9 +13,12 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/data_curation/domain/mapped_file.h"
+#include "services/data_curation/domain/stdio_file.h"
 
 namespace crossover::curation {
 namespace {
+
+constexpr std::string_view kThenResume = "resume the run";
 
 struct Record {
   uint64_t offset = 0;
@@ -25,22 +28,7 @@ struct Record {
 };
 static_assert(sizeof(Record) == 80);
 
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using File = std::unique_ptr<std::FILE, CloseFile>;
-
-absl::Status WriteError(const std::filesystem::path& path, int error) {
-  const std::string message =
-      absl::StrCat("cannot write ", path.string(), ": ", std::strerror(error));
-  if (error == ENOSPC || error == EDQUOT) {
-    return Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
-                 absl::StrCat(message, ". Free some space, then resume the run"));
-  }
-  return Error(absl::StatusCode::kUnavailable, "FILE_WRITE_FAILED", message);
-}
-
-absl::Status Corrupt(std::string_view what) {
+absl::Status CorruptRows(std::string_view what) {
   return Error(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
                absl::StrCat("stored rows of a curation run: ", std::string(what)));
 }
@@ -50,8 +38,8 @@ absl::Status Corrupt(std::string_view what) {
 struct RowTableWriter::Impl {
   std::filesystem::path rows_path;
   std::filesystem::path index_path;
-  File rows;
-  File index;
+  StdioFile rows;
+  StdioFile index;
   uint64_t offset = 0;
 };
 
@@ -62,14 +50,14 @@ absl::StatusOr<std::unique_ptr<RowTableWriter>> RowTableWriter::Create(
     const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) return WriteError(folder, error.value());
+  if (error) return WriteError(folder, error.value(), kThenResume);
   auto impl = std::make_unique<Impl>();
   impl->rows_path = folder / "rows.jsonl";
   impl->index_path = folder / "rows.idx";
   impl->rows.reset(std::fopen(impl->rows_path.c_str(), "wbe"));
-  if (impl->rows == nullptr) return WriteError(impl->rows_path, errno);
+  if (impl->rows == nullptr) return WriteError(impl->rows_path, errno, kThenResume);
   impl->index.reset(std::fopen(impl->index_path.c_str(), "wbe"));
-  if (impl->index == nullptr) return WriteError(impl->index_path, errno);
+  if (impl->index == nullptr) return WriteError(impl->index_path, errno, kThenResume);
   return std::unique_ptr<RowTableWriter>(new RowTableWriter(std::move(impl)));
 }
 
@@ -81,17 +69,18 @@ absl::Status RowTableWriter::Add(const dataset::Row& row) {
   ASSIGN_OR_RETURN(record.row_digest, ParseDigest(row_digest));
   ASSIGN_OR_RETURN(record.input_digest, ParseDigest(input_digest));
   if (std::fwrite(line.data(), 1, line.size(), impl_->rows.get()) != line.size()) {
-    return WriteError(impl_->rows_path, errno);
+    return WriteError(impl_->rows_path, errno, kThenResume);
   }
   if (std::fwrite(&record, sizeof(record), 1, impl_->index.get()) != 1)
-    return WriteError(impl_->index_path, errno);
+    return WriteError(impl_->index_path, errno, kThenResume);
   impl_->offset += line.size();
   return absl::OkStatus();
 }
 
 absl::Status RowTableWriter::Finish() {
-  if (std::fflush(impl_->rows.get()) != 0) return WriteError(impl_->rows_path, errno);
-  if (std::fflush(impl_->index.get()) != 0) return WriteError(impl_->index_path, errno);
+  if (std::fflush(impl_->rows.get()) != 0) return WriteError(impl_->rows_path, errno, kThenResume);
+  if (std::fflush(impl_->index.get()) != 0)
+    return WriteError(impl_->index_path, errno, kThenResume);
   return absl::OkStatus();
 }
 
@@ -113,11 +102,12 @@ absl::StatusOr<std::unique_ptr<RowTable>> RowTable::Open(const std::filesystem::
   auto impl = std::make_unique<Impl>();
   ASSIGN_OR_RETURN(impl->rows, MappedFile::Open(rows_file));
   ASSIGN_OR_RETURN(impl->index, MappedFile::Open(index_file));
-  if (impl->index.bytes().size() % sizeof(Record) != 0) return Corrupt("the index was cut");
+  if (impl->index.bytes().size() % sizeof(Record) != 0) return CorruptRows("the index was cut");
   impl->size = static_cast<int64_t>(impl->index.bytes().size() / sizeof(Record));
   if (impl->size > 0) {
     const Record& last = impl->At(impl->size - 1);
-    if (last.offset + last.length >= impl->rows.bytes().size()) return Corrupt("the rows were cut");
+    if (last.offset + last.length >= impl->rows.bytes().size())
+      return CorruptRows("the rows were cut");
   }
   return std::unique_ptr<RowTable>(new RowTable(std::move(impl)));
 }
@@ -128,10 +118,10 @@ absl::StatusOr<dataset::Row> RowTable::Get(int64_t index) const {
   const Record& record = impl_->At(index);
   const std::string_view rows = impl_->rows.bytes();
   if (record.offset > rows.size() || record.length > rows.size() - record.offset)
-    return Corrupt(absl::StrCat("row ", index, " is said to lie outside of them"));
+    return CorruptRows(absl::StrCat("row ", index, " is said to lie outside of them"));
   absl::StatusOr<dataset::Row> row =
       dataset::ParseInputRow(rows.substr(record.offset, record.length));
-  if (!row.ok()) return Corrupt(absl::StrCat("row ", index, ": ", row.status().message()));
+  if (!row.ok()) return CorruptRows(absl::StrCat("row ", index, ": ", row.status().message()));
   return row;
 }
 

@@ -15,7 +15,8 @@ namespace {
 
 constexpr int64_t kMaxStates = int64_t{4} << 30;  // bytes of a run's states that are read back
 
-absl::Status Invalid(const std::string& reason, const std::string& field, const std::string& what) {
+absl::Status InvalidField(const std::string& reason, const std::string& field,
+                          const std::string& what) {
   return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, " ", what),
                {.reason = reason, .violations = {{field, what}}});
 }
@@ -76,15 +77,15 @@ absl::StatusOr<RunRecord> RunManager::Create(RunRecord run, const RequestKey& ke
   }
   RETURN_IF_ERROR(store_.GetDataset(run.project, run.dataset).status());
   if (run.inputs.empty()) {
-    return Invalid("FIELD_REQUIRED", "curation_run.inputs",
-                   "is empty: name at least one file or version");
+    return InvalidField("FIELD_REQUIRED", "curation_run.inputs",
+                        "is empty: name at least one file or version");
   }
   for (RunInput& input : run.inputs) {
     const bool known = input.split.empty() || input.split == dataset::kTrain ||
                        input.split == dataset::kValidation || input.split == dataset::kTest;
     if (!known)
-      return Invalid("FIELD_INVALID", "curation_run.inputs.split",
-                     "must be train, validation or test");
+      return InvalidField("FIELD_INVALID", "curation_run.inputs.split",
+                          "must be train, validation or test");
     ASSIGN_OR_RETURN(input.resolved, Resolve(run.project, input, run.estimated_rows));
   }
   ASSIGN_OR_RETURN(run.resolved_recipe, curation::Resolve(run.recipe, catalogue_));
@@ -137,7 +138,8 @@ absl::StatusOr<VersionRecord> RunManager::Seal(const SealRequest& request, const
   }
   ASSIGN_OR_RETURN(const RunRecord run, store_.GetRun(request.project, request.run));
   if (run.dataset != request.dataset) {
-    return Invalid("FIELD_INVALID", "run", absl::StrCat("belongs to data set `", run.dataset, "`"));
+    return InvalidField("FIELD_INVALID", "run",
+                        absl::StrCat("belongs to data set `", run.dataset, "`"));
   }
   ASSIGN_OR_RETURN(const RunRows opened, OpenRun(blobs_, run));
   ASSIGN_OR_RETURN(const Tombstones tombstones, store_.AllTombstones(request.project));

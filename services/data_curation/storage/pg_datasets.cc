@@ -8,8 +8,8 @@
 namespace crossover::curation {
 namespace {
 
-absl::StatusOr<DatasetRecord> Get(pqxx::transaction_base& txn, const std::string& project,
-                                  const std::string& id) {
+absl::StatusOr<DatasetRecord> GetDatasetIn(pqxx::transaction_base& txn, const std::string& project,
+                                           const std::string& id) {
   const pqxx::result rows = txn.exec_params(sql::kGetDataset, project, id);
   if (rows.empty()) return NotFound("data set", id);
   return ReadDataset(rows[0]);
@@ -30,19 +30,19 @@ absl::StatusOr<DatasetRecord> PgCurationStore::CreateDataset(const DatasetRecord
                       [&](pqxx::transaction_base& txn) -> absl::StatusOr<DatasetRecord> {
                         ASSIGN_OR_RETURN(const std::string earlier,
                                          NoteRequest(txn, dataset.project, key, dataset.id));
-                        if (!earlier.empty()) return Get(txn, dataset.project, earlier);
+                        if (!earlier.empty()) return GetDatasetIn(txn, dataset.project, earlier);
                         const pqxx::result added =
                             txn.exec_params(sql::kInsertDataset, dataset.project, dataset.id,
                                             dataset.task, DetailsToJson(dataset));
                         if (added.empty()) return Exists("data set", dataset.id);
-                        return Get(txn, dataset.project, dataset.id);
+                        return GetDatasetIn(txn, dataset.project, dataset.id);
                       });
 }
 
 absl::StatusOr<DatasetRecord> PgCurationStore::GetDataset(const std::string& project,
                                                           const std::string& id) {
   return pg::Transact(pool_, {.name = "get_dataset", .read_only = true},
-                      [&](pqxx::transaction_base& txn) { return Get(txn, project, id); });
+                      [&](pqxx::transaction_base& txn) { return GetDatasetIn(txn, project, id); });
 }
 
 absl::StatusOr<Page<DatasetRecord>> PgCurationStore::ListDatasets(const PageQuery& query) {
@@ -67,8 +67,8 @@ absl::StatusOr<DatasetRecord> PgCurationStore::UpdateDataset(const DatasetRecord
                         const pqxx::result changed =
                             txn.exec_params(sql::kUpdateDataset, dataset.project, dataset.id,
                                             dataset.revision, dataset.task, DetailsToJson(dataset));
-                        if (!changed.empty()) return Get(txn, dataset.project, dataset.id);
-                        RETURN_IF_ERROR(Get(txn, dataset.project, dataset.id).status());
+                        if (!changed.empty()) return GetDatasetIn(txn, dataset.project, dataset.id);
+                        RETURN_IF_ERROR(GetDatasetIn(txn, dataset.project, dataset.id).status());
                         return EtagMismatch("data set", dataset.id);
                       });
 }

@@ -10,8 +10,8 @@
 namespace crossover::curation {
 namespace {
 
-absl::StatusOr<FileRecord> Get(pqxx::transaction_base& txn, const std::string& project,
-                               const std::string& id) {
+absl::StatusOr<FileRecord> GetFileIn(pqxx::transaction_base& txn, const std::string& project,
+                                     const std::string& id) {
   const pqxx::result rows = txn.exec_params(sql::kGetFile, project, UuidOf(id));
   if (rows.empty()) return NotFound("file", id);
   return ReadFile(rows[0]);
@@ -46,20 +46,20 @@ absl::StatusOr<FileRecord> PgCurationStore::CreateFile(const FileRecord& file,
       pool_, {.name = "create_file"},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<FileRecord> {
         ASSIGN_OR_RETURN(const std::string earlier, NoteRequest(txn, file.project, key, file.id));
-        if (!earlier.empty()) return Get(txn, file.project, earlier);
+        if (!earlier.empty()) return GetFileIn(txn, file.project, earlier);
         const pqxx::result added =
             txn.exec_params(sql::kInsertFile, file.project, UuidOf(file.id), file.filename,
                             file.purpose, file.size_bytes, file.sha256,
                             std::string(Name(file.state)), file.state_reason, DetailsToJson(file));
         if (added.empty()) return Exists("file", file.id);
-        return Get(txn, file.project, file.id);
+        return GetFileIn(txn, file.project, file.id);
       });
 }
 
 absl::StatusOr<FileRecord> PgCurationStore::GetFile(const std::string& project,
                                                     const std::string& id) {
   return pg::Transact(pool_, {.name = "get_file", .read_only = true},
-                      [&](pqxx::transaction_base& txn) { return Get(txn, project, id); });
+                      [&](pqxx::transaction_base& txn) { return GetFileIn(txn, project, id); });
 }
 
 absl::StatusOr<Page<FileRecord>> PgCurationStore::ListFiles(const PageQuery& query) {
@@ -85,8 +85,8 @@ absl::StatusOr<FileRecord> PgCurationStore::UpdateFile(const FileRecord& file) {
                             sql::kUpdateFile, file.project, UuidOf(file.id), file.revision,
                             file.size_bytes, file.sha256, std::string(Name(file.state)),
                             file.state_reason, DetailsToJson(file));
-                        if (!changed.empty()) return Get(txn, file.project, file.id);
-                        RETURN_IF_ERROR(Get(txn, file.project, file.id).status());
+                        if (!changed.empty()) return GetFileIn(txn, file.project, file.id);
+                        RETURN_IF_ERROR(GetFileIn(txn, file.project, file.id).status());
                         return EtagMismatch("file", file.id);
                       });
 }
@@ -104,7 +104,7 @@ absl::Status PgCurationStore::PutProblems(const std::string& project, const std:
                                           const std::vector<Problem>& problems) {
   return pg::Transact(
       pool_, {.name = "put_problems"}, [&](pqxx::transaction_base& txn) -> absl::Status {
-        RETURN_IF_ERROR(Get(txn, project, id).status());
+        RETURN_IF_ERROR(GetFileIn(txn, project, id).status());
         txn.exec_params(sql::kDeleteProblems, project, UuidOf(id));
         txn.exec_params(sql::kInsertProblems, project, UuidOf(id), ProblemsToJson(problems));
         return absl::OkStatus();
@@ -117,7 +117,7 @@ absl::StatusOr<std::vector<Problem>> PgCurationStore::ListProblems(const std::st
   return pg::Transact(
       pool_, {.name = "list_problems", .read_only = true},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<Problem>> {
-        RETURN_IF_ERROR(Get(txn, project, id).status());
+        RETURN_IF_ERROR(GetFileIn(txn, project, id).status());
         std::vector<Problem> problems;
         for (const pqxx::row& row :
              txn.exec_params(sql::kListProblems, project, UuidOf(id), from, limit)) {

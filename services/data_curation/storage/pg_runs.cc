@@ -8,8 +8,8 @@
 namespace crossover::curation {
 namespace {
 
-absl::StatusOr<RunRecord> Get(pqxx::transaction_base& txn, const std::string& project,
-                              const std::string& id, const char* query = sql::kGetRun) {
+absl::StatusOr<RunRecord> GetRunIn(pqxx::transaction_base& txn, const std::string& project,
+                                   const std::string& id, const char* query = sql::kGetRun) {
   const pqxx::result rows = txn.exec_params(query, project, UuidOf(id));
   if (rows.empty()) return NotFound("run", id);
   return ReadRun(rows[0]);
@@ -25,7 +25,7 @@ absl::StatusOr<RunRecord> Move(pqxx::transaction_base& txn, const RunRecord& run
                                const char* change, RunState to) {
   txn.exec_params(change, run.project, UuidOf(run.id));
   AddEvent(txn, run.project, run.id, "state_changed", std::string(Name(to)));
-  return Get(txn, run.project, run.id);
+  return GetRunIn(txn, run.project, run.id);
 }
 
 }  // namespace
@@ -34,20 +34,20 @@ absl::StatusOr<RunRecord> PgCurationStore::CreateRun(const RunRecord& run, const
   return pg::Transact(
       pool_, {.name = "create_run"}, [&](pqxx::transaction_base& txn) -> absl::StatusOr<RunRecord> {
         ASSIGN_OR_RETURN(const std::string earlier, NoteRequest(txn, run.project, key, run.id));
-        if (!earlier.empty()) return Get(txn, run.project, earlier);
+        if (!earlier.empty()) return GetRunIn(txn, run.project, earlier);
         if (txn.exec_params(sql::kGetDataset, run.project, run.dataset).empty())
           return NotFound("data set", run.dataset);
         txn.exec_params(sql::kInsertRun, run.project, run.dataset, UuidOf(run.id),
                         run.recipe_digest, DetailsToJson(run));
         AddEvent(txn, run.project, run.id, "state_changed", "QUEUED");
-        return Get(txn, run.project, run.id);
+        return GetRunIn(txn, run.project, run.id);
       });
 }
 
 absl::StatusOr<RunRecord> PgCurationStore::GetRun(const std::string& project,
                                                   const std::string& id) {
   return pg::Transact(pool_, {.name = "get_run", .read_only = true},
-                      [&](pqxx::transaction_base& txn) { return Get(txn, project, id); });
+                      [&](pqxx::transaction_base& txn) { return GetRunIn(txn, project, id); });
 }
 
 absl::StatusOr<Page<RunRecord>> PgCurationStore::ListRuns(const PageQuery& query) {
@@ -71,7 +71,7 @@ absl::StatusOr<RunRecord> PgCurationStore::CancelRun(const std::string& project,
                                                      const std::string& id) {
   return pg::Transact(pool_, {.name = "cancel_run"},
                       [&](pqxx::transaction_base& txn) -> absl::StatusOr<RunRecord> {
-                        ASSIGN_OR_RETURN(RunRecord run, Get(txn, project, id, sql::kLockRun));
+                        ASSIGN_OR_RETURN(RunRecord run, GetRunIn(txn, project, id, sql::kLockRun));
                         if (run.state == RunState::kCancelled) return run;
                         if (IsTerminal(run.state))
                           return RunStateInvalid(run, "Cancel", "QUEUED, RUNNING or NEEDS_REVIEW");
@@ -83,7 +83,7 @@ absl::StatusOr<RunRecord> PgCurationStore::ResumeRun(const std::string& project,
                                                      const std::string& id) {
   return pg::Transact(pool_, {.name = "resume_run"},
                       [&](pqxx::transaction_base& txn) -> absl::StatusOr<RunRecord> {
-                        ASSIGN_OR_RETURN(RunRecord run, Get(txn, project, id, sql::kLockRun));
+                        ASSIGN_OR_RETURN(RunRecord run, GetRunIn(txn, project, id, sql::kLockRun));
                         if (run.state != RunState::kFailed && run.state != RunState::kCancelled) {
                           return RunStateInvalid(run, "Resume", "FAILED or CANCELLED");
                         }
@@ -148,7 +148,7 @@ absl::StatusOr<std::vector<RunEvent>> PgCurationStore::ListRunEvents(const std::
   return pg::Transact(
       pool_, {.name = "list_run_events", .read_only = true},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<RunEvent>> {
-        RETURN_IF_ERROR(Get(txn, project, id).status());
+        RETURN_IF_ERROR(GetRunIn(txn, project, id).status());
         std::vector<RunEvent> events;
         for (const pqxx::row& row :
              txn.exec_params(sql::kListEvents, project, UuidOf(id), after, limit)) {

@@ -12,8 +12,8 @@ namespace {
 
 constexpr size_t kRowsPerStatement = 5000;
 
-absl::StatusOr<VersionRecord> Get(pqxx::transaction_base& txn, const std::string& project,
-                                  const std::string& dataset, const std::string& digest) {
+absl::StatusOr<VersionRecord> GetVersionIn(pqxx::transaction_base& txn, const std::string& project,
+                                           const std::string& dataset, const std::string& digest) {
   const pqxx::result rows = txn.exec_params(sql::kGetVersion, project, dataset, digest);
   if (rows.empty()) return NotFound("data set version", digest);
   return ReadVersion(rows[0]);
@@ -53,7 +53,8 @@ absl::StatusOr<VersionRecord> PgCurationStore::PutVersion(const VersionRecord& v
         ASSIGN_OR_RETURN(const std::string earlier, NoteRequest(txn, version.project, key, made));
         if (!earlier.empty()) {
           const size_t slash = earlier.find('/');
-          return Get(txn, version.project, earlier.substr(0, slash), earlier.substr(slash + 1));
+          return GetVersionIn(txn, version.project, earlier.substr(0, slash),
+                              earlier.substr(slash + 1));
         }
         const pqxx::result dataset = txn.exec_params(sql::kSetCurrentVersion, version.project,
                                                      version.dataset, version.digest);
@@ -63,7 +64,7 @@ absl::StatusOr<VersionRecord> PgCurationStore::PutVersion(const VersionRecord& v
             sql::kInsertVersion, version.project, version.dataset, version.digest, version.run,
             version.task, version.artifact_digest, DetailsToJson(version));
         if (!added.empty()) InsertRows(txn, version, rows);
-        return Get(txn, version.project, version.dataset, version.digest);
+        return GetVersionIn(txn, version.project, version.dataset, version.digest);
       });
 }
 
@@ -72,7 +73,7 @@ absl::StatusOr<VersionRecord> PgCurationStore::GetVersion(const std::string& pro
                                                           const std::string& digest) {
   return pg::Transact(
       pool_, {.name = "get_version", .read_only = true},
-      [&](pqxx::transaction_base& txn) { return Get(txn, project, dataset, digest); });
+      [&](pqxx::transaction_base& txn) { return GetVersionIn(txn, project, dataset, digest); });
 }
 
 absl::StatusOr<Page<VersionRecord>> PgCurationStore::ListVersions(const PageQuery& query) {

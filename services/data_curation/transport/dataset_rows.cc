@@ -17,7 +17,7 @@
 namespace crossover::curation {
 namespace {
 
-constexpr size_t kPiece = size_t{1} << 20;
+constexpr size_t kExportPiece = size_t{1} << 20;
 
 absl::StatusOr<int64_t> PositionOf(const std::string& token, const std::string& query) {
   ASSIGN_OR_RETURN(const std::string text, list::ParsePageToken(token, query));
@@ -159,7 +159,7 @@ absl::Status DatasetServiceImpl::DoExport(
         if (!request.split().empty() && view.row.split != request.split()) return true;
         ASSIGN_OR_RETURN(const std::string line, LineOf(view, request.format()));
         piece.mutable_data()->append(line).append("\n");
-        if (piece.data().size() >= kPiece) RETURN_IF_ERROR(send());
+        if (piece.data().size() >= kExportPiece) RETURN_IF_ERROR(send());
         return true;
       }));
   return piece.data().empty() ? absl::OkStatus() : send();

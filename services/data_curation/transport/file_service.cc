@@ -16,7 +16,7 @@
 namespace crossover::curation {
 namespace {
 
-constexpr size_t kPiece = size_t{1} << 20;
+constexpr size_t kFilePiece = size_t{1} << 20;
 
 std::optional<std::string> FieldOf(const FileRecord& file, const std::string& field) {
   if (field == "purpose") return file.purpose;
@@ -152,7 +152,7 @@ absl::Status FileServiceImpl::DoDownload(const v1::DownloadFileRequest& request,
   ASSIGN_OR_RETURN(const std::unique_ptr<BlobReader> reader, blobs_.Open(file.sha256));
   int64_t skip = request.offset();
   while (true) {
-    ASSIGN_OR_RETURN(std::string bytes, reader->Read(kPiece));
+    ASSIGN_OR_RETURN(std::string bytes, reader->Read(kFilePiece));
     if (bytes.empty()) return absl::OkStatus();
     if (skip >= static_cast<int64_t>(bytes.size())) {
       skip -= static_cast<int64_t>(bytes.size());

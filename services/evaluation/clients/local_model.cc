@@ -13,7 +13,7 @@
 namespace crossover::evaluation {
 namespace {
 
-namespace pb = ::crossover::inference::v1;
+namespace inference_pb = ::crossover::inference::v1;
 namespace type = ::crossover::type::v1;
 
 // Loading a base or an adapter reads files.
@@ -71,7 +71,7 @@ std::string LastSegment(const std::string& name) {
   return slash == std::string::npos ? name : name.substr(slash + 1);
 }
 
-bool Answers(const pb::LoadedModel& model, const std::string& name) {
+bool Answers(const inference_pb::LoadedModel& model, const std::string& name) {
   return model.digest() == name ||
          std::find(model.aliases().begin(), model.aliases().end(), name) != model.aliases().end();
 }
@@ -79,32 +79,33 @@ bool Answers(const pb::LoadedModel& model, const std::string& name) {
 }  // namespace
 
 LocalModel::LocalModel(const Channels& channels, Clock& clock)
-    : stub_(pb::InferenceService::NewStub(channels.inference)),
+    : stub_(inference_pb::InferenceService::NewStub(channels.inference)),
       api_key_(channels.api_key),
       clock_(clock) {}
 
 absl::StatusOr<std::string> LocalModel::DigestOf(const std::string& name) {
-  pb::ListLoadedModelsResponse models;
+  inference_pb::ListLoadedModelsResponse models;
   // A model that is not loaded yet is, once it is asked for something.
   for (const bool asked : {false, true}) {
     if (asked) {
-      pb::TokenizeRequest request;
+      inference_pb::TokenizeRequest request;
       request.set_model(name);
       request.add_texts("");
       const auto tokens =
-          rpc::Invoke(*stub_, &pb::InferenceService::Stub::Tokenize, request,
+          rpc::Invoke(*stub_, &inference_pb::InferenceService::Stub::Tokenize, request,
                       {.timeout = kLoadTimeout, .idempotent = true, .api_key = api_key_});
       if (absl::IsNotFound(tokens.status())) break;
       RETURN_IF_ERROR(tokens.status());
     }
-    ASSIGN_OR_RETURN(models, rpc::Invoke(*stub_, &pb::InferenceService::Stub::ListLoadedModels, {},
-                                         {.idempotent = true, .api_key = api_key_}));
-    for (const pb::LoadedModel& model : models.loaded_models()) {
+    ASSIGN_OR_RETURN(
+        models, rpc::Invoke(*stub_, &inference_pb::InferenceService::Stub::ListLoadedModels, {},
+                            {.idempotent = true, .api_key = api_key_}));
+    for (const inference_pb::LoadedModel& model : models.loaded_models()) {
       if (Answers(model, name) || Answers(model, LastSegment(name))) return model.digest();
     }
   }
   std::string known;
-  for (const pb::LoadedModel& model : models.loaded_models()) {
+  for (const inference_pb::LoadedModel& model : models.loaded_models()) {
     absl::StrAppend(&known, known.empty() ? "" : ", ",
                     model.aliases().empty() ? model.digest() : model.aliases(0));
   }
@@ -118,10 +119,10 @@ absl::StatusOr<System> LocalModel::Resolve(System system) {
     ASSIGN_OR_RETURN(system.model_digest, DigestOf(system.model));
   }
   if (system.kind != ModelKind::kAdapter) return system;
-  pb::LoadAdapterRequest request;
+  inference_pb::LoadAdapterRequest request;
   request.set_digest(system.model_digest);
-  ASSIGN_OR_RETURN(pb::LoadedModel loaded,
-                   rpc::Invoke(*stub_, &pb::InferenceService::Stub::LoadAdapter, request,
+  ASSIGN_OR_RETURN(inference_pb::LoadedModel loaded,
+                   rpc::Invoke(*stub_, &inference_pb::InferenceService::Stub::LoadAdapter, request,
                                {.timeout = kLoadTimeout, .idempotent = true, .api_key = api_key_}));
   system.base_digest = loaded.base_digest();
   return system;
@@ -129,7 +130,7 @@ absl::StatusOr<System> LocalModel::Resolve(System system) {
 
 absl::StatusOr<Reply> LocalModel::Ask(const System& system, const RenderedQuestion& question,
                                       absl::Duration timeout) {
-  pb::GenerateRequest request;
+  inference_pb::GenerateRequest request;
   request.set_model(system.model_digest.empty() ? system.model : system.model_digest);
   for (const dataset::Message& message : question.messages)
     *request.mutable_chat()->add_messages() = ToProto(message);
@@ -141,7 +142,7 @@ absl::StatusOr<Reply> LocalModel::Ask(const System& system, const RenderedQuesti
   absl::Duration sent = clock_.SteadyNow();
   auto stream = stub_->Generate(&context, request);
   Reply reply;
-  pb::GenerateResponse piece;
+  inference_pb::GenerateResponse piece;
   while (stream->Read(&piece)) {
     if (reply.first_token_seconds == 0 && (!piece.text().empty() || piece.tokens_size() > 0)) {
       reply.first_token_seconds = absl::ToDoubleSeconds(clock_.SteadyNow() - sent);

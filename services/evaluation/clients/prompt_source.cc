@@ -12,19 +12,19 @@
 namespace crossover::evaluation {
 namespace {
 
-namespace pb = ::crossover::registry::v1;
+namespace registry_pb = ::crossover::registry::v1;
 
 }  // namespace
 
 PromptSource::PromptSource(const Channels& channels)
-    : stub_(pb::PromptService::NewStub(channels.registry)), api_key_(channels.api_key) {}
+    : stub_(registry_pb::PromptService::NewStub(channels.registry)), api_key_(channels.api_key) {}
 
 absl::StatusOr<std::string> PromptSource::Pin(const std::string& name) {
   if (absl::StrContains(name, "/versions/")) return name;
-  pb::GetPromptRequest request;
+  registry_pb::GetPromptRequest request;
   request.set_name(name);
-  ASSIGN_OR_RETURN(pb::Prompt found,
-                   rpc::Invoke(*stub_, &pb::PromptService::Stub::GetPrompt, request,
+  ASSIGN_OR_RETURN(registry_pb::Prompt found,
+                   rpc::Invoke(*stub_, &registry_pb::PromptService::Stub::GetPrompt, request,
                                {.idempotent = true, .api_key = api_key_}));
   const std::string& version =
       found.active_version().empty() ? found.latest_version() : found.active_version();
@@ -33,10 +33,10 @@ absl::StatusOr<std::string> PromptSource::Pin(const std::string& name) {
                absl::StrCat(name, " has no version yet"));
 }
 
-absl::StatusOr<pb::PromptVersion> PromptSource::Version(const std::string& name) {
-  pb::GetPromptVersionRequest request;
+absl::StatusOr<registry_pb::PromptVersion> PromptSource::Version(const std::string& name) {
+  registry_pb::GetPromptVersionRequest request;
   request.set_name(name);
-  return rpc::Invoke(*stub_, &pb::PromptService::Stub::GetPromptVersion, request,
+  return rpc::Invoke(*stub_, &registry_pb::PromptService::Stub::GetPromptVersion, request,
                      {.idempotent = true, .api_key = api_key_});
 }
 
@@ -46,7 +46,7 @@ absl::StatusOr<std::shared_ptr<const prompt::PromptSpec>> PromptSource::Spec(
     absl::MutexLock lock(&mutex_);
     if (auto found = specs_.find(version); found != specs_.end()) return found->second;
   }
-  ASSIGN_OR_RETURN(pb::PromptVersion stored, Version(version));
+  ASSIGN_OR_RETURN(registry_pb::PromptVersion stored, Version(version));
   ASSIGN_OR_RETURN(prompt::PromptSpec converted, prompt::FromProto(stored.spec()));
   auto spec = std::make_shared<const prompt::PromptSpec>(std::move(converted));
   absl::MutexLock lock(&mutex_);

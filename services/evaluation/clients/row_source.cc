@@ -14,23 +14,23 @@
 namespace crossover::evaluation {
 namespace {
 
-namespace pb = ::crossover::curation::v1;
+namespace curation_pb = ::crossover::curation::v1;
 
 class HouseRows final : public RowSource {
  public:
   HouseRows(const Channels& channels, BlobStore& blobs, std::filesystem::path scratch)
-      : stub_(pb::DatasetService::NewStub(channels.curation)),
+      : stub_(curation_pb::DatasetService::NewStub(channels.curation)),
         api_key_(channels.api_key),
         blobs_(blobs),
         scratch_(std::move(scratch)) {}
 
   absl::StatusOr<std::vector<dataset::Row>> Rows(const std::string& dataset_version,
                                                  const std::string& split) override {
-    pb::GetDatasetVersionRequest request;
+    curation_pb::GetDatasetVersionRequest request;
     request.set_name(dataset_version);
-    ASSIGN_OR_RETURN(pb::DatasetVersion version,
-                     rpc::Invoke(*stub_, &pb::DatasetService::Stub::GetDatasetVersion, request,
-                                 {.idempotent = true, .api_key = api_key_}));
+    ASSIGN_OR_RETURN(curation_pb::DatasetVersion version,
+                     rpc::Invoke(*stub_, &curation_pb::DatasetService::Stub::GetDatasetVersion,
+                                 request, {.idempotent = true, .api_key = api_key_}));
     std::error_code ignored;
     std::filesystem::create_directories(scratch_,
                                         ignored);  // Materialise says what is wrong if this fails
@@ -41,7 +41,7 @@ class HouseRows final : public RowSource {
   }
 
  private:
-  std::unique_ptr<pb::DatasetService::Stub> stub_;
+  std::unique_ptr<curation_pb::DatasetService::Stub> stub_;
   std::string api_key_;
   BlobStore& blobs_;
   std::filesystem::path scratch_;

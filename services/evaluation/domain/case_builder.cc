@@ -8,7 +8,6 @@
 namespace crossover::evaluation {
 namespace {
 
-constexpr double kDaysPerMonth = 30;
 // Until a job has reported its real cost: hours of one training on one device, and trainings in a
 // sweep (several rounds).
 constexpr double kTrainingHours = 1;

@@ -305,8 +305,8 @@ Flip MakeFlip(const Pair& pair) {
 }
 
 // A row is right when more than half of its answers are.
-void AddFlips(const std::vector<Pair>& pairs, double pass_score, double level,
-              Comparison& comparison) {
+void AddAnswerFlips(const std::vector<Pair>& pairs, double pass_score, double level,
+                    Comparison& comparison) {
   std::vector<double> flipped;
   std::vector<std::string> clusters;
   for (const Pair& pair : pairs) {
@@ -342,7 +342,7 @@ absl::StatusOr<Comparison> Compare(const Suite& suite, const ScoredSystem& basel
   AddQualityMetrics(suite, pairs, options.level, comparison.metrics);
   AddAmountMetrics(pairs, options, comparison.metrics);
   AdjustForAll(options.level, comparison.metrics);
-  AddFlips(pairs, suite.graders[0].pass_score, options.level, comparison);
+  AddAnswerFlips(pairs, suite.graders[0].pass_score, options.level, comparison);
   return comparison;
 }
 

@@ -230,7 +230,7 @@ bool Scale(CaseFile& file, const std::string& parameter, double factor) {
 
 // The nearest multiple or fraction, in steps of a tenth of an octave up to 32 fold, that changes
 // the recommendation.
-void AddFlips(const CaseFile& file, const GateThresholds& thresholds, Verdict& verdict) {
+void AddVerdictFlips(const CaseFile& file, const GateThresholds& thresholds, Verdict& verdict) {
   for (const char* parameter : {"requests_per_day", "developer_hours"}) {
     double value = parameter == std::string("developer_hours")
                        ? (file.costs ? file.costs->developer_hours : 0)
@@ -259,7 +259,7 @@ const char* Name(DecisionState state) {
 
 Verdict Decide(const CaseFile& file, const GateThresholds& thresholds) {
   Verdict verdict = DecideOnce(file, thresholds);
-  AddFlips(file, thresholds, verdict);
+  AddVerdictFlips(file, thresholds, verdict);
   return verdict;
 }
 

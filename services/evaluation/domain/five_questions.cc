@@ -43,7 +43,7 @@ std::string WhoRetrains(const CaseFile& file) {
                       plan ? file.facts.retraining_plan->value : "without a plan.");
 }
 
-std::string Saving(const CaseFile& file, const Verdict& verdict) {
+std::string SavingInWords(const CaseFile& file, const Verdict& verdict) {
   if (!verdict.roi_known) return "Unknown: developer hours, prices and volume are not declared.";
   const ReturnOnInvestment& roi = verdict.roi;
   std::string answer = absl::StrFormat("%.2f USD a month (from %.2f to %.2f)", roi.saving_per_month,
@@ -66,7 +66,7 @@ std::vector<Answer5> FiveQuestions(const CaseFile& file, const Verdict& verdict)
           {"How many clean examples?", CleanExamples(file), data},
           {"Who retrains when the base changes?", WhoRetrains(file), {file.task}},
           {"What is the saving per call and per month against a better prompt on the plain model?",
-           Saving(file, verdict),
+           SavingInWords(file, verdict),
            {file.task}}};
 }
 

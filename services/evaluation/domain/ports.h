@@ -61,6 +61,9 @@ class RowSource {
                                                          const std::string& split) = 0;
 };
 
+// What "a month" means wherever a daily volume becomes a monthly one.
+inline constexpr double kDaysPerMonth = 30;
+
 // What is declared about a task, and the prices that apply.
 struct TaskRecord {
   std::string name;

@@ -14,10 +14,9 @@ namespace {
 
 constexpr int kDefaultRepeats = 5;
 constexpr int kDefaultConcurrency = 8;
-constexpr double kDaysPerMonth = 30;
 constexpr int kPage = 200;
 
-absl::Status Invalid(std::string_view field, std::string_view what) {
+absl::Status InvalidRunField(std::string_view field, std::string_view what) {
   return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
                absl::StrCat(std::string(field), ": ", std::string(what)));
 }
@@ -29,14 +28,14 @@ std::vector<std::string> DigestsOf(const Run& run) {
 }
 
 absl::Status CheckFields(const Run& run) {
-  if (run.systems.empty()) return Invalid("run.systems", "at least one system is needed");
+  if (run.systems.empty()) return InvalidRunField("run.systems", "at least one system is needed");
   if (run.repeats < 0 || run.repeats > 100)
-    return Invalid("run.repeats", "expected 1 to 100, or 0 for 5");
+    return InvalidRunField("run.repeats", "expected 1 to 100, or 0 for 5");
   if (run.concurrency < 0 || run.concurrency > 256)
-    return Invalid("run.concurrency", "expected 1 to 256, or 0 for 8");
+    return InvalidRunField("run.concurrency", "expected 1 to 256, or 0 for 8");
   if (run.half_width < 0 || run.half_width >= 1)
-    return Invalid("run.stop_at_precision.half_width", "expected [0, 1)");
-  if (run.cost_cap < 0) return Invalid("run.cost_cap", "is negative");
+    return InvalidRunField("run.stop_at_precision.half_width", "expected [0, 1)");
+  if (run.cost_cap < 0) return InvalidRunField("run.cost_cap", "is negative");
   return absl::OkStatus();
 }
 
@@ -126,8 +125,8 @@ absl::StatusOr<Run> Runs::Create(Run run, const RequestKey& request, bool valida
     if (!resolved.ok()) return WithContext(resolved.status(), absl::StrCat("run.systems[", i, "]"));
     for (size_t other = 0; other < i; ++other) {
       if (run.systems[other].digest == resolved->system.digest) {
-        return Invalid(absl::StrCat("run.systems[", i, "]"),
-                       absl::StrCat("is the same system as systems[", other, "]"));
+        return InvalidRunField(absl::StrCat("run.systems[", i, "]"),
+                               absl::StrCat("is the same system as systems[", other, "]"));
       }
     }
     run.systems[i] = resolved->system;
@@ -213,9 +212,9 @@ absl::StatusOr<ScoredSystem> Runs::Scored(const Run& run, const System& system) 
 
 absl::StatusOr<Comparison> Runs::Compare(const CompareRequest& request) {
   if (request.runs.empty() || request.runs.size() > 2)
-    return Invalid("runs", "expected one or two runs");
+    return InvalidRunField("runs", "expected one or two runs");
   if (request.level <= 0.5 || request.level >= 1)
-    return Invalid("level", "expected a number in (0.5, 1), or 0 for 0.95");
+    return InvalidRunField("level", "expected a number in (0.5, 1), or 0 for 0.95");
   std::vector<Run> runs;
   for (const std::string& name : request.runs) {
     ASSIGN_OR_RETURN(Run run, Get(name));
@@ -233,7 +232,7 @@ absl::StatusOr<Comparison> Runs::Compare(const CompareRequest& request) {
         if (system.digest == digest) return std::make_pair(&run, &system);
       }
     }
-    return Invalid(field, absl::StrCat("no system ", digest, " in the runs"));
+    return InvalidRunField(field, absl::StrCat("no system ", digest, " in the runs"));
   };
   ASSIGN_OR_RETURN(
       auto baseline,
@@ -244,7 +243,7 @@ absl::StatusOr<Comparison> Runs::Compare(const CompareRequest& request) {
       find(request.candidate.empty() ? runs.back().systems.back().digest : request.candidate,
            "candidate"));
   if (baseline.second->digest == candidate.second->digest)
-    return Invalid("candidate", "is the baseline itself");
+    return InvalidRunField("candidate", "is the baseline itself");
 
   ASSIGN_OR_RETURN(Document suite_document, store_.Get(kSuiteKind, runs.front().suite_version));
   ASSIGN_OR_RETURN(Suite suite, FromDocument<Suite>(suite_document));

@@ -73,7 +73,7 @@ Evidence QualityGap(const CaseFile& file, const GateThresholds& thresholds) {
   return evidence;
 }
 
-Evidence Latency(const CaseFile& file, const GateThresholds& thresholds) {
+Evidence SlowAnswers(const CaseFile& file, const GateThresholds& thresholds) {
   // A target is declared for the median, the threshold is of the average: each meets its like.
   bool targeted = file.prompt.latency_p50_target_ms.has_value();
   double limit =
@@ -135,7 +135,7 @@ Evidence Spend(const CaseFile& file, const GateThresholds& thresholds) {
 
 std::vector<Evidence> SufficientEvidence(const CaseFile& file, const GateThresholds& thresholds) {
   return {QualityGap(file, thresholds),
-          Latency(file, thresholds),
+          SlowAnswers(file, thresholds),
           FormatErrors(file, thresholds),
           Above("tokens_per_month", file.facts.tokens_per_month, thresholds.high_tokens_per_month,
                 "tokens a month", "Declare the volume, or route the traffic through Crossover."),

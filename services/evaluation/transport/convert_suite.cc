@@ -13,11 +13,6 @@
 namespace crossover::evaluation {
 namespace {
 
-absl::Status Invalid(const std::string& field, std::string_view what) {
-  return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, ": ", std::string(what)),
-               {.reason = "FIELD_INVALID", .violations = {{field, std::string(what)}}});
-}
-
 absl::StatusOr<GraderKind> KindFromProto(pb::Grader::Kind kind, const std::string& field) {
   switch (kind) {
     case pb::Grader::EXACT:

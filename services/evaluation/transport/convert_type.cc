@@ -17,11 +17,6 @@
 namespace crossover::evaluation {
 namespace {
 
-absl::Status Invalid(const std::string& field, std::string_view what) {
-  return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, ": ", std::string(what)),
-               {.reason = "FIELD_INVALID", .violations = {{field, std::string(what)}}});
-}
-
 void FillFormat(const std::string& text, type::v1::Sampling* out) {
   nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return;
@@ -64,6 +59,11 @@ void Fill(const prompt::Sampling& in, type::v1::Sampling* out) {
 }
 
 }  // namespace
+
+absl::Status Invalid(const std::string& field, std::string_view what) {
+  return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, ": ", std::string(what)),
+               {.reason = "FIELD_INVALID", .violations = {{field, std::string(what)}}});
+}
 
 google::protobuf::Timestamp ToProto(absl::Time time) {
   google::protobuf::Timestamp out;

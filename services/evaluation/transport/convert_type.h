@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -20,6 +21,9 @@
 #include "services/evaluation/domain/system.h"
 
 namespace crossover::evaluation {
+
+// InvalidArgument FIELD_INVALID: "<field>: <what>".
+absl::Status Invalid(const std::string& field, std::string_view what);
 
 google::protobuf::Timestamp ToProto(absl::Time time);
 google::protobuf::Duration SecondsToProto(double seconds);

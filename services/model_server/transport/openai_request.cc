@@ -12,115 +12,115 @@
 namespace crossover::inference {
 namespace {
 
-using Json = nlohmann::json;
+using ParsedJson = nlohmann::json;
 
-absl::Status FieldError(const std::string& field, const std::string& rule) {
+absl::Status BodyFieldError(const std::string& field, const std::string& rule) {
   return Error(absl::StatusCode::kInvalidArgument, absl::StrCat("'", field, "' ", rule),
                {.reason = "FIELD_INVALID", .violations = {{field, rule}}});
 }
 
-const Json& Member(const Json& object, const char* key) {
-  static const Json null;
+const ParsedJson& Member(const ParsedJson& object, const char* key) {
+  static const ParsedJson null;
   const auto found = object.find(key);
   return found == object.end() ? null : *found;
 }
 
-absl::Status ReadNumber(const Json& root, const char* key, std::optional<double>& out) {
-  const Json& value = Member(root, key);
+absl::Status ReadNumber(const ParsedJson& root, const char* key, std::optional<double>& out) {
+  const ParsedJson& value = Member(root, key);
   if (value.is_null()) return absl::OkStatus();
-  if (!value.is_number()) return FieldError(key, "must be a number");
+  if (!value.is_number()) return BodyFieldError(key, "must be a number");
   out = value.get<double>();
   return absl::OkStatus();
 }
 
-absl::Status ReadInteger(const Json& root, const char* key, std::optional<int64_t>& out) {
-  const Json& value = Member(root, key);
+absl::Status ReadInteger(const ParsedJson& root, const char* key, std::optional<int64_t>& out) {
+  const ParsedJson& value = Member(root, key);
   if (value.is_null()) return absl::OkStatus();
-  if (!value.is_number_integer()) return FieldError(key, "must be an integer");
+  if (!value.is_number_integer()) return BodyFieldError(key, "must be an integer");
   out = value.get<int64_t>();
   return absl::OkStatus();
 }
 
-absl::Status ReadBool(const Json& root, const char* key, bool& out) {
-  const Json& value = Member(root, key);
+absl::Status ReadBool(const ParsedJson& root, const char* key, bool& out) {
+  const ParsedJson& value = Member(root, key);
   if (value.is_null()) return absl::OkStatus();
-  if (!value.is_boolean()) return FieldError(key, "must be true or false");
+  if (!value.is_boolean()) return BodyFieldError(key, "must be true or false");
   out = value.get<bool>();
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> ReadContent(const Json& content, const std::string& path) {
+absl::StatusOr<std::string> ReadContent(const ParsedJson& content, const std::string& path) {
   if (content.is_null()) return "";
   if (content.is_string()) return content.get<std::string>();
-  if (!content.is_array()) return FieldError(path, "must be a text or a list of parts");
+  if (!content.is_array()) return BodyFieldError(path, "must be a text or a list of parts");
   std::string text;
   for (size_t i = 0; i < content.size(); ++i) {
     const std::string part = absl::StrCat(path, "[", i, "]");
     if (!content[i].is_object() || Member(content[i], "type") != "text") {
-      return FieldError(part, "must be a part of type text; this model reads nothing else");
+      return BodyFieldError(part, "must be a part of type text; this model reads nothing else");
     }
     if (!Member(content[i], "text").is_string())
-      return FieldError(part + ".text", "must be a text");
+      return BodyFieldError(part + ".text", "must be a text");
     text += content[i]["text"].get<std::string>();
   }
   return text;
 }
 
-absl::StatusOr<std::vector<llm::ToolCall>> ReadToolCalls(const Json& calls,
+absl::StatusOr<std::vector<llm::ToolCall>> ReadToolCalls(const ParsedJson& calls,
                                                          const std::string& path) {
   std::vector<llm::ToolCall> out;
   if (calls.is_null()) return out;
-  if (!calls.is_array()) return FieldError(path, "must be a list");
+  if (!calls.is_array()) return BodyFieldError(path, "must be a list");
   for (size_t i = 0; i < calls.size(); ++i) {
-    const Json& function = calls[i].is_object() ? Member(calls[i], "function") : Json();
+    const ParsedJson& function = calls[i].is_object() ? Member(calls[i], "function") : ParsedJson();
     if (!function.is_object() || !Member(function, "name").is_string() ||
         !Member(function, "arguments").is_string()) {
-      return FieldError(absl::StrCat(path, "[", i, "].function"),
-                        "needs a name and arguments, both texts");
+      return BodyFieldError(absl::StrCat(path, "[", i, "].function"),
+                            "needs a name and arguments, both texts");
     }
     out.push_back({function["name"].get<std::string>(), function["arguments"].get<std::string>()});
   }
   return out;
 }
 
-absl::StatusOr<std::vector<llm::ChatMessage>> ReadMessages(const Json& messages) {
+absl::StatusOr<std::vector<llm::ChatMessage>> ReadMessages(const ParsedJson& messages) {
   if (!messages.is_array() || messages.empty())
-    return FieldError("messages", "must be a list of at least one message");
+    return BodyFieldError("messages", "must be a list of at least one message");
   std::vector<llm::ChatMessage> out;
   for (size_t i = 0; i < messages.size(); ++i) {
     const std::string path = absl::StrCat("messages[", i, "]");
-    if (!messages[i].is_object()) return FieldError(path, "must be an object");
+    if (!messages[i].is_object()) return BodyFieldError(path, "must be an object");
     if (!Member(messages[i], "role").is_string())
-      return FieldError(path + ".role", "must be a text");
+      return BodyFieldError(path + ".role", "must be a text");
     llm::ChatMessage message{.role = messages[i]["role"].get<std::string>()};
     ASSIGN_OR_RETURN(message.content,
                      ReadContent(Member(messages[i], "content"), path + ".content"));
     ASSIGN_OR_RETURN(message.tool_calls,
                      ReadToolCalls(Member(messages[i], "tool_calls"), path + ".tool_calls"));
     if (Member(messages[i], "content").is_null() && message.tool_calls.empty()) {
-      return FieldError(path + ".content", "is required");
+      return BodyFieldError(path + ".content", "is required");
     }
     out.push_back(std::move(message));
   }
   return out;
 }
 
-absl::StatusOr<std::vector<llm::ChatTool>> ReadTools(const Json& root) {
+absl::StatusOr<std::vector<llm::ChatTool>> ReadTools(const ParsedJson& root) {
   std::vector<llm::ChatTool> out;
-  const Json& tools = Member(root, "tools");
-  const Json& choice = Member(root, "tool_choice");
+  const ParsedJson& tools = Member(root, "tools");
+  const ParsedJson& choice = Member(root, "tool_choice");
   if (!choice.is_null() && choice != "auto" && choice != "none") {
-    return FieldError("tool_choice", "may be auto or none; a call cannot be forced yet");
+    return BodyFieldError("tool_choice", "may be auto or none; a call cannot be forced yet");
   }
   if (tools.is_null() || choice == "none") return out;
-  if (!tools.is_array()) return FieldError("tools", "must be a list");
+  if (!tools.is_array()) return BodyFieldError("tools", "must be a list");
   for (size_t i = 0; i < tools.size(); ++i) {
-    const Json& function = tools[i].is_object() ? Member(tools[i], "function") : Json();
+    const ParsedJson& function = tools[i].is_object() ? Member(tools[i], "function") : ParsedJson();
     if (!function.is_object() || !Member(function, "name").is_string()) {
-      return FieldError(absl::StrCat("tools[", i, "].function"), "needs a name");
+      return BodyFieldError(absl::StrCat("tools[", i, "].function"), "needs a name");
     }
-    const Json& description = Member(function, "description");
-    const Json& parameters = Member(function, "parameters");
+    const ParsedJson& description = Member(function, "description");
+    const ParsedJson& parameters = Member(function, "parameters");
     out.push_back({function["name"].get<std::string>(),
                    description.is_string() ? description.get<std::string>() : "",
                    parameters.is_null() ? "" : parameters.dump()});
@@ -128,41 +128,41 @@ absl::StatusOr<std::vector<llm::ChatTool>> ReadTools(const Json& root) {
   return out;
 }
 
-absl::Status ReadStop(const Json& stop, Sampling& sampling) {
+absl::Status ReadStop(const ParsedJson& stop, Sampling& sampling) {
   if (stop.is_null()) return absl::OkStatus();
-  const Json list = stop.is_string() ? Json::array({stop}) : stop;
-  if (!list.is_array()) return FieldError("stop", "must be a text or a list of texts");
-  for (const Json& text : list) {
-    if (!text.is_string()) return FieldError("stop", "must hold texts");
+  const ParsedJson list = stop.is_string() ? ParsedJson::array({stop}) : stop;
+  if (!list.is_array()) return BodyFieldError("stop", "must be a text or a list of texts");
+  for (const ParsedJson& text : list) {
+    if (!text.is_string()) return BodyFieldError("stop", "must hold texts");
     sampling.stop.push_back(text.get<std::string>());
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadLogitBias(const Json& bias, Sampling& sampling) {
+absl::Status ReadLogitBias(const ParsedJson& bias, Sampling& sampling) {
   if (bias.is_null()) return absl::OkStatus();
-  if (!bias.is_object()) return FieldError("logit_bias", "must be an object");
+  if (!bias.is_object()) return BodyFieldError("logit_bias", "must be an object");
   for (const auto& [key, value] : bias.items()) {
     int32_t id = 0;
     if (!absl::SimpleAtoi(key, &id) || !value.is_number()) {
-      return FieldError(absl::StrCat("logit_bias.", key), "must map a token id to a number");
+      return BodyFieldError(absl::StrCat("logit_bias.", key), "must map a token id to a number");
     }
     sampling.logit_bias[id] = value.get<double>();
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadLogprobs(const Json& root, Sampling& sampling) {
+absl::Status ReadLogprobs(const ParsedJson& root, Sampling& sampling) {
   bool logprobs = false;
   RETURN_IF_ERROR(ReadBool(root, "logprobs", logprobs));
   std::optional<int64_t> top;
   RETURN_IF_ERROR(ReadInteger(root, "top_logprobs", top));
-  if (top && !logprobs) return FieldError("top_logprobs", "needs logprobs to be true");
+  if (top && !logprobs) return BodyFieldError("top_logprobs", "needs logprobs to be true");
   if (logprobs) sampling.logprobs = top.value_or(0);
   return absl::OkStatus();
 }
 
-absl::Status ReadSampling(const Json& root, Sampling& sampling) {
+absl::Status ReadSampling(const ParsedJson& root, Sampling& sampling) {
   RETURN_IF_ERROR(ReadNumber(root, "temperature", sampling.temperature));
   RETURN_IF_ERROR(ReadNumber(root, "top_p", sampling.top_p));
   RETURN_IF_ERROR(ReadInteger(root, "top_k", sampling.top_k));
@@ -182,36 +182,36 @@ constexpr char kUnconstrained[] =
     "the form in the prompt, and check the answer";
 
 // What would change the answer and is not served.
-absl::Status RefuseUnserved(const Json& root) {
+absl::Status RefuseUnserved(const ParsedJson& root) {
   for (const char* key : {"presence_penalty", "frequency_penalty"}) {
     std::optional<double> penalty;
     RETURN_IF_ERROR(ReadNumber(root, key, penalty));
-    if (penalty.value_or(0) != 0) return FieldError(key, "is not served; leave it out or 0");
+    if (penalty.value_or(0) != 0) return BodyFieldError(key, "is not served; leave it out or 0");
   }
   // Constraints of other servers' dialects, which clients send beside or in place of
   // response_format.
   for (const char* key :
        {"guided_json", "guided_regex", "guided_choice", "grammar", "json_schema"}) {
-    if (!Member(root, key).is_null()) return FieldError(key, kUnconstrained);
+    if (!Member(root, key).is_null()) return BodyFieldError(key, kUnconstrained);
   }
-  const Json& format = Member(root, "response_format");
+  const ParsedJson& format = Member(root, "response_format");
   if (format.is_null()) return absl::OkStatus();
-  if (!format.is_object()) return FieldError("response_format", "must be an object");
-  const Json& type = Member(format, "type");
+  if (!format.is_object()) return BodyFieldError("response_format", "must be an object");
+  const ParsedJson& type = Member(format, "type");
   if (type == "text") return absl::OkStatus();
   if (type == "json_object" || type == "json_schema")
-    return FieldError("response_format.type", kUnconstrained);
-  return FieldError("response_format.type", "must be text");
+    return BodyFieldError("response_format.type", kUnconstrained);
+  return BodyFieldError("response_format.type", "must be text");
 }
 
 }  // namespace
 
 absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
-  const Json root = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (!root.is_object()) return FieldError("body", "must be a JSON object");
+  const ParsedJson root = ParsedJson::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (!root.is_object()) return BodyFieldError("body", "must be a JSON object");
   ChatRequest request;
   if (!Member(root, "model").is_string())
-    return FieldError("model", "is required and must be a text");
+    return BodyFieldError("model", "is required and must be a text");
   request.command.model = root["model"].get<std::string>();
   ChatPrompt prompt;
   ASSIGN_OR_RETURN(prompt.messages, ReadMessages(Member(root, "messages")));
@@ -220,10 +220,10 @@ absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
   RETURN_IF_ERROR(RefuseUnserved(root));
   RETURN_IF_ERROR(ReadSampling(root, request.command.sampling));
   RETURN_IF_ERROR(ReadBool(root, "stream", request.stream));
-  const Json& options = Member(root, "stream_options");
+  const ParsedJson& options = Member(root, "stream_options");
   if (!options.is_null()) {
-    if (!options.is_object()) return FieldError("stream_options", "must be an object");
-    if (!request.stream) return FieldError("stream_options", "needs stream to be true");
+    if (!options.is_object()) return BodyFieldError("stream_options", "must be an object");
+    if (!request.stream) return BodyFieldError("stream_options", "needs stream to be true");
     RETURN_IF_ERROR(ReadBool(options, "include_usage", request.include_usage));
   }
   return request;

@@ -9,8 +9,8 @@
 namespace crossover::inference {
 namespace {
 
-absl::Status FieldError(const std::string& field, const std::string& rule,
-                        const char* reason = "FIELD_INVALID") {
+absl::Status ProtoFieldError(const std::string& field, const std::string& rule,
+                             const char* reason = "FIELD_INVALID") {
   return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, " ", rule),
                {.reason = reason, .violations = {{field, rule}}});
 }
@@ -20,7 +20,7 @@ absl::StatusOr<llm::ChatMessage> ToMessage(const type::v1::ChatMessage& message,
   llm::ChatMessage out{.role = message.role(), .content = message.content()};
   for (int i = 0; i < message.parts_size(); ++i) {
     if (message.parts(i).type() != "text") {
-      return FieldError(
+      return ProtoFieldError(
           absl::StrCat(path, ".parts[", i, "].type"),
           absl::StrCat("is '", message.parts(i).type(), "'; this model reads text only"));
     }
@@ -45,13 +45,13 @@ absl::StatusOr<Sampling> ToSampling(const type::v1::Sampling& sampling) {
   for (const auto& [id, bias] : sampling.logit_bias()) out.logit_bias.emplace(id, bias);
   RETURN_IF_ERROR(Validate(out, "sampling."));
   if (sampling.has_repetition_penalty() && sampling.repetition_penalty() != 1) {
-    return FieldError("sampling.repetition_penalty", "is not served; leave it out or 1");
+    return ProtoFieldError("sampling.repetition_penalty", "is not served; leave it out or 1");
   }
   if (sampling.response_format().type() == type::v1::ResponseFormat::JSON_SCHEMA ||
       sampling.response_format().type() == type::v1::ResponseFormat::JSON_OBJECT) {
-    return FieldError("sampling.response_format.type",
-                      "JSON_OBJECT and JSON_SCHEMA are not served yet; TEXT is",
-                      "CONSTRAINT_INVALID");
+    return ProtoFieldError("sampling.response_format.type",
+                           "JSON_OBJECT and JSON_SCHEMA are not served yet; TEXT is",
+                           "CONSTRAINT_INVALID");
   }
   return out;
 }
@@ -70,7 +70,7 @@ absl::StatusOr<Prompt> ToPrompt(const Request& request, const std::string& prefi
     case Request::kText:
       return Prompt(request.text());
     default:
-      return FieldError(absl::StrCat(prefix, "prompt"), "is required: chat, tokens or text");
+      return ProtoFieldError(absl::StrCat(prefix, "prompt"), "is required: chat, tokens or text");
   }
 }
 
@@ -100,13 +100,14 @@ absl::StatusOr<ChatPrompt> ToChat(const pb::GenerateRequest::Chat& chat,
 absl::StatusOr<GenerateCommand> ToCommand(const pb::GenerateRequest& request) {
   GenerateCommand command{
       .model = request.model(), .cache_salt = request.cache_salt(), .no_cache = request.no_cache()};
-  if (command.model.empty()) return FieldError("model", "is required", "FIELD_REQUIRED");
+  if (command.model.empty()) return ProtoFieldError("model", "is required", "FIELD_REQUIRED");
   if (request.constraint_case() != pb::GenerateRequest::CONSTRAINT_NOT_SET) {
-    return FieldError("constraint", "is not served yet; leave json_schema, regex and choice out",
-                      "CONSTRAINT_INVALID");
+    return ProtoFieldError("constraint",
+                           "is not served yet; leave json_schema, regex and choice out",
+                           "CONSTRAINT_INVALID");
   }
   if (request.adapter_mix_size() > 0)
-    return FieldError("adapter_mix", "is not served yet; name one adapter as model");
+    return ProtoFieldError("adapter_mix", "is not served yet; name one adapter as model");
   ASSIGN_OR_RETURN(command.prompt, ToPrompt(request, ""));
   ASSIGN_OR_RETURN(command.sampling, ToSampling(request.sampling()));
   return command;
@@ -114,9 +115,9 @@ absl::StatusOr<GenerateCommand> ToCommand(const pb::GenerateRequest& request) {
 
 absl::StatusOr<ScoreCommand> ToCommand(const pb::ScoreRequest& request) {
   ScoreCommand command{.model = request.model()};
-  if (command.model.empty()) return FieldError("model", "is required", "FIELD_REQUIRED");
+  if (command.model.empty()) return ProtoFieldError("model", "is required", "FIELD_REQUIRED");
   if (request.items_size() < 1 || request.items_size() > 256)
-    return FieldError("items", "must hold 1 to 256 items");
+    return ProtoFieldError("items", "must hold 1 to 256 items");
   for (int i = 0; i < request.items_size(); ++i) {
     ScoreItem item;
     ASSIGN_OR_RETURN(item.prompt, ToPrompt(request.items(i), absl::StrCat("items[", i, "].")));

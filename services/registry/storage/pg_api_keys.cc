@@ -14,8 +14,8 @@ std::string Stamp(const std::optional<absl::Time>& time) {
   return time.has_value() ? pg::ToTimestamp(*time) : "";
 }
 
-absl::StatusOr<ApiKey> Find(pqxx::transaction_base& txn, const std::string& project,
-                            const std::string& id) {
+absl::StatusOr<ApiKey> FindKeyIn(pqxx::transaction_base& txn, const std::string& project,
+                                 const std::string& id) {
   const pqxx::result rows = txn.exec_params(sql::kGetKey, project, UuidOf(id));
   if (rows.empty()) return NotFound("key " + id);
   return ReadKey(rows[0]);
@@ -27,17 +27,17 @@ absl::StatusOr<ApiKey> PgRegistryStore::CreateKey(const ApiKey& key, const Reque
   return pg::Transact(
       pool_, {.name = "create_key"}, [&](pqxx::transaction_base& txn) -> absl::StatusOr<ApiKey> {
         ASSIGN_OR_RETURN(const std::string earlier, NoteRequest(txn, key.project, request, key.id));
-        if (!earlier.empty()) return Find(txn, key.project, earlier);
+        if (!earlier.empty()) return FindKeyIn(txn, key.project, earlier);
         RETURN_IF_ERROR(LockResource(txn, {Kind::kProject, key.project, "", ""}));
         txn.exec_params(sql::kInsertKey, key.project, UuidOf(key.id), key.role, key.key_hash,
                         key.prefix, Stamp(key.expire_time), key.document);
-        return Find(txn, key.project, key.id);
+        return FindKeyIn(txn, key.project, key.id);
       });
 }
 
 absl::StatusOr<ApiKey> PgRegistryStore::GetKey(const std::string& project, const std::string& id) {
   return pg::Transact(pool_, {.name = "get_key", .read_only = true},
-                      [&](pqxx::transaction_base& txn) { return Find(txn, project, id); });
+                      [&](pqxx::transaction_base& txn) { return FindKeyIn(txn, project, id); });
 }
 
 absl::StatusOr<Page<ApiKey>> PgRegistryStore::ListKeys(const std::string& project,
@@ -64,8 +64,8 @@ absl::StatusOr<ApiKey> PgRegistryStore::UpdateKey(const ApiKey& key) {
             txn.exec_params(sql::kUpdateKey, key.project, UuidOf(key.id), key.revision, key.revoked,
                             key.role, key.key_hash, key.prefix, key.former_hash,
                             Stamp(key.former_expire_time), Stamp(key.expire_time), key.document);
-        if (!changed.empty()) return Find(txn, key.project, key.id);
-        RETURN_IF_ERROR(Find(txn, key.project, key.id).status());
+        if (!changed.empty()) return FindKeyIn(txn, key.project, key.id);
+        RETURN_IF_ERROR(FindKeyIn(txn, key.project, key.id).status());
         return EtagMismatch("key " + key.id);
       });
 }

@@ -20,8 +20,8 @@ absl::Status NoVersion(const PromptKey& prompt, const std::string& digest) {
   return NotFound(Describe(ResourceOf(prompt)) + "/versions/" + digest);
 }
 
-absl::StatusOr<PromptVersion> Find(pqxx::transaction_base& txn, const PromptKey& prompt,
-                                   const std::string& digest) {
+absl::StatusOr<PromptVersion> FindVersion(pqxx::transaction_base& txn, const PromptKey& prompt,
+                                          const std::string& digest) {
   const pqxx::result rows =
       txn.exec_params(sql::kGetVersion, prompt.project, prompt.task, prompt.prompt, digest);
   if (rows.empty()) return NoVersion(prompt, digest);
@@ -41,14 +41,15 @@ absl::StatusOr<PromptVersion> PgRegistryStore::PutVersion(const PromptVersion& v
                         txn.exec_params(sql::kInsertVersion, prompt.project, prompt.task,
                                         prompt.prompt, version.digest, version.spec, labels,
                                         version.parent, version.note);
-                        return Find(txn, prompt, version.digest);
+                        return FindVersion(txn, prompt, version.digest);
                       });
 }
 
 absl::StatusOr<PromptVersion> PgRegistryStore::GetVersion(const PromptKey& prompt,
                                                           const std::string& digest) {
-  return pg::Transact(pool_, {.name = "get_prompt_version", .read_only = true},
-                      [&](pqxx::transaction_base& txn) { return Find(txn, prompt, digest); });
+  return pg::Transact(
+      pool_, {.name = "get_prompt_version", .read_only = true},
+      [&](pqxx::transaction_base& txn) { return FindVersion(txn, prompt, digest); });
 }
 
 absl::StatusOr<Page<PromptVersion>> PgRegistryStore::ListVersions(const PromptKey& prompt,
@@ -86,7 +87,7 @@ absl::StatusOr<PromptVersion> PgRegistryStore::Activate(const PromptKey& prompt,
         if (chosen.empty()) return NoVersion(prompt, digest);
         txn.exec_params(sql::kInsertActivation, prompt.project, prompt.task, prompt.prompt, digest,
                         evaluation, override_reason);
-        return Find(txn, prompt, digest);
+        return FindVersion(txn, prompt, digest);
       });
 }
 

@@ -10,7 +10,7 @@
 namespace crossover::registry {
 namespace {
 
-absl::StatusOr<Resource> Find(pqxx::transaction_base& txn, const ResourceKey& key) {
+absl::StatusOr<Resource> FindResource(pqxx::transaction_base& txn, const ResourceKey& key) {
   const pqxx::result rows = txn.exec_params(sql::kGetResource, std::string(Name(key.kind)),
                                             key.project, key.parent, key.id);
   if (rows.empty()) return NotFound(Describe(key));
@@ -50,19 +50,19 @@ absl::StatusOr<Resource> PgRegistryStore::Create(const Resource& resource, const
                       [&](pqxx::transaction_base& txn) -> absl::StatusOr<Resource> {
                         ASSIGN_OR_RETURN(const std::string earlier,
                                          NoteRequest(txn, id.project, key, Describe(id)));
-                        if (!earlier.empty()) return Find(txn, id);
+                        if (!earlier.empty()) return FindResource(txn, id);
                         RETURN_IF_ERROR(LockParents(txn, id));
                         const pqxx::result added = txn.exec_params(
                             sql::kInsertResource, std::string(Name(id.kind)), id.project, id.parent,
                             id.id, resource.state, resource.document);
                         if (added.empty()) return Exists(Describe(id));
-                        return Find(txn, id);
+                        return FindResource(txn, id);
                       });
 }
 
 absl::StatusOr<Resource> PgRegistryStore::Get(const ResourceKey& key) {
   return pg::Transact(pool_, {.name = "get_resource", .read_only = true},
-                      [&](pqxx::transaction_base& txn) { return Find(txn, key); });
+                      [&](pqxx::transaction_base& txn) { return FindResource(txn, key); });
 }
 
 absl::StatusOr<Page<Resource>> PgRegistryStore::List(Kind kind, const std::string& project,
@@ -95,8 +95,8 @@ absl::StatusOr<Resource> PgRegistryStore::Update(const Resource& resource) {
                             sql::kUpdateResource, std::string(Name(key.kind)), key.project,
                             key.parent, key.id, resource.revision, resource.state,
                             resource.state_reason, resource.document);
-                        if (!changed.empty()) return Find(txn, key);
-                        RETURN_IF_ERROR(Find(txn, key).status());
+                        if (!changed.empty()) return FindResource(txn, key);
+                        RETURN_IF_ERROR(FindResource(txn, key).status());
                         return EtagMismatch(Describe(key));
                       });
 }
@@ -104,7 +104,7 @@ absl::StatusOr<Resource> PgRegistryStore::Update(const Resource& resource) {
 absl::Status PgRegistryStore::Delete(const ResourceKey& key) {
   return pg::Transact(pool_, {.name = "delete_resource"},
                       [&](pqxx::transaction_base& txn) -> absl::Status {
-                        RETURN_IF_ERROR(Find(txn, key).status());
+                        RETURN_IF_ERROR(FindResource(txn, key).status());
                         RETURN_IF_ERROR(CheckUnused(txn, key));
                         txn.exec_params(sql::kDeleteResource, std::string(Name(key.kind)),
                                         key.project, key.parent, key.id);

@@ -17,7 +17,7 @@ std::optional<std::string> KeyField(const ApiKey& key, const std::string& field)
   return std::nullopt;
 }
 
-absl::Status KeyInvalid() {
+absl::Status UnknownKey() {
   return Error(absl::StatusCode::kUnauthenticated, "API_KEY_INVALID",
                "the key is unknown, revoked or expired");
 }
@@ -116,9 +116,9 @@ absl::Status ProjectServiceImpl::DoRotateApiKey(const v1::RotateApiKeyRequest& r
 absl::Status ProjectServiceImpl::DoAuthenticateKey(const v1::AuthenticateKeyRequest& request,
                                                    v1::AuthenticateKeyResponse& response) {
   const absl::StatusOr<ApiKey> key = store_.FindKey(request.secret_hash());
-  if (HasReason(key.status(), "RESOURCE_NOT_FOUND")) return KeyInvalid();
+  if (HasReason(key.status(), "RESOURCE_NOT_FOUND")) return UnknownKey();
   RETURN_IF_ERROR(key.status());
-  if (!Accepts(*key, request.secret_hash(), clock_.Now())) return KeyInvalid();
+  if (!Accepts(*key, request.secret_hash(), clock_.Now())) return UnknownKey();
   ASSIGN_OR_RETURN(*response.mutable_api_key(), ToProto(*key));
   response.set_project("projects/" + key->project);
   return absl::OkStatus();

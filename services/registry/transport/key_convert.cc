@@ -6,16 +6,9 @@
 #include "common/status/status_macros.h"
 #include "services/registry/transport/document.h"
 #include "services/registry/transport/names.h"
+#include "services/registry/transport/timestamp.h"
 
 namespace crossover::registry {
-namespace {
-
-google::protobuf::Timestamp Stamp(absl::Time time) {
-  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
-
-}  // namespace
-
 std::string KeyName(const ApiKey& key) {
   return absl::StrCat("projects/", key.project, "/apiKeys/", key.id);
 }

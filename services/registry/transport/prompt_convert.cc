@@ -6,15 +6,12 @@
 #include "common/status/status_macros.h"
 #include "services/registry/transport/document.h"
 #include "services/registry/transport/names.h"
+#include "services/registry/transport/timestamp.h"
 
 namespace crossover::registry {
 namespace {
 
 namespace type = ::crossover::type::v1;
-
-google::protobuf::Timestamp Stamp(absl::Time time) {
-  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
 
 }  // namespace
 

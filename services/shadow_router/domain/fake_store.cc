@@ -28,7 +28,7 @@ absl::Status RequestIdReused(const std::string& request_id) {
                absl::StrCat("request_id ", request_id, " was used for another request"));
 }
 
-absl::Status Refused(const std::string& id) {
+absl::Status RefusedByConstraint(const std::string& id) {
   return Error(absl::StatusCode::kFailedPrecondition, "CONSTRAINT_VIOLATED",
                absl::StrCat(id, " is refused"));
 }
@@ -332,7 +332,7 @@ absl::Status FakeRouterStore::Flush(const Batch& batch) {
     }
   }
   for (const Pair& pair : batch.pairs) {
-    if (pair.id == refused_) return Refused(pair.id);
+    if (pair.id == refused_) return RefusedByConstraint(pair.id);
   }
   for (const auto& [key, counts] : batch.ledger)
     ledger_[{batch.instance, batch.incarnation, key}] = counts;
@@ -469,7 +469,7 @@ absl::StatusOr<std::vector<GradeFacts>> FakeRouterStore::GradeFactsAfter(
 absl::Status FakeRouterStore::AddFeedback(const Feedback& feedback) {
   absl::MutexLock lock(&mutex_);
   RETURN_IF_BROKEN();
-  if (feedback.id == refused_ && !refused_.empty()) return Refused(feedback.id);
+  if (feedback.id == refused_ && !refused_.empty()) return RefusedByConstraint(feedback.id);
   for (const Feedback& old : feedback_) {
     if (old.id != feedback.id || old.project != feedback.project) continue;
     Feedback same = feedback;

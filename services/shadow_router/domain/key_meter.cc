@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kSecondsPerDay = 24 * 60 * 60;
 
-absl::Status Refused(const char* reason, const std::string& message, double wait_seconds) {
+absl::Status RefusedByLimit(const char* reason, const std::string& message, double wait_seconds) {
   const auto seconds = static_cast<int64_t>(std::max(1.0, std::ceil(wait_seconds)));
   return Error(absl::StatusCode::kResourceExhausted,
                absl::StrCat(message, "; try again in ", seconds, " s"),
@@ -49,9 +49,9 @@ absl::Status KeyMeter::TakeRequest(const Caller& caller) {
   absl::MutexLock lock(&mutex_);
   Bucket& bucket = UseOf(caller).requests;
   if (bucket.level < 1) {
-    return Refused("RATE_LIMITED",
-                   absl::StrCat(caller.name, " may make ", limit, " requests a minute"),
-                   bucket.Wait(limit, 1));
+    return RefusedByLimit("RATE_LIMITED",
+                          absl::StrCat(caller.name, " may make ", limit, " requests a minute"),
+                          bucket.Wait(limit, 1));
   }
   --bucket.level;
   return absl::OkStatus();
@@ -65,17 +65,17 @@ absl::Status KeyMeter::Reserve(const Caller& caller, const Amount& expected) {
   const auto limit = static_cast<double>(limits.tokens_per_minute);
   const auto tokens = static_cast<double>(expected.tokens);
   if (limit > 0 && use.tokens.level < std::min(tokens, limit)) {
-    return Refused("RATE_LIMITED",
-                   absl::StrCat(caller.name, " may use ", limit, " tokens a minute"),
-                   use.tokens.Wait(limit, std::min(tokens, limit)));
+    return RefusedByLimit("RATE_LIMITED",
+                          absl::StrCat(caller.name, " may use ", limit, " tokens a minute"),
+                          use.tokens.Wait(limit, std::min(tokens, limit)));
   }
   const double budget = limits.spend_per_day_usd;
   if (budget > 0 && use.spent_usd + expected.usd > budget && use.spent_usd > 0) {
     const int64_t into_day = absl::ToUnixSeconds(clock_.Now()) % kSecondsPerDay;
-    return Refused("BUDGET_EXCEEDED",
-                   absl::StrCat(caller.name, " may spend ", budget, " USD a day and has spent ",
-                                use.spent_usd),
-                   static_cast<double>(kSecondsPerDay - into_day));
+    return RefusedByLimit("BUDGET_EXCEEDED",
+                          absl::StrCat(caller.name, " may spend ", budget,
+                                       " USD a day and has spent ", use.spent_usd),
+                          static_cast<double>(kSecondsPerDay - into_day));
   }
   use.tokens.level -= tokens;
   use.spent_usd += expected.usd;

@@ -12,16 +12,16 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::string StringOr(const Json& object, const char* key) {
+std::string StringOrEmpty(const Json& object, const char* key) {
   const auto it = object.find(key);
   return it != object.end() && it->is_string() ? it->get<std::string>() : "";
 }
 
 dataset::ToolCall ToolCallFromJson(const Json& value) {
   const Json function = value.value("function", Json::object());
-  return {.id = StringOr(value, "id"),
-          .name = StringOr(function, "name"),
-          .arguments = StringOr(function, "arguments")};
+  return {.id = StringOrEmpty(value, "id"),
+          .name = StringOrEmpty(function, "name"),
+          .arguments = StringOrEmpty(function, "arguments")};
 }
 
 }  // namespace
@@ -30,13 +30,13 @@ absl::StatusOr<std::vector<dataset::Message>> MessagesFromJson(const Json& value
   if (!value.is_array()) return absl::InvalidArgumentError("'messages' must be a list of messages");
   std::vector<dataset::Message> messages;
   for (const Json& one : value) {
-    if (!one.is_object() || StringOr(one, "role").empty()) {
+    if (!one.is_object() || StringOrEmpty(one, "role").empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat("messages[", messages.size(), "] has no role"));
     }
-    dataset::Message message{.role = StringOr(one, "role"),
-                             .tool_call_id = StringOr(one, "tool_call_id"),
-                             .name = StringOr(one, "name")};
+    dataset::Message message{.role = StringOrEmpty(one, "role"),
+                             .tool_call_id = StringOrEmpty(one, "tool_call_id"),
+                             .name = StringOrEmpty(one, "name")};
     if (const auto content = one.find("content"); content != one.end() && content->is_string()) {
       message.content = content->get<std::string>();
     } else if (content != one.end() && content->is_array()) {

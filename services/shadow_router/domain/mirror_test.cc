@@ -18,7 +18,6 @@ namespace crossover::router {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::Pair;
 
 constexpr char kExperiment[] = "projects/default/experiments/e1";
 
@@ -214,7 +213,7 @@ TEST_F(MirrorTest, AReferenceThatWasCutIsNoTruthWhoeverWasServed) {
   job.served_variant = "new";
   mirror_->Offer(std::move(job));
   mirror_->WaitUntilIdle();
-  EXPECT_THAT(Held().failed, ElementsAre(Pair("timeout", 1)));
+  EXPECT_THAT(Held().failed, ElementsAre(::testing::Pair("timeout", 1)));
 }
 
 TEST_F(MirrorTest, NoSecondCallIsMadeWhereItsPairCouldNotBeValid) {
@@ -266,7 +265,7 @@ TEST_F(MirrorTest, TheQueueIsBoundedInBytesWhileTheShadowStalls) {
   Start({.max_queue_bytes = 3 * item, .workers = 1});
   for (int i = 0; i < 10; ++i) mirror_->Offer(Job());
   EXPECT_LE(mirror_->queued_bytes(), 3 * item);
-  EXPECT_THAT(Held().dropped, ElementsAre(Pair("queue_full", 7)));
+  EXPECT_THAT(Held().dropped, ElementsAre(::testing::Pair("queue_full", 7)));
   model_.Stall(false);
   mirror_->WaitUntilIdle();
   EXPECT_EQ(Held().paired, 3);
@@ -293,9 +292,10 @@ TEST_F(MirrorTest, EveryRequestEndsInOneBookingWhateverTheShadowDoes) {
   mirror_->Offer(std::move(failed));
   mirror_->WaitUntilIdle();
   EXPECT_EQ(Held().paired, 4) << "a candidate that fails is evidence";
-  EXPECT_THAT(Held().failed, ElementsAre(Pair("primary_failed", 1)));
+  EXPECT_THAT(Held().failed, ElementsAre(::testing::Pair("primary_failed", 1)));
   EXPECT_THAT(Held().dropped,
-              ElementsAre(Pair("cancelled", 1), Pair("no_consent", 1), Pair("too_large", 2)));
+              ElementsAre(::testing::Pair("cancelled", 1), ::testing::Pair("no_consent", 1),
+                          ::testing::Pair("too_large", 2)));
   EXPECT_TRUE(Held().AddsUp());
   EXPECT_EQ(Held().in_flight, 0);
 }
@@ -350,7 +350,7 @@ TEST_F(MirrorTest, StoppingBooksWhatWasQueuedAndUnderWayAsCancelled) {
   model_.WaitForCalls(1);
   mirror_->Stop();
   mirror_->Offer(Job());
-  EXPECT_THAT(Held().dropped, ElementsAre(Pair("cancelled", 4)));
+  EXPECT_THAT(Held().dropped, ElementsAre(::testing::Pair("cancelled", 4)));
   EXPECT_TRUE(Held().AddsUp());
 }
 
@@ -486,7 +486,7 @@ TEST_F(FlusherTest, OneItemThatTheStoreRefusesTakesNothingElseWithIt) {
   ASSERT_OK_AND_ASSIGN(const auto pairs, store_.ListPairs({.experiment = kExperiment}, {}));
   EXPECT_EQ(pairs.items.size(), 2);
   EXPECT_EQ(store_.SumArms(kExperiment, 1)->at(500).candidate_requests, 1);
-  EXPECT_THAT(counted, ElementsAre(Pair("pair", 1)));
+  EXPECT_THAT(counted, ElementsAre(::testing::Pair("pair", 1)));
   // The same row again, with another pair in it: the rejected one stays booked as failed.
   mirror_->Offer(Job());
   mirror_->WaitUntilIdle();
@@ -569,7 +569,7 @@ TEST_F(FlusherTest, RecordingsThatNothingCanTakeAreDroppedAndCounted) {
     books_.Record({.id = "r", .route = "projects/default/routes/r"});
     EXPECT_FALSE(flusher_->FlushOnce().ok());
   }
-  EXPECT_THAT(counted, ElementsAre(Pair("recording", 3)));
+  EXPECT_THAT(counted, ElementsAre(::testing::Pair("recording", 3)));
   store_.Fail(absl::OkStatus());
   EXPECT_OK(flusher_->FlushOnce());
   EXPECT_FALSE(flusher_->blocked());

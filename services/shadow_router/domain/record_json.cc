@@ -118,7 +118,7 @@ Json GradeJson(const Grade& grade) {
           {"time_us", Micros(grade.time)}};
 }
 
-Grade GradeOf(const Json& json) {
+Grade GradeFromJson(const Json& json) {
   return {.source = static_cast<GradeSource>(json.at("source").get<int>()),
           .grader_version = json.at("grader_version"),
           .primary_loss = json.at("primary_loss"),
@@ -253,7 +253,7 @@ absl::StatusOr<Pair> PairFromJson(const Json& json) {
     for (const Json& leg : json.at("legs")) pair.legs.push_back(LegOf(leg));
     for (const Json& result : json.at("comparisons"))
       pair.comparisons.push_back(ComparisonOf(result));
-    for (const Json& grade : json.at("grades")) pair.grades.push_back(GradeOf(grade));
+    for (const Json& grade : json.at("grades")) pair.grades.push_back(GradeFromJson(grade));
     Take(json, "secondary_differs", pair.secondary_differs);
     Take(json, "candidate_differs_from_reference", pair.candidate_differs_from_reference);
     Take(json, "other_differs_from_reference", pair.other_differs_from_reference);

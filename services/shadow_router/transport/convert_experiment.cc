@@ -13,11 +13,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-absl::Status BadField(const std::string& field, const std::string& message) {
-  return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, ": ", message),
-               {.reason = "FIELD_INVALID", .metadata = {}, .violations = {{field, message}}});
-}
-
 pb::Experiment::State StateOf(ExperimentState state) {
   pb::Experiment::State proto = pb::Experiment::STATE_UNSPECIFIED;
   pb::Experiment::State_Parse(std::string(ToString(state)),

@@ -12,11 +12,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-absl::Status BadField(const std::string& field, const std::string& message) {
-  return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, ": ", message),
-               {.reason = "FIELD_INVALID", .metadata = {}, .violations = {{field, message}}});
-}
-
 // A model is called by slug, alias or digest; a resource name's last segment is one of these.
 ModelRef LocalModel(ModelRef::Kind kind, const type::v1::LocalModel& proto) {
   return {.kind = kind, .model = LastSegment(proto.model()), .digest = proto.digest()};

@@ -1,4 +1,5 @@
-// Times, durations and money between protobuf and Abseil. Private to transport.
+// Times, durations and money between protobuf and Abseil, and errors about fields. Private to
+// transport.
 #pragma once
 
 #include <google/protobuf/duration.pb.h>
@@ -6,8 +7,12 @@
 #include <google/type/money.pb.h>
 
 #include <cmath>
+#include <string>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/status/error.h"
 
 namespace crossover::router {
 
@@ -37,6 +42,12 @@ inline void SetUsd(double usd, google::type::Money* out) {
 
 inline double ToUsd(const google::type::Money& money) {
   return static_cast<double>(money.units()) + money.nanos() / 1e9;
+}
+
+// InvalidArgument FIELD_INVALID: "<field>: <message>".
+inline absl::Status BadField(const std::string& field, const std::string& message) {
+  return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, ": ", message),
+               {.reason = "FIELD_INVALID", .metadata = {}, .violations = {{field, message}}});
 }
 
 }  // namespace crossover::router

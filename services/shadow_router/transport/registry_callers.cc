@@ -17,7 +17,7 @@ namespace {
 namespace reg = ::crossover::registry::v1;
 
 constexpr absl::Duration kFreshFor = absl::Seconds(5);
-constexpr absl::Duration kTimeout = absl::Seconds(2);
+constexpr absl::Duration kKeyTimeout = absl::Seconds(2);
 constexpr size_t kMaxKnown = 10'000;
 
 Caller CallerOf(const rpc::Principal& principal) {
@@ -101,7 +101,7 @@ absl::StatusOr<Caller> RegistryCallers::LookUp(const rpc::Principal& principal) 
   request.set_name(absl::StrCat(principal.project, "/", principal.name));
   const absl::StatusOr<reg::ApiKey> key =
       rpc::Invoke(*projects_, &reg::ProjectService::Stub::GetApiKey, request,
-                  {.timeout = kTimeout, .max_attempts = 1});
+                  {.timeout = kKeyTimeout, .max_attempts = 1});
   if (!key.ok()) {
     return Error(absl::StatusCode::kUnavailable, "SERVICE_UNAVAILABLE",
                  absl::StrCat("what this key may use cannot be read from the registry: ",

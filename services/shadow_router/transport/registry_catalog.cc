@@ -22,7 +22,7 @@ namespace {
 
 namespace reg = ::crossover::registry::v1;
 
-constexpr absl::Duration kTimeout = absl::Seconds(2);
+constexpr absl::Duration kCatalogTimeout = absl::Seconds(2);
 constexpr absl::Duration kPause = absl::Seconds(2);
 
 Prices PricesOf(const type::v1::TokenPrices& proto) {
@@ -81,7 +81,7 @@ absl::StatusOr<Response> RegistryCatalog::Ask(
   context.project.clear();
   const ScopedContext scope(std::move(context));
   absl::StatusOr<Response> response =
-      rpc::Invoke(stub, method, request, {.timeout = kTimeout, .max_attempts = 1});
+      rpc::Invoke(stub, method, request, {.timeout = kCatalogTimeout, .max_attempts = 1});
   Note(response.status());
   return response;
 }

@@ -18,7 +18,7 @@ bool NeverSent(const absl::Status& status) {
   return absl::IsUnavailable(status) && sent != detail.metadata.end() && sent->second == "false";
 }
 
-http::ClientRequest Request(const AsyncCall& call) {
+http::ClientRequest AsyncRequestOf(const AsyncCall& call) {
   const Target& target = *call.target;
   http::ClientRequest request{.method = "POST",
                               .url = absl::StrCat(target.base_url, "/chat/completions"),
@@ -61,7 +61,7 @@ http::Task<Opened> AsyncUpstream::Open(AsyncCall call, http::CancelToken cancel)
         absl::StrCat("upstream '", target.name, "' has failed repeatedly and is given a pause");
     co_return opened;
   }
-  http::ClientRequest request = Request(call);
+  http::ClientRequest request = AsyncRequestOf(call);
   auto stream = co_await client_.Open(request, cancel);
   if (!stream.ok() && NeverSent(stream.status()) && !cancel.cancelled()) {
     stream = co_await client_.Open(std::move(request), cancel);

@@ -18,7 +18,7 @@ namespace {
 
 namespace asio = boost::asio;
 
-http::ClientRequest Request(const UpstreamCall& call) {
+http::ClientRequest RequestOf(const UpstreamCall& call) {
   http::ClientRequest request{.method = "POST",
                               .url = absl::StrCat(call.target.base_url, "/chat/completions"),
                               .headers = {{"Content-Type", "application/json"}},
@@ -56,7 +56,7 @@ struct HttpUpstream::Impl {
 
   http::Task<Answer> Run(const UpstreamCall& call, std::list<http::CancelToken>::iterator token) {
     const absl::Duration began = clock.SteadyNow();
-    auto stream = co_await client.Open(Request(call), *token);
+    auto stream = co_await client.Open(RequestOf(call), *token);
     if (!stream.ok())
       co_return Failed(CallStatusOf(stream.status()), std::string(stream.status().message()));
     const absl::Duration first = clock.SteadyNow() - began;

@@ -10,12 +10,12 @@
 namespace crossover::scheduler {
 namespace {
 
-constexpr int64_t kBatch = 200;
+constexpr int64_t kDueBatch = 200;
 
 }  // namespace
 
 absl::Status Housekeeper::TendAll() {
-  ASSIGN_OR_RETURN(std::vector<JobId> due, jobs_.Due(kBatch));
+  ASSIGN_OR_RETURN(std::vector<JobId> due, jobs_.Due(kDueBatch));
   absl::Status first;
   bool catalogue_silent = false;
   for (const JobId& id : due) {

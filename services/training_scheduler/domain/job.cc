@@ -9,7 +9,7 @@ namespace {
 template <typename Enum>
 using Pair = std::pair<Enum, std::string_view>;
 
-constexpr std::array kKinds = {
+constexpr std::array kJobKinds = {
     Pair<JobKind>{JobKind::kSft, "SFT"},       Pair<JobKind>{JobKind::kPreference, "PREFERENCE"},
     Pair<JobKind>{JobKind::kDistil, "DISTIL"}, Pair<JobKind>{JobKind::kSweep, "SWEEP"},
     Pair<JobKind>{JobKind::kExport, "EXPORT"}, Pair<JobKind>{JobKind::kScore, "SCORE"},
@@ -92,7 +92,7 @@ std::optional<Enum> ParseIn(const Table& table, std::string_view text) {
 
 }  // namespace
 
-std::string_view Name(JobKind kind) { return NameIn(kKinds, kind); }
+std::string_view Name(JobKind kind) { return NameIn(kJobKinds, kind); }
 std::string_view Name(JobState state) { return NameIn(kStates, state); }
 std::string_view Name(ErrorClass error_class) { return NameIn(kErrorClasses, error_class); }
 std::string_view Name(ExportFormat format) { return NameIn(kFormats, format); }
@@ -104,7 +104,7 @@ std::string_view Name(LossOn loss_on) { return NameIn(kLossOns, loss_on); }
 std::string_view Name(ComputeType type) { return NameIn(kComputeTypes, type); }
 
 std::optional<JobKind> ParseJobKind(std::string_view name) {
-  return ParseIn<JobKind>(kKinds, name);
+  return ParseIn<JobKind>(kJobKinds, name);
 }
 std::optional<JobState> ParseJobState(std::string_view name) {
   return ParseIn<JobState>(kStates, name);

@@ -17,14 +17,14 @@ const BaseFacts kBase{.digest = "sha256:b",
                       .parameters = 134'515'008,
                       .tokenizer_digest = "sha256:t",
                       .template_digest = "sha256:c"};
-const DatasetFacts kData{.artifact_digest = "sha256:d",
-                         .train_rows = 2000,
-                         .validation_rows = 250,
-                         .test_rows = 100,
-                         .content_bytes = 0};
+const DatasetFacts kVersion{.artifact_digest = "sha256:d",
+                            .train_rows = 2000,
+                            .validation_rows = 250,
+                            .test_rows = 100,
+                            .content_bytes = 0};
 
 TEST(JobSpecTest, AnEmptySpecResolvesToTheDefaultsAndSaysWhy) {
-  const ResolvedSpec spec = Resolve({}, kBase, kData, "2026-11-22");
+  const ResolvedSpec spec = Resolve({}, kBase, kVersion, "2026-11-22");
   EXPECT_EQ(spec.rank, 16);
   EXPECT_EQ(spec.alpha, 32);
   EXPECT_EQ(spec.batch_size, 8);
@@ -45,7 +45,7 @@ TEST(JobSpecTest, WhatIsGivenIsKeptAndMarkedAsGiven) {
   given.learning_rate = 8e-4;
   given.epochs = 1;
   given.rank = 4;
-  const ResolvedSpec spec = Resolve(given, kBase, kData, "2026-11-22");
+  const ResolvedSpec spec = Resolve(given, kBase, kVersion, "2026-11-22");
   EXPECT_EQ(spec.learning_rate, 8e-4);
   EXPECT_EQ(spec.steps, 250);
   EXPECT_EQ(spec.alpha, 8);
@@ -57,13 +57,13 @@ TEST(JobSpecTest, TheMultiplierScalesTheAutoRateOfALargerModel) {
   large.hidden_size = 4096;
   TrainingSpec given;
   given.learning_rate_multiplier = 2;
-  const double plain = Resolve({}, large, kData, "").learning_rate;
+  const double plain = Resolve({}, large, kVersion, "").learning_rate;
   EXPECT_NEAR(plain, 5e-4 * 0.5712, 1e-6);  // (2000/4096)^0.781
-  EXPECT_DOUBLE_EQ(Resolve(given, large, kData, "").learning_rate, 2 * plain);
+  EXPECT_DOUBLE_EQ(Resolve(given, large, kVersion, "").learning_rate, 2 * plain);
 }
 
 TEST(JobSpecTest, FewRowsGetMoreEpochs) {
-  DatasetFacts few = kData;
+  DatasetFacts few = kVersion;
   few.train_rows = 100;
   EXPECT_EQ(Resolve({}, kBase, few, "").epochs, 4);
   few.train_rows = 600;
@@ -71,7 +71,7 @@ TEST(JobSpecTest, FewRowsGetMoreEpochs) {
 }
 
 TEST(JobSpecTest, WithoutAValidationSplitATenthOfTheTrainRowsIsSetAsideAtMost64) {
-  DatasetFacts data = kData;
+  DatasetFacts data = kVersion;
   data.validation_rows = 0;
   const ResolvedSpec spec = Resolve({}, kBase, data, "");
   EXPECT_EQ(spec.validation_rows, 64);
@@ -87,9 +87,9 @@ TEST(JobSpecTest, RowAndStepLimitsShortenTheRun) {
   TrainingSpec given;
   given.max_rows = 80;
   given.epochs = 3;
-  EXPECT_EQ(Resolve(given, kBase, kData, "").steps, 30);
+  EXPECT_EQ(Resolve(given, kBase, kVersion, "").steps, 30);
   given.max_steps = 7;
-  EXPECT_EQ(Resolve(given, kBase, kData, "").steps, 7);
+  EXPECT_EQ(Resolve(given, kBase, kVersion, "").steps, 7);
 }
 
 TEST(JobSpecTest, EveryFieldOutOfRangeIsNamedWithWhatWouldBeRight) {

@@ -11,7 +11,7 @@
 namespace crossover::scheduler {
 namespace {
 
-constexpr std::array kKinds = {
+constexpr std::array kModelKinds = {
     std::pair<ModelKind, std::string_view>{ModelKind::kBase, "BASE"},
     std::pair<ModelKind, std::string_view>{ModelKind::kAdapter, "ADAPTER"},
     std::pair<ModelKind, std::string_view>{ModelKind::kMerged, "MERGED"},
@@ -22,14 +22,14 @@ constexpr std::array kKinds = {
 }  // namespace
 
 std::string_view Name(ModelKind kind) {
-  for (const auto& [known, name] : kKinds) {
+  for (const auto& [known, name] : kModelKinds) {
     if (known == kind) return name;
   }
   return "UNKNOWN";
 }
 
 std::optional<ModelKind> ParseModelKind(std::string_view name) {
-  for (const auto& [kind, known] : kKinds) {
+  for (const auto& [kind, known] : kModelKinds) {
     if (known == name) return kind;
   }
   return std::nullopt;

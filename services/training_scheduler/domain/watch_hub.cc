@@ -14,7 +14,7 @@ namespace crossover::scheduler {
 namespace {
 
 constexpr absl::Duration kTokenLife = absl::Hours(7 * 24);
-constexpr int64_t kBatch = 500;
+constexpr int64_t kEventBatch = 500;
 
 absl::Status Draining() {
   return Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING",
@@ -80,16 +80,16 @@ absl::StatusOr<bool> WatchHub::SendNews(Watcher& watcher, const Job& job) {
     if (!offer(job)) return false;
   }
   ASSIGN_OR_RETURN(std::vector<JobEvent> events,
-                   jobs_.Events(watcher.job, watcher.cursor.event_sequence, kBatch));
+                   jobs_.Events(watcher.job, watcher.cursor.event_sequence, kEventBatch));
   for (JobEvent& event : events) {
     if (!offer(std::move(event))) return false;
   }
   ASSIGN_OR_RETURN(std::vector<MetricPoint> points,
-                   jobs_.Metrics(watcher.job, watcher.cursor.metric_step, 1, kBatch));
+                   jobs_.Metrics(watcher.job, watcher.cursor.metric_step, 1, kEventBatch));
   for (MetricPoint& point : points) {
     if (!offer(std::move(point))) return false;
   }
-  if (events.size() == kBatch || points.size() == kBatch) return false;
+  if (events.size() == kEventBatch || points.size() == kEventBatch) return false;
   watcher.revision = job.revision;
   return true;
 }
