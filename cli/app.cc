@@ -71,6 +71,19 @@ const CLI::App& Deepest(const CLI::App& app) {
   return app;
 }
 
+// What is left over comes before what is missing: `--bsae x` is why `--base` was not given.
+std::string UnknownOption(const CLI::App& command, const std::string& word) {
+  std::vector<std::string> known;
+  for (const CLI::App* app = &command; app != nullptr; app = app->get_parent()) {
+    for (const CLI::Option* option : app->get_options())
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  const std::string name = word.substr(0, word.find('='));
+  const std::string meant = Nearest(name, known);
+  return "there is no option '" + name + "'" +
+         (meant.empty() ? "" : "; did you mean '" + meant + "'?");
+}
+
 int ParseError(const CLI::App& app, Context& context, const CLI::ParseError& error) {
   Terminal& terminal = context.terminal();
   if (error.get_exit_code() == 0) {  // --help, --version
@@ -89,6 +102,9 @@ int ParseError(const CLI::App& app, Context& context, const CLI::ParseError& err
     message = "there is no command '" + rest[0] + "'" +
               (meant.empty() ? "" : "; did you mean '" + meant + "'?");
   }
+  const auto option = std::find_if(rest.begin(), rest.end(),
+                                   [](const std::string& word) { return word.starts_with("--"); });
+  if (known.empty() && option != rest.end()) message = UnknownOption(command, *option);
   const absl::Status status = UsageError(message);
   terminal.err << (context.globals.json ? RenderErrorJson(status) : RenderError(terminal, status));
   return kExitUsage;

@@ -102,6 +102,8 @@ TEST_F(AppTest, WrongArgumentsEndInExitCodeTwoAndAGuess) {
   EXPECT_THAT(err(), HasSubstr("there is no command 'lst'; did you mean 'list'?"));
   EXPECT_EQ(Crossover({"tune", "rows"}), kExitUsage);
   EXPECT_THAT(err(), HasSubstr("--base is required"));
+  EXPECT_EQ(Crossover({"tune", "rows", "--bsae", "x"}), kExitUsage);
+  EXPECT_THAT(err(), HasSubstr("there is no option '--bsae'; did you mean '--base'?"));
   EXPECT_EQ(Crossover({"prompt", "create", "no-slash", "--system", "x"}), kExitUsage);
   EXPECT_THAT(err(), HasSubstr("'no-slash' is not a prompt's name; write TASK/PROMPT"));
   EXPECT_EQ(Crossover({}), kExitUsage);

@@ -195,7 +195,6 @@ absl::Status ImportDataset(Context& context, const DatasetOptions& options) {
   create.set_request_id(context.RequestId());
   CurationRun& run = *create.mutable_curation_run();
   if (!options.recipe.empty()) RETURN_IF_ERROR(ReadSpecFile(options.recipe, run.mutable_recipe()));
-  RETURN_IF_ERROR(EnsureDataset(context, dataset, options));
   for (const std::string& path : options.files) RETURN_IF_ERROR(AddFile(context, path, "", run));
   for (const std::string& text : options.split_files) {
     const size_t equals = text.find('=');
@@ -203,6 +202,8 @@ absl::Status ImportDataset(Context& context, const DatasetOptions& options) {
       return UsageError(absl::StrCat("'", text, "' is not SPLIT=FILE"));
     RETURN_IF_ERROR(AddFile(context, text.substr(equals + 1), text.substr(0, equals), run));
   }
+  // After the files: a path with a slip of the pen leaves no empty data set.
+  RETURN_IF_ERROR(EnsureDataset(context, dataset, options));
   auto stub = curation::CurationService::NewStub(context.Channel());
   ASSIGN_OR_RETURN(const CurationRun started,
                    context.Call(stub, &RunStub::CreateCurationRun, create, true));

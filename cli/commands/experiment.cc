@@ -148,6 +148,20 @@ absl::StatusOr<std::string> FindExperiment(Context& context, const std::string& 
                absl::StrCat("route ", text, " has no experiment"));
 }
 
+// An experiment whose start was refused leaves no draft behind. Returns why it was refused.
+absl::Status Withdraw(Context& context, const Experiment& draft, const absl::Status& why) {
+  auto stub = router::ExperimentService::NewStub(context.Channel());
+  router::AbortExperimentRequest abort;
+  abort.set_name(draft.name());
+  abort.set_reason("its start was refused");
+  const absl::Status aborted = context.Call(stub, &ExperimentStub::AbortExperiment, abort).status();
+  if (!aborted.ok()) {
+    context.terminal().err << "the draft " << draft.name() << " stays: " << aborted.message()
+                           << "\n";
+  }
+  return why;
+}
+
 absl::Status StartExperiment(Context& context, const ExperimentOptions& options) {
   auto stub = router::ExperimentService::NewStub(context.Channel());
   router::CreateExperimentRequest create;
@@ -172,7 +186,9 @@ absl::Status StartExperiment(Context& context, const ExperimentOptions& options)
     router::StartExperimentRequest start;
     start.set_name(created.name());
     start.set_override_reason(options.override_reason);
-    ASSIGN_OR_RETURN(created, context.Call(stub, &ExperimentStub::StartExperiment, start));
+    auto started = context.Call(stub, &ExperimentStub::StartExperiment, start);
+    if (!started.ok()) return Withdraw(context, created, started.status());
+    created = *std::move(started);
   }
   if (!context.PrintedJson(created)) PrintExperiment(context, created);
   return absl::OkStatus();

@@ -64,6 +64,7 @@ class FakeExperiments final : public router::ExperimentService::Service {
   Experiment experiment;
   router::StartExperimentRequest started;
   std::string reason;
+  bool refuse_start = false;
 
  private:
   grpc::Status CreateExperiment(grpc::ServerContext*,
@@ -78,12 +79,23 @@ class FakeExperiments final : public router::ExperimentService::Service {
   grpc::Status StartExperiment(grpc::ServerContext*, const router::StartExperimentRequest* request,
                                Experiment* response) override {
     started = *request;
+    if (refuse_start) {
+      return testing::Refuse(absl::StatusCode::kFailedPrecondition, "NOT_EVALUATED",
+                             "the candidate has not been evaluated");
+    }
     experiment.set_state(Experiment::CALIBRATING);
     *response = experiment;
     return grpc::Status::OK;
   }
   grpc::Status GetExperiment(grpc::ServerContext*, const router::GetExperimentRequest*,
                              Experiment* response) override {
+    *response = experiment;
+    return grpc::Status::OK;
+  }
+  grpc::Status AbortExperiment(grpc::ServerContext*, const router::AbortExperimentRequest* request,
+                               Experiment* response) override {
+    reason = request->reason();
+    experiment.set_state(Experiment::ABORTED);
     *response = experiment;
     return grpc::Status::OK;
   }
@@ -192,6 +204,14 @@ TEST_F(ExperimentTest, StartCreatesAndStartsWithMinimaFromSet) {
   EXPECT_EQ(experiments_.experiment.shadow().pairs(), 300);
   EXPECT_EQ(experiments_.started.override_reason(), "demo");
   EXPECT_THAT(out(), HasSubstr("state       calibrating\n"));
+}
+
+TEST_F(ExperimentTest, AStartThatIsRefusedLeavesNoDraft) {
+  experiments_.refuse_start = true;
+  EXPECT_EQ(Crossover({"experiment", "start", "support", "--candidate", "tuned"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("the candidate has not been evaluated"));
+  EXPECT_EQ(experiments_.experiment.state(), Experiment::ABORTED);
+  EXPECT_EQ(experiments_.reason, "its start was refused");
 }
 
 TEST_F(ExperimentTest, StatusShowsVerdictsWithIntervalsAndALedgerThatAddsUp) {

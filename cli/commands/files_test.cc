@@ -225,6 +225,12 @@ TEST_F(FilesTest, AnInterruptedUploadGoesOnWhereItStopped) {
   EXPECT_EQ(files_.bytes, rows);
 }
 
+TEST_F(FilesTest, AFileThatIsNotThereLeavesNoDataSet) {
+  EXPECT_NE(Crossover({"dataset", "import", "rows", Path() + ".gone"}), kExitOk);
+  EXPECT_THAT(err(), HasSubstr("rows.jsonl.gone"));
+  EXPECT_EQ(datasets_.created.dataset_id(), "");
+}
+
 TEST_F(FilesTest, AFileWithoutARowIsRejectedByLineAndField) {
   Rows(100);
   files_.state = curation::File::REJECTED;

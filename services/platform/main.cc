@@ -45,6 +45,15 @@ void Declare(config::Config& config, Options& options) {
              &options.drain_timeout);
 }
 
+// For people; programs read the log or <data>/platform.json.
+void PrintWhere(const StateFile& state) {
+  std::printf(
+      "Crossover is ready.\n  OpenAI API   %s/v1\n  gRPC         %s\n"
+      "  next         crossover --help shows the way through; Ctrl-C stops everything\n",
+      state.http.c_str(), state.grpc.c_str());
+  std::fflush(stdout);
+}
+
 int Serve(int argc, char** argv) {
   Options options;
   options.data = config::DefaultDataFolder();
@@ -61,6 +70,7 @@ int Serve(int argc, char** argv) {
   logger->Info("config", {{"effective", config.EffectiveJson()}});
   const auto platform = Platform::Start(options, SystemClock(), SystemRandom(), *logger);
   if (!platform.ok()) return Fail(platform.status());
+  PrintWhere((*platform)->state());
   const int number = signal.Wait();
   logger->Info("stopping", {{"signal", number}});
   (*platform)->Stop();
