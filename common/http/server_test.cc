@@ -47,6 +47,13 @@ class ServerTest : public ::testing::Test {
   }
 
   FakeLogger logger_;
+  // What handlers and tests tell each other. Older than the server, not variables of a test: a
+  // handler may be about to look when the test is over.
+  absl::Notification entered_;
+  absl::Notification release_;
+  absl::Notification gone_;
+  absl::Notification ended_;
+  std::atomic<int> disconnects_ = 0;
   std::unique_ptr<Server> server_;
   Client client_;
 };
@@ -149,11 +156,10 @@ TEST_F(ServerTest, AHandlerThatThrowsOrForgetsIs500AndLogged) {
 }
 
 TEST_F(ServerTest, StreamsArriveInPieces) {
-  absl::Notification first_seen;
   Make().HandleStream("GET", "/sse", [&](Exchange& exchange) {
     ASSERT_OK(exchange.Start(200, {{"Content-Type", "text/event-stream"}}));
     ASSERT_OK(exchange.Write("data: one\n\n"));
-    EXPECT_TRUE(first_seen.WaitForNotificationWithTimeout(absl::Seconds(20)));
+    EXPECT_TRUE(release_.WaitForNotificationWithTimeout(absl::Seconds(20)));
     ASSERT_OK(exchange.Write("data: two\n\n"));
     ASSERT_OK(exchange.Finish());
   });
@@ -163,7 +169,7 @@ TEST_F(ServerTest, StreamsArriveInPieces) {
       {.url = Url("/sse")}, [](const ClientResponse& head) { return head.status == 200; },
       [&](std::string_view piece) {
         all += piece;
-        if (!first_seen.HasBeenNotified()) first_seen.Notify();
+        if (!release_.HasBeenNotified()) release_.Notify();
         return true;
       }));
   EXPECT_EQ(all, "data: one\n\ndata: two\n\n");
@@ -187,54 +193,50 @@ TEST_F(ServerTest, AHandlerThatStopsInTheMiddleOfAStreamIsSeenAsTruncation) {
 }
 
 TEST_F(ServerTest, AClientThatGoesAwayIsReportedBeforeTheFirstByte) {
-  absl::Notification gone;
-  absl::Notification entered;
   Make().HandleStream("GET", "/slow", [&](Exchange& exchange) {
-    exchange.OnDisconnect([&] { gone.Notify(); });
-    entered.Notify();
-    EXPECT_TRUE(gone.WaitForNotificationWithTimeout(absl::Seconds(20)));
+    exchange.OnDisconnect([&] { gone_.Notify(); });
+    entered_.Notify();
+    EXPECT_TRUE(gone_.WaitForNotificationWithTimeout(absl::Seconds(20)));
     EXPECT_TRUE(exchange.Disconnected());
   });
   Start();
   RawClient raw(server_->port());
   raw.Send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
-  ASSERT_TRUE(entered.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  ASSERT_TRUE(entered_.WaitForNotificationWithTimeout(absl::Seconds(20)));
   raw.Close();
-  EXPECT_TRUE(gone.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  EXPECT_TRUE(gone_.WaitForNotificationWithTimeout(absl::Seconds(20)));
 }
 
 TEST_F(ServerTest, WritesToAClientThatHasGoneFail) {
-  absl::Notification ended;
   Make().HandleStream("GET", "/endless", [&](Exchange& exchange) {
     ASSERT_OK(exchange.Start(200, {}));
     const std::string piece(100'000, 'x');
     absl::Status status;
     while (status.ok()) status = exchange.Write(piece);
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kCancelled));
-    ended.Notify();
+    ended_.Notify();
   });
   Start();
   RawClient raw(server_->port());
   raw.Send("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");
   raw.ReadUntil("x");
   raw.Close();
-  EXPECT_TRUE(ended.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  EXPECT_TRUE(ended_.WaitForNotificationWithTimeout(absl::Seconds(20)));
 }
 
 TEST_F(ServerTest, AReaderThatStallsIsCutAfterTheWriteTimeout) {
-  absl::Notification ended;
   Make({.write_timeout = absl::Milliseconds(100)})
       .HandleStream("GET", "/endless", [&](Exchange& exchange) {
         ASSERT_OK(exchange.Start(200, {}));
         const std::string piece(1 << 20, 'x');
         while (exchange.Write(piece).ok()) {
         }
-        ended.Notify();
+        ended_.Notify();
       });
   Start();
   RawClient raw(server_->port());
   raw.Send("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");  // and never reads
-  EXPECT_TRUE(ended.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  EXPECT_TRUE(ended_.WaitForNotificationWithTimeout(absl::Seconds(20)));
 }
 
 TEST_F(ServerTest, AStreamedBodyIsReadInPiecesBeyondTheBodyLimit) {
@@ -257,7 +259,6 @@ TEST_F(ServerTest, AStreamedBodyIsReadInPiecesBeyondTheBodyLimit) {
 }
 
 TEST_F(ServerTest, AsyncHandlersAnswerStreamAndNoticeDisconnects) {
-  std::atomic<int> disconnects = 0;
   Make({.threads = 2}).async().Handle("GET", "/async", [&](AsyncExchange& exchange) -> Task<void> {
     boost::asio::steady_timer timer(exchange.executor(), std::chrono::milliseconds(1));
     co_await timer.async_wait(boost::asio::use_awaitable);
@@ -269,7 +270,7 @@ TEST_F(ServerTest, AsyncHandlersAnswerStreamAndNoticeDisconnects) {
   server_->async().Handle("GET", "/wait", [&](AsyncExchange& exchange) -> Task<void> {
     boost::asio::steady_timer timer(exchange.executor(), std::chrono::seconds(20));
     exchange.OnDisconnect([&] {
-      ++disconnects;
+      ++disconnects_;
       timer.cancel();
     });
     try {
@@ -293,24 +294,22 @@ TEST_F(ServerTest, AsyncHandlersAnswerStreamAndNoticeDisconnects) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_THAT(client_.Send({.url = Url("/wait"), .timeout = absl::Milliseconds(50)}).status(),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
-  for (int i = 0; i < 2000 && disconnects == 0; ++i) SystemClock().SleepFor(absl::Milliseconds(5));
-  EXPECT_EQ(disconnects, 1);
+  for (int i = 0; i < 2000 && disconnects_ == 0; ++i) SystemClock().SleepFor(absl::Milliseconds(5));
+  EXPECT_EQ(disconnects_, 1);
 }
 
 TEST_F(ServerTest, StopLetsAnswersInProgressFinishAndRefusesNewOnes) {
-  absl::Notification entered;
-  absl::Notification release;
   Make().Handle("GET", "/slow", [&](const Request&) {
-    entered.Notify();
-    release.WaitForNotification();
+    entered_.Notify();
+    release_.WaitForNotification();
     return Response::Text(200, "done");
   });
   Start();
   const int port = server_->port();
   std::thread caller([&] { EXPECT_EQ(Get("/slow").body, "done"); });
-  ASSERT_TRUE(entered.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  ASSERT_TRUE(entered_.WaitForNotificationWithTimeout(absl::Seconds(20)));
   std::thread stopper([&] { server_->Stop(absl::Seconds(20)); });
-  release.Notify();
+  release_.Notify();
   stopper.join();
   caller.join();
   EXPECT_FALSE(RawClient(port).connected());
