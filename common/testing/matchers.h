@@ -17,6 +17,8 @@
 
 namespace crossover::testing {
 
+// NOLINTNEXTLINE(bugprone-return-const-ref-from-parameter): lives as long as the matched
+// expression.
 inline const absl::Status& StatusOf(const absl::Status& status) { return status; }
 template <typename T>
 const absl::Status& StatusOf(const absl::StatusOr<T>& result) {

@@ -9,7 +9,6 @@
 namespace crossover::llm {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr char kLlama[] = R"({

@@ -131,7 +131,6 @@ TEST(TokenizerTest, BytesThatAreNoUtf8AreReadAsReplacementCharacters) {
 TEST(TokenizerTest, StreamDecoderNeverGivesHalfACharacter) {
   const auto tokenizer = Small();
   StreamDecoder decoder(*tokenizer);
-  std::string text;
   for (const int32_t id : {0xf0, 0x9f, 0x98}) EXPECT_EQ(decoder.Push(id), "");
   EXPECT_EQ(decoder.Push(0x80), "😀");
   EXPECT_EQ(decoder.Push(260), "");
