@@ -188,6 +188,10 @@ absl::Status FakeStore::AppendEvent(const std::string& resource, const Event& ev
 
 absl::StatusOr<std::vector<Event>> FakeStore::ListEvents(const std::string& resource, int64_t after,
                                                          int limit) {
+  if (lost_events_ > 0) {
+    --lost_events_;
+    return Error(absl::StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", "the database is away");
+  }
   absl::MutexLock lock(&mutex_);
   std::vector<Event> list;
   for (const Event& event : events_[resource]) {

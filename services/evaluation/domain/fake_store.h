@@ -1,6 +1,7 @@
 // A Store in memory, for tests.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <set>
 #include <string>
@@ -42,6 +43,10 @@ class FakeStore final : public Store {
   absl::StatusOr<std::vector<Event>> ListEvents(const std::string& resource, int64_t after,
                                                 int limit) override;
 
+  // The next `times` calls of ListEvents find the database away.
+  void LoseEvents(int times) { lost_events_ = times; }
+  int lost_events() const { return lost_events_; }
+
  private:
   struct Claim {
     std::string owner;
@@ -49,6 +54,7 @@ class FakeStore final : public Store {
   };
 
   Clock& clock_;
+  std::atomic<int> lost_events_ = 0;
   absl::Mutex mutex_;
   int64_t next_sequence_ ABSL_GUARDED_BY(mutex_) = 1;
   std::map<std::string, Document> documents_ ABSL_GUARDED_BY(mutex_);  // by name

@@ -68,6 +68,8 @@ bool RunWatcher::Feed(Watched& watched) {
   absl::StatusOr<Document> document = store_.Get(kRunKind, watched.run);
   absl::StatusOr<std::vector<Event>> events = store_.ListEvents(watched.run, watched.after, 500);
   absl::StatusOr<Run> run = document.ok() ? FromDocument<Run>(*document) : document.status();
+  // The database is away: the client need not know.
+  if (absl::IsUnavailable(run.status()) || absl::IsUnavailable(events.status())) return true;
   if (!run.ok() || !events.ok()) {
     watched.stream.Finish(run.ok() ? events.status() : run.status());
     return false;
@@ -76,6 +78,7 @@ bool RunWatcher::Feed(Watched& watched) {
   const bool news = first || !events->empty() || document->version != watched.version;
   if (first && watched.after > 0) {
     absl::StatusOr<std::vector<Event>> seen = store_.ListEvents(watched.run, watched.after - 1, 1);
+    if (absl::IsUnavailable(seen.status())) return true;
     if (!seen.ok() || seen->empty()) {
       watched.stream.Finish(seen.ok() ? Error(absl::StatusCode::kOutOfRange, "RESUME_TOKEN_EXPIRED",
                                               "the resume token is unknown; watch without one")
@@ -84,7 +87,6 @@ bool RunWatcher::Feed(Watched& watched) {
     }
   }
   for (const Event& event : *events) {
-    watched.after = event.sequence;
     v1::WatchRunResponse response;
     response.set_resume_token(absl::StrCat(event.sequence));
     response.mutable_event()->set_sequence(event.sequence);
@@ -97,15 +99,17 @@ bool RunWatcher::Feed(Watched& watched) {
                                    .ok()) {
       response.mutable_event()->clear_data();
     }
-    if (!watched.stream.Write(std::move(response))) return false;
+    // A reader that is behind gets this event at a later look.
+    if (!watched.stream.Write(std::move(response))) return true;
+    watched.after = event.sequence;
   }
   if (first || document->version != watched.version) {
-    watched.version = document->version;
     v1::WatchRunResponse response;
     response.set_resume_token(absl::StrCat(watched.after));
     *response.mutable_snapshot() = ToProto(*run);
-    // A reader that is slow misses snapshots in between, never events.
-    if (!watched.stream.Write(std::move(response))) return !watched.stream.cancelled();
+    // A reader that is slow misses snapshots in between, never events or the last one.
+    if (!watched.stream.Write(std::move(response))) return true;
+    watched.version = document->version;
   }
   // The last event is written after the last state: a look that finds nothing new ends the watch.
   if (!IsTerminal(run->state) || news) return true;

@@ -284,6 +284,27 @@ TEST_F(TransportTest, WatchBeginsWithASnapshotAndEndsWithTheRun) {
   EXPECT_EQ(sequences, (std::vector<int64_t>{2})) << "no gap, no repeat";
 }
 
+TEST_F(TransportTest, AWatchOutlivesADatabaseThatIsBrieflyAway) {
+  auto run = rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun,
+                         RunRequest(Freeze(10), {"good"}));
+  ASSERT_OK(run);
+  store_.LoseEvents(3);
+  grpc::ClientContext call;
+  v1::WatchRunRequest watch;
+  watch.set_name(run->name());
+  auto stream = stub_->WatchRun(&call, watch);
+  v1::WatchRunResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.snapshot().state(), v1::Run::QUEUED);
+  EXPECT_EQ(store_.lost_events(), 0);
+  store_.LoseEvents(3);
+  Work();
+  int events = 0;
+  while (stream->Read(&response)) events += response.has_event();
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(events, 2);
+}
+
 TEST_F(TransportTest, ATokenThatIsUnknownEndsTheWatchAtOnce) {
   auto run = rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun,
                          RunRequest(Freeze(10), {"good"}));
