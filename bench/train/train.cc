@@ -20,7 +20,7 @@
 #include "common/status/status_macros.h"
 #include "llm/chat/chat_template.h"
 #include "llm/formats/gguf_file.h"
-#include "llm/lora/random.h"
+#include "llm/model/random.h"
 #include "llm/tokenizer/tokenizer.h"
 #include "llm/train/schedule.h"
 #include "llm/train/trainer.h"

@@ -52,7 +52,10 @@ at::Tensor ModelRunner::Linear(const PackedLinear& linear, const at::Tensor& x,
     const LowRank& low_rank = Part(rows.operands->blocks()[layer], group);
     if (!low_rank.defined()) continue;
     const at::Tensor t = at::mm(x.narrow(0, rows.begin, rows.end - rows.begin), low_rank.a.t());
-    y.narrow(0, rows.begin, rows.end - rows.begin).addmm_(t, low_rank.b.t());
+    at::Tensor part = y.narrow(0, rows.begin, rows.end - rows.begin);
+    part.addmm_(t, low_rank.b.t());
+    if (low_rank.scales_columns())
+      ScaleColumnsRows(part, low_rank.column_scale, low_rank.column_shift, part);
   }
   return y;
 }

@@ -34,6 +34,13 @@ class Hash {
 std::string TextOf(const TrainConfig& c) {
   std::string targets;
   for (const Target target : c.targets) absl::StrAppend(&targets, std::string(NameOf(target)), ",");
+  for (const int layer : c.layers) absl::StrAppend(&targets, layer, ",");
+  for (const auto& [key, rank] : c.rank_pattern) absl::StrAppend(&targets, key, "=", rank, ",");
+  for (const auto& [key, alpha] : c.alpha_pattern)
+    absl::StrAppendFormat(&targets, "%s=%.17g,", key, alpha);
+  // Not how activations are kept: that changes no bit.
+  absl::StrAppendFormat(&targets, " %d %d %.17g %.17g %.17g %.17g", c.dora,
+                        static_cast<int>(c.initial), c.dropout, c.neftune, c.decay_share, c.b_rate);
   std::string text = absl::StrFormat(
       "%d %.17g %d %s %.17g %d %d %.17g %d %d %d %d %d %.17g %.17g %.17g %.17g %.17g %d %d %d",
       c.rank, c.alpha, c.rslora, targets, c.learning_rate, static_cast<int>(c.schedule),
