@@ -47,6 +47,8 @@ llm::Schedule ToLlm(Schedule schedule) {
       return llm::Schedule::kLinear;
     case Schedule::kCosine:
       return llm::Schedule::kCosine;
+    case Schedule::kWsd:
+      return llm::Schedule::kWsd;
   }
   return llm::Schedule::kCosine;
 }
@@ -61,6 +63,32 @@ llm::ComputeType ToLlm(ComputeType compute_type) {
       return llm::ComputeType::kFp32;
   }
   return llm::ComputeType::kAuto;
+}
+
+llm::Recompute ToLlm(ActivationPolicy policy) {
+  switch (policy) {
+    case ActivationPolicy::kAuto:
+      return llm::Recompute::kAuto;
+    case ActivationPolicy::kKeep:
+      return llm::Recompute::kNever;
+    case ActivationPolicy::kRecompute:
+      return llm::Recompute::kAlways;
+  }
+  return llm::Recompute::kAuto;
+}
+
+void SetTechniques(const Techniques& techniques, llm::TrainConfig& config) {
+  config.dropout = techniques.dropout;
+  config.layers = techniques.layers;
+  config.rank_pattern.assign(techniques.rank_pattern.begin(), techniques.rank_pattern.end());
+  config.alpha_pattern.assign(techniques.alpha_pattern.begin(), techniques.alpha_pattern.end());
+  config.dora = techniques.dora;
+  config.initial = techniques.initial == InitialAdapter::kPissa ? llm::InitialAdapter::kPissa
+                                                                : llm::InitialAdapter::kUniform;
+  config.decay_share = techniques.decay_share;
+  config.b_rate = techniques.lora_plus_ratio;
+  config.neftune = techniques.embedding_noise;
+  config.recompute = ToLlm(techniques.activations);
 }
 
 class LlmTrainRun final : public TrainRun {
@@ -163,6 +191,7 @@ absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t ro
   // A row longer than a pack is a pack of its own, so packs of one token are rows alone.
   config.max_pack_tokens = plan.packing == Packing::kNone ? 1 : plan.tokens_per_sequence;
   config.share_prefix = plan.packing == Packing::kSharedPrefix;
+  SetTechniques(plan.techniques, config);
   return config;
 }
 
