@@ -48,7 +48,8 @@ class Engine::Impl {
       loaded->rank = std::max(loaded->rank, static_cast<int>(matrix.rank));
     try {
       const c10::InferenceMode inference;
-      auto operands = std::make_shared<LoraOperands>(*base_, adapter.layout);
+      auto operands = std::make_shared<LoraOperands>(base_->config(), adapter.layout,
+                                                     base_->weights().options());
       operands->Assign(adapter.layout, adapter.values);
       loaded->bytes = operands->bytes();
       loaded->operands = std::move(operands);

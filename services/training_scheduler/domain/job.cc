@@ -58,7 +58,6 @@ constexpr std::array kSchedules = {
     Pair<Schedule>{Schedule::kConstant, "CONSTANT"},
     Pair<Schedule>{Schedule::kLinear, "LINEAR"},
     Pair<Schedule>{Schedule::kCosine, "COSINE"},
-    Pair<Schedule>{Schedule::kWsd, "WSD"},
 };
 constexpr std::array kPackings = {
     Pair<Packing>{Packing::kNone, "NONE"},
