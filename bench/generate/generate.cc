@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/status_macros.h"
 #include "llm/generate/engine.h"
-#include "llm/lora/random.h"
+#include "llm/model/random.h"
 
 namespace crossover::llm {
 namespace {

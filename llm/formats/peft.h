@@ -32,16 +32,22 @@ struct LoraConfig {
   // adapted.
   std::vector<std::string> target_modules;
   double dropout = 0;
+  // DoRA: W' = m (W + scale B A) / ||W + scale B A||, the norm by row.
+  bool dora = false;
+  // layers_to_transform; empty: all, or as the tensors say.
+  std::vector<int64_t> layers;
   // Lineage only: a model name or digest, never a path.
   std::string base_model;
 
   // Rank and scale of one module ("model.layers.0.self_attn.q_proj"). W' = W + scale * B A.
   int64_t RankOf(std::string_view module) const;
   double ScaleOf(std::string_view module) const;
+  // Whether a pattern's key means this module: its name or the end of it after a dot.
+  static bool Matches(const std::string& key, std::string_view module);
 };
 
 // Reads adapter_config.json. A key that changes the mathematics in a way this project does not
-// compute (DoRA, LoRA bias, PiSSA-initialised bases, …) is refused by name, and so is an unknown
+// compute (LoRA bias, PiSSA-initialised bases, …) is refused by name, and so is an unknown
 // key unless it is null, false, empty or PEFT's default: Unimplemented MODEL_UNSUPPORTED. Broken
 // JSON or wrong types: InvalidArgument FORMAT_INVALID. `path` is for messages.
 absl::StatusOr<LoraConfig> ParseLoraConfig(std::string_view json, std::string_view path);
@@ -50,12 +56,13 @@ absl::StatusOr<LoraConfig> ParseLoraConfig(std::string_view json, std::string_vi
 // no time and no path, so equal configs give equal bytes.
 std::string LoraConfigJson(const LoraConfig& config);
 
-// One adapted linear layer: A [rank, in], B [out, rank], row-major.
+// One adapted linear layer: A [rank, in], B [out, rank], row-major, and DoRA's magnitudes.
 struct LoraModule {
   std::string module;  // "model.layers.0.self_attn.q_proj"
   double scale = 0;
   const SafetensorsTensor* a = nullptr;  // Borrowed from PeftAdapter::file.
   const SafetensorsTensor* b = nullptr;
+  const SafetensorsTensor* magnitude = nullptr;  // [out]; null: no DoRA.
 
   int64_t rank() const { return a->shape[0]; }
   int64_t in() const { return a->shape[1]; }
@@ -68,8 +75,8 @@ struct PeftAdapter {
   std::vector<LoraModule> modules;  // Sorted by name.
 };
 
-// Reads a folder. Each tensor must be the A or B of a pair with the rank the config gives it;
-// anything else is refused by name.
+// Reads a folder. Each tensor must be the A or B of a pair with the rank the config gives it, or,
+// with use_dora, the magnitudes of one; anything else is refused by name.
 absl::StatusOr<PeftAdapter> ReadPeftAdapter(const std::filesystem::path& folder);
 
 // One layer to write; spans are fp32, row-major, and borrowed.
@@ -78,8 +85,9 @@ struct LoraWeights {
   int64_t rank = 0;
   int64_t in = 0;
   int64_t out = 0;
-  std::span<const float> a;  // [rank, in]
-  std::span<const float> b;  // [out, rank]
+  std::span<const float> a;          // [rank, in]
+  std::span<const float> b;          // [out, rank]
+  std::span<const float> magnitude;  // [out]; empty: no DoRA.
 };
 
 // Writes both files into `folder` (made if it does not exist), each atomically; equal input gives

@@ -1,7 +1,10 @@
 // adapter_model.safetensors. Names: peft/utils/save_and_load.py.
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <string>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/absl_view.h"
@@ -16,42 +19,82 @@ namespace {
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kSuffixA = ".lora_A.weight";
 constexpr std::string_view kSuffixB = ".lora_B.weight";
+constexpr std::string_view kSuffixMagnitude = ".lora_magnitude_vector";
+// As PEFT before 0.12 wrote it.
+constexpr std::string_view kOldSuffixMagnitude = ".lora_magnitude_vector.weight";
 
 absl::Status Invalid(std::string_view path, std::string_view message) {
   return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(ToAbsl(path), ": ", ToAbsl(message)));
 }
 
-absl::StatusOr<std::map<std::string, LoraModule>> PairTensors(const SafetensorsFile& file) {
+// The module of a tensor's name and the field of LoraModule that the tensor is.
+struct Place {
+  std::string module;
+  const SafetensorsTensor* LoraModule::* field = nullptr;
+};
+
+std::optional<Place> PlaceOf(const SafetensorsTensor& tensor, bool dora) {
+  const std::string_view name = tensor.name;
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  const auto ends = [&](std::string_view suffix, const SafetensorsTensor* LoraModule::* field,
+                        size_t dimensions) -> std::optional<Place> {
+    if (!name.ends_with(suffix) || name.size() <= kPrefix.size() + suffix.size() ||
+        tensor.shape.size() != dimensions) {
+      return std::nullopt;
+    }
+    const size_t length = name.size() - kPrefix.size() - suffix.size();
+    return Place{std::string(name.substr(kPrefix.size(), length)), field};
+  };
+  std::optional<Place> place = ends(kSuffixA, &LoraModule::a, 2);
+  if (!place.has_value()) place = ends(kSuffixB, &LoraModule::b, 2);
+  for (const std::string_view suffix : {kSuffixMagnitude, kOldSuffixMagnitude}) {
+    if (dora && !place.has_value()) place = ends(suffix, &LoraModule::magnitude, 1);
+  }
+  return place;
+}
+
+absl::StatusOr<std::map<std::string, LoraModule>> PairTensors(const SafetensorsFile& file,
+                                                              const LoraConfig& config) {
   std::map<std::string, LoraModule> modules;
   for (const SafetensorsTensor& tensor : file.tensors()) {
-    const std::string_view name = tensor.name;
-    const bool is_a = name.ends_with(kSuffixA);
-    if (!name.starts_with(kPrefix) || (!is_a && !name.ends_with(kSuffixB)) ||
-        name.size() <= kPrefix.size() + kSuffixA.size() || tensor.shape.size() != 2) {
+    const std::optional<Place> place = PlaceOf(tensor, config.dora);
+    if (!place.has_value()) {
       return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
                    absl::StrCat(file.path(), ": tensor '", tensor.name,
-                                "' is not the A or B matrix of a linear layer's LoRA"));
+                                "' is not the A or B matrix of a linear layer's LoRA",
+                                config.dora ? " nor DoRA's magnitudes of one" : ""));
     }
-    const std::string module(
-        name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffixA.size()));
-    LoraModule& entry = modules[module];
-    entry.module = module;
-    (is_a ? entry.a : entry.b) = &tensor;
+    LoraModule& entry = modules[place->module];
+    entry.module = place->module;
+    entry.*place->field = &tensor;
   }
   return modules;
 }
 
 absl::Status CheckPair(const LoraModule& entry, const LoraConfig& config, std::string_view path) {
   if (entry.a == nullptr || entry.b == nullptr) {
-    return Invalid(path, absl::StrCat("module '", entry.module, "' has lora_",
-                                      entry.a == nullptr ? "B but no lora_A" : "A but no lora_B"));
+    return Invalid(path,
+                   absl::StrCat("module '", entry.module, "' has ",
+                                entry.b != nullptr   ? "lora_B but no lora_A"
+                                : entry.a != nullptr ? "lora_A but no lora_B"
+                                                     : "magnitudes but no lora_A and lora_B"));
   }
   const int64_t rank = config.RankOf(entry.module);
   if (entry.a->shape[0] != rank || entry.b->shape[1] != rank) {
     return Invalid(path, absl::StrCat("module '", entry.module, "' has rank ", entry.a->shape[0],
                                       " in lora_A and ", entry.b->shape[1],
                                       " in lora_B, but adapter_config.json gives ", rank));
+  }
+  if (!config.dora) return absl::OkStatus();
+  if (entry.magnitude == nullptr) {
+    return Invalid(path, absl::StrCat("module '", entry.module,
+                                      "' has no lora_magnitude_vector, but adapter_config.json "
+                                      "says use_dora"));
+  }
+  if (entry.magnitude->shape[0] != entry.out()) {
+    return Invalid(path, absl::StrCat("module '", entry.module, "' has ", entry.magnitude->shape[0],
+                                      " magnitudes for ", entry.out(), " outputs"));
   }
   return absl::OkStatus();
 }
@@ -72,7 +115,7 @@ absl::StatusOr<PeftAdapter> ReadPeftAdapter(const std::filesystem::path& folder)
   ASSIGN_OR_RETURN(const std::string text, ReadTextFile(config_path, size_t{16} << 20));
   ASSIGN_OR_RETURN(adapter.config, ParseLoraConfig(text, config_path.string()));
   ASSIGN_OR_RETURN(adapter.file, SafetensorsFile::Open(folder / kAdapterTensorsFile));
-  ASSIGN_OR_RETURN(auto modules, PairTensors(*adapter.file));
+  ASSIGN_OR_RETURN(auto modules, PairTensors(*adapter.file, adapter.config));
   if (modules.empty()) return Invalid(adapter.file->path(), "holds no LoRA matrices");
   for (auto& [name, entry] : modules) {
     RETURN_IF_ERROR(CheckPair(entry, adapter.config, adapter.file->path()));
@@ -95,6 +138,11 @@ absl::Status WritePeftAdapter(const std::filesystem::path& folder, const LoraCon
     const std::string stem = absl::StrCat(ToAbsl(kPrefix), layer.module);
     tensors.push_back(Matrix(absl::StrCat(stem, ToAbsl(kSuffixA)), layer.rank, layer.in, layer.a));
     tensors.push_back(Matrix(absl::StrCat(stem, ToAbsl(kSuffixB)), layer.out, layer.rank, layer.b));
+    if (layer.magnitude.empty()) continue;
+    tensors.push_back({.name = absl::StrCat(stem, ToAbsl(kSuffixMagnitude)),
+                       .dtype = Dtype::kF32,
+                       .shape = {layer.out},
+                       .data = std::as_bytes(layer.magnitude)});
   }
   RETURN_IF_ERROR(
       WriteSafetensors(folder / kAdapterTensorsFile, std::move(tensors), {{"format", "pt"}}));

@@ -21,7 +21,7 @@ using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
 // Keys that are read, or that do not change what a trained adapter computes.
-constexpr std::array<std::string_view, 21> kHarmless = {
+constexpr std::array<std::string_view, 22> kHarmless = {
     "peft_type",
     "task_type",
     "base_model_name_or_path",
@@ -32,6 +32,7 @@ constexpr std::array<std::string_view, 21> kHarmless = {
     "r",
     "lora_alpha",
     "use_rslora",
+    "use_dora",
     "rank_pattern",
     "alpha_pattern",
     "target_modules",
@@ -129,8 +130,48 @@ absl::Status ReadTargets(const OrderedJson& root, std::string_view path, LoraCon
   return absl::OkStatus();
 }
 
+template <typename T>
+T ValueFor(std::string_view module, const std::vector<std::pair<std::string, T>>& patterns,
+           T fallback) {
+  for (const auto& [key, value] : patterns) {
+    if (LoraConfig::Matches(key, module)) return value;
+  }
+  return fallback;
+}
+
+absl::Status ReadFlag(const OrderedJson& root, const char* key, std::string_view path, bool& flag) {
+  if (!root.contains(key) || root[key].is_null()) return absl::OkStatus();
+  if (!root[key].is_boolean()) {
+    return Invalid(path, absl::StrCat("'", key, "' must be true or false"));
+  }
+  flag = root[key].get<bool>();
+  return absl::OkStatus();
+}
+
+// An index or a list of them.
+absl::Status ReadLayers(const OrderedJson& root, std::string_view path, LoraConfig& config) {
+  const auto layers = root.find("layers_to_transform");
+  if (layers == root.end() || layers->is_null()) return absl::OkStatus();
+  const OrderedJson list = layers->is_array() ? *layers : OrderedJson::array({*layers});
+  for (const OrderedJson& layer : list) {
+    if (!layer.is_number_integer()) {
+      return Invalid(path, "'layers_to_transform' must be an integer or a list of integers");
+    }
+    config.layers.push_back(layer.get<int64_t>());
+  }
+  return absl::OkStatus();
+}
+
+// 32 rather than 32.0: PEFT's own files hold an int where the value is whole.
+Json NumberJson(double value) {
+  if (value == std::floor(value) && std::fabs(value) < 1e15) return static_cast<int64_t>(value);
+  return value;
+}
+
+}  // namespace
+
 // PEFT's get_pattern_key: re.match("(.*\.)?(key)$", module).
-bool PatternMatches(const std::string& key, std::string_view module) {
+bool LoraConfig::Matches(const std::string& key, std::string_view module) {
   const std::string pattern = "^(.*\\.)?(" + key + ")$";
   int error = 0;
   PCRE2_SIZE position = 0;
@@ -144,23 +185,6 @@ bool PatternMatches(const std::string& key, std::string_view module) {
   return pcre2_match(code.get(), reinterpret_cast<PCRE2_SPTR>(module.data()), module.size(), 0, 0,
                      match.get(), nullptr) >= 0;
 }
-
-template <typename T>
-T ValueFor(std::string_view module, const std::vector<std::pair<std::string, T>>& patterns,
-           T fallback) {
-  for (const auto& [key, value] : patterns) {
-    if (PatternMatches(key, module)) return value;
-  }
-  return fallback;
-}
-
-// 32 rather than 32.0: PEFT's own files hold an int where the value is whole.
-Json NumberJson(double value) {
-  if (value == std::floor(value) && std::fabs(value) < 1e15) return static_cast<int64_t>(value);
-  return value;
-}
-
-}  // namespace
 
 int64_t LoraConfig::RankOf(std::string_view module) const {
   return ValueFor(module, rank_pattern, rank);
@@ -189,11 +213,9 @@ absl::StatusOr<LoraConfig> ParseLoraConfig(std::string_view json, std::string_vi
   if (root.contains("lora_dropout")) {
     ASSIGN_OR_RETURN(config.dropout, ReadNumber(root["lora_dropout"], "lora_dropout", path));
   }
-  if (root.contains("use_rslora")) {
-    if (!root["use_rslora"].is_boolean())
-      return Invalid(path, "'use_rslora' must be true or false");
-    config.rslora = root["use_rslora"].get<bool>();
-  }
+  RETURN_IF_ERROR(ReadFlag(root, "use_rslora", path, config.rslora));
+  RETURN_IF_ERROR(ReadFlag(root, "use_dora", path, config.dora));
+  RETURN_IF_ERROR(ReadLayers(root, path, config));
   const auto base = root.find("base_model_name_or_path");
   if (base != root.end() && base->is_string()) config.base_model = base->get<std::string>();
   RETURN_IF_ERROR(ReadPatterns(root, path, config));
@@ -216,6 +238,7 @@ std::string LoraConfigJson(const LoraConfig& config) {
       {"fan_in_fan_out", false},
       {"inference_mode", true},
       {"init_lora_weights", true},
+      {"layers_to_transform", config.layers.empty() ? Json(nullptr) : Json(config.layers)},
       {"lora_alpha", NumberJson(config.alpha)},
       {"lora_dropout", config.dropout},
       {"modules_to_save", nullptr},
@@ -225,7 +248,7 @@ std::string LoraConfigJson(const LoraConfig& config) {
       {"revision", nullptr},
       {"target_modules", targets},
       {"task_type", "CAUSAL_LM"},
-      {"use_dora", false},
+      {"use_dora", config.dora},
       {"use_rslora", config.rslora},
   };
   // nlohmann::json keeps object keys sorted.

@@ -42,12 +42,11 @@ TEST(PeftConfigTest, RsLoraAndPatternsChangeRankAndScale) {
 }
 
 TEST(PeftConfigTest, RefusesKeysThatChangeTheMathematicsByName) {
-  for (const char* extra :
-       {R"("use_dora":true)", R"("bias":"all")", R"("lora_bias":true)", R"("fan_in_fan_out":true)",
-        R"("modules_to_save":["lm_head"])", R"("init_lora_weights":"pissa")",
-        R"("init_lora_weights":"olora")", R"("layer_replication":[[0,4]])",
-        R"("use_bdlora":{"x":1})", R"("some_future_key":3)", R"("trainable_token_indices":[1])",
-        R"("target_parameters":["x"])"}) {
+  for (const char* extra : {R"("bias":"all")", R"("lora_bias":true)", R"("fan_in_fan_out":true)",
+                            R"("modules_to_save":["lm_head"])", R"("init_lora_weights":"pissa")",
+                            R"("init_lora_weights":"olora")", R"("layer_replication":[[0,4]])",
+                            R"("use_bdlora":{"x":1})", R"("some_future_key":3)",
+                            R"("trainable_token_indices":[1])", R"("target_parameters":["x"])"}) {
     const std::string json = std::string(R"({"peft_type":"LORA",)") + extra + "}";
     const auto config = ParseLoraConfig(json, "adapter_config.json");
     EXPECT_EQ(config.status().code(), absl::StatusCode::kUnimplemented) << extra;

@@ -48,8 +48,7 @@ class Engine::Impl {
       loaded->rank = std::max(loaded->rank, static_cast<int>(matrix.rank));
     try {
       const c10::InferenceMode inference;
-      auto operands = std::make_shared<LoraOperands>(base_->config(), adapter.layout,
-                                                     base_->weights().options());
+      auto operands = std::make_shared<LoraOperands>(*base_, adapter.layout);
       operands->Assign(adapter.layout, adapter.values);
       loaded->bytes = operands->bytes();
       loaded->operands = std::move(operands);

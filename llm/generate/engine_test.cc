@@ -14,6 +14,7 @@
 
 #include "common/status/error.h"
 #include "llm/lora/adapter.h"
+#include "llm/lora/initial.h"
 #include "llm/lora/merge.h"
 #include "llm/model/testing.h"
 #include "llm/train/trainer.h"
@@ -42,15 +43,18 @@ class EngineTest : public testing::Test {
     return *std::move(engine);
   }
 
-  std::string Adapter(const std::string& name, uint64_t seed) {
+  std::string Adapter(const std::string& name, uint64_t seed, bool dora = false) {
     const ModelConfig model = base_->config();
-    const LoraLayout layout =
-        LoraLayout::Uniform(model, {kAllTargets.begin(), kAllTargets.end()}, 4, 2.0);
-    std::vector<float> values = InitialValues(layout, seed);
+    std::vector<LoraLayout::Spec> specs;
+    for (int64_t layer = 0; layer < model.layers; ++layer) {
+      for (const Target target : kAllTargets) specs.push_back({layer, target, 4, 2.0, dora});
+    }
+    const LoraLayout layout(model, std::move(specs));
+    std::vector<float> values = InitialValues(*base_, layout, seed);
     std::mt19937 random(seed);
     std::normal_distribution<float> normal(0, 0.3f);
     for (float& value : values) value += normal(random);
-    LoraConfig config{.rank = 4, .alpha = 8};
+    LoraConfig config{.rank = 4, .alpha = 8, .dora = dora};
     for (const Target target : kAllTargets) config.target_modules.emplace_back(NameOf(target));
     std::sort(config.target_modules.begin(), config.target_modules.end());
     EXPECT_TRUE(WriteAdapter(folder_ / name, config, layout, values).ok());
@@ -222,14 +226,26 @@ TEST_F(EngineTest, ReloadedAdapterNeverMeetsStaleCacheEntries) {
   EXPECT_EQ(ReasonOf(engine->Generate(request).status()), "ADAPTER_NOT_LOADED");
 }
 
+struct Scored {
+  ComputeType type = ComputeType::kFp32;
+  Architecture architecture = Architecture::kLlama;
+  bool dora = false;
+};
+
 TEST_F(EngineTest, ScoreIsTheTrainersLoss) {
-  for (const ComputeType type : {ComputeType::kFp32, ComputeType::kBf16}) {
-    base_ = TinyModel(type);
-    const std::string adapter = Adapter(type == ComputeType::kFp32 ? "a32" : "a16", 4);
+  int number = 0;
+  // Qwen2 has biases, which DoRA leaves alone.
+  for (const auto& [type, architecture, dora] :
+       {Scored{}, Scored{ComputeType::kBf16}, Scored{.dora = true},
+        Scored{ComputeType::kBf16, Architecture::kLlama, true},
+        Scored{ComputeType::kFp32, Architecture::kQwen2, true}}) {
+    base_ = TinyModel(type, architecture);
+    const std::string adapter = Adapter("a" + std::to_string(++number), 4, dora);
     TrainRow row{.id = "r", .ids = Prompt(9, 60)};
     row.token_weights.assign(60, 0.0f);
     std::fill(row.token_weights.begin() + 45, row.token_weights.end(), 1.0f);
-    const auto trainer = Trainer::Create(base_, {.rank = 4, .alpha = 8}, {row}, {row});
+    const auto trainer =
+        Trainer::Create(base_, {.rank = 4, .alpha = 8, .dora = dora}, {row}, {row});
     ASSERT_TRUE(trainer.ok()) << trainer.status();
     ASSERT_TRUE((*trainer)->LoadAdapter(adapter).ok());
     const double loss = (*trainer)->Evaluate()->loss;

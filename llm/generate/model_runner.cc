@@ -52,7 +52,10 @@ at::Tensor ModelRunner::Linear(const PackedLinear& linear, const at::Tensor& x,
     const LowRank& low_rank = Part(rows.operands->blocks()[layer], group);
     if (!low_rank.defined()) continue;
     const at::Tensor t = at::mm(x.narrow(0, rows.begin, rows.end - rows.begin), low_rank.a.t());
-    y.narrow(0, rows.begin, rows.end - rows.begin).addmm_(t, low_rank.b.t());
+    at::Tensor part = y.narrow(0, rows.begin, rows.end - rows.begin);
+    part.addmm_(t, low_rank.b.t());
+    if (low_rank.scales_columns())
+      ScaleColumnsRows(part, low_rank.column_scale, low_rank.column_shift, part);
   }
   return y;
 }
@@ -83,7 +86,7 @@ at::Tensor ModelRunner::Forward(const StepInput& input) {
   at::Tensor rstd = at::empty({rows}, type.dtype(at::kFloat));
   at::Tensor attended = at::empty({rows, shape.out_width()}, type);
   at::Tensor act = at::empty({rows, config.intermediate_size}, type);
-  EmbedTokens(weights, input.ids.data(), rows, x);
+  GatherRowsOf(weights.embedding, input.ids.data(), rows, x);
   RmsNormRows(x, weights.blocks[0].attention_norm, eps, h, rstd);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     at::Tensor qkv = Linear(blocks_[i].qkv, h, input, i, Group::kQkv);

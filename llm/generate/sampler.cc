@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
-#include "llm/lora/random.h"
+#include "llm/model/random.h"
 
 namespace crossover::llm {
 

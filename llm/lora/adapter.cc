@@ -8,7 +8,7 @@
 #include "common/status/status_macros.h"
 #include "llm/formats/safetensors.h"
 #include "llm/lora/folder.h"
-#include "llm/lora/random.h"
+#include "llm/model/random.h"
 
 namespace crossover::llm {
 
@@ -31,7 +31,8 @@ absl::StatusOr<LoraAdapter> ReadAdapter(const std::filesystem::path& folder,
     for (const Target target : kAllTargets) {
       const auto found = modules.find(ModuleName({.layer = layer, .target = target}));
       if (found != modules.end())
-        specs.push_back({layer, target, found->second->rank(), found->second->scale});
+        specs.push_back({layer, target, found->second->rank(), found->second->scale,
+                         found->second->magnitude != nullptr});
     }
   }
   LoraAdapter adapter{peft.config, LoraLayout(model, std::move(specs)), {}};
@@ -48,6 +49,9 @@ absl::StatusOr<LoraAdapter> ReadAdapter(const std::filesystem::path& folder,
     const std::span<float> values(adapter.values);
     RETURN_IF_ERROR(ToFloats(*module.a, values.subspan(matrix.a_offset, matrix.a_size())));
     RETURN_IF_ERROR(ToFloats(*module.b, values.subspan(matrix.b_offset, matrix.b_size())));
+    if (matrix.scaled()) {
+      RETURN_IF_ERROR(ToFloats(*module.magnitude, values.subspan(matrix.m_offset, matrix.out)));
+    }
     modules.erase(found);
   }
   if (!modules.empty()) {
@@ -66,7 +70,9 @@ absl::Status WriteAdapter(const std::filesystem::path& folder, const LoraConfig&
                        .in = matrix.in,
                        .out = matrix.out,
                        .a = values.subspan(matrix.a_offset, matrix.a_size()),
-                       .b = values.subspan(matrix.b_offset, matrix.b_size())});
+                       .b = values.subspan(matrix.b_offset, matrix.b_size()),
+                       .magnitude = matrix.scaled() ? values.subspan(matrix.m_offset, matrix.out)
+                                                    : std::span<const float>()});
   }
   return WriteFolder(folder, static_cast<int64_t>(values.size_bytes()),
                      [&](const std::filesystem::path& temporary) {

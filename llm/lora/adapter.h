@@ -30,7 +30,8 @@ absl::Status WriteAdapter(const std::filesystem::path& folder, const LoraConfig&
                           const LoraLayout& layout, std::span<const float> values);
 
 // A drawn from U(-1/sqrt(in), 1/sqrt(in)) (PEFT's kaiming_uniform with a = sqrt(5)), B zero. Every
-// number depends on seed and its index only.
+// number depends on seed and its index only. Magnitudes are 0: those of the base model are not
+// known here (llm/lora/initial.h).
 std::vector<float> InitialValues(const LoraLayout& layout, uint64_t seed);
 
 }  // namespace crossover::llm

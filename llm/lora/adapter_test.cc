@@ -94,6 +94,32 @@ TEST_F(AdapterTest, WrittenFolderReadsBackAndHasEqualBytesEveryTime) {
   }
 }
 
+TEST_F(AdapterTest, MagnitudesOfDoraAreWrittenAndReadAndMustFitTheConfig) {
+  const LoraLayout layout(
+      model_, {{.layer = 1, .target = Target::kQ, .rank = 4, .scale = 2.0, .dora = true}});
+  std::vector<float> values = InitialValues(layout, 7);
+  for (int64_t j = 0; j < layout.matrices()[0].out; ++j)
+    values[layout.matrices()[0].m_offset + j] = 1 + static_cast<float>(j);
+  LoraConfig config{.rank = 4, .alpha = 8, .target_modules = {"q_proj"}, .dora = true};
+  ASSERT_TRUE(WriteAdapter(folder_ / "a", config, layout, values).ok());
+  const auto read = ReadAdapter(folder_ / "a", model_);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_TRUE(read->config.dora);
+  EXPECT_EQ(read->values, values);
+  EXPECT_THAT(Bytes(folder_ / "a" / kAdapterTensorsFile),
+              testing::HasSubstr("layers.1.self_attn.q_proj.lora_magnitude_vector\""));
+  config.dora = false;
+  std::ofstream(folder_ / "a" / kAdapterConfigFile) << LoraConfigJson(config);
+  const absl::Status unexpected = ReadAdapter(folder_ / "a", model_).status();
+  EXPECT_THAT(std::string(unexpected.message()), testing::HasSubstr("lora_magnitude_vector"));
+  ASSERT_TRUE(WriteAdapter(folder_ / "b", config_, layout_, InitialValues(layout_, 7)).ok());
+  LoraConfig missing = config_;
+  missing.dora = true;
+  std::ofstream(folder_ / "b" / kAdapterConfigFile) << LoraConfigJson(missing);
+  EXPECT_THAT(std::string(ReadAdapter(folder_ / "b", model_).status().message()),
+              testing::HasSubstr("has no lora_magnitude_vector"));
+}
+
 TEST_F(AdapterTest, AdapterOfAnotherModelIsRefusedByModuleName) {
   ASSERT_TRUE(WriteAdapter(folder_ / "a", config_, layout_, InitialValues(layout_, 7)).ok());
   ModelConfig narrow = model_;
@@ -157,7 +183,7 @@ class MergeTest : public AdapterTest {
     return values;
   }
 
-  // values += scale * B A, from the definition.
+  // values += scale * B A, from the definition; DoRA's rows then get their magnitudes.
   static void Add(const LoraMatrix& matrix, const std::vector<float>& adapter,
                   std::vector<float>& values) {
     for (int64_t o = 0; o < matrix.out; ++o) {
@@ -169,6 +195,13 @@ class MergeTest : public AdapterTest {
         }
         float& value = values[o * matrix.in + i];
         value = static_cast<float>(value + matrix.scale * sum);
+      }
+      if (!matrix.scaled()) continue;
+      double squares = 0;
+      for (int64_t i = 0; i < matrix.in; ++i) squares += std::pow(values[o * matrix.in + i], 2);
+      for (int64_t i = 0; i < matrix.in; ++i) {
+        values[o * matrix.in + i] = static_cast<float>(
+            values[o * matrix.in + i] * adapter[matrix.m_offset + o] / std::sqrt(squares));
       }
     }
   }
@@ -232,6 +265,33 @@ TEST_F(MergeTest, MergedFileHoldsBasePlusScaledProduct) {
       }
     }
     EXPECT_EQ(adapted, 3);
+  }
+}
+
+TEST_F(MergeTest, MergedRowsOfDoraHaveTheirMagnitudes) {
+  const fs::path base_path = folder_ / "base.gguf";
+  ASSERT_TRUE(WriteSmallModel(base_path, small_).ok());
+  const LoraLayout layout(
+      small_, {{.layer = 0, .target = Target::kK, .rank = 2, .scale = 4.0, .dora = true},
+               {.layer = 1, .target = Target::kUp, .rank = 2, .scale = 4.0, .dora = true}});
+  std::vector<float> adapter(layout.size());
+  for (size_t i = 0; i < adapter.size(); ++i)
+    adapter[i] = 0.02f * static_cast<float>(i % 13) + 0.1f;
+  const LoraConfig config{
+      .rank = 2, .alpha = 8, .target_modules = {"k_proj", "up_proj"}, .dora = true};
+  ASSERT_TRUE(WriteAdapter(folder_ / "a", config, layout, adapter).ok());
+  const fs::path out = folder_ / "merged.gguf";
+  const absl::Status status =
+      MergeToGguf(base_path, folder_ / "a", {.type = TensorType::kF32}, out);
+  ASSERT_TRUE(status.ok()) << status;
+  const auto base = GgufFile::Open(base_path).value(), merged = GgufFile::Open(out).value();
+  for (const WeightSpec& weight : WeightsOf(small_)) {
+    std::vector<float> expected = Read(*base, weight);
+    for (const LoraMatrix& matrix : layout.matrices())
+      if (weight.hf_name == ModuleName(matrix) + ".weight") Add(matrix, adapter, expected);
+    const std::vector<float> values = Read(*merged, weight);
+    for (size_t i = 0; i < values.size(); ++i)
+      ASSERT_NEAR(values[i], expected[i], 1e-5) << weight.hf_name << "[" << i << "]";
   }
 }
 

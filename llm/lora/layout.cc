@@ -100,14 +100,20 @@ LoraLayout::LoraLayout(const ModelConfig& config, std::vector<Spec> specs)
                         .out = OutOf(config, spec.target),
                         .out_offset = OutOffsetOf(config, spec.target),
                         .rank_offset = rank_offset,
-                        .a_offset = size_};
+                        .a_offset = size_,
+                        .frozen = spec.frozen};
       rank_offset += matrix.rank;
       size_ += matrix.a_size();
       matrices_.push_back(matrix);
     }
+    for (size_t i = first; i < last; ++i) {
+      matrices_[i].b_offset = size_;
+      size_ += matrices_[i].b_size();
+    }
     for (; first < last; ++first) {
-      matrices_[first].b_offset = size_;
-      size_ += matrices_[first].b_size();
+      if (!specs[first].dora) continue;
+      matrices_[first].m_offset = size_;
+      size_ += matrices_[first].out;
     }
   }
 }
@@ -127,6 +133,10 @@ std::vector<const LoraMatrix*> LoraLayout::MatricesOf(int64_t layer, Group group
     if (matrix.layer == layer && GroupOf(matrix.target) == group) found.push_back(&matrix);
   }
   return found;
+}
+
+bool LoraLayout::scaled() const {
+  return std::ranges::any_of(matrices_, [](const LoraMatrix& m) { return m.scaled(); });
 }
 
 int64_t LoraLayout::RankSum(int64_t layer, Group group) const {

@@ -2,7 +2,8 @@
 //
 // One buffer makes the optimizer, clipping, checkpoints and hashing one call each. Layers that
 // share an input are computed together (llm/model/linear.h), so their A matrices stand next to each
-// other: per block and group all A [rank, in], then all B [out, rank].
+// other: per block and group all A [rank, in], then all B [out, rank], then DoRA's magnitudes
+// [out].
 #pragma once
 
 #include <cstdint>
@@ -32,9 +33,13 @@ struct LoraMatrix {
   int64_t rank_offset = 0;  // First row of A in its group's stacked A.
   int64_t a_offset = 0;     // In the flat buffer: A [rank, in] …
   int64_t b_offset = 0;     // … and B [out, rank], row-major.
+  int64_t m_offset = -1;    // DoRA's magnitudes [out]; -1: none.
+  // The last so many rows of A and columns of B are never trained: PiSSA's start, taken away again.
+  int64_t frozen = 0;
 
   int64_t a_size() const { return rank * in; }
   int64_t b_size() const { return out * rank; }
+  bool scaled() const { return m_offset >= 0; }
 };
 
 class LoraLayout {
@@ -45,6 +50,8 @@ class LoraLayout {
     Target target = Target::kQ;
     int64_t rank = 0;
     double scale = 0;
+    bool dora = false;
+    int64_t frozen = 0;
   };
 
   // Any order; at most one spec per layer and target.
@@ -60,6 +67,8 @@ class LoraLayout {
   const std::vector<LoraMatrix>& matrices() const { return matrices_; }
   // Those of one group of one layer; may be empty.
   std::vector<const LoraMatrix*> MatricesOf(int64_t layer, Group group) const;
+  // Whether any layer has magnitudes.
+  bool scaled() const;
   // Sum of ranks in one group of one layer, and its maximum over the layers.
   int64_t RankSum(int64_t layer, Group group) const;
   int64_t MaxRankSum(Group group) const;

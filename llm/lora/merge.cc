@@ -1,5 +1,7 @@
 #include "llm/lora/merge.h"
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <vector>
@@ -14,7 +16,7 @@ namespace crossover::llm {
 
 namespace {
 
-// w [out, in] += scale * b [out, rank] a [rank, in]
+// w [out, in] += scale * b [out, rank] a [rank, in]; with DoRA each row then has its magnitude.
 void AddProduct(const LoraMatrix& matrix, std::span<const float> values, std::span<float> w) {
   const float* a = values.data() + matrix.a_offset;
   const float* b = values.data() + matrix.b_offset;
@@ -25,6 +27,12 @@ void AddProduct(const LoraMatrix& matrix, std::span<const float> values, std::sp
       const float* ar = a + r * matrix.in;
       for (int64_t i = 0; i < matrix.in; ++i) row[i] += factor * ar[i];
     }
+    if (!matrix.scaled()) continue;
+    double squares = 0;
+    for (int64_t i = 0; i < matrix.in; ++i) squares += static_cast<double>(row[i]) * row[i];
+    const double norm = std::sqrt(std::max(squares, 1e-30));
+    const float factor = static_cast<float>(values[matrix.m_offset + o] / norm);
+    for (int64_t i = 0; i < matrix.in; ++i) row[i] *= factor;
   }
 }
 

@@ -1,5 +1,5 @@
-// Merges an adapter into its base model: W' = W + scale B A, written as one GGUF file for llama.cpp
-// and Ollama. No torch.
+// Merges an adapter into its base model: W' = W + scale B A, with DoRA each row scaled to its
+// magnitude, written as one GGUF file for llama.cpp and Ollama. No torch.
 #pragma once
 
 #include <filesystem>

@@ -58,6 +58,21 @@ struct RowKernels {
                      int64_t ld_y);
   // y += x in T.
   void (*add)(T* y, const T* x, int64_t n);
+  // y = x * scale, or 0 where the random number of (keys[row], column) is under `threshold` / 2^32.
+  // The bits are the same for every instruction set.
+  void (*dropout)(const T* x, const uint64_t* keys, uint32_t threshold, float scale, int64_t rows,
+                  int64_t dim, T* y);
+  // y += x * scale, but for the elements that `dropout` zeroes.
+  void (*add_dropout)(const T* x, const uint64_t* keys, uint32_t threshold, float scale,
+                      int64_t rows, int64_t dim, T* y);
+  // x += amplitude[row] * u, u uniform in [-1, 1) by (keys[row], column).
+  void (*add_noise)(T* x, const uint64_t* keys, const float* amplitude, int64_t rows, int64_t dim);
+  // y = x * scale[column] + shift[column]; a null shift is 0. `y` may be x.
+  void (*scale_columns)(const T* x, const float* scale, const float* shift, int64_t rows,
+                        int64_t dim, T* y);
+  // out[column] = sum over the rows of a * (b - bias[column]), row stride ld; a null bias is 0.
+  void (*column_dot)(const T* a, const T* b, const float* bias, int64_t ld, int64_t rows,
+                     int64_t dim, float* out);
 };
 
 // Pieces of attention over tiles. C is the type the matrix units multiply: T, or float where T has

@@ -124,6 +124,50 @@ TEST_F(KernelsTest, RotationBackUndoesRotation) {
   }
 }
 
+TEST_F(KernelsTest, RandomNumbersAreTheSameForEveryInstructionSet) {
+  const at::Tensor x = at::randn({6, 83});
+  const std::vector<uint64_t> keys = {1, 2, uint64_t{1} << 40, 77, ~uint64_t{0}, 0};
+  const std::vector<float> amplitude = {1, 2, 3, 0.5f, 0, 1};
+  const auto run = [&](const KernelSet& set) {
+    at::Tensor dropped = at::empty_like(x), added = x.clone(), noisy = x.clone();
+    set.f32.dropout(Data<float>(x), keys.data(), 1u << 30, 2.0f, 6, 83, Data<float>(dropped));
+    set.f32.add_dropout(Data<float>(x), keys.data(), 1u << 30, 2.0f, 6, 83, Data<float>(added));
+    set.f32.add_noise(Data<float>(noisy), keys.data(), amplitude.data(), 6, 83);
+    return std::vector<at::Tensor>{dropped, added, noisy};
+  };
+  const std::vector<at::Tensor> want = run(KernelsGeneric());
+  EXPECT_TRUE(at::equal(want[0] == 0, want[1] == x));
+  EXPECT_TRUE(at::equal(want[0].masked_select(want[0] != 0), 2 * x.masked_select(want[0] != 0)));
+  EXPECT_TRUE(at::equal(want[2][4], x[4]));
+  for (const KernelSet* set : Sets()) {
+    const std::vector<at::Tensor> got = run(*set);
+    EXPECT_TRUE(at::equal(got[0], want[0])) << set->name;
+    EXPECT_TRUE(at::equal(got[1] == x, want[1] == x)) << set->name;
+    EXPECT_TRUE(at::allclose(got[1], want[1])) << set->name;
+    EXPECT_TRUE(at::allclose(got[2], want[2])) << set->name;
+  }
+}
+
+TEST_F(KernelsTest, ColumnsAreScaledAndSummed) {
+  const at::Tensor a = at::randn({9, 70}), b = at::randn({9, 70});
+  const at::Tensor scale = at::randn({70}), shift = at::randn({70});
+  for (const KernelSet* set : Sets()) {
+    at::Tensor scaled = at::empty_like(a), plain = a.clone(), dot = at::empty({70}),
+               without = at::empty({70});
+    set->f32.scale_columns(Data<float>(a), Data<float>(scale), Data<float>(shift), 9, 70,
+                           Data<float>(scaled));
+    set->f32.scale_columns(Data<float>(plain), Data<float>(scale), nullptr, 9, 70,
+                           Data<float>(plain));
+    set->f32.column_dot(Data<float>(a), Data<float>(b), Data<float>(shift), 70, 9, 70,
+                        Data<float>(dot));
+    set->f32.column_dot(Data<float>(a), Data<float>(b), nullptr, 70, 9, 70, Data<float>(without));
+    EXPECT_TRUE(at::allclose(scaled, a * scale + shift)) << set->name;
+    EXPECT_TRUE(at::allclose(plain, a * scale)) << set->name;
+    EXPECT_TRUE(at::allclose(dot, (a * (b - shift)).sum(0), 1e-4, 1e-5)) << set->name;
+    EXPECT_TRUE(at::allclose(without, (a * b).sum(0), 1e-4, 1e-5)) << set->name;
+  }
+}
+
 TEST_F(KernelsTest, AdamFollowsTorchsFusedAdamW) {
   at::Tensor p = at::randn({1000}), g = at::randn({1000});
   for (const KernelSet* set : Sets()) {

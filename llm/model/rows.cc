@@ -1,5 +1,6 @@
 #include "llm/model/rows.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "llm/model/kernels.h"
@@ -12,6 +13,9 @@ namespace {
 
 // Rows that are worth a thread of their own.
 constexpr int64_t kGrain = 16;
+
+// Columns that one thread adds up.
+constexpr int64_t kColumns = 256;
 
 // Calls work.template operator()<T>(begin, end) on row ranges.
 template <typename Work>
@@ -108,6 +112,31 @@ void CrossEntropyRows(at::Tensor& logits, const int32_t* targets, const float* w
                                              targets + begin, w, end - begin, vocab, loss + begin,
                                              correct + begin);
     }
+  });
+}
+
+void ScaleColumnsRows(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
+                      at::Tensor& y) {
+  const int64_t dim = x.size(1);
+  OnRows(x, x.size(0), [&]<typename T>(int64_t begin, int64_t end) {
+    RowKernelsOf<T>().scale_columns(Data<T>(x) + begin * dim, Data<float>(scale),
+                                    shift.defined() ? Data<float>(shift) : nullptr, end - begin,
+                                    dim, Data<T>(y) + begin * dim);
+  });
+}
+
+void ColumnDot(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, at::Tensor& out) {
+  const int64_t rows = a.size(0), dim = a.size(1);
+  const bool fp32 = a.scalar_type() == at::kFloat;
+  const auto columns = [&]<typename T>(int64_t begin, int64_t end) {
+    RowKernelsOf<T>().column_dot(Data<T>(a) + begin, Data<T>(b) + begin,
+                                 bias.defined() ? Data<float>(bias) + begin : nullptr, dim, rows,
+                                 end - begin, Data<float>(out) + begin);
+  };
+  ParallelTasks((dim + kColumns - 1) / kColumns, [&](int64_t i) {
+    const int64_t begin = i * kColumns, end = std::min(dim, begin + kColumns);
+    fp32 ? columns.template operator()<float>(begin, end)
+         : columns.template operator()<Bf16Bits>(begin, end);
   });
 }
 

@@ -31,6 +31,12 @@ void SiluMulBackwardRows(at::Tensor& gate_up, const at::Tensor& d_act, at::Tenso
 // As RowKernels::cross_entropy; `weights` may be undefined.
 void CrossEntropyRows(at::Tensor& logits, const int32_t* targets, const float* weights, float* loss,
                       uint8_t* correct);
+// As RowKernels::scale_columns; `shift` may be undefined, `y` may be x.
+void ScaleColumnsRows(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
+                      at::Tensor& y);
+// As RowKernels::column_dot over whole tensors [rows, dim]; `bias` may be undefined; out [dim]
+// fp32. The same bits for any number of threads.
+void ColumnDot(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, at::Tensor& out);
 // Rows of `table` [n, dim] by index, to out [indices, dim].
 void GatherRowsOf(const at::Tensor& table, const int32_t* indices, int64_t count, at::Tensor& out);
 

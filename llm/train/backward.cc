@@ -36,7 +36,10 @@ DecoderBackward::DecoderBackward(const BaseModel& base, const LoraLayout& layout
     : base_(base), layout_(layout) {
   first_layer_ = base.config().layers;
   int64_t a_size = 0, b_size = 0;
+  int64_t m_size = 0;
   for (const LoraMatrix& matrix : layout.matrices()) {
+    dora_ = dora_ || matrix.scaled();
+    m_size = std::max(m_size, StackRows(base.config(), GroupOf(matrix.target)));
     first_layer_ = std::min(first_layer_, matrix.layer);
     const int64_t ranks = layout.RankSum(matrix.layer, GroupOf(matrix.target));
     a_size = std::max(a_size, ranks * matrix.in);
@@ -45,6 +48,7 @@ DecoderBackward::DecoderBackward(const BaseModel& base, const LoraLayout& layout
   const at::TensorOptions type = base.weights().options();
   da_memory_ = at::empty({a_size}, type);
   db_memory_ = at::empty({b_size}, type);
+  dm_memory_ = at::empty({m_size}, type.dtype(at::kFloat));
 }
 
 void DecoderBackward::Resize(int64_t tokens) {
@@ -64,8 +68,10 @@ void DecoderBackward::Resize(int64_t tokens) {
     for (size_t i = 0; i < std::size(fields); ++i)
       memory_.*fields[i] = at::empty({capacity_, widths[i]}, type);
     dt_memory_ = at::empty({capacity_ * ranks}, type);
+    if (dora_) memory_.du = at::empty({capacity_, config.hidden_size}, type);
   }
   for (const auto field : fields) view_.*field = (memory_.*field).narrow(0, 0, tokens);
+  if (dora_) view_.du = memory_.du.narrow(0, 0, tokens);
 }
 
 void DecoderBackward::AddGradient(const at::Tensor& gradient, int64_t ld, float scale, int64_t rows,
@@ -77,22 +83,50 @@ void DecoderBackward::AddGradient(const at::Tensor& gradient, int64_t ld, float 
   }
 }
 
-void DecoderBackward::InputGradient(const FrozenLinear& linear, const LowRank& low_rank,
-                                    const at::Tensor& dy, at::Tensor* d_input) {
-  if (d_input != nullptr) linear.BackwardInput(dy, *d_input);
-  if (!low_rank.defined()) return;
-  dt_ = Shaped(dt_memory_, dy.size(0), low_rank.rank());
-  at::mm_out(dt_, dy, low_rank.b);
-  if (d_input != nullptr) d_input->addmm_(dt_, low_rank.a);
+at::Tensor& DecoderBackward::Unscaled(const Place& place, const at::Tensor& u, at::Tensor& dy,
+                                      at::Tensor& to, std::span<float> gradients) {
+  if (!place.low_rank.scales_columns()) return dy;
+  at::Tensor dm = dm_memory_.narrow(0, 0, dy.size(1));
+  ColumnDot(dy, u, place.linear.bias, dm);
+  const float* sums = Data<float>(dm);
+  const float* inverse_norms = Data<float>(place.low_rank.inverse_norms);
+  for (const LoraMatrix* matrix : layout_.MatricesOf(place.layer, place.group)) {
+    float* gradient = gradients.data() + matrix->m_offset;
+    for (int64_t j = 0; j < matrix->out; ++j)
+      gradient[j] += sums[matrix->out_offset + j] * inverse_norms[matrix->out_offset + j];
+  }
+  ScaleColumnsRows(dy, place.low_rank.column_scale, {}, to);
+  return to;
 }
 
-void DecoderBackward::AdapterGradients(int64_t layer, Group group, const LowRank& low_rank,
-                                       const at::Tensor& input, const at::Tensor& t,
-                                       const at::Tensor& dy, std::span<float> gradients) {
-  if (!low_rank.defined()) return;
-  at::Tensor da = Shaped(da_memory_, low_rank.rank(), input.size(1));
-  at::mm_out(da, dt_.t(), input);
-  for (const LoraMatrix* matrix : layout_.MatricesOf(layer, group)) {
+void DecoderBackward::InputGradient(const Place& place, const at::Tensor& dy,
+                                    const Activations& activations, at::Tensor* d_input) {
+  if (d_input != nullptr) place.linear.BackwardInput(dy, *d_input);
+  if (!place.low_rank.defined()) return;
+  dt_ = Shaped(dt_memory_, dy.size(0), place.low_rank.rank());
+  at::mm_out(dt_, dy, place.low_rank.b);
+  if (d_input == nullptr) return;
+  if (!place.dropout.active()) {
+    d_input->addmm_(dt_, place.low_rank.a);
+    return;
+  }
+  at::Tensor through = activations.Dropped(d_input->size(1));
+  at::mm_out(through, dt_, place.low_rank.a);
+  AddDropoutRows(through, place.dropout, *d_input);
+}
+
+void DecoderBackward::AdapterGradients(const Place& place, const at::Tensor& input,
+                                       const at::Tensor& t, const at::Tensor& dy,
+                                       const Activations& activations, std::span<float> gradients) {
+  if (!place.low_rank.defined()) return;
+  at::Tensor used = input;
+  if (place.dropout.active()) {
+    used = activations.Dropped(input.size(1));
+    DropoutRows(input, place.dropout, used);
+  }
+  at::Tensor da = Shaped(da_memory_, place.low_rank.rank(), input.size(1));
+  at::mm_out(da, dt_.t(), used);
+  for (const LoraMatrix* matrix : layout_.MatricesOf(place.layer, place.group)) {
     AddGradient(da, matrix->in, 1.0f, matrix->rank, matrix->in, matrix->rank_offset * matrix->in,
                 gradients.data() + matrix->a_offset);
     at::Tensor db = Shaped(db_memory_, matrix->out, matrix->rank);
@@ -103,37 +137,60 @@ void DecoderBackward::AdapterGradients(int64_t layer, Group group, const LowRank
   }
 }
 
-void DecoderBackward::Run(const Pack& pack, const LoraOperands& operands, Activations& activations,
-                          at::Tensor& d_hidden, std::span<float> gradients) {
+void DecoderBackward::BlockBackward(const Pack& pack, const LoraOperands& operands,
+                                    Activations& activations, const StepNoise& noise, int64_t i,
+                                    std::span<float> gradients) {
+  using Input = StepNoise::Input;
   const ModelWeights& weights = base_.weights();
   const ModelConfig& config = base_.config();
   const AttentionShape shape = AttentionShapeOf(config);
-  Resize(pack.tokens());
+  const BlockWeights& block = weights.blocks[i];
+  const BlockLowRank& lora = operands.blocks()[i];
+  BlockActivations& a = activations.At(i);
   Buffers& b = view_;
-  b.dx.zero_();
-  RmsNormBackwardRows(activations.x_final, weights.final_norm, activations.rstd_final, d_hidden,
-                      b.dx, b.dx);
-  for (int64_t i = config.layers - 1; i >= first_layer_; --i) {
-    const BlockWeights& block = weights.blocks[i];
-    const BlockLowRank& lora = operands.blocks()[i];
-    BlockActivations& a = activations.blocks[i];
-    // MLP; silu(gate) * up is computed again on the way.
-    InputGradient(block.down, lora.down, b.dx, &b.d_act);
-    SiluMulBackwardRows(a.gate_up, b.d_act, b.act);
-    AdapterGradients(i, Group::kDown, lora.down, b.act, a.t_down, b.dx, gradients);
-    InputGradient(block.gate_up, lora.gate_up, a.gate_up, &b.d_h);
-    AdapterGradients(i, Group::kGateUp, lora.gate_up, a.h_mlp, a.t_gate_up, a.gate_up, gradients);
-    RmsNormBackwardRows(a.x_mlp, block.mlp_norm, a.rstd_mlp, b.d_h, b.dx, b.dx);
-    // Attention
-    InputGradient(block.o, lora.o, b.dx, &b.d_attention);
-    AdapterGradients(i, Group::kO, lora.o, a.attention, a.t_o, b.dx, gradients);
-    AttentionBackward(shape, pack, a.qkv, a.attention, a.lse, b.d_attention, b.d_qkv);
-    RopeRows(b.d_qkv, config.heads + config.kv_heads, pack.positions, weights.rope, -1.0f);
-    HeadNormBackwardRows(shape, block.head_norm, a.qk_before, a.rstd_qk, b.d_qkv);
-    const bool last = i == first_layer_;
-    InputGradient(block.qkv, lora.qkv, b.d_qkv, last ? nullptr : &b.d_h);
-    AdapterGradients(i, Group::kQkv, lora.qkv, a.h_attention, a.t_qkv, b.d_qkv, gradients);
-    if (!last) RmsNormBackwardRows(a.x, block.attention_norm, a.rstd_attention, b.d_h, b.dx, b.dx);
+  const Place down{i, Group::kDown, block.down, lora.down, noise.DropoutOf(i, Input::kDown)};
+  const Place gate_up{i, Group::kGateUp, block.gate_up, lora.gate_up,
+                      noise.DropoutOf(i, Input::kGateUp)};
+  const Place o{i, Group::kO, block.o, lora.o, noise.DropoutOf(i, Input::kO)};
+  const Place qkv{i, Group::kQkv, block.qkv, lora.qkv, noise.DropoutOf(i, Input::kQkv)};
+
+  // MLP; silu(gate) * up is computed again on the way. dx itself stays: it is the residual's.
+  const at::Tensor& d_down = Unscaled(down, a.u_down, b.dx, b.du, gradients);
+  InputGradient(down, d_down, activations, &b.d_act);
+  SiluMulBackwardRows(a.gate_up, b.d_act, b.act);
+  AdapterGradients(down, b.act, a.t_down, d_down, activations, gradients);
+  Unscaled(gate_up, a.u_gate_up, a.gate_up, a.gate_up, gradients);
+  InputGradient(gate_up, a.gate_up, activations, &b.d_h);
+  AdapterGradients(gate_up, a.h_mlp, a.t_gate_up, a.gate_up, activations, gradients);
+  RmsNormBackwardRows(a.x_mlp, block.mlp_norm, a.rstd_mlp, b.d_h, b.dx, b.dx);
+  // Attention
+  const at::Tensor& d_o = Unscaled(o, a.u_o, b.dx, b.du, gradients);
+  InputGradient(o, d_o, activations, &b.d_attention);
+  AdapterGradients(o, a.attention, a.t_o, d_o, activations, gradients);
+  AttentionBackward(shape, pack, a.qkv, a.attention, a.lse, b.d_attention, b.d_qkv);
+  RopeRows(b.d_qkv, config.heads + config.kv_heads, pack.positions, weights.rope, -1.0f);
+  HeadNormBackwardRows(shape, block.head_norm, a.qk_before, a.rstd_qk, b.d_qkv);
+  Unscaled(qkv, a.u_qkv, b.d_qkv, b.d_qkv, gradients);
+  const bool last = i == first_layer_;
+  InputGradient(qkv, b.d_qkv, activations, last ? nullptr : &b.d_h);
+  AdapterGradients(qkv, a.h_attention, a.t_qkv, b.d_qkv, activations, gradients);
+  if (!last) RmsNormBackwardRows(a.x, block.attention_norm, a.rstd_attention, b.d_h, b.dx, b.dx);
+}
+
+void DecoderBackward::Run(const Pack& pack, const LoraOperands& operands, Activations& activations,
+                          at::Tensor& d_hidden, std::span<float> gradients,
+                          const StepNoise& noise) {
+  Resize(pack.tokens());
+  view_.dx.zero_();
+  RmsNormBackwardRows(activations.x_final, base_.weights().final_norm, activations.rstd_final,
+                      d_hidden, view_.dx, view_.dx);
+  const int64_t top = base_.config().layers - 1;
+  for (int64_t i = top; i >= first_layer_; --i) {
+    // The forward pass left the top block whole.
+    if (activations.recompute() && i < top) {
+      RecomputeBlock(base_, operands.blocks(), pack, activations, noise, i);
+    }
+    BlockBackward(pack, operands, activations, noise, i, gradients);
   }
 }
 

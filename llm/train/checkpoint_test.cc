@@ -8,9 +8,11 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "common/status/error.h"
 #include "llm/formats/testing_disk.h"
+#include "llm/train/checkpoint_folder.h"
 
 namespace crossover::llm {
 namespace {
@@ -157,6 +159,69 @@ TEST_F(CheckpointTest, FullDiskLeavesNothingBehindAndTheEarlierCheckpointWhole) 
   EXPECT_THAT(message, HasSubstr("free some space"));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
   EXPECT_TRUE(ReadCheckpoint(earlier).ok());
+}
+
+class CheckpointFolderTest : public CheckpointTest {
+ protected:
+  absl::StatusOr<fs::path> Resume() {
+    return ResumeFromNewest(
+        folder_,
+        [&](const fs::path& path) {
+          const auto state = ReadCheckpoint(path);
+          if (state.ok()) step_ = state->step;
+          return state.status();
+        },
+        [&](const absl::Status& status) { passed_over_.push_back(std::string(status.message())); });
+  }
+
+  void Write(int64_t step) {
+    TrainState state = State();
+    state.step = step;
+    ASSERT_TRUE(WriteCheckpoint(CheckpointPath(folder_, step), state).ok());
+  }
+
+  int64_t step_ = -1;
+  std::vector<std::string> passed_over_;
+};
+
+TEST_F(CheckpointFolderTest, TheNewestThatIsSoundIsTaken) {
+  EXPECT_EQ(Resume().value(), fs::path());
+  for (const int64_t step : {9, 10, 11, 100}) Write(step);
+  EXPECT_EQ(Resume().value(), CheckpointPath(folder_, 100));
+  EXPECT_TRUE(passed_over_.empty());
+  fs::resize_file(CheckpointPath(folder_, 100) / "state.safetensors", 100);
+  fs::remove(CheckpointPath(folder_, 11) / "state.json");
+  EXPECT_EQ(Resume().value(), CheckpointPath(folder_, 10));
+  EXPECT_EQ(step_, 10);
+  ASSERT_EQ(passed_over_.size(), 2u);
+  EXPECT_THAT(passed_over_[0], HasSubstr("step-000000000100"));
+  EXPECT_THAT(passed_over_[1], HasSubstr("step-000000000011"));
+  for (const int64_t step : {9, 10}) fs::remove_all(CheckpointPath(folder_, step));
+  EXPECT_EQ(Resume().value(), fs::path());
+}
+
+TEST_F(CheckpointFolderTest, AnErrorThatIsNoDamageEndsTheSearch) {
+  Write(1);
+  Write(2);
+  const auto resumed = ResumeFromNewest(
+      folder_,
+      [](const fs::path&) {
+        return Error(absl::StatusCode::kFailedPrecondition, "CHECKPOINT_MISMATCH", "other run");
+      },
+      [](const absl::Status&) { FAIL(); });
+  EXPECT_TRUE(HasReason(resumed.status(), "CHECKPOINT_MISMATCH"));
+}
+
+TEST_F(CheckpointFolderTest, OlderOnesAndHalfWrittenOnesAreRemoved) {
+  for (const int64_t step : {1, 2, 3, 4}) Write(step);
+  fs::create_directories(folder_ / "step-000000000005.partial-77");
+  fs::create_directories(folder_ / "adapter");
+  ASSERT_TRUE(KeepNewest(folder_, 2).ok());
+  EXPECT_THAT(CheckpointsIn(folder_).value(),
+              testing::ElementsAre(CheckpointPath(folder_, 4), CheckpointPath(folder_, 3)));
+  EXPECT_TRUE(fs::exists(folder_ / "adapter"));
+  EXPECT_FALSE(fs::exists(folder_ / "step-000000000005.partial-77"));
+  EXPECT_TRUE(KeepNewest(folder_ / "none", 2).ok());
 }
 
 }  // namespace

@@ -20,7 +20,9 @@ class Hash {
 
   void Bytes(const void* data, size_t size) { XXH3_64bits_update(state_.get(), data, size); }
   void Text(const std::string& text) { Bytes(text.c_str(), text.size() + 1); }
-  void Tensor(const at::Tensor& tensor) { Bytes(tensor.data_ptr(), tensor.nbytes()); }
+  void Tensor(const at::Tensor& tensor) {
+    if (tensor.defined()) Bytes(tensor.data_ptr(), tensor.nbytes());
+  }
   std::string Hex() const {
     return absl::StrFormat("xxh3:%016x", XXH3_64bits_digest(state_.get()));
   }
@@ -32,6 +34,13 @@ class Hash {
 std::string TextOf(const TrainConfig& c) {
   std::string targets;
   for (const Target target : c.targets) absl::StrAppend(&targets, std::string(NameOf(target)), ",");
+  for (const int layer : c.layers) absl::StrAppend(&targets, layer, ",");
+  for (const auto& [key, rank] : c.rank_pattern) absl::StrAppend(&targets, key, "=", rank, ",");
+  for (const auto& [key, alpha] : c.alpha_pattern)
+    absl::StrAppendFormat(&targets, "%s=%.17g,", key, alpha);
+  // Not how activations are kept: that changes no bit.
+  absl::StrAppendFormat(&targets, " %d %d %.17g %.17g %.17g %.17g", c.dora,
+                        static_cast<int>(c.initial), c.dropout, c.neftune, c.decay_share, c.b_rate);
   std::string text = absl::StrFormat(
       "%d %.17g %d %s %.17g %d %d %.17g %d %d %d %d %d %.17g %.17g %.17g %.17g %.17g %d %d %d",
       c.rank, c.alpha, c.rslora, targets, c.learning_rate, static_cast<int>(c.schedule),
@@ -50,11 +59,8 @@ std::string FingerprintOf(const BaseModel& base, const TrainConfig& config,
   Hash hash;
   hash.Text(TextOf(config));
   // The embedding and one matrix of each block tell models of one shape apart.
-  // Decoded, so that a run may go on from a base that is kept in memory another way.
-  const ModelWeights& weights = base.weights();
-  hash.Tensor(weights.stored_embedding != nullptr ? weights.stored_embedding->Dense()
-                                                  : weights.embedding);
-  for (const BlockWeights& block : weights.blocks) hash.Tensor(block.o.Dense());
+  hash.Tensor(base.weights().embedding);
+  for (const BlockWeights& block : base.weights().blocks) hash.Tensor(block.o.weight);
   for (const TrainRow& row : rows) {
     hash.Text(row.id);
     hash.Bytes(row.ids.data(), row.ids.size() * sizeof(int32_t));

@@ -57,12 +57,9 @@ Comparison Compare(const BaseModel& base, const std::vector<Target>& targets,
   const at::Tensor want = torch::autograd::grad({loss}, {leaf})[0];
 
   const c10::InferenceMode inference;
-  LoraOperands operands(base.config(), layout, base.weights().options());
+  LoraOperands operands(base, layout);
   operands.Assign(layout, {values.data_ptr<float>(), static_cast<size_t>(layout.size())});
-  Activations activations(base,
-                          {layout.MaxRankSum(Group::kQkv), layout.MaxRankSum(Group::kO),
-                           layout.MaxRankSum(Group::kGateUp), layout.MaxRankSum(Group::kDown)},
-                          true);
+  Activations activations(base, RanksOf(layout), true);
   DecoderBackward backward(base, layout);
   LossHead head(base.weights().head);
   at::Tensor got = at::zeros({layout.size()});

@@ -147,12 +147,9 @@ struct Got {
 Got Ours(const BaseModel& base, const LoraLayout& layout, const at::Tensor& values,
          const std::vector<TrainRow>& rows, const TrainConfig& config, const PackOptions& packing) {
   const c10::InferenceMode inference;
-  LoraOperands operands(base.config(), layout, base.weights().options());
+  LoraOperands operands(base, layout);
   operands.Assign(layout, {values.data_ptr<float>(), static_cast<size_t>(layout.size())});
-  Activations activations(base,
-                          {layout.MaxRankSum(Group::kQkv), layout.MaxRankSum(Group::kO),
-                           layout.MaxRankSum(Group::kGateUp), layout.MaxRankSum(Group::kDown)},
-                          true);
+  Activations activations(base, RanksOf(layout), true);
   DecoderBackward backward(base, layout);
   const std::unique_ptr<Objective> objective = MakeObjective(base, config);
   const std::vector<const TrainRow*> pointers = Pointers(rows);

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <functional>
 #include <vector>
 
 #include "llm/lora/layout.h"
@@ -22,6 +23,10 @@ class Reference {
   Reference(const BaseModel& base, const LoraLayout& layout, const at::Tensor& flat)
       : base_(base), layout_(layout), flat_(flat) {}
 
+  // What a training step does at random; identity if not set.
+  std::function<at::Tensor(const at::Tensor& embeddings)> noisy;
+  std::function<at::Tensor(int64_t layer, Group group, const at::Tensor& input)> dropped;
+
   // Before the softmax, [ids, vocabulary].
   at::Tensor Logits(const std::vector<int32_t>& tokens) const {
     const ModelWeights& w = base_.weights();
@@ -29,6 +34,7 @@ class Reference {
     const std::vector<int64_t> ids(tokens.begin(), tokens.end());
     const int64_t n = static_cast<int64_t>(ids.size());
     at::Tensor x = Double(w.embedding).index_select(0, at::tensor(ids));
+    if (noisy) x = noisy(x);
     for (int64_t i = 0; i < c.layers; ++i) {
       const BlockWeights& block = w.blocks[i];
       at::Tensor qkv = Linear(block.qkv, i, Group::kQkv, Norm(x, block.attention_norm));
@@ -60,15 +66,24 @@ class Reference {
 
   at::Tensor Linear(const FrozenLinear& linear, int64_t layer, Group group,
                     const at::Tensor& x) const {
-    at::Tensor y = at::matmul(x, Double(linear.weight).t());
-    if (linear.bias.defined()) y = y + Double(linear.bias);
+    const at::Tensor w = Double(linear.weight);
+    at::Tensor y = at::matmul(x, w.t());
+    at::Tensor scale = at::ones({linear.out()}, at::kDouble);
+    const at::Tensor input = dropped ? dropped(layer, group, x) : x;
     for (const LoraMatrix* m : layout_.MatricesOf(layer, group)) {
       const at::Tensor a = flat_.narrow(0, m->a_offset, m->a_size()).view({m->rank, m->in});
       const at::Tensor b = flat_.narrow(0, m->b_offset, m->b_size()).view({m->out, m->rank});
-      const at::Tensor add = at::matmul(at::matmul(x, a.t()), b.t()) * m->scale;
-      y = y + at::constant_pad_nd(add, {m->out_offset, linear.out() - m->out_offset - m->out});
+      const at::Tensor add = at::matmul(at::matmul(input, a.t()), b.t()) * m->scale;
+      const std::vector<int64_t> around = {m->out_offset, linear.out() - m->out_offset - m->out};
+      y = y + at::constant_pad_nd(add, around);
+      if (!m->scaled()) continue;
+      const at::Tensor magnitudes = flat_.narrow(0, m->m_offset, m->out);
+      const at::Tensor v = w.narrow(0, m->out_offset, m->out) + m->scale * at::matmul(b, a);
+      const at::Tensor factor = magnitudes / v.detach().norm(2, 1);
+      scale = scale + at::constant_pad_nd(factor - 1, around);
     }
-    return y;
+    y = y * scale;
+    return linear.bias.defined() ? y + Double(linear.bias) : y;
   }
 
   at::Tensor Rotate(const at::Tensor& x, int64_t n) const {  // [heads, n, head_dim]

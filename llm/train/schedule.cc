@@ -6,7 +6,7 @@
 #include <numeric>
 #include <utility>
 
-#include "llm/lora/random.h"
+#include "llm/model/random.h"
 
 namespace crossover::llm {
 
@@ -21,6 +21,10 @@ double LearningRate(const TrainConfig& config, int64_t t, int64_t steps) {
       return rate;
     case Schedule::kLinear:
       return rate * (1 - x);
+    case Schedule::kWsd: {
+      const double decay = config.decay_share;
+      return x <= 1 - decay ? rate : rate * (1 - std::sqrt((x - (1 - decay)) / decay));
+    }
     case Schedule::kCosine:
       break;
   }
@@ -45,7 +49,8 @@ std::vector<int32_t> RowOrder::Window(int64_t t) {
     epoch_ = epoch;
     order_.resize(rows_);
     std::iota(order_.begin(), order_.end(), 0);
-    // Fisher and Yates. The stream is far from those of the initial weights (adapter.cc).
+    // Fisher and Yates. The stream is far from those of the initial weights (adapter.cc) and of
+    // the noise (noise.cc).
     const uint64_t stream = (uint64_t{1} << 32) + static_cast<uint64_t>(epoch);
     for (int64_t i = shuffle_ ? rows_ - 1 : 0; i > 0; --i) {
       std::swap(order_[i], order_[RandomBits(seed_, stream, i) % static_cast<uint64_t>(i + 1)]);

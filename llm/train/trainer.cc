@@ -9,55 +9,31 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/lora/adapter.h"
-#include "llm/lora/operands.h"
-#include "llm/model/decoder.h"
-#include "llm/model/weights.h"
-#include "llm/train/backward.h"
+#include "llm/lora/initial.h"
+#include "llm/train/adapter_plan.h"
 #include "llm/train/checkpoint.h"
-#include "llm/train/data_parallel.h"
 #include "llm/train/fingerprint.h"
-#include "llm/train/loss.h"
-#include "llm/train/objective.h"
 #include "llm/train/optimizer.h"
-#include "llm/train/packer.h"
 #include "llm/train/schedule.h"
 #include "llm/train/validate.h"
+#include "llm/train/window.h"
 
 namespace crossover::llm {
 
 namespace {
-
-double ScaleOf(const TrainConfig& config) {
-  return config.alpha / (config.rslora ? std::sqrt(static_cast<double>(config.rank))
-                                       : static_cast<double>(config.rank));
-}
-
-Activations::Ranks RanksOf(const LoraLayout& layout) {
-  return {layout.MaxRankSum(Group::kQkv), layout.MaxRankSum(Group::kO),
-          layout.MaxRankSum(Group::kGateUp), layout.MaxRankSum(Group::kDown)};
-}
 
 AdamWOptions OptimizerOf(const TrainConfig& config) {
   return {config.beta1, config.beta2, config.epsilon, config.weight_decay,
           config.max_gradient_norm};
 }
 
-// What one window adds up to.
-struct WindowResult {
-  double loss = 0;
-  int64_t tokens = 0;
-  int64_t computed_tokens = 0;
-  int64_t trained_tokens = 0;
-  ObjectiveReport objective;
-};
-
-int64_t TokensOf(const TrainRow& row) {
-  return static_cast<int64_t>(row.ids.size() + row.rejected_ids.size());
+std::vector<float> InitialAdapterOf(const BaseModel& base, const LoraLayout& layout,
+                                    const TrainConfig& config) {
+  return config.initial == InitialAdapter::kPissa ? PissaValues(base, layout, config.seed)
+                                                  : InitialValues(base, layout, config.seed);
 }
 
 }  // namespace
@@ -65,39 +41,49 @@ int64_t TokensOf(const TrainRow& row) {
 class Trainer::Impl {
  public:
   Impl(std::shared_ptr<const BaseModel> base, TrainConfig config, std::vector<TrainRow> train,
-       std::vector<TrainRow> validation, std::unique_ptr<Collective> peers)
+       std::vector<TrainRow> validation)
       : base_(std::move(base)),
         config_(std::move(config)),
         train_(std::move(train)),
         validation_(std::move(validation)),
-        peers_(std::move(peers)),
-        layout_(
-            LoraLayout::Uniform(base_->config(), config_.targets, config_.rank, ScaleOf(config_))),
+        layout_(PlannedLayout(base_->config(), config_)),
         order_(config_, static_cast<int64_t>(train_.size())),
-        adapter_(InitialValues(layout_, config_.seed)),
+        adapter_(InitialAdapterOf(*base_, layout_, config_)),
         gradients_(layout_.size(), 0.0f),
-        optimizer_(OptimizerOf(config_), layout_.size()),
-        operands_(base_->config(), layout_, base_->weights().options()),
-        activations_(*base_, RanksOf(layout_), /*keep=*/true),
-        evaluation_activations_(*base_, RanksOf(layout_), /*keep=*/false),
-        backward_(*base_, layout_),
-        objective_(MakeObjective(*base_, config_)) {}
+        optimizer_(OptimizerOf(config_), layout_.size(), TrainedRuns(layout_, config_.b_rate)),
+        computer_(*base_, config_, layout_, train_) {}
 
   absl::Status LoadAdapter(const std::string& folder) {
     if (step_ > 0) {
       return Error(absl::StatusCode::kFailedPrecondition, "ALREADY_TRAINING",
                    "an initial adapter is loaded before the first step");
     }
+    if (config_.initial == InitialAdapter::kPissa) {
+      return Error(absl::StatusCode::kInvalidArgument, "ADAPTER_MISMATCH",
+                   "a run begins with PiSSA or with an adapter, not with both; to go on from a "
+                   "PiSSA adapter, which is a plain one of twice the rank, leave PiSSA off");
+    }
     ASSIGN_OR_RETURN(LoraAdapter adapter, ReadAdapter(folder, base_->config()));
     const auto same = [](const LoraMatrix& a, const LoraMatrix& b) {
-      return a.layer == b.layer && a.target == b.target && a.rank == b.rank;
+      return a.layer == b.layer && a.target == b.target && a.rank == b.rank &&
+             a.scaled() == b.scaled();
     };
     if (!std::ranges::equal(adapter.layout.matrices(), layout_.matrices(), same)) {
       return Error(absl::StatusCode::kInvalidArgument, "ADAPTER_MISMATCH",
-                   absl::StrCat(folder, " has other targets or another rank than this run: rank ",
-                                config_.rank, " is wanted"));
+                   absl::StrCat(folder,
+                                " has other layers, another rank or another form than this "
+                                "run: rank ",
+                                config_.rank, config_.dora ? " with DoRA" : "", " is wanted"));
     }
     adapter_ = std::move(adapter.values);
+    // It was made with its own scale, and goes on with this run's: B makes up for it.
+    for (size_t i = 0; i < layout_.matrices().size(); ++i) {
+      const LoraMatrix& to = layout_.matrices()[i];
+      const double ratio = adapter.layout.matrices()[i].scale / to.scale;
+      if (ratio == 1) continue;
+      for (int64_t j = 0; j < to.b_size(); ++j)
+        adapter_[to.b_offset + j] = static_cast<float>(adapter_[to.b_offset + j] * ratio);
+    }
     return absl::OkStatus();
   }
 
@@ -124,13 +110,7 @@ class Trainer::Impl {
   }
 
   absl::Status ExportAdapter(const std::string& folder, const std::string& base_model_name) const {
-    LoraConfig config{.rank = config_.rank,
-                      .alpha = config_.alpha,
-                      .rslora = config_.rslora,
-                      .base_model = base_model_name};
-    for (const Target target : config_.targets) config.target_modules.emplace_back(NameOf(target));
-    std::sort(config.target_modules.begin(), config.target_modules.end());
-    return WriteAdapter(folder, config, layout_, adapter_);
+    return WriteAdapter(folder, PlannedConfig(config_, base_model_name), layout_, adapter_);
   }
 
   absl::StatusOr<TrainOutcome> Run(const StepCallback& callback) {
@@ -150,50 +130,28 @@ class Trainer::Impl {
     }
     BindThread(base_->execution());
     const c10::InferenceMode inference;
-    operands_.Assign(layout_, adapter_);
     std::vector<const TrainRow*> rows;
     for (const TrainRow& row : validation_) rows.push_back(&row);
-    if (peers_ != nullptr) rows = ShareOf(rows, *peers_);
-    LossResult sum;
-    for (const TrainPack& pack : objective_->Packs(rows, PackingOf(config_))) {
-      objective_->Prepare(pack);
-      DecoderForward(*base_, operands_.blocks(), pack.pack, evaluation_activations_);
-      sum.Add(objective_->Evaluate(rows, pack, evaluation_activations_.h_final));
-    }
-    if (peers_ != nullptr) {
-      int64_t computed = 0;
-      RETURN_IF_ERROR(Combine(*peers_, absl::OkStatus(), sum, computed, {}));
-    }
+    const LossResult sum = computer_.Evaluate(rows, adapter_);
     return EvaluationLoss{sum.weighted_loss / sum.weight,
                           static_cast<double>(sum.correct) / static_cast<double>(sum.tokens),
                           sum.tokens, sum.Report()};
   }
 
   TrainEstimate Estimate() {
-    TrainEstimate estimate{.steps = steps(), .trainable_parameters = layout_.size()};
-    int64_t largest = 0;
-    for (int64_t t = 0; t < std::min(steps(), order_.steps_per_epoch()); ++t) {
-      const std::vector<const TrainRow*> rows = RowsOf(order_.Window(t));
-      for (const TrainRow* row : rows) estimate.tokens += TokensOf(*row);
-      for (const TrainPack& pack : objective_->Packs(rows, PackingOf(config_))) {
-        estimate.computed_tokens += pack.pack.tokens();
-        largest = std::max(largest, pack.pack.tokens());
-      }
-    }
+    TrainEstimate estimate{.steps = steps(), .recompute = computer_.recompute()};
+    for (const ParameterRun& run : TrainedRuns(layout_, config_.b_rate))
+      estimate.trainable_parameters += run.size;
+    for (int64_t t = 0; t < std::min(steps(), order_.steps_per_epoch()); ++t)
+      computer_.AddTo(estimate, RowsOf(order_.Window(t)));
     const double epochs =
-        static_cast<double>(steps()) / static_cast<double>(order_.steps_per_epoch());
-    estimate.tokens =
-        static_cast<int64_t>(static_cast<double>(estimate.tokens) * std::max(1.0, epochs));
-    estimate.computed_tokens =
-        static_cast<int64_t>(static_cast<double>(estimate.computed_tokens) * std::max(1.0, epochs));
-    estimate.activation_bytes =
-        largest * Activations::BytesPerToken(base_->config(), base_->execution(), RanksOf(layout_),
-                                             /*keep=*/true);
-    const double frozen = static_cast<double>(
-        base_->parameters() - base_->config().vocab_size * base_->config().hidden_size);
-    estimate.flops = static_cast<double>(estimate.computed_tokens) *
-                     ((4 + 2 * objective_->reference_passes()) * frozen +
-                      6 * static_cast<double>(layout_.size()));
+        std::max(1.0, static_cast<double>(steps()) / static_cast<double>(order_.steps_per_epoch()));
+    const auto times = [&](int64_t tokens) {
+      return static_cast<int64_t>(static_cast<double>(tokens) * epochs);
+    };
+    estimate.tokens = times(estimate.tokens);
+    estimate.computed_tokens = times(estimate.computed_tokens);
+    estimate.flops = static_cast<double>(estimate.computed_tokens) * computer_.FlopsPerToken();
     return estimate;
   }
 
@@ -201,10 +159,6 @@ class Trainer::Impl {
   int64_t steps() const { return order_.steps(); }
 
  private:
-  static PackOptions PackingOf(const TrainConfig& config) {
-    return {config.max_pack_tokens, config.share_prefix, config.min_shared_prefix};
-  }
-
   std::string Fingerprint() const { return FingerprintOf(*base_, config_, train_); }
 
   std::vector<const TrainRow*> RowsOf(const std::vector<int32_t>& indices) const {
@@ -218,9 +172,11 @@ class Trainer::Impl {
     const auto start = std::chrono::steady_clock::now();
     const std::vector<const TrainRow*> rows = RowsOf(order_.Window(step_));
     const c10::InferenceMode inference;
-    ASSIGN_OR_RETURN(const WindowResult window, Gradient(rows));
+    ASSIGN_OR_RETURN(const WindowResult window,
+                     computer_.Gradient(rows, step_, adapter_, gradients_));
+    optimizer_.ClearUntrained(gradients_);
     const double norm = AdamW::Norm(gradients_);
-    if (!std::isfinite(norm)) return NotFinite("gradient", rows);
+    if (!std::isfinite(norm)) return NotFinite("gradient", step_ + 1, rows, config_.learning_rate);
     const double rate = LearningRate(config_, step_, steps());
     optimizer_.Step(step_ + 1, rate, norm, gradients_, adapter_);
     ++step_;
@@ -244,62 +200,14 @@ class Trainer::Impl {
         .objective = window.objective};
   }
 
-  // Fills gradients_ with the gradient of the window's mean loss.
-  absl::StatusOr<WindowResult> Gradient(const std::vector<const TrainRow*>& rows) {
-    std::fill(gradients_.begin(), gradients_.end(), 0.0f);
-    operands_.Assign(layout_, adapter_);
-    const double total = objective_->TotalWeight(rows);
-    WindowResult window;
-    LossResult sum;
-    for (const TrainRow* row : rows) window.tokens += TokensOf(*row);
-    const std::vector<const TrainRow*> mine = peers_ == nullptr ? rows : ShareOf(rows, *peers_);
-    absl::Status status;
-    for (const TrainPack& pack : objective_->Packs(mine, PackingOf(config_))) {
-      objective_->Prepare(pack);
-      DecoderForward(*base_, operands_.blocks(), pack.pack, activations_);
-      at::Tensor& d_hidden = activations_.delta;  // Free after the forward pass.
-      const LossResult result =
-          objective_->Gradient(mine, pack, activations_.h_final, 1 / total, d_hidden);
-      if (result.bad_row >= 0) {
-        status = NotFinite("loss", {mine[result.bad_row]});
-        break;
-      }
-      backward_.Run(pack.pack, operands_, activations_, d_hidden, gradients_);
-      window.computed_tokens += pack.pack.tokens();
-      sum.Add(result);
-    }
-    if (peers_ != nullptr)
-      status = Combine(*peers_, status, sum, window.computed_tokens, gradients_);
-    RETURN_IF_ERROR(status);
-    window.loss = sum.weighted_loss / total;
-    window.trained_tokens = sum.tokens;
-    window.objective = sum.Report();
-    return window;
-  }
-
-  absl::Status NotFinite(std::string_view what, const std::vector<const TrainRow*>& rows) const {
-    const std::string names = absl::StrJoin(rows, ", ", [](std::string* out, const TrainRow* row) {
-      absl::StrAppend(out, "'", row->id, "'");
-    });
-    return Error(
-        absl::StatusCode::kAborted, "LOSS_NOT_FINITE",
-        absl::StrCat("step ", step_ + 1, ": the ", std::string(what),
-                     " is not a finite number in row ", names, "; lower the learning rate (now ",
-                     config_.learning_rate, ") or look at the row"));
-  }
-
   std::shared_ptr<const BaseModel> base_;
   TrainConfig config_;
   std::vector<TrainRow> train_, validation_;
-  std::unique_ptr<Collective> peers_;  // null: this process alone.
   LoraLayout layout_;
   RowOrder order_;
   std::vector<float> adapter_, gradients_;
   AdamW optimizer_;
-  LoraOperands operands_;
-  Activations activations_, evaluation_activations_;
-  DecoderBackward backward_;
-  std::unique_ptr<Objective> objective_;
+  WindowComputer computer_;
   int64_t step_ = 0;
   int64_t tokens_seen_ = 0;
   double last_loss_ = 0;
@@ -326,15 +234,14 @@ Trainer::~Trainer() = default;
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const BaseModel> base,
                                                          TrainConfig config,
                                                          std::vector<TrainRow> train,
-                                                         std::vector<TrainRow> validation,
-                                                         std::unique_ptr<Collective> peers) {
-  RETURN_IF_ERROR(CheckConfig(config));
+                                                         std::vector<TrainRow> validation) {
+  RETURN_IF_ERROR(CheckConfig(base->config(), config));
   RETURN_IF_ERROR(CheckRows(*base, config, train, "training"));
   if (!validation.empty()) RETURN_IF_ERROR(CheckRows(*base, config, validation, "validation"));
   return Guarded([&]() -> absl::StatusOr<std::unique_ptr<Trainer>> {
     const c10::InferenceMode inference;
     auto impl = std::make_unique<Impl>(std::move(base), std::move(config), std::move(train),
-                                       std::move(validation), std::move(peers));
+                                       std::move(validation));
     return std::unique_ptr<Trainer>(new Trainer(std::move(impl)));
   });
 }

@@ -21,13 +21,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "llm/lora/target.h"
 #include "llm/model/base_model.h"
-#include "llm/train/collective.h"
 
 namespace crossover::llm {
 
@@ -59,7 +59,15 @@ enum class ObjectiveKind {
   kDistil,      // Cross-entropy and the divergence from a teacher.
 };
 
-enum class Schedule { kConstant, kLinear, kCosine };
+enum class Schedule { kConstant, kLinear, kCosine, kWsd };
+
+// A uniform and B zero, or PiSSA: the principal singular vectors of each layer
+// (llm/lora/initial.h).
+enum class InitialAdapter { kUniform, kPissa };
+
+// Whether the backward pass computes activations again instead of keeping them: same bits, about a
+// third more time, memory of one block instead of all.
+enum class Recompute { kAuto, kNever, kAlways };
 
 struct TrainConfig {
   // Adapter
@@ -67,11 +75,26 @@ struct TrainConfig {
   double alpha = 32;
   bool rslora = false;
   std::vector<Target> targets{kAllTargets.begin(), kAllTargets.end()};
+  std::vector<int> layers;  // By index; empty: all.
+  // PEFT's: other ranks and alphas for the modules whose name ("model.layers.3.mlp.up_proj") or its
+  // end after a dot matches the key, a regular expression. No two keys may match one module.
+  std::vector<std::pair<std::string, int64_t>> rank_pattern;
+  std::vector<std::pair<std::string, double>> alpha_pattern;
+  bool dora =
+      false;  // Learn each output's magnitude apart from its direction (llm/model/linear.h).
+  // PiSSA's adapter has twice the rank: its start is taken away again, so that it fits the base as
+  // it is.
+  InitialAdapter initial = InitialAdapter::kUniform;
+  // Against overfitting, both in training only.
+  double dropout = 0;  // Share of an adapter's inputs; one mask for layers that share an input.
+  double neftune = 0;  // Noise on embeddings (llm/model/noise.h); usual values are 5 to 15.
   // Schedule. rate(t) = learning_rate * min(1, (t+1)/warmup_steps) * decay(t/steps), t = 0, 1, …
-  // steps-1; decay(x) = 1, 1-x, (1+cos(pi x))/2.
+  // steps-1; decay(x) = 1, 1-x, (1+cos(pi x))/2, or for kWsd (warm-up, stable, decay) 1 until the
+  // last decay_share d of the steps and then 1 - sqrt((x-1+d)/d) (Hägele et al., arXiv:2405.18392).
   double learning_rate = 2e-4;
   Schedule schedule = Schedule::kCosine;
   int64_t warmup_steps = 5;
+  double decay_share = 0.2;
   double epochs = 1;
   int64_t max_steps = 0;  // Over 0: replaces epochs.
   int batch_rows = 8;
@@ -84,6 +107,7 @@ struct TrainConfig {
   double epsilon = 1e-8;
   double weight_decay = 0;
   double max_gradient_norm = 1.0;
+  double b_rate = 1;  // LoRA+: B learns at so many times learning_rate (optimizer.h).
   // Objective
   ObjectiveKind objective = ObjectiveKind::kSupervised;
   double preference_beta = 0.1;  // kPreference
@@ -99,6 +123,10 @@ struct TrainConfig {
   // prefixes are not worth it.
   bool share_prefix = true;
   int64_t min_shared_prefix = 16;
+  // kAuto: when the activations of the largest pack would take more than activation_bytes; 0: half
+  // of what the machine has left.
+  Recompute recompute = Recompute::kAuto;
+  int64_t activation_bytes = 0;
 };
 
 // What an objective says beside its loss. Means over pairs or trained tokens; 0 where they do not
@@ -157,6 +185,7 @@ struct TrainEstimate {
   int64_t computed_tokens = 0;  // After shared prefixes.
   int64_t trainable_parameters = 0;
   int64_t activation_bytes = 0;  // Of the largest pack.
+  bool recompute = false;        // The backward pass computes activations again.
   double flops = 0;
 };
 
@@ -165,14 +194,10 @@ class Trainer {
   // Rows are checked here: InvalidArgument names the row ("ROW_TOO_LONG",
   // "ROW_WITHOUT_TRAINED_TOKEN", "ROW_WITHOUT_REJECTED", "ROW_WITHOUT_TEACHER",
   // "TOKEN_OUT_OF_RANGE", "NO_ROWS", "BAD_TRAIN_CONFIG"). `validation` may be empty.
-  //
-  // With `peers` several processes, which were all given the same base, configuration and rows,
-  // train one adapter (collective.h): each computes its share of every window, all do the same
-  // steps and get the same reports, and any of them may write checkpoints and the adapter. Run and
-  // Evaluate then are calls that all of them make; they may return Unavailable("PEER_LOST").
-  static absl::StatusOr<std::unique_ptr<Trainer>> Create(
-      std::shared_ptr<const BaseModel> base, TrainConfig config, std::vector<TrainRow> train,
-      std::vector<TrainRow> validation, std::unique_ptr<Collective> peers = nullptr);
+  static absl::StatusOr<std::unique_ptr<Trainer>> Create(std::shared_ptr<const BaseModel> base,
+                                                         TrainConfig config,
+                                                         std::vector<TrainRow> train,
+                                                         std::vector<TrainRow> validation);
   ~Trainer();
 
   // Replaces the initial adapter by a PEFT folder's. Rank and targets must be the config's. Before

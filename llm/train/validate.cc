@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "llm/train/adapter_plan.h"
 
 namespace crossover::llm {
 
@@ -95,7 +96,7 @@ absl::Status CheckRow(const TrainRow& row, ObjectiveKind objective, int64_t voca
 
 }  // namespace
 
-absl::Status CheckConfig(const TrainConfig& config) {
+absl::Status CheckConfig(const ModelConfig& model, const TrainConfig& config) {
   std::vector<FieldViolation> violations;
   const auto require = [&](bool good, std::string field, std::string description) {
     if (!good) violations.push_back({std::move(field), std::move(description)});
@@ -112,6 +113,15 @@ absl::Status CheckConfig(const TrainConfig& config) {
   require(config.max_steps >= 0, "max_steps", "must be 0 or more");
   require(config.max_steps > 0 || (std::isfinite(config.epochs) && config.epochs > 0), "epochs",
           "must be over 0");
+  for (const auto& [key, rank] : config.rank_pattern)
+    require(rank >= 1 && rank <= 1024, "rank_pattern", "'" + key + "' must be 1 to 1024");
+  for (const auto& [key, alpha] : config.alpha_pattern)
+    require(std::isfinite(alpha) && alpha > 0, "alpha_pattern", "'" + key + "' must be over 0");
+  require(config.dropout >= 0 && config.dropout < 1, "dropout", "must be in [0, 1)");
+  require(config.neftune >= 0 && config.neftune <= 1000, "neftune", "must be 0 to 1000");
+  require(config.decay_share > 0 && config.decay_share <= 1, "decay_share", "must be in (0, 1]");
+  require(config.b_rate > 0 && config.b_rate <= 1000, "b_rate", "must be over 0, at most 1000");
+  require(config.activation_bytes >= 0, "activation_bytes", "must be 0 or more");
   require(config.batch_rows >= 1, "batch_rows", "must be 1 or more");
   require(config.accumulation >= 1, "accumulation", "must be 1 or more");
   require(config.beta1 >= 0 && config.beta1 < 1, "beta1", "must be in [0, 1)");
@@ -132,6 +142,8 @@ absl::Status CheckConfig(const TrainConfig& config) {
   require(config.kl_weight >= 0 && config.kl_weight <= 1000, "kl_weight", "must be in [0, 1000]");
   require(!preference || config.kl_weight == 0, "kl_weight",
           "must be 0 with preference training: its loss is against the base model already");
+  // The plan is made of numbers that are in range.
+  if (violations.empty()) violations = CheckPlan(model, config);
   if (violations.empty()) return absl::OkStatus();
   const std::string message =
       absl::StrCat("training configuration: ", violations[0].field, " ", violations[0].description);

@@ -9,8 +9,9 @@
 
 namespace crossover::llm {
 
-// InvalidArgument("BAD_TRAIN_CONFIG") with one violation for each field that is out of range.
-absl::Status CheckConfig(const TrainConfig& config);
+// InvalidArgument("BAD_TRAIN_CONFIG") with one violation for each field that is out of range or
+// does not fit the model.
+absl::Status CheckConfig(const ModelConfig& model, const TrainConfig& config);
 
 // InvalidArgument naming the row: NO_ROWS, ROW_TOO_LONG, ROW_WITHOUT_TRAINED_TOKEN,
 // ROW_WITHOUT_REJECTED, ROW_WITHOUT_TEACHER, TOKEN_OUT_OF_RANGE, BAD_ROW. `kind` is "training" or

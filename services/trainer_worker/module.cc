@@ -8,8 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/rpc/channel.h"
 #include "common/status/error.h"
-#include "common/status/status_macros.h"
-#include "llm/model/execution.h"
 #include "services/trainer_worker/domain/fake_train_engine.h"
 #include "services/trainer_worker/domain/worker.h"
 #include "services/trainer_worker/engine/llm_train_engine.h"
@@ -33,27 +31,17 @@ std::unique_ptr<TrainEngine> NewFakeEngine(Clock& clock) {
   return engine;
 }
 
-absl::StatusOr<std::unique_ptr<TrainEngine>> NewEngine(const Options& options, const Deps& deps) {
-  LlmTrainEngineOptions llm{.threads = options.threads};
-  ASSIGN_OR_RETURN(llm.compute_type, llm::ParseComputeType("compute-type", options.compute_type));
-  ASSIGN_OR_RETURN(llm.weights, llm::ParseWeightStorage("base-weights", options.base_weights));
-  if (options.engine == "fake") return NewFakeEngine(deps.clock);
-  if (options.engine != "llm") {
-    return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
-                 absl::StrCat("engine is '", options.engine, "'; llm and fake are known"));
-  }
-  deps.logger.Info("compute", {{"as", llm::ToString(llm::Resolve({.threads = llm.threads,
-                                                                  .compute_type = llm.compute_type,
-                                                                  .weights = llm.weights}))}});
-  return std::make_unique<LlmTrainEngine>(llm);
+std::unique_ptr<TrainEngine> NewEngine(const Options& options, Clock& clock) {
+  if (options.engine == "fake") return NewFakeEngine(clock);
+  return std::make_unique<LlmTrainEngine>(options.threads);
 }
 
 }  // namespace
 
 struct Module::Impl {
-  Impl(const Options& options, const Deps& deps, std::unique_ptr<TrainEngine> engine_)
+  Impl(const Options& options, const Deps& deps)
       : metrics(deps.registry),
-        engine(std::move(engine_)),
+        engine(NewEngine(options, deps.clock)),
         client(
             rpc::NewChannel(options.scheduler),
             {.name = options.name,
@@ -81,10 +69,12 @@ struct Module::Impl {
 };
 
 absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps) {
-  ASSIGN_OR_RETURN(std::unique_ptr<TrainEngine> engine, NewEngine(options, deps));
+  if (options.engine != "llm" && options.engine != "fake") {
+    return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+                 absl::StrCat("engine is '", options.engine, "'; llm and fake are known"));
+  }
   if (options.incarnation.empty()) options.incarnation = deps.random.Hex(8);
-  return std::unique_ptr<Module>(
-      new Module(std::make_unique<Impl>(options, deps, std::move(engine))));
+  return std::unique_ptr<Module>(new Module(std::make_unique<Impl>(options, deps)));
 }
 
 Module::Module(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

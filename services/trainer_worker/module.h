@@ -28,8 +28,6 @@ struct Options {
   std::filesystem::path work_folder;  // its subfolder `attempts` is emptied; one worker a folder
   int threads = 0;                    // 0 = one per core
   std::string engine = "llm";         // or fake
-  std::string compute_type = "auto";  // or bf16 or fp32, whatever jobs say
-  std::string base_weights = "auto";  // or dense, stored or nf4: how bases are kept in memory
 };
 
 // All borrowed.
@@ -45,7 +43,7 @@ struct Deps {
 
 class Module final : public rpc::Module {
  public:
-  // INVALID_ARGUMENT CONFIG_INVALID for an unknown engine, compute type or kind of weights.
+  // INVALID_ARGUMENT CONFIG_INVALID for an unknown engine.
   static absl::StatusOr<std::unique_ptr<Module>> Create(Options options, Deps deps);
   ~Module() override;
 

@@ -16,11 +16,13 @@
 #include "llm/chat/chat_template.h"
 #include "llm/formats/gguf_file.h"
 #include "llm/lora/adapter.h"
+#include "llm/lora/initial.h"
 #include "llm/lora/merge.h"
 #include "llm/lora/operands.h"
 #include "llm/model/decoder.h"
 #include "llm/model/weights.h"
 #include "llm/tokenizer/tokenizer.h"
+#include "llm/train/adapter_plan.h"
 #include "llm/train/trainer.h"
 #include "tests/compat/oracle.h"
 
@@ -68,12 +70,10 @@ class ModelCompatTest : public ::testing::Test {
     std::vector<BlockLowRank> low_rank;
     Activations::Ranks ranks;
     if (adapter != nullptr) {
-      LoraOperands operands(base.config(), adapter->layout, base.weights().options());
+      LoraOperands operands(base, adapter->layout);
       operands.Assign(adapter->layout, adapter->values);
       low_rank = operands.blocks();
-      ranks = {adapter->layout.MaxRankSum(Group::kQkv), adapter->layout.MaxRankSum(Group::kO),
-               adapter->layout.MaxRankSum(Group::kGateUp),
-               adapter->layout.MaxRankSum(Group::kDown)};
+      ranks = RanksOf(adapter->layout);
     }
     Activations activations(base, ranks, /*keep=*/false);
     DecoderForward(base, low_rank, PackOf(ids), activations);
@@ -95,15 +95,11 @@ class ModelCompatTest : public ::testing::Test {
     return ids;
   }
 
-  // All seven layers, A and B nonzero, in FOLDER/adapter.
-  LoraAdapter WriteRandomAdapter(const BaseModel& base, float deviation) {
-    const LoraLayout layout =
-        LoraLayout::Uniform(base.config(), {kAllTargets.begin(), kAllTargets.end()}, 8, 2.0);
-    LoraAdapter adapter{
-        {.rank = 8, .alpha = 16, .base_model = "smollm2"}, layout, InitialValues(layout, 1)};
-    for (const Target target : kAllTargets)
-      adapter.config.target_modules.emplace_back(NameOf(target));
-    std::sort(adapter.config.target_modules.begin(), adapter.config.target_modules.end());
+  // Of the form that `config` gives, A and B nonzero, in FOLDER/adapter.
+  LoraAdapter WriteRandomAdapter(const BaseModel& base, float deviation,
+                                 const TrainConfig& config = {.rank = 8, .alpha = 16}) {
+    const LoraLayout layout = PlannedLayout(base.config(), config);
+    LoraAdapter adapter{PlannedConfig(config, "smollm2"), layout, InitialValues(base, layout, 1)};
     std::mt19937 random(1);
     std::normal_distribution<float> normal(0, deviation);
     for (float& value : adapter.values) value += normal(random);
@@ -160,6 +156,27 @@ TEST_F(ModelCompatTest, AdapterGivesTheLogitsThatPeftGives) {
   EXPECT_GT(moved, 0.5);
   const at::Tensor expected = Expected("adapter.logits", static_cast<int64_t>(ids.size()));
   EXPECT_LT(MaxDifference(Logits(*base, ids, &adapter), expected), 1e-2 * moved);
+}
+
+TEST_F(ModelCompatTest, DoraWithPatternsAndLayersGivesTheLogitsThatPeftGives) {
+  const std::vector<int32_t> ids = WriteIds();
+  const auto base = Load(TestModel(), ComputeType::kFp32);
+  const LoraAdapter adapter =
+      WriteRandomAdapter(*base, 0.01f,
+                         {.rank = 8,
+                          .alpha = 16,
+                          .rslora = true,
+                          .layers = {0, 3, 17},
+                          .rank_pattern = {{"down_proj", 4}, {"layers.3.self_attn.[qk]_proj", 12}},
+                          .alpha_pattern = {{"up_proj", 5}},
+                          .dora = true,
+                          .dropout = 0.1});
+  const double moved = AskAbout("adapter").at("moved").get<double>();
+  EXPECT_GT(moved, 0.5);
+  const at::Tensor expected = Expected("adapter.logits", static_cast<int64_t>(ids.size()));
+  const double difference = MaxDifference(Logits(*base, ids, &adapter), expected);
+  std::printf("model.dora_peft_difference %.6f logits\n", difference);
+  EXPECT_LT(difference, 1e-2 * moved);
 }
 
 // What we train is what llama.cpp runs: a merged file's logits and greedy tokens are those of our

@@ -12,12 +12,29 @@
 
 namespace crossover::worker {
 
-enum class Schedule { kConstant, kLinear, kCosine };
+enum class Schedule { kConstant, kLinear, kCosine, kWsd };
+enum class InitialAdapter { kUniform, kPissa };
+// kAuto: by the memory that is left.
+enum class ActivationPolicy { kAuto, kKeep, kRecompute };
 enum class Packing { kNone, kRows, kSharedPrefix };
 enum class LossOn { kByRow, kLastAssistant, kAllAssistants, kAllTokens };
 // kAuto: bfloat16 where the processor multiplies it, else 32-bit float.
 enum class ComputeType { kAuto, kBfloat16, kFloat32 };
 enum class ExportFormat { kPeft, kGgufF16, kGgufQ8_0 };
+
+// What goes beyond plain LoRA with AdamW.
+struct Techniques {
+  double dropout = 0;
+  std::vector<int> layers;  // by index; empty = all
+  std::map<std::string, int64_t> rank_pattern;
+  std::map<std::string, double> alpha_pattern;
+  bool dora = false;
+  InitialAdapter initial = InitialAdapter::kUniform;
+  double decay_share = 0.2;
+  double lora_plus_ratio = 1;
+  double embedding_noise = 0;
+  ActivationPolicy activations = ActivationPolicy::kAuto;
+};
 
 // Every number of a training, as the scheduler froze it.
 struct TrainPlan {
@@ -48,6 +65,7 @@ struct TrainPlan {
   int64_t eval_every = 50;          // steps
   int64_t early_stop_patience = 0;  // 0 = never
   std::string template_date;        // YYYY-MM-DD
+  Techniques techniques;
 };
 
 struct ExportPlan {

@@ -47,15 +47,48 @@ llm::Schedule ToLlm(Schedule schedule) {
       return llm::Schedule::kLinear;
     case Schedule::kCosine:
       return llm::Schedule::kCosine;
+    case Schedule::kWsd:
+      return llm::Schedule::kWsd;
   }
   return llm::Schedule::kCosine;
 }
 
-// Of a job for a worker that was told `configured`. A job's bfloat16 is a wish: without hardware
-// for it, computing would be many times slower.
-llm::ComputeType ComputeTypeOf(ComputeType of_job, llm::ComputeType configured) {
-  if (configured != llm::ComputeType::kAuto) return configured;
-  return of_job == ComputeType::kFloat32 ? llm::ComputeType::kFp32 : llm::ComputeType::kAuto;
+llm::ComputeType ToLlm(ComputeType compute_type) {
+  switch (compute_type) {
+    case ComputeType::kAuto:
+      return llm::ComputeType::kAuto;
+    case ComputeType::kBfloat16:
+      return llm::ComputeType::kBf16;
+    case ComputeType::kFloat32:
+      return llm::ComputeType::kFp32;
+  }
+  return llm::ComputeType::kAuto;
+}
+
+llm::Recompute ToLlm(ActivationPolicy policy) {
+  switch (policy) {
+    case ActivationPolicy::kAuto:
+      return llm::Recompute::kAuto;
+    case ActivationPolicy::kKeep:
+      return llm::Recompute::kNever;
+    case ActivationPolicy::kRecompute:
+      return llm::Recompute::kAlways;
+  }
+  return llm::Recompute::kAuto;
+}
+
+void SetTechniques(const Techniques& techniques, llm::TrainConfig& config) {
+  config.dropout = techniques.dropout;
+  config.layers = techniques.layers;
+  config.rank_pattern.assign(techniques.rank_pattern.begin(), techniques.rank_pattern.end());
+  config.alpha_pattern.assign(techniques.alpha_pattern.begin(), techniques.alpha_pattern.end());
+  config.dora = techniques.dora;
+  config.initial = techniques.initial == InitialAdapter::kPissa ? llm::InitialAdapter::kPissa
+                                                                : llm::InitialAdapter::kUniform;
+  config.decay_share = techniques.decay_share;
+  config.b_rate = techniques.lora_plus_ratio;
+  config.neftune = techniques.embedding_noise;
+  config.recompute = ToLlm(techniques.activations);
 }
 
 class LlmTrainRun final : public TrainRun {
@@ -158,19 +191,19 @@ absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t ro
   // A row longer than a pack is a pack of its own, so packs of one token are rows alone.
   config.max_pack_tokens = plan.packing == Packing::kNone ? 1 : plan.tokens_per_sequence;
   config.share_prefix = plan.packing == Packing::kSharedPrefix;
+  SetTechniques(plan.techniques, config);
   return config;
 }
 
 absl::StatusOr<std::shared_ptr<const llm::BaseModel>> LlmTrainEngine::Load(
-    const std::filesystem::path& path, llm::ComputeType compute_type) {
+    const std::filesystem::path& path, ComputeType compute_type) {
   if (base_ != nullptr && base_->path() == path.string() && base_compute_type_ == compute_type) {
     return base_;
   }
   base_.reset();  // never two in memory
   llm::ExecutionOptions options;
-  options.threads = options_.threads;
-  options.compute_type = compute_type;
-  options.weights = options_.weights;
+  options.threads = threads_;
+  options.compute_type = ToLlm(compute_type);
   absl::StatusOr<std::shared_ptr<const llm::BaseModel>> base =
       llm::BaseModel::Load(path.string(), options);
   if (!base.ok()) return NamedIfOutOfMemory(base.status());
@@ -194,7 +227,7 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::Prepare(const TrainPla
   ASSIGN_OR_RETURN(llm::TrainConfig config,
                    ToTrainConfig(plan, static_cast<int64_t>(rows.train.size())));
   ASSIGN_OR_RETURN(std::shared_ptr<const llm::BaseModel> base,
-                   Load(inputs.base, ComputeTypeOf(plan.compute_type, options_.compute_type)));
+                   Load(inputs.base, plan.compute_type));
   llm::BindThread(base->execution());
   const bool has_validation = !rows.validation.empty();
   ASSIGN_OR_RETURN(

@@ -36,6 +36,7 @@ Packing PackingFrom(pb::TrainingSpec::Packing packing) {
 Schedule ScheduleFrom(pb::TrainingSpec::Schedule schedule) {
   if (schedule == pb::TrainingSpec::CONSTANT) return Schedule::kConstant;
   if (schedule == pb::TrainingSpec::LINEAR) return Schedule::kLinear;
+  if (schedule == pb::TrainingSpec::WSD) return Schedule::kWsd;
   return Schedule::kCosine;
 }
 
@@ -44,6 +45,25 @@ LossOn LossOnFrom(pb::TrainingSpec::LossOn loss_on) {
   if (loss_on == pb::TrainingSpec::ALL_ASSISTANTS) return LossOn::kAllAssistants;
   if (loss_on == pb::TrainingSpec::ALL_TOKENS) return LossOn::kAllTokens;
   return LossOn::kByRow;
+}
+
+Techniques TechniquesFrom(const pb::TrainingSpec& spec) {
+  const pb::AdapterSpec& adapter = spec.adapter();
+  Techniques out;
+  out.dropout = adapter.dropout();
+  out.layers.assign(adapter.layers().begin(), adapter.layers().end());
+  out.rank_pattern.insert(adapter.rank_pattern().begin(), adapter.rank_pattern().end());
+  out.alpha_pattern.insert(adapter.alpha_pattern().begin(), adapter.alpha_pattern().end());
+  out.dora = adapter.dora();
+  if (adapter.initial() == pb::AdapterSpec::PISSA) out.initial = InitialAdapter::kPissa;
+  // A scheduler that does not know them leaves them out.
+  if (spec.has_decay_share()) out.decay_share = spec.decay_share();
+  if (spec.has_lora_plus_ratio()) out.lora_plus_ratio = spec.lora_plus_ratio();
+  out.embedding_noise = spec.embedding_noise();
+  if (spec.activations() == pb::TrainingSpec::KEEP) out.activations = ActivationPolicy::kKeep;
+  if (spec.activations() == pb::TrainingSpec::RECOMPUTE)
+    out.activations = ActivationPolicy::kRecompute;
+  return out;
 }
 
 TrainPlan PlanFrom(const pb::TrainingSpec& spec) {
@@ -76,6 +96,7 @@ TrainPlan PlanFrom(const pb::TrainingSpec& spec) {
   plan.eval_every = std::max<int64_t>(1, spec.eval_every());
   plan.early_stop_patience = spec.early_stop_patience();
   plan.template_date = spec.template_date();
+  plan.techniques = TechniquesFrom(spec);
   return plan;
 }
 

@@ -58,6 +58,7 @@ constexpr std::array kSchedules = {
     Pair<Schedule>{Schedule::kConstant, "CONSTANT"},
     Pair<Schedule>{Schedule::kLinear, "LINEAR"},
     Pair<Schedule>{Schedule::kCosine, "COSINE"},
+    Pair<Schedule>{Schedule::kWsd, "WSD"},
 };
 constexpr std::array kPackings = {
     Pair<Packing>{Packing::kNone, "NONE"},

@@ -66,15 +66,9 @@ void CheckAdapter(const TrainingSpec& spec, RangeChecker& check) {
                                                 "gate_proj, up_proj and down_proj"));
     }
   }
-  if (spec.dropout.value_or(0) != 0) {
-    check.Add("adapter.dropout",
-              absl::StrFormat("is %g; only 0 is supported: rows are few and the loss is watched on "
-                              "validation rows instead",
-                              *spec.dropout));
-  }
-  if (!spec.layers.empty()) {
-    check.Add("adapter.layers", "is set; only all layers are supported: leave it empty");
-  }
+  const bool wsd = spec.schedule == Schedule::kWsd;
+  for (FieldViolation& wrong : CheckTechniques(spec.techniques, wsd, !spec.initial_adapter.empty()))
+    check.Add(wrong.field.c_str(), std::move(wrong.description));
 }
 
 void CheckOptimiser(const TrainingSpec& spec, RangeChecker& check) {
@@ -142,6 +136,24 @@ void ResolveRows(const TrainingSpec& spec, const DatasetFacts& data, Chooser& ch
       std::min<int64_t>(std::llround(out.validation_fraction * static_cast<double>(out.train_rows)),
                         kMostValidationRows);
   out.train_rows -= out.validation_rows;
+}
+
+void DescribeTechniques(const TechniqueSpec& spec, ResolvedSpec& out) {
+  const auto describe = [&](const char* field, bool given, const char* rule) {
+    out.sources[field] = {given, given ? "" : rule};
+  };
+  describe("adapter.dropout", spec.dropout.has_value(),
+           "off: rows are few and the loss is watched on validation rows instead");
+  describe("adapter.layers", !spec.layers.empty(), "all layers");
+  describe("adapter.rank_pattern", !spec.rank_pattern.empty(), "one rank for all");
+  describe("adapter.alpha_pattern", !spec.alpha_pattern.empty(), "one alpha for all");
+  describe("adapter.dora", spec.dora.has_value(), "off: a third more time for most rows");
+  describe("adapter.initial", spec.initial.has_value(), "uniform A, zero B");
+  if (out.schedule == Schedule::kWsd)
+    describe("decay_share", spec.decay_share.has_value(), "a fifth of the steps");
+  describe("lora_plus_ratio", spec.lora_plus_ratio.has_value(), "one rate for A and B");
+  describe("embedding_noise", spec.embedding_noise.has_value(), "off");
+  describe("activations", spec.activations.has_value(), "by the memory that is left");
 }
 
 // Needs epochs, batch size and rows.
@@ -233,6 +245,8 @@ ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const Data
   out.adam_beta2 = choose.Choose("adam_beta2", spec.adam_beta2, 0.999, "0.999");
   out.adam_epsilon = choose.Choose("adam_epsilon", spec.adam_epsilon, 1e-8, "1e-8");
   out.max_grad_norm = choose.Choose("max_grad_norm", spec.max_grad_norm, 1.0, "clip at 1");
+  out.techniques = ResolveTechniques(spec.techniques);
+  DescribeTechniques(spec.techniques, out);
   out.seed =
       choose.Choose("seed", spec.seed, 42, "the same for every job: equal specs, equal adapters");
   ResolveSteps(spec, choose, out);

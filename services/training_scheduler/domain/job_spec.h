@@ -13,11 +13,12 @@
 #include <vector>
 
 #include "common/status/error.h"
+#include "services/training_scheduler/domain/techniques.h"
 
 namespace crossover::scheduler {
 
 enum class ExportFormat { kPeft, kGgufF16, kGgufQ8_0, kSafetensors, kGgufAdapter };
-enum class Schedule { kConstant, kLinear, kCosine };
+enum class Schedule { kConstant, kLinear, kCosine, kWsd };
 enum class Packing { kNone, kRows, kSharedPrefix };
 enum class LossOn { kLastAssistant, kAllAssistants, kAllTokens };
 enum class ComputeType { kBfloat16, kFloat32 };
@@ -28,9 +29,7 @@ struct TrainingSpec {
   std::optional<int64_t> rank;       // adapter.r, 1..512
   std::optional<double> alpha;       // adapter.alpha, > 0, at most 4096
   std::vector<std::string> targets;  // empty = all seven linears
-  std::optional<double> dropout;     // only 0
   std::optional<bool> rank_stabilised;
-  std::vector<int32_t> layers;                     // only empty
   std::optional<double> learning_rate;             // > 0, at most 1
   std::optional<double> learning_rate_multiplier;  // > 0, at most 100; ignored with learning_rate
   std::optional<Schedule> schedule;
@@ -58,6 +57,7 @@ struct TrainingSpec {
   std::optional<int64_t> max_rows;             // 0 = all, else >= 10
   std::optional<int64_t> tokens_per_sequence;  // 64..1048576
   std::string initial_adapter;                 // digest
+  TechniqueSpec techniques;
 };
 
 struct ExportSpec {
@@ -107,6 +107,7 @@ struct ResolvedSpec {
   int64_t max_rows = 0;  // 0 = all
   int64_t tokens_per_sequence = 0;
   std::string initial_adapter;
+  ResolvedTechniques techniques;
   int64_t steps = 0;
   int64_t train_rows = 0;
   int64_t validation_rows = 0;

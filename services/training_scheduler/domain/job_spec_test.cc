@@ -98,7 +98,7 @@ TEST(JobSpecTest, EveryFieldOutOfRangeIsNamedWithWhatWouldBeRight) {
   wrong.batch_size = 0;
   wrong.learning_rate = -1;
   wrong.rank = 1000;
-  wrong.dropout = 0.1;
+  wrong.techniques.dropout = 0.95;
   wrong.targets = {"q_proj", "lm_head"};
   wrong.max_rows = 9;
   wrong.suffix = "Bad Suffix";

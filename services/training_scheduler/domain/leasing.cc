@@ -1,5 +1,7 @@
 #include "services/training_scheduler/domain/leasing.h"
 
+#include <algorithm>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -39,7 +41,7 @@ absl::StatusOr<std::optional<GrantedLease>> Leasing::TryLease(const LeaseRequest
   if (jobs.empty()) return std::optional<GrantedLease>();
   Job& job = jobs.front();
   metrics_.Claimed(job, clock_.SteadyNow() - started);
-  GrantedLease granted{.job = std::move(job), .token = {}, .resume = std::nullopt};
+  GrantedLease granted{.job = std::move(job), .token = {}, .resume = std::nullopt, .earlier = {}};
   granted.token = {granted.job.id, granted.job.lease_epoch, secret};
   if (granted.job.last_checkpoint_step > 0) {
     granted.resume = Checkpoint{.step = granted.job.last_checkpoint_step,
@@ -49,8 +51,20 @@ absl::StatusOr<std::optional<GrantedLease>> Leasing::TryLease(const LeaseRequest
                                 .epoch = 0,
                                 .create_time = {},
                                 .metrics = {}};
+    ASSIGN_OR_RETURN(granted.earlier, EarlierCheckpoints(granted.job));
   }
   return std::optional(std::move(granted));
+}
+
+absl::StatusOr<std::vector<Checkpoint>> Leasing::EarlierCheckpoints(const Job& job) {
+  ASSIGN_OR_RETURN(std::vector<Checkpoint> checkpoints, jobs_.Checkpoints(job.id));
+  std::erase_if(checkpoints, [&](const Checkpoint& checkpoint) {
+    return checkpoint.digest == job.last_checkpoint_digest;
+  });
+  std::sort(checkpoints.begin(), checkpoints.end(), [](const Checkpoint& a, const Checkpoint& b) {
+    return std::tie(b.epoch, b.step) < std::tie(a.epoch, a.step);
+  });
+  return checkpoints;
 }
 
 absl::Status Leasing::Saw(const LeaseRequest& request) {

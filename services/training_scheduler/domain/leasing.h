@@ -34,6 +34,7 @@ struct GrantedLease {
   Job job;
   LeaseToken token;
   std::optional<Checkpoint> resume;  // the last one, if there is one
+  std::vector<Checkpoint> earlier;   // those before it that are kept, the latest first
 };
 
 struct RecordedCheckpoint {
@@ -80,6 +81,7 @@ class Leasing {
  private:
   absl::StatusOr<Job> EndLease(const JobId& id, const JobStore::Mutation& mutation);
   int64_t SizeOf(const Outputs& outputs);
+  absl::StatusOr<std::vector<Checkpoint>> EarlierCheckpoints(const Job& job);
 
   JobStore& jobs_;
   RandomSource& random_;

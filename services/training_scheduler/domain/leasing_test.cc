@@ -289,6 +289,30 @@ TEST_F(LeasingTest, HigherPriorityGoesFirstUntilTheOtherHasWaitedLongEnough) {
   EXPECT_EQ(Lease("a").job.id, old);
 }
 
+TEST_F(LeasingTest, EarlierCheckpointsComeWithTheLastOne) {
+  const JobId id = Add();
+  const GrantedLease first = Lease("a");
+  EXPECT_THAT(first.earlier, ::testing::IsEmpty());
+  for (const int64_t step : {4, 8, 12}) {
+    ASSERT_OK(leasing_.RecordCheckpoint(
+        first.token, {.step = step, .digest = absl::StrCat("sha256:first-", step)}));
+  }
+  LetExpire(id);
+  const GrantedLease second = Lease("a");
+  EXPECT_EQ(second.resume->step, 12);
+  ASSERT_EQ(second.earlier.size(), 2u);
+  EXPECT_EQ(second.earlier[0].digest, "sha256:first-8");
+  EXPECT_EQ(second.earlier[1].digest, "sha256:first-4");
+  // A new epoch went on from step 4: what it writes is later than step 8 of the epoch before.
+  ASSERT_OK(leasing_.RecordCheckpoint(second.token, {.step = 6, .digest = "sha256:second-6"}));
+  ASSERT_OK(leasing_.RecordCheckpoint(second.token, {.step = 7, .digest = "sha256:second-7"}));
+  LetExpire(id);
+  const GrantedLease third = Lease("a");
+  EXPECT_EQ(third.resume->digest, "sha256:second-7");
+  ASSERT_GE(third.earlier.size(), 1u);
+  EXPECT_EQ(third.earlier[0].digest, "sha256:second-6");
+}
+
 TEST_F(LeasingTest, AfterADamagedCheckpointTheNewEpochsCheckpointsCount) {
   const JobId id = Add();
   const GrantedLease first = Lease("a");

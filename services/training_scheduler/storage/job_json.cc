@@ -78,6 +78,12 @@ struct Reader {
   static std::optional<ComputeType> Parse(const std::string& name, ComputeType) {
     return ParseComputeType(name);
   }
+  static std::optional<InitialAdapter> Parse(const std::string& name, InitialAdapter) {
+    return ParseInitialAdapter(name);
+  }
+  static std::optional<ActivationPolicy> Parse(const std::string& name, ActivationPolicy) {
+    return ParseActivationPolicy(name);
+  }
   static std::optional<ExportFormat> Parse(const std::string& name, ExportFormat) {
     return ParseExportFormat(name);
   }
@@ -85,6 +91,21 @@ struct Reader {
     return ParseErrorClass(name);
   }
 };
+
+// Of TechniqueSpec and ResolvedTechniques.
+template <typename Visit, typename Techniques>
+void TechniqueFields(Visit& visit, Techniques& techniques) {
+  visit("dropout", techniques.dropout);
+  visit("layers", techniques.layers);
+  visit("rank_pattern", techniques.rank_pattern);
+  visit("alpha_pattern", techniques.alpha_pattern);
+  visit("dora", techniques.dora);
+  visit("initial", techniques.initial);
+  visit("decay_share", techniques.decay_share);
+  visit("lora_plus_ratio", techniques.lora_plus_ratio);
+  visit("embedding_noise", techniques.embedding_noise);
+  visit("activations", techniques.activations);
+}
 
 // What TrainingSpec and ResolvedSpec have in common; optional in the one, plain in the other.
 template <typename Visit, typename Spec>
@@ -118,14 +139,13 @@ void TrainingFields(Visit& visit, Spec& spec) {
   visit("max_rows", spec.max_rows);
   visit("tokens_per_sequence", spec.tokens_per_sequence);
   visit("initial_adapter", spec.initial_adapter);
+  TechniqueFields(visit, spec.techniques);
 }
 
 template <typename Visit, typename Spec>
 void Fields(Visit& visit, Spec& spec) {
   auto& training = spec.training;
   TrainingFields(visit, training);
-  visit("dropout", training.dropout);
-  visit("layers", training.layers);
   visit("learning_rate_multiplier", training.learning_rate_multiplier);
   visit("warmup_ratio", training.warmup_ratio);
   visit("export_adapter", spec.model_export.adapter);

@@ -319,6 +319,8 @@ pb::LeaseJobResponse ToProto(const GrantedLease& granted, const LeaseOptions& op
   if (granted.resume.has_value()) {
     *out.mutable_resume_checkpoint() = ToProto(*granted.resume, granted.job);
   }
+  for (const Checkpoint& checkpoint : granted.earlier)
+    *out.add_earlier_checkpoints() = ToProto(checkpoint, granted.job);
   pb::Lease* lease = out.mutable_lease();
   lease->set_token(granted.token.secret);
   lease->set_epoch(granted.token.epoch);

@@ -1,6 +1,7 @@
 #include "services/training_scheduler/transport/convert_spec.h"
 
 #include "services/training_scheduler/transport/convert.h"
+#include "services/training_scheduler/transport/convert_techniques.h"
 #include "services/training_scheduler/transport/enums.h"
 
 namespace crossover::scheduler {
@@ -15,15 +16,14 @@ namespace {
 void GetAdapter(const pb::AdapterSpec& from, TrainingSpec& to) {
   if (from.has_r()) to.rank = from.r();
   GET(alpha, from, to);
-  GET(dropout, from, to);
   GET(rank_stabilised, from, to);
   to.targets.assign(from.targets().begin(), from.targets().end());
-  to.layers.assign(from.layers().begin(), from.layers().end());
 }
 
 TrainingSpec GetTraining(const pb::TrainingSpec& from) {
   TrainingSpec to;
   GetAdapter(from.adapter(), to);
+  to.techniques = TechniquesFromProto(from);
   GET(learning_rate, from, to);
   GET(learning_rate_multiplier, from, to);
   GET(warmup_steps, from, to);
@@ -58,10 +58,9 @@ void PutTraining(const TrainingSpec& from, pb::TrainingSpec& to) {
   pb::AdapterSpec& adapter = *to.mutable_adapter();
   if (from.rank.has_value()) adapter.set_r(static_cast<int32_t>(*from.rank));
   PUT(alpha, from, adapter);
-  PUT(dropout, from, adapter);
   PUT(rank_stabilised, from, adapter);
   adapter.mutable_targets()->Add(from.targets.begin(), from.targets.end());
-  adapter.mutable_layers()->Add(from.layers.begin(), from.layers.end());
+  TechniquesToProto(from.techniques, to);
   PUT(learning_rate, from, to);
   PUT(learning_rate_multiplier, from, to);
   PUT(warmup_steps, from, to);
@@ -102,7 +101,7 @@ void PutResolved(const Job& job, pb::TrainingSpec& to) {
   adapter.set_r(static_cast<int32_t>(from.rank));
   adapter.set_alpha(from.alpha);
   adapter.mutable_targets()->Add(from.targets.begin(), from.targets.end());
-  adapter.set_dropout(0);
+  TechniquesToProto(from.techniques, to);
   adapter.set_rank_stabilised(from.rank_stabilised);
   to.set_learning_rate(from.learning_rate);
   to.set_schedule(ToEnum<pb::TrainingSpec::Schedule>(Name(from.schedule)));
