@@ -66,6 +66,9 @@ absl::Status Train(const Arguments& arguments) {
                       })
                       .status());
   RETURN_IF_ERROR(failed);
+  // The process before may have been killed between its last word and its end.
+  std::error_code ignored;
+  fs::remove_all(folder / kAdapterFolder, ignored);
   return trainer->ExportAdapter((folder / kAdapterFolder).string(), "random");
 }
 

@@ -93,7 +93,7 @@ std::vector<std::string> SettingNames() {
 absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const std::string& name, int threads) {
   for (const auto& [known, change] : Settings()) {
     if (known != name) continue;
-    TrainConfig config{.rank = 8, .alpha = 16, .learning_rate = 1e-3, .max_steps = 40};
+    TrainConfig config{.rank = 8, .alpha = 16, .learning_rate = 1e-3, .max_steps = 24};
     config.batch_rows = 6;
     config.seed = 11;
     change(config);
