@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "cli/client/names.h"
 #include "cli/client/watch.h"
 #include "cli/output/error.h"
@@ -79,7 +80,23 @@ void AddTraining(const scheduler::TrainingSpec& spec, Details& details) {
   }
 }
 
+void AddSweep(const scheduler::SweepSpec& spec, Details& details) {
+  details.Add("trials",
+              absl::StrCat(spec.trials_size(), " over ",
+                           absl::StrJoin(spec.axes(), ", ",
+                                         [](std::string* out, const auto& axis) {
+                                           out->append(axis.field());
+                                         }),
+                           spec.median_stop() ? ", stopped early by the median rule" : ""));
+  AddTraining(spec.base(), details);
+}
+
 }  // namespace
+
+void AddSpec(const scheduler::JobSpec& spec, Details& details) {
+  if (spec.has_training()) AddTraining(spec.training(), details);
+  if (spec.has_sweep()) AddSweep(spec.sweep(), details);
+}
 
 bool IsTerminal(Job::State state) {
   return state == Job::SUCCEEDED || state == Job::FAILED || state == Job::CANCELLED;
@@ -190,7 +207,7 @@ void PrintJob(Context& context, const Job& job) {
     details.Add("trouble", absl::StrCat(job.failure_count(), " failures, ", job.lease_loss_count(),
                                         " leases lost since the last progress"));
   }
-  if (job.resolved_spec().has_training()) AddTraining(job.resolved_spec().training(), details);
+  AddSpec(job.resolved_spec(), details);
   if (job.actual().has_seconds()) {
     AddResources("took", job.actual(), details);
   } else {

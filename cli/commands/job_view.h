@@ -26,6 +26,9 @@ absl::Status JobOutcome(const scheduler::v1::Job& job);
 // Everything about a job.
 void PrintJob(Context& context, const scheduler::v1::Job& job);
 
+// The numbers of a resolved spec.
+void AddSpec(const ::crossover::scheduler::v1::JobSpec& spec, Details& details);
+
 // A line "2 min, 900 MB, 350,749 tokens, 0.02 USD"; none if nothing is known.
 void AddResources(std::string name, const scheduler::v1::Resources& resources, Details& details);
 

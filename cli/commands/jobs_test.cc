@@ -157,9 +157,33 @@ TEST_F(JobsTest, AnEstimateMakesNoJob) {
   EXPECT_EQ(out(),
             "should take  1 min 30 s, 350,749 tokens\n"
             "note         rests on 1,200 tokens/s\n");
-  EXPECT_EQ(Crossover({"tune", "rows", "--base", "huge", "--estimate"}), kExitFailure);
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "huge", "--validate-only"}), kExitFailure);
   EXPECT_THAT(err(), HasSubstr("job.base_model: is not a base model here"));
   EXPECT_FALSE(jobs_.created.has_job());
+}
+
+TEST_F(JobsTest, KindsAndSweepsBecomeJobs) {
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--kind", "preference", "--set",
+                       "preference_beta=0.2", "--detach"}),
+            kExitOk)
+      << err();
+  EXPECT_EQ(jobs_.created.job().kind(), Job::PREFERENCE);
+  EXPECT_EQ(jobs_.created.job().spec().training().preference_beta(), 0.2);
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--sweep", "learning_rate=1e-4,0.001",
+                       "--sweep", "schedule=LINEAR", "--set", "epochs=2", "--suffix", "grid",
+                       "--detach"}),
+            kExitOk)
+      << err();
+  const auto& sweep = jobs_.created.job().spec().sweep();
+  EXPECT_EQ(jobs_.created.job().kind(), Job::SWEEP);
+  EXPECT_EQ(sweep.objective(), Job::SFT);
+  EXPECT_EQ(sweep.base().epochs(), 2);
+  EXPECT_EQ(sweep.base().suffix(), "grid");
+  ASSERT_EQ(sweep.axes_size(), 2);
+  EXPECT_EQ(sweep.axes(0).values(0), "1e-4");
+  EXPECT_EQ(sweep.axes(1).values(0), "\"LINEAR\"");
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--sweep", "epochs"}), kExitUsage);
+  EXPECT_THAT(err(), HasSubstr("FIELD=VALUE,VALUE"));
 }
 
 TEST_F(JobsTest, TuneCreatesTheJobFollowsItAndSaysWhatItMade) {

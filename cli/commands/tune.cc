@@ -1,10 +1,12 @@
 // crossover tune: trains an adapter and shows how it goes.
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <ostream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "cli/client/names.h"
 #include "cli/client/spec_file.h"
 #include "cli/commands/command.h"
@@ -28,11 +30,34 @@ struct TuneOptions {
   std::string suffix;
   std::string file;
   std::vector<std::string> settings;
+  std::string kind = "sft";
+  std::vector<std::string> axes;
   std::string request_id;
   int priority = 0;
   bool detach = false;
   bool estimate = false;
 };
+
+scheduler::Job::Kind TunedKindOf(const std::string& name) {
+  if (name == "preference") return scheduler::Job::PREFERENCE;
+  return name == "distil" ? scheduler::Job::DISTIL : scheduler::Job::SFT;
+}
+
+// FIELD=VALUE,VALUE,… as an axis of a sweep. A value that is no JSON is taken as its text.
+absl::Status AddAxis(const std::string& text, scheduler::SweepSpec& sweep) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
+    return UsageError(absl::StrCat("--sweep ", text, ": give FIELD=VALUE,VALUE"));
+  }
+  scheduler::SweepSpec::Axis& axis = *sweep.add_axes();
+  axis.set_field(text.substr(0, equals));
+  for (const std::string& value :
+       std::vector<std::string>(absl::StrSplit(text.substr(equals + 1), ','))) {
+    const bool is_json = nlohmann::json::accept(value);
+    axis.add_values(is_json ? value : nlohmann::json(value).dump());
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<scheduler::CreateJobRequest> BuildTuneRequest(Context& context,
                                                              const TuneOptions& options) {
@@ -40,10 +65,16 @@ absl::StatusOr<scheduler::CreateJobRequest> BuildTuneRequest(Context& context,
   request.set_parent(context.Project());
   request.set_request_id(options.request_id.empty() ? context.RequestId() : options.request_id);
   scheduler::Job& job = *request.mutable_job();
-  job.set_kind(scheduler::Job::SFT);
   job.set_base_model(options.base);
   job.set_priority(options.priority);
-  scheduler::TrainingSpec& spec = *job.mutable_spec()->mutable_training();
+  const bool sweep = !options.axes.empty();
+  job.set_kind(sweep ? scheduler::Job::SWEEP : TunedKindOf(options.kind));
+  if (sweep) job.mutable_spec()->mutable_sweep()->set_objective(TunedKindOf(options.kind));
+  for (const std::string& axis : options.axes) {
+    RETURN_IF_ERROR(AddAxis(axis, *job.mutable_spec()->mutable_sweep()));
+  }
+  scheduler::TrainingSpec& spec = sweep ? *job.mutable_spec()->mutable_sweep()->mutable_base()
+                                        : *job.mutable_spec()->mutable_training();
   if (!options.file.empty()) RETURN_IF_ERROR(ReadSpecFile(options.file, &spec));
   RETURN_IF_ERROR(ApplyAssignments(options.settings, &spec));
   if (!options.suffix.empty()) spec.set_suffix(options.suffix);
@@ -72,6 +103,7 @@ absl::Status Estimate(Context& context, std::unique_ptr<scheduler::JobService::S
   }
   Details details;
   AddResources("should take", answer.estimate(), details);
+  AddSpec(answer.resolved_spec(), details);
   for (const std::string& warning : answer.warnings()) details.Add("note", warning);
   context.terminal().out << details.Render(context.terminal());
   return absl::OkStatus();
@@ -113,6 +145,9 @@ void AddTune(CLI::App& app, Context& context) {
       app, context, "tune", "Train a LoRA adapter on a sealed data set, with live progress",
       "  crossover tune support-rows --base smollm2-135m-instruct --suffix support\n"
       "  crossover tune support-rows --base smollm2-135m-instruct --estimate\n"
+      "  crossover tune support-pairs --kind preference --base smollm2-135m-instruct\n"
+      "  crossover tune support-rows --base smollm2-135m-instruct --sweep "
+      "learning_rate=3e-4,1e-3 --sweep adapter.r=8,32\n"
       "  crossover tune support-rows@3f2a --base smollm2-135m-instruct --set epochs=1 --set "
       "adapter.r=32\n"
       "Fields of --set and --file are those of TrainingSpec "
@@ -129,10 +164,19 @@ void AddTune(CLI::App& app, Context& context) {
       ->check(CLI::ExistingFile);
   command->add_option("--set", options->settings,
                       "FIELD=VALUE of the training settings; may be given again");
+  command
+      ->add_option("--kind", options->kind,
+                   "sft: the rows' answers; preference: DPO on rows with `rejected`; distil: rows "
+                   "with a teacher's `logprobs`")
+      ->check(CLI::IsMember({"sft", "preference", "distil"}))
+      ->capture_default_str();
+  command->add_option("--sweep", options->axes,
+                      "FIELD=VALUE,VALUE to try; may be given again for a grid. The adapter with "
+                      "the best validation loss is the result");
   command->add_option("--priority", options->priority, "-100 to 100, higher is earlier")
       ->check(CLI::Range(-100, 100));
   command->add_option("--request-id", options->request_id, "UUID that makes a repeat harmless");
-  command->add_flag("--estimate", options->estimate, "Check and estimate only");
+  command->add_flag("--estimate,--validate-only", options->estimate, "Check and estimate only");
   command->add_flag("-d,--detach", options->detach, "Do not wait");
 }
 

@@ -49,6 +49,9 @@ absl::StatusOr<std::string> LeafBytes(const Row& row) {
   }
   if (!row.cluster.empty()) leaf["cluster"] = row.cluster;
   if (!row.group.empty()) leaf["group"] = internal::GroupToJson(row.group);
+  if (!row.logprobs.empty()) {
+    ASSIGN_OR_RETURN(leaf["logprobs"], internal::ParseJson(row.logprobs, "logprobs"));
+  }
   return CanonicalJson(leaf);
 }
 
@@ -58,7 +61,7 @@ absl::StatusOr<Row> ParseLeaf(std::string_view leaf) {
     return FieldError("leaf", "must be an object {row, split, weight, weights, cluster, group}");
   }
   Json flat = std::move(value["row"]);
-  for (const char* key : {"split", "weight", "cluster", "group"}) {
+  for (const char* key : {"split", "weight", "cluster", "group", "logprobs"}) {
     if (value.contains(key)) flat[key] = value[key];
   }
   ASSIGN_OR_RETURN(Row row, internal::RowFromJson(flat));

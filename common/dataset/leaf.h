@@ -2,9 +2,9 @@
 // its shards.
 //
 // RFC 8785 form of {row{messages, tools, response_format, rejected}, split, weight, weights[],
-// cluster, group}. `weights` has one number per message and is omitted when no message says its
-// own; cluster and group are omitted when empty. Nothing that tells where or when the row was
-// imported is in it, so equal data give equal digests.
+// cluster, group, logprobs}. `weights` has one number per message and is omitted when no message
+// says its own; cluster, group and logprobs (a teacher's, of the answer) are omitted when empty.
+// Nothing that tells where or when the row was imported is in it, so equal data give equal digests.
 #pragma once
 
 #include <string>

@@ -69,6 +69,8 @@ struct Row {
   std::string tools;              // JSON array
   std::string response_format;    // JSON object
   std::vector<Message> rejected;  // preference: the answer that was not preferred
+  std::string logprobs;           // JSON object: a teacher's log-probabilities of the answer, as
+                                  // chat completions return them ({"content":[…]})
   double weight = 1;
   std::string fields;  // JSON object: the output, parsed by the task
   Origin origin;

@@ -19,13 +19,14 @@ using internal::Find;
 using internal::Join;
 using internal::Json;
 
-constexpr std::array<std::string_view, 14> kSharedKeys = {"tools",           "parallel_tool_calls",
+constexpr std::array<std::string_view, 15> kSharedKeys = {"tools",           "parallel_tool_calls",
                                                           "response_format", "weight",
                                                           "fields",          "origin",
                                                           "group",           "source",
                                                           "event_time",      "language",
                                                           "split",           "cluster",
-                                                          "metadata",        "rejected"};
+                                                          "metadata",        "rejected",
+                                                          "logprobs"};
 
 // The forms a row may come in, by the key that tells them apart.
 enum class Form { kMessages, kCompletion, kPreference, kTrlPreference };
@@ -197,6 +198,7 @@ absl::Status ParseShared(const Json& object, Row& row) {
   RETURN_IF_ERROR(ParseCarriedArray(object, "tools", "", row.tools));
   RETURN_IF_ERROR(ParseCarriedObject(object, "response_format", row.response_format));
   RETURN_IF_ERROR(ParseCarriedObject(object, "fields", row.fields));
+  RETURN_IF_ERROR(ParseCarriedObject(object, "logprobs", row.logprobs));
   ASSIGN_OR_RETURN(const std::optional<double> weight, internal::OptionalWeight(object, ""));
   row.weight = weight.value_or(1);
   RETURN_IF_ERROR(ParseOrigin(object, row.origin));
@@ -295,6 +297,7 @@ std::string RowToJson(const Row& row) {
   PutJson(value, "tools", row.tools);
   PutJson(value, "response_format", row.response_format);
   if (!row.rejected.empty()) value["rejected"] = internal::MessagesToJsonValue(row.rejected, true);
+  PutJson(value, "logprobs", row.logprobs);
   if (row.weight != 1) value["weight"] = row.weight;
   PutJson(value, "fields", row.fields);
   if (row.origin != Origin()) value["origin"] = OriginToJson(row.origin);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/dataset/digest.h"
+#include "common/dataset/leaf.h"
 #include "common/dataset/row.h"
 #include "common/status/error.h"
 
@@ -181,6 +183,24 @@ TEST(RowJsonTest, InputRowsNeedNoAnswer) {
   const auto row = ParseInputRow(R"({"messages":[{"role":"user","content":"q"}]})");
   ASSERT_TRUE(row.ok()) << row.status();
   EXPECT_EQ(AnswerOf(*row), nullptr);
+}
+
+TEST(RowJsonTest, ATeachersLogProbabilitiesAreCarriedAndChangeTheLeafButNotTheRow) {
+  const auto parsed = ParseRow(
+      R"({"prompt":"2+2","completion":"4","logprobs":{"content":[{"token":"4","logprob":-0.25}]}})");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_TRUE(parsed->warnings.empty());
+  Row row = parsed->row;
+  row.split = "train";
+  const auto back = ParseLeaf(*LeafBytes(row));
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->logprobs, row.logprobs);
+  EXPECT_EQ(ParseRow(RowToJson(row))->row.logprobs, row.logprobs);
+  Row plain = row;
+  plain.logprobs.clear();
+  EXPECT_EQ(*RowDigest(plain), *RowDigest(row));
+  EXPECT_NE(*LeafBytes(plain), *LeafBytes(row));
+  EXPECT_FALSE(ParseRow(R"({"prompt":"2+2","completion":"4","logprobs":[1]})").ok());
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace crossover::llm {
 namespace {
 
 // Chunks are smaller than those of the plain loss: a few fp32 copies of the logits exist at once.
-constexpr int64_t kChunk = 64;
+constexpr int64_t kSoftChunk = 64;
 
 // The teacher's distribution as the loss takes it.
 struct Teacher {
@@ -134,7 +134,7 @@ LossResult SoftTargetObjective::Gradient(Rows rows, const TrainPack& pack, const
                                          double factor, at::Tensor& d_hidden) {
   LossResult result;
   head_.ForEachChunk(
-      pack.entries, hidden, kChunk,
+      pack.entries, hidden, kSoftChunk,
       [&](std::span<const LossEntry> chunk, at::Tensor& logits) {
         Turn(rows, chunk, factor, logits, result);
       },

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cmath>
 #include <thread>
 #include <utility>
 
@@ -23,16 +24,23 @@ int64_t MachineMemory() {
   return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
 }
 
-// For tests of crashes: 40 steps (or max_steps) of 50 ms.
-std::unique_ptr<TrainEngine> NewFakeEngine(Clock& clock) {
+// For tests of crashes: 40 steps (or max_steps) of 50 ms. With validation rows its loss falls to a
+// value that depends on the learning rate.
+std::unique_ptr<TrainEngine> NewFakeEngine(Clock& clock, bool validates) {
   auto engine = std::make_unique<FakeTrainEngine>();
   engine->script.steps = 40;
   engine->script.before_step = [&clock](int64_t) { clock.SleepFor(absl::Milliseconds(50)); };
+  if (validates) {
+    engine->script.trial_loss = [](const TrainPlan& plan, int64_t step) {
+      return std::abs(plan.learning_rate - 2e-4) + 1.0 / static_cast<double>(step);
+    };
+  }
   return engine;
 }
 
 std::unique_ptr<TrainEngine> NewEngine(const Options& options, Clock& clock) {
-  if (options.engine == "fake") return NewFakeEngine(clock);
+  if (options.engine == "fake") return NewFakeEngine(clock, false);
+  if (options.engine == "fake-validating") return NewFakeEngine(clock, true);
   return std::make_unique<LlmTrainEngine>(options.threads);
 }
 
@@ -69,7 +77,7 @@ struct Module::Impl {
 };
 
 absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps) {
-  if (options.engine != "llm" && options.engine != "fake") {
+  if (options.engine != "llm" && options.engine != "fake" && options.engine != "fake-validating") {
     return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
                  absl::StrCat("engine is '", options.engine, "'; llm and fake are known"));
   }

@@ -27,7 +27,7 @@ struct Options {
   std::string api_key;                // sent to the scheduler; may be empty
   std::filesystem::path work_folder;  // its subfolder `attempts` is emptied; one worker a folder
   int threads = 0;                    // 0 = one per core
-  std::string engine = "llm";         // or fake
+  std::string engine = "llm";         // or fake, fake-validating
 };
 
 // All borrowed.

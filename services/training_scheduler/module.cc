@@ -15,6 +15,7 @@
 #include "services/training_scheduler/domain/scheduler_metrics.h"
 #include "services/training_scheduler/domain/ticker.h"
 #include "services/training_scheduler/domain/watch_hub.h"
+#include "services/training_scheduler/forecast/llm_forecaster.h"
 #include "services/training_scheduler/model_files/gguf_model_files.h"
 #include "services/training_scheduler/storage/embedded_sql.h"
 #include "services/training_scheduler/storage/pg_job_store.h"
@@ -46,7 +47,8 @@ struct Module::Impl {
         models(deps.pool),
         jobs(deps.pool, [this] { notifier.Wake(); }),
         ids(deps.clock, deps.random),
-        planner(jobs, models, catalog, deps.clock),
+        forecaster(deps.blobs),
+        planner(jobs, models, catalog, deps.clock, &forecaster),
         scheduler(jobs, planner, ids),
         leasing(jobs, deps.random, deps.clock, metrics,
                 {.ttl = options.lease_ttl,
@@ -115,6 +117,7 @@ struct Module::Impl {
   PgModelStore models;
   PgJobStore jobs;
   UuidGenerator ids;
+  LlmForecaster forecaster;
   Planner planner;
   Scheduler scheduler;
   Leasing leasing;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
 
@@ -45,7 +46,7 @@ class WorkerCrashTest : public ::testing::Test {
     SpawnOptions options;
     options.argv = {
         std::string(std::getenv("CROSSOVER_BINARY_DIR")) + "/bin/crossover-trainer-worker",
-        "--engine=fake",
+        "--engine=" + engine_,
         "--scheduler=" + fixture_.address(),
         "--worker-name=w",
         "--nice=0",
@@ -95,6 +96,27 @@ class WorkerCrashTest : public ::testing::Test {
     pb::TrainingSpec* spec = request.mutable_job()->mutable_spec()->mutable_training();
     spec->set_checkpoint_every(2);
     spec->set_max_steps(kSteps);
+    absl::StatusOr<pb::Job> job = rpc::Invoke(*jobs_, &pb::JobService::Stub::CreateJob, request);
+    EXPECT_OK(job);
+    history_.emplace([this] { return fixture_.channel(); }, job->name());
+    return *job;
+  }
+
+  // Three trials of 20 steps.
+  pb::Job CreateSweep() {
+    pb::CreateJobRequest request;
+    request.set_parent("projects/default");
+    request.mutable_job()->set_kind(pb::Job::SWEEP);
+    request.mutable_job()->set_base_model("base");
+    request.mutable_job()->set_dataset_version(kData);
+    pb::SweepSpec* sweep = request.mutable_job()->mutable_spec()->mutable_sweep();
+    sweep->set_median_stop(false);
+    sweep->mutable_base()->set_checkpoint_every(2);
+    sweep->mutable_base()->set_eval_every(5);
+    sweep->mutable_base()->set_max_steps(20);
+    pb::SweepSpec::Axis* axis = sweep->add_axes();
+    axis->set_field("learning_rate");
+    for (const char* rate : {"1e-4", "2e-4", "3e-4"}) axis->add_values(rate);
     absl::StatusOr<pb::Job> job = rpc::Invoke(*jobs_, &pb::JobService::Stub::CreateJob, request);
     EXPECT_OK(job);
     history_.emplace([this] { return fixture_.channel(); }, job->name());
@@ -176,6 +198,7 @@ class WorkerCrashTest : public ::testing::Test {
   std::optional<chaos::JobHistory> history_;
   pid_t pid_ = 0;
   int life_ = 0;
+  std::string engine_ = "fake";
 };
 
 TEST_F(WorkerCrashTest, AJobWhoseWorkerIsKilledTwiceFinishesOnce) { KillTimes(2); }
@@ -204,6 +227,35 @@ TEST_F(WorkerCrashTest, ASchedulerThatRestartsUnderAJobIsNotNoticedByIt) {
   const pb::Job job = Get(created.name());
   EXPECT_EQ(job.lease_epoch(), 1);
   ExpectOneCleanLife(job, 0);
+}
+
+TEST_F(WorkerCrashTest, ASweepWhoseWorkerIsKilledGoesOnInTheTrialItWasIn) {
+  engine_ = "fake-validating";
+  const pb::Job created = CreateSweep();
+  ASSERT_EQ(created.resolved_spec().sweep().trials_size(), 3);
+  for (const int64_t step : {27, 46}) {  // in the second and in the third trial
+    StartWorker();
+    ASSERT_TRUE(WaitFor(created.name(), [&](const pb::Job& job) {
+      return Checkpoint(job) >= step;
+    })) << Get(created.name()).ShortDebugString();
+    history_->Note();
+    Kill();
+    ReportCrash();
+  }
+  StartWorker();
+  ASSERT_TRUE(WaitFor(created.name(), [](const pb::Job& job) { return job.has_finish_time(); }));
+  const pb::Job job = Get(created.name());
+  ASSERT_EQ(job.state(), pb::Job::SUCCEEDED) << job.ShortDebugString();
+  // Every step of every trial once: none was run again from its beginning.
+  history_->ExpectOneCleanLife(60, 2);
+  const nlohmann::json report =
+      nlohmann::json::parse(*fixture_.blobs().ReadAll(job.outputs().report()));
+  ASSERT_EQ(report["trials"].size(), 3u);
+  EXPECT_EQ(report["best"], 1);
+  EXPECT_EQ(report["trials"][1]["values"]["learning_rate"], 2e-4);
+  EXPECT_EQ(report["trials"][2]["end"], "FINISHED");
+  EXPECT_EQ(report["trials"][1]["adapter"], job.outputs().adapter());
+  EXPECT_FALSE(job.outputs().model_alias().empty());
 }
 
 using WorkerCrashLongTest = WorkerCrashTest;

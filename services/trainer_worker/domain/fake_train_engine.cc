@@ -1,6 +1,7 @@
 #include "services/trainer_worker/domain/fake_train_engine.h"
 
 #include <fstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
@@ -17,7 +18,8 @@ absl::Status Write(const std::filesystem::path& folder, const char* file, const 
 
 class FakeRun final : public TrainRun {
  public:
-  FakeRun(FakeTrainEngine& engine, int64_t step) : engine_(engine), step_(step) {}
+  FakeRun(FakeTrainEngine& engine, TrainPlan plan, int64_t step)
+      : engine_(engine), plan_(std::move(plan)), step_(step) {}
 
   absl::StatusOr<bool> Train(const OnStep& on_step) override {
     const FakeTraining& script = engine_.script;
@@ -26,7 +28,7 @@ class FakeRun final : public TrainRun {
       RETURN_IF_ERROR(script.step_error(step_ + 1));
       ++step_;
       ++engine_.steps_run;
-      const double loss = 2.0 / static_cast<double>(step_);
+      const double loss = script.train_loss(step_);
       const Step step{.step = step_,
                       .steps = script.steps,
                       .epoch = 1.0 * step_ / script.steps,
@@ -42,9 +44,14 @@ class FakeRun final : public TrainRun {
     }
     return true;
   }
-  bool has_validation() const override { return static_cast<bool>(engine_.script.valid_loss); }
+  bool has_validation() const override {
+    return engine_.script.valid_loss || engine_.script.trial_loss;
+  }
   absl::StatusOr<Validation> Validate() override {
-    return Validation{engine_.script.valid_loss(step_), 0.5};
+    const FakeTraining& script = engine_.script;
+    const double loss =
+        script.trial_loss ? script.trial_loss(plan_, step_) : script.valid_loss(step_);
+    return Validation{loss, 0.5, {}};
   }
   absl::Status SaveCheckpoint(const std::filesystem::path& folder) override {
     RETURN_IF_ERROR(engine_.script.on_write(folder));
@@ -52,11 +59,12 @@ class FakeRun final : public TrainRun {
   }
   absl::Status ExportAdapter(const std::filesystem::path& folder) override {
     RETURN_IF_ERROR(engine_.script.on_write(folder));
-    return Write(folder, "adapter", absl::StrCat("weights after ", step_, " steps"));
+    return Write(folder, "adapter", engine_.script.adapter(plan_, step_));
   }
 
  private:
   FakeTrainEngine& engine_;
+  const TrainPlan plan_;
   int64_t step_;
 };
 
@@ -73,7 +81,7 @@ absl::StatusOr<std::unique_ptr<TrainRun>> FakeTrainEngine::Prepare(const TrainPl
     }
     std::ifstream(*inputs.checkpoint / "step") >> step;
   }
-  return std::make_unique<FakeRun>(*this, step);
+  return std::make_unique<FakeRun>(*this, plan, step);
 }
 
 absl::Status FakeTrainEngine::Export(const ExportPlan&, const ExportInputs& inputs,

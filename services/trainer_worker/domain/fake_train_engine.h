@@ -17,6 +17,16 @@ struct FakeTraining {
   std::function<void(int64_t step)> before_step = [](int64_t) {
   };  // where tests move time or pull plugs
   std::function<double(int64_t step)> valid_loss;  // absent: no validation rows
+  // Instead of valid_loss, by plan as well: for sweeps.
+  std::function<double(const TrainPlan& plan, int64_t step)> trial_loss;
+  std::function<double(int64_t step)> train_loss = [](int64_t step) {
+    return 2.0 / static_cast<double>(step);
+  };
+  // What an adapter's file holds.
+  std::function<std::string(const TrainPlan& plan, int64_t step)> adapter = [](const TrainPlan&,
+                                                                               int64_t step) {
+    return "weights after " + std::to_string(step) + " steps";
+  };
   std::function<absl::Status(const std::filesystem::path& folder)> on_write =
       [](const std::filesystem::path&) { return absl::OkStatus(); };  // disk full
   absl::Status prepare;                                               // error of Prepare

@@ -66,7 +66,8 @@ struct JobContext {
 };
 
 // Why work on a job stops before its end.
-enum class Stop { kNone, kEarly, kLost, kDrain, kPause, kCancel, kPreempt };
+// kHopeless: a trial of a sweep that the others have left behind.
+enum class Stop { kNone, kEarly, kHopeless, kLost, kDrain, kPause, kCancel, kPreempt };
 
 // What the scheduler or a drain asks for now. `checkpoint_asked` (may be null) is set when a
 // checkpoint is.

@@ -10,6 +10,7 @@
 #include "services/trainer_worker/domain/failure.h"
 #include "services/trainer_worker/domain/file_error.h"
 #include "services/trainer_worker/domain/pins.h"
+#include "services/trainer_worker/domain/sweep.h"
 #include "services/trainer_worker/domain/training.h"
 
 namespace crossover::worker {
@@ -78,15 +79,18 @@ Outcome JobRunner::Run(const LeasedJob& job, const std::atomic<bool>& draining) 
 }
 
 Outcome JobRunner::RunTraining(JobContext& context) {
-  absl::StatusOr<TrainingEnd> end = Training(context).Run();
+  const bool sweep = !context.job().sweep.trials.empty();
+  absl::StatusOr<TrainingEnd> end = sweep ? Sweep(context).Run() : Training(context).Run();
   if (!end.ok()) return Fail(context, end.status());
   switch (end->stop) {
     case Stop::kNone:
-    case Stop::kEarly: {
+    case Stop::kEarly:
+    case Stop::kHopeless: {
       const Outcome outcome = Complete(context, end->ending);
       if (outcome != Outcome::kCompleted) return outcome;
       const std::string& job = context.job().name;
       for (const std::string& digest : end->bests) Unpin(context, digest, BestHolder(job));
+      for (const std::string& digest : end->trial_bests) Unpin(context, digest, TrialHolder(job));
       return outcome;
     }
     case Stop::kLost:

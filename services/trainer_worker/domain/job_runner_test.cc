@@ -357,6 +357,29 @@ TEST_F(JobRunnerTest, WithoutGainTheTrainingStopsEarlyAndTheBestAdapterIsPublish
   EXPECT_EQ(AdapterText(client_.endings.at(0).adapter_digest), "weights after 4 steps");
 }
 
+TEST_F(JobRunnerTest, OverfittingIsATypedEventAndToldOnceAlsoOverAResume) {
+  engine_.script.train_loss = [](int64_t) { return 0.1; };
+  engine_.script.valid_loss = [](int64_t step) { return 1.0 + static_cast<double>(step); };
+  const auto alarms = [this] {
+    std::vector<std::string> data;
+    const auto add = [&](const Report& report) {
+      for (const Event& event : report.events) {
+        if (event.type == EventType::kOverfitting) data.push_back(event.data);
+      }
+    };
+    for (const Report& beat : client_.beats) add(beat);
+    for (const Report& last : client_.last_reports) add(last);
+    return data;
+  };
+  ASSERT_EQ(Run(), Outcome::kCompleted);
+  ASSERT_THAT(alarms(), SizeIs(2));
+  EXPECT_THAT(alarms()[0], HasSubstr(R"("rule":"TRAIN_LOSS","step":2)"));
+  EXPECT_THAT(alarms()[1], HasSubstr(R"("rule":"GAP","step":6)"));
+  ResumeFromLastCheckpoint();
+  ASSERT_EQ(Run(), Outcome::kCompleted);
+  EXPECT_THAT(alarms(), SizeIs(2));
+}
+
 TEST_F(JobRunnerTest, PatienceIsRememberedOverAResume) {
   job_.train.early_stop_patience = 2;
   job_.train.checkpoint_every = 6;

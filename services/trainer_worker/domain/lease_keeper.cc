@@ -33,9 +33,9 @@ void LeaseKeeper::TellProgress(const Progress& progress, std::optional<Metric> m
   Poll();
 }
 
-void LeaseKeeper::TellEvent(Level level, std::string message) {
+void LeaseKeeper::TellEvent(Level level, std::string message, EventType type, std::string data) {
   absl::MutexLock lock(&mutex_);
-  outbox_.events.push_back({0, level, std::move(message)});
+  outbox_.events.push_back({0, level, std::move(message), type, std::move(data)});
   news_ = true;
 }
 

@@ -37,7 +37,8 @@ class LeaseKeeper {
 
   // What the next beat carries.
   void TellProgress(const Progress& progress, std::optional<Metric> metric, int64_t peak_memory);
-  void TellEvent(Level level, std::string message);
+  void TellEvent(Level level, std::string message, EventType type = EventType::kMessage,
+                 std::string data = "");
   void TellLog(std::string line);
   void TellPhase(const std::string& phase);
 

@@ -17,4 +17,7 @@ inline std::string CheckpointHolder(const std::string& job) {
 // The adapter with the best validation loss so far, until no resume can ask for it.
 inline std::string BestHolder(const std::string& job) { return absl::StrCat(job, "/best"); }
 
+// The best adapter of each trial of a sweep that has ended, until the sweep has.
+inline std::string TrialHolder(const std::string& job) { return absl::StrCat(job, "/trials"); }
+
 }  // namespace crossover::worker

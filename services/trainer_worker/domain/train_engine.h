@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,11 +31,14 @@ struct Step {
   // Floating-point operations a second of this step by those of a large matrix product here; 0 =
   // not known.
   double flops_ratio = 0;
+  // What the objective says beside its loss, by the names of scheduler.v1.MetricPoint.
+  std::map<std::string, double> objective;
 };
 
 struct Validation {
   double loss = 0;
   double token_accuracy = 0;
+  std::map<std::string, double> objective;  // as Step's
 };
 
 // One training in memory. Used by one thread.

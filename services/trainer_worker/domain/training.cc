@@ -1,6 +1,7 @@
 #include "services/trainer_worker/domain/training.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/trainer_worker/domain/file_error.h"
+#include "services/trainer_worker/domain/overfitting.h"
 #include "services/trainer_worker/domain/pins.h"
 
 namespace crossover::worker {
@@ -18,14 +20,20 @@ bool CannotResume(const absl::Status& status) {
   return HasReason(status, "CHECKPOINT_MISMATCH") || HasReason(status, "CHECKPOINT_DAMAGED");
 }
 
-// The checkpoint is gone or its bytes are wrong. Any other error is the machine's (a full disk, a
-// store that does not answer): the job is tried again with all its steps, not begun anew.
-bool IsGone(const absl::Status& status) {
-  return CannotResume(status) || absl::IsNotFound(status) || absl::IsDataLoss(status) ||
-         HasReason(status, "MANIFEST_INVALID");
+// The trials of a sweep share their inputs.
+absl::Status MaterialiseOnce(BlobStore& blobs, const std::string& digest,
+                             const std::filesystem::path& folder) {
+  std::error_code ignored;
+  if (std::filesystem::exists(folder, ignored)) return absl::OkStatus();
+  return blobs.Materialise(digest, folder);
 }
 
 }  // namespace
+
+bool CheckpointIsGone(const absl::Status& status) {
+  return CannotResume(status) || absl::IsNotFound(status) || absl::IsDataLoss(status) ||
+         HasReason(status, "MANIFEST_INVALID");
+}
 
 absl::StatusOr<TrainInputs> Training::FetchInputs() {
   const LeasedJob& job = context_.job();
@@ -34,19 +42,21 @@ absl::StatusOr<TrainInputs> Training::FetchInputs() {
   inputs.base_digest = job.base_digest;
   ASSIGN_OR_RETURN(inputs.base, blobs.LocalPath(job.base_digest));
   inputs.dataset = context_.folder / "dataset";
-  RETURN_IF_ERROR(blobs.Materialise(job.dataset_digest, inputs.dataset));
+  RETURN_IF_ERROR(MaterialiseOnce(blobs, job.dataset_digest, inputs.dataset));
   if (!job.adapter_digest.empty()) {
     inputs.adapter = context_.folder / "initial_adapter";
-    RETURN_IF_ERROR(blobs.Materialise(job.adapter_digest, *inputs.adapter));
+    RETURN_IF_ERROR(MaterialiseOnce(blobs, job.adapter_digest, *inputs.adapter));
   }
-  if (!job.resume_checkpoint.empty()) {
+  if (place_.resume && !job.resume_checkpoint.empty()) {
     const std::filesystem::path folder = context_.folder / "resume";
-    absl::Status status = blobs.Materialise(job.resume_checkpoint, folder);
+    std::error_code ignored;  // a sweep has looked into it before
+    std::filesystem::remove_all(folder, ignored);
+    const absl::Status status = blobs.Materialise(job.resume_checkpoint, folder);
     absl::StatusOr<RunState> state = status.ok() ? ReadRunState(folder) : status;
     if (state.ok()) {
       state_ = *std::move(state);
-      inputs.checkpoint = folder / kTrainerFolder;
-    } else if (!IsGone(state.status())) {
+      if (state_.step > 0) inputs.checkpoint = folder / kTrainerFolder;
+    } else if (!CheckpointIsGone(state.status())) {
       return WithContext(state.status(), absl::StrCat("checkpoint of step ", job.resume_step));
     } else {
       context_.keeper.TellEvent(
@@ -62,7 +72,7 @@ absl::Status Training::Prepare() {
   ASSIGN_OR_RETURN(TrainInputs inputs, FetchInputs());
   stop_ = AskedToStop(context_, &checkpoint_asked_);
   if (stop_ != Stop::kNone) return absl::OkStatus();
-  const TrainPlan& plan = context_.job().train;
+  const TrainPlan& plan = *place_.plan;
   absl::StatusOr<std::unique_ptr<TrainRun>> run = context_.deps.engine.Prepare(plan, inputs);
   if (!run.ok() && inputs.checkpoint.has_value() && CannotResume(run.status())) {
     context_.keeper.TellEvent(
@@ -77,8 +87,9 @@ absl::Status Training::Prepare() {
   run_ = *std::move(run);
   stop_ = AskedToStop(context_, &checkpoint_asked_);
   recorded_step_ = state_.step;
-  if (state_.step > 0) {
-    context_.keeper.TellEvent(Level::kInfo, absl::StrCat("resumed at step ", state_.step));
+  const int64_t job_step = place_.first_step + state_.step;
+  if (place_.resume && job_step > 0) {
+    context_.keeper.TellEvent(Level::kInfo, absl::StrCat("resumed at step ", job_step));
   }
   return absl::OkStatus();
 }
@@ -89,33 +100,36 @@ void Training::Tell(const Step& step) {
   context_.deps.metrics.Stepped(step, peak_memory_);
   const absl::Duration elapsed = context_.deps.clock.SteadyNow() - started_;
   const int64_t done = step.step - state_.step;
-  Progress progress{
-      .step = step.step,
-      .steps = step.steps,
-      .tokens = step.tokens_seen,
-      .epoch = step.epoch,
-      .tokens_per_second = step.tokens_per_second,
-      .train_loss = step.loss,
-      .valid_loss = std::nullopt,
-      .eta = done > 0 ? elapsed / done * (step.steps - step.step) : absl::ZeroDuration(),
-      .phase = "training"};
-  Metric metric{.step = step.step,
+  const int64_t all = std::max(place_.all_steps, step.steps);
+  Progress progress{.step = place_.first_step + step.step,
+                    .steps = all,
+                    .tokens = step.tokens_seen,
+                    .epoch = step.epoch,
+                    .tokens_per_second = step.tokens_per_second,
+                    .train_loss = step.loss,
+                    .valid_loss = std::nullopt,
+                    .eta = done > 0 ? elapsed / done * (all - place_.first_step - step.step)
+                                    : absl::ZeroDuration(),
+                    .phase = "training"};
+  Metric metric{.step = place_.first_step + step.step,
                 .time = context_.deps.clock.Now(),
-                .values = {{"train_loss", step.loss},
-                           {"learning_rate", step.learning_rate},
-                           {"grad_norm", step.grad_norm},
-                           {"tokens", static_cast<double>(step.tokens_seen)},
-                           {"tokens_per_second", step.tokens_per_second},
-                           {"memory_bytes", static_cast<double>(peak_memory_)}}};
+                .values = step.objective};
+  metric.values.insert({{"train_loss", step.loss},
+                        {"learning_rate", step.learning_rate},
+                        {"grad_norm", step.grad_norm},
+                        {"tokens", static_cast<double>(step.tokens_seen)},
+                        {"tokens_per_second", step.tokens_per_second},
+                        {"memory_bytes", static_cast<double>(peak_memory_)}});
   if (validation_.has_value()) {
     progress.valid_loss = validation_->loss;
     metric.values["valid_loss"] = validation_->loss;
     metric.values["valid_mean_token_accuracy"] = validation_->token_accuracy;
+    for (const auto& [name, value] : validation_->objective) metric.values["valid_" + name] = value;
   }
   context_.keeper.TellProgress(progress, std::move(metric), peak_memory_);
   context_.deps.board.Change([&](JobStatus& status) {
-    status.step = step.step;
-    status.steps = step.steps;
+    status.step = place_.first_step + step.step;
+    status.steps = all;
     status.tokens_per_second = step.tokens_per_second;
   });
   last_ = step;
@@ -134,6 +148,12 @@ absl::StatusOr<std::string> Training::PutAdapter(const std::string& name,
 absl::Status Training::Validate(const Step& step) {
   ASSIGN_OR_RETURN(Validation validation, run_->Validate());
   validation_ = validation;
+  state_.curve.push_back(
+      {step.step, state_.loss_sum / static_cast<double>(std::max<int64_t>(1, state_.loss_steps)),
+       validation.loss});
+  state_.loss_sum = 0;
+  state_.loss_steps = 0;
+  Alarm(step);
   if (!state_.best_loss.has_value() || validation.loss < *state_.best_loss) {
     state_.best_loss = validation.loss;
     state_.validations_without_gain = 0;
@@ -146,6 +166,19 @@ absl::Status Training::Validate(const Step& step) {
   return absl::OkStatus();
 }
 
+void Training::Alarm(const Step& step) {
+  const std::optional<OverfittingAlarm> alarm =
+      Overfitting(state_.curve, place_.plan->objective, state_.told_alarms);
+  if (!alarm.has_value()) return;
+  state_.told_alarms.push_back(alarm->rule);
+  const CurvePoint& last = state_.curve.back();
+  const nlohmann::json data = {{"rule", alarm->rule},
+                               {"step", place_.first_step + step.step},
+                               {"train_loss", last.train_loss},
+                               {"valid_loss", last.valid_loss}};
+  context_.keeper.TellEvent(Level::kWarn, alarm->message, EventType::kOverfitting, data.dump());
+}
+
 absl::Status Training::Checkpoint(const Step& step) {
   const absl::Duration before = context_.deps.clock.SteadyNow();
   const std::filesystem::path folder = context_.folder / absl::StrCat("checkpoint-", step.step);
@@ -156,10 +189,12 @@ absl::Status Training::Checkpoint(const Step& step) {
   RunState state = state_;
   state.step = step.step;
   RETURN_IF_ERROR(WriteRunState(folder, state));
+  if (place_.keep) RETURN_IF_ERROR(place_.keep(folder));
   const std::string holder = CheckpointHolder(context_.job().name);
   ASSIGN_OR_RETURN(std::string digest, PutFolder(context_, "checkpoint", folder, holder));
   ASSIGN_OR_RETURN(std::string adapter, PutAdapter(absl::StrCat("adapter-", step.step), holder));
-  Metric metric{.step = step.step, .time = {}, .values = {{"train_loss", step.loss}}};
+  const int64_t job_step = place_.first_step + step.step;
+  Metric metric{.step = job_step, .time = {}, .values = {{"train_loss", step.loss}}};
   if (validation_.has_value()) metric.values["valid_loss"] = validation_->loss;
   // What was said up to this step is stored first: a run that is resumed here does not say it
   // again.
@@ -167,13 +202,13 @@ absl::Status Training::Checkpoint(const Step& step) {
   std::vector<std::string> released;
   RETURN_IF_ERROR(Insist(context_, [&] {
     absl::StatusOr<std::vector<std::string>> answer =
-        context_.deps.client.RecordCheckpoint(context_.job(), step.step, digest, adapter, metric);
+        context_.deps.client.RecordCheckpoint(context_.job(), job_step, digest, adapter, metric);
     if (answer.ok()) released = std::move(*answer);
     return answer.status();
   }));
   LetGo(released);
   recorded_step_ = step.step;
-  context_.deps.board.Change([&](JobStatus& status) { status.checkpoint_step = step.step; });
+  context_.deps.board.Change([&](JobStatus& status) { status.checkpoint_step = job_step; });
   std::filesystem::remove_all(folder, error);
   context_.deps.metrics.Checkpointed(context_.deps.clock.SteadyNow() - before);
   return absl::OkStatus();
@@ -188,8 +223,11 @@ void Training::LetGo(const std::vector<std::string>& released) {
 }
 
 absl::StatusOr<TrainRun::Decision> Training::OnStep(const Step& step) {
-  const TrainPlan& plan = context_.job().train;
+  const TrainPlan& plan = *place_.plan;
   state_.trained_tokens += step.trained_tokens;
+  state_.loss_sum += step.loss;
+  state_.loss_steps += 1;
+  if (place_.on_step) place_.on_step(step);
   const bool last = step.step == step.steps;
   validation_.reset();
   if (run_->has_validation() && (last || step.step % plan.eval_every == 0)) {
@@ -200,8 +238,9 @@ absl::StatusOr<TrainRun::Decision> Training::OnStep(const Step& step) {
   if (stop_ == Stop::kLost) return TrainRun::Decision::kStop;
   const bool early =
       plan.early_stop_patience > 0 && state_.validations_without_gain >= plan.early_stop_patience;
-  if (early) {
-    stop_ = Stop::kEarly;
+  const bool hopeless = validation_.has_value() && place_.hopeless && place_.hopeless(state_, step);
+  if (!last && (early || hopeless)) {
+    stop_ = hopeless ? Stop::kHopeless : Stop::kEarly;
     return TrainRun::Decision::kStop;
   }
   // After the last step there is nothing left to save: the adapter itself is published next.
@@ -221,14 +260,30 @@ absl::StatusOr<TrainRun::Decision> Training::OnStep(const Step& step) {
 }
 
 absl::StatusOr<TrainingEnd> Training::Finish(Stop stop) {
-  TrainingEnd end{.stop = stop, .ending = {}, .checkpoint_step = recorded_step_, .bests = {}};
-  if (stop != Stop::kNone && stop != Stop::kEarly) return end;
+  TrainingEnd end{.stop = stop,
+                  .ending = {},
+                  .checkpoint_step = place_.first_step + recorded_step_,
+                  .bests = {},
+                  .trial_bests = {},
+                  .state = state_};
+  const bool ended = stop == Stop::kNone || stop == Stop::kEarly || stop == Stop::kHopeless;
+  if (!ended) return end;
+  end.state.step = last_.step;
+  end.bests = former_bests_;
+  end.ending.adapter_digest = state_.best_adapter;
+  end.ending.trained_tokens = state_.trained_tokens;
+  end.ending.tokens = tokens_;
+  end.ending.seconds = absl::ToDoubleSeconds(context_.deps.clock.SteadyNow() - started_);
+  end.ending.peak_memory_bytes = peak_memory_;
+  if (place_.publish) RETURN_IF_ERROR(Publish(stop, end));
+  return end;
+}
+
+absl::Status Training::Publish(Stop stop, TrainingEnd& end) {
   context_.keeper.TellPhase("publishing");
   const std::string holder = OutputHolder(context_.job().name);
   if (!state_.best_adapter.empty()) {
-    end.ending.adapter_digest = state_.best_adapter;
     RETURN_IF_ERROR(context_.deps.blobs.Pin(state_.best_adapter, holder));
-    end.bests = former_bests_;
     end.bests.push_back(state_.best_adapter);
   } else {
     ASSIGN_OR_RETURN(end.ending.adapter_digest, PutAdapter("adapter", holder));
@@ -239,11 +294,8 @@ absl::StatusOr<TrainingEnd> Training::Finish(Stop stop) {
         absl::StrFormat("published the adapter with the best validation loss, %.4f%s",
                         *state_.best_loss, stop == Stop::kEarly ? " (stopped early)" : ""));
   }
-  end.ending.trained_tokens = state_.trained_tokens;
-  end.ending.tokens = tokens_;
   end.ending.seconds = absl::ToDoubleSeconds(context_.deps.clock.SteadyNow() - started_);
-  end.ending.peak_memory_bytes = peak_memory_;
-  return end;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<TrainingEnd> Training::Run() {

@@ -1,9 +1,12 @@
 // One attempt at a training job: prepare, train, checkpoint, validate, publish.
 #pragma once
 
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -12,17 +15,46 @@
 
 namespace crossover::worker {
 
+// A checkpoint is gone or its bytes are wrong. Any other error of reading one is the machine's (a
+// full disk, a store that does not answer): the job is tried again with all its steps, not begun
+// anew.
+bool CheckpointIsGone(const absl::Status& status);
+
 struct TrainingEnd {
   Stop stop = Stop::kNone;
-  Ending ending;                   // with stop kNone or kEarly
-  int64_t checkpoint_step = 0;     // the last one recorded
-  std::vector<std::string> bests;  // pinned by BestHolder, not needed once the job is completed
+  Ending ending;                // with stop kNone or kEarly
+  int64_t checkpoint_step = 0;  // the last one recorded
+  // Not needed once the job is completed: pinned by BestHolder …
+  std::vector<std::string> bests;
+  std::vector<std::string> trial_bests;  // … and by TrialHolder
+  RunState state;
+};
+
+// Where a training stands in its job.
+struct TrainingPlace {
+  const TrainPlan* plan = nullptr;
+  // Of a sweep: optimiser steps of the trials before it and of all, so that steps, metrics and
+  // checkpoints of the job count on.
+  int64_t first_step = 0;
+  int64_t all_steps = 0;  // 0: those of this training
+  bool resume = true;     // from the job's checkpoint, if there is one
+  bool publish = true;    // pins the adapter as the job's output
+  // Writes what is to be kept beside the training's own state into a checkpoint's folder; may be
+  // empty.
+  std::function<absl::Status(const std::filesystem::path& folder)> keep;
+  // True if going on is pointless, looked at after each validation; may be empty.
+  std::function<bool(const RunState& state, const Step& step)> hopeless;
+  std::function<void(const Step& step)> on_step;  // after every step; may be empty
 };
 
 // Used by one thread, once.
 class Training {
  public:
-  explicit Training(JobContext& context) : context_(context) {}
+  // The whole job is one training.
+  explicit Training(JobContext& context)
+      : Training(context, TrainingPlace{.plan = &context.job().train}) {}
+  Training(JobContext& context, TrainingPlace place)
+      : context_(context), place_(std::move(place)) {}
 
   // ABORTED LEASE_LOST from a fenced call; otherwise errors are the job's.
   absl::StatusOr<TrainingEnd> Run();
@@ -39,8 +71,12 @@ class Training {
   // Nothing resumes from before the checkpoint just recorded: lets go what only that would need.
   void LetGo(const std::vector<std::string>& released);
   absl::StatusOr<TrainingEnd> Finish(Stop stop);
+  absl::Status Publish(Stop stop, TrainingEnd& end);
+
+  void Alarm(const Step& step);
 
   JobContext& context_;
+  const TrainingPlace place_;
   std::unique_ptr<TrainRun> run_;
   RunState state_;
   Step last_;

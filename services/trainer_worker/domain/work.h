@@ -20,6 +20,7 @@ enum class Packing { kNone, kRows, kSharedPrefix };
 enum class LossOn { kByRow, kLastAssistant, kAllAssistants, kAllTokens };
 // kAuto: bfloat16 where the processor multiplies it, else 32-bit float.
 enum class ComputeType { kAuto, kBfloat16, kFloat32 };
+enum class Objective { kSupervised, kPreference, kDistil };
 enum class ExportFormat { kPeft, kGgufF16, kGgufQ8_0 };
 
 // What goes beyond plain LoRA with AdamW.
@@ -38,6 +39,11 @@ struct Techniques {
 
 // Every number of a training, as the scheduler froze it.
 struct TrainPlan {
+  Objective objective = Objective::kSupervised;
+  double preference_beta = 0.1;
+  double label_smoothing = 0;
+  double distil_weight = 0.5;
+  double kl_weight = 0;
   int64_t rank = 16;
   double alpha = 32;
   bool rank_stabilised = false;
@@ -66,6 +72,19 @@ struct TrainPlan {
   int64_t early_stop_patience = 0;  // 0 = never
   std::string template_date;        // YYYY-MM-DD
   Techniques techniques;
+  int64_t steps = 0;  // that the scheduler counted; 0 = not known
+};
+
+// One training of a sweep.
+struct Trial {
+  std::map<std::string, std::string> values;  // the grid's, JSON text by field
+  TrainPlan plan;
+};
+
+// Trainings over a grid, one after another.
+struct SweepPlan {
+  std::vector<Trial> trials;  // empty: the job is no sweep
+  bool median_stop = true;
 };
 
 struct ExportPlan {
@@ -77,6 +96,7 @@ struct LeasedJob {
   std::string name;  // projects/p/jobs/id
   bool is_export = false;
   TrainPlan train;
+  SweepPlan sweep;  // if it has trials, `train` is not used
   ExportPlan model_export;
   std::string base_digest;
   std::string dataset_digest;
@@ -106,10 +126,14 @@ struct Progress {
 
 enum class Level { kInfo, kWarn, kError };
 
+enum class EventType { kMessage, kOverfitting, kTrialEnded };
+
 struct Event {
   int64_t seq = 0;
   Level level = Level::kInfo;
   std::string message;
+  EventType type = EventType::kMessage;
+  std::string data;  // a JSON object as text, or empty
 };
 
 // Metrics of a step by the names of scheduler.v1.MetricPoint (train_loss, learning_rate …).
@@ -149,6 +173,7 @@ struct Failure {
 struct Ending {
   std::optional<Failure> failure;
   std::string adapter_digest;
+  std::string report_digest;    // SWEEP
   std::string artifact_digest;  // EXPORT
   int64_t trained_tokens = 0;
   double seconds = 0;

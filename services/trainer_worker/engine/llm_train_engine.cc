@@ -91,11 +91,38 @@ void SetTechniques(const Techniques& techniques, llm::TrainConfig& config) {
   config.recompute = ToLlm(techniques.activations);
 }
 
+llm::ObjectiveKind ToLlm(Objective objective) {
+  switch (objective) {
+    case Objective::kSupervised:
+      return llm::ObjectiveKind::kSupervised;
+    case Objective::kPreference:
+      return llm::ObjectiveKind::kPreference;
+    case Objective::kDistil:
+      return llm::ObjectiveKind::kDistil;
+  }
+  return llm::ObjectiveKind::kSupervised;
+}
+
+// By the names of scheduler.v1.MetricPoint: what the plan's objective has to say.
+std::map<std::string, double> MetricsOf(const TrainPlan& plan, const llm::ObjectiveReport& report,
+                                        bool validation) {
+  std::map<std::string, double> metrics;
+  if (plan.objective == Objective::kPreference) {
+    metrics = {{"reward_margin", report.reward_margin},
+               {"reward_accuracy", report.reward_accuracy}};
+  }
+  if (validation) return metrics;
+  if (plan.objective == Objective::kDistil) metrics["teacher_kl"] = report.teacher_kl;
+  if (plan.kl_weight > 0) metrics["kl_to_base"] = report.kl_to_base;
+  return metrics;
+}
+
 class LlmTrainRun final : public TrainRun {
  public:
-  LlmTrainRun(std::unique_ptr<llm::Trainer> trainer, bool has_validation, std::string base_digest,
-              double peak_flops)
-      : trainer_(std::move(trainer)),
+  LlmTrainRun(const TrainPlan& plan, std::unique_ptr<llm::Trainer> trainer, bool has_validation,
+              std::string base_digest, double peak_flops)
+      : plan_(plan),
+        trainer_(std::move(trainer)),
         has_validation_(has_validation),
         base_digest_(std::move(base_digest)) {
     const llm::TrainEstimate estimate = trainer_->Estimate();
@@ -117,7 +144,8 @@ class LlmTrainRun final : public TrainRun {
                       .trained_tokens = report.trained_tokens,
                       .seconds = report.seconds,
                       .tokens_per_second = report.tokens_per_second,
-                      .flops_ratio = peaks_per_token_ * report.tokens_per_second};
+                      .flops_ratio = peaks_per_token_ * report.tokens_per_second,
+                      .objective = MetricsOf(plan_, report.objective, /*validation=*/false)};
       return on_step(step) == Decision::kContinue ? llm::StepDecision::kContinue
                                                   : llm::StepDecision::kStop;
     });
@@ -130,7 +158,8 @@ class LlmTrainRun final : public TrainRun {
   absl::StatusOr<Validation> Validate() override {
     const absl::StatusOr<llm::EvaluationLoss> loss = trainer_->Evaluate();
     if (!loss.ok()) return NamedIfOutOfMemory(loss.status());
-    return Validation{loss->loss, loss->token_accuracy};
+    return Validation{loss->loss, loss->token_accuracy,
+                      MetricsOf(plan_, loss->objective, /*validation=*/true)};
   }
 
   absl::Status SaveCheckpoint(const std::filesystem::path& folder) override {
@@ -142,6 +171,7 @@ class LlmTrainRun final : public TrainRun {
   }
 
  private:
+  const TrainPlan plan_;
   const std::unique_ptr<llm::Trainer> trainer_;
   const bool has_validation_;
   const std::string base_digest_;
@@ -187,6 +217,11 @@ absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t ro
   config.epsilon = plan.adam_epsilon;
   config.weight_decay = plan.weight_decay;
   config.max_gradient_norm = plan.max_grad_norm;
+  config.objective = ToLlm(plan.objective);
+  config.preference_beta = plan.preference_beta;
+  config.label_smoothing = plan.label_smoothing;
+  config.distil_weight = plan.distil_weight;
+  config.kl_weight = plan.kl_weight;
   config.max_row_tokens = plan.max_length;
   // A row longer than a pack is a pack of its own, so packs of one token are rows alone.
   config.max_pack_tokens = plan.packing == Packing::kNone ? 1 : plan.tokens_per_sequence;
@@ -235,7 +270,7 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::Prepare(const TrainPla
       llm::Trainer::Create(base, config, std::move(rows.train), std::move(rows.validation)));
   if (inputs.adapter.has_value()) RETURN_IF_ERROR(trainer->LoadAdapter(inputs.adapter->string()));
   if (inputs.checkpoint.has_value()) RETURN_IF_ERROR(trainer->Resume(inputs.checkpoint->string()));
-  return std::make_unique<LlmTrainRun>(std::move(trainer), has_validation, inputs.base_digest,
+  return std::make_unique<LlmTrainRun>(plan, std::move(trainer), has_validation, inputs.base_digest,
                                        peak_flops_);
 }
 

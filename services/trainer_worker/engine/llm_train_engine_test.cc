@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -146,6 +148,125 @@ TEST_F(LlmTrainEngineTest, ValidationRowsAreDrawnByWholeClusters) {
   for (const llm::TrainRow& row : encoded.validation) {
     EXPECT_FALSE(trained.contains(cluster_of[row.id])) << cluster_of[row.id];
   }
+}
+
+std::shared_ptr<const llm::ChatTemplate> TestChat() {
+  const auto file = *llm::GgufFile::Open(TestModel());
+  return *llm::ChatTemplate::FromGguf(*file, *llm::Tokenizer::FromGguf(*file), {});
+}
+
+// A data set of rows as they are, all in one folder.
+void WriteShards(const std::filesystem::path& folder, const std::vector<dataset::Row>& rows) {
+  std::map<std::string, dataset::Row> sorted;
+  for (const dataset::Row& row : rows) sorted[*dataset::RowDigest(row)] = row;
+  auto writer = *dataset::ShardWriter::Create(folder);
+  for (const auto& [digest, row] : sorted) EXPECT_OK(writer->Add(row, digest));
+  EXPECT_OK(writer->Finish());
+}
+
+TEST_F(LlmTrainEngineTest, PreferencePairsAreTrainedAndReported) {
+  std::vector<dataset::Row> rows;
+  for (int i = 0; i < 10; ++i) {
+    dataset::Row row = Example(i, i < 8 ? "train" : "validation");
+    dataset::Message other = row.messages.back();
+    other.content = "I would rather not say.";
+    row.rejected = {other};
+    rows.push_back(row);
+  }
+  WriteShards(folder_ / "pairs", rows);
+  inputs_.dataset = folder_ / "pairs";
+  plan_.objective = Objective::kPreference;
+  plan_.preference_beta = 0.5;
+  plan_.learning_rate = 2e-3;
+  plan_.epochs = 2;
+  plan_.max_steps = 0;
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrainRun> run, engine_.Prepare(plan_, inputs_));
+  ASSERT_OK_AND_ASSIGN(const Validation before, run->Validate());
+  EXPECT_NEAR(before.loss, std::log(2.0), 1e-3);
+  Step last;
+  ASSERT_OK(run->Train([&](const Step& step) {
+                 last = step;
+                 return TrainRun::Decision::kContinue;
+               })
+                .status());
+  EXPECT_EQ(last.steps, 8);
+  EXPECT_GT(last.objective.at("reward_margin"), 0.5);
+  ASSERT_OK_AND_ASSIGN(const Validation after, run->Validate());
+  EXPECT_LT(after.loss, before.loss / 1.5);
+  EXPECT_EQ(after.objective.at("reward_accuracy"), 1);
+  ASSERT_OK(run->ExportAdapter(folder_ / "preference"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "preference" / "adapter_model.safetensors"));
+
+  rows[3].rejected.clear();
+  WriteShards(folder_ / "one-short", rows);
+  inputs_.dataset = folder_ / "one-short";
+  const absl::Status status = engine_.Prepare(plan_, inputs_).status();
+  EXPECT_THAT(status, HasReasonThat("ROW_WITHOUT_REJECTED"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr(*dataset::RowDigest(rows[3])));
+}
+
+// What a server that splits text like `tokenizer` answers with logprobs and top_logprobs.
+std::string Logprobs(const llm::Tokenizer& tokenizer, std::vector<int32_t> ids, int32_t other) {
+  ids.pop_back();  // such servers leave the end of the turn out
+  nlohmann::json content = nlohmann::json::array();
+  const auto entry = [&](int32_t id, double logprob) {
+    nlohmann::json bytes = nlohmann::json::array();
+    for (const unsigned char c : tokenizer.Bytes(id)) bytes.push_back(c);
+    return nlohmann::json{{"token", "?"}, {"bytes", bytes}, {"logprob", logprob}};
+  };
+  for (const int32_t id : ids) {
+    nlohmann::json token = entry(id, -0.5);
+    token["top_logprobs"] = {entry(id, -0.5), entry(other, -1.5)};
+    token["top_logprobs"].push_back(
+        {{"token", "no such token of any vocabulary"}, {"logprob", -3}});
+    content.push_back(token);
+  }
+  return nlohmann::json{{"content", content}}.dump();
+}
+
+TEST_F(LlmTrainEngineTest, ATeachersLogProbabilitiesReachTheLoss) {
+  const auto chat = TestChat();
+  const int32_t other = chat->tokenizer().Encode("no").front();
+  std::vector<dataset::Row> rows;
+  for (int i = 0; i < 8; ++i) {
+    dataset::Row row = Example(100 + i, "train");
+    row.logprobs = Logprobs(chat->tokenizer(), chat->Answer(dataset::AnswerText(row)), other);
+    rows.push_back(row);
+  }
+  rows.push_back(Example(200, "validation"));
+  WriteShards(folder_ / "taught", rows);
+  inputs_.dataset = folder_ / "taught";
+  plan_.objective = Objective::kDistil;
+  plan_.distil_weight = 0.5;
+  ASSERT_OK_AND_ASSIGN(EncodedRows encoded, EncodeDataset(inputs_.dataset, *chat, plan_));
+  const llm::TrainRow& row = encoded.train[0];
+  ASSERT_EQ(row.teacher.size(), row.ids.size());
+  const size_t end = row.ids.size() - 1;  // the end of the turn: not told
+  EXPECT_TRUE(row.teacher[end].ids.empty());
+  EXPECT_THAT(row.teacher[end - 1].ids, ::testing::ElementsAre(row.ids[end - 1], other));
+  EXPECT_FLOAT_EQ(row.teacher[end - 1].log_probabilities[1], -1.5F);
+  EXPECT_EQ(row.token_weights[end], 1);
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrainRun> run, engine_.Prepare(plan_, inputs_));
+  double teacher_kl = 0;
+  ASSERT_OK(run->Train([&](const Step& step) {
+                 teacher_kl = step.objective.at("teacher_kl");
+                 return TrainRun::Decision::kStop;
+               })
+                .status());
+  EXPECT_GT(teacher_kl, 0.1);
+
+  const auto reason = [&](const std::string& logprobs) {
+    rows[0].logprobs = logprobs;
+    const std::string name = absl::StrCat("wrong-", logprobs.size());
+    WriteShards(folder_ / name, rows);
+    const absl::Status status = EncodeDataset(folder_ / name, *chat, plan_).status();
+    EXPECT_THAT(std::string(status.message()), HasSubstr(*dataset::RowDigest(rows[0])));
+    return DetailOf(status).reason;
+  };
+  EXPECT_EQ(reason(""), "ROW_WITHOUT_TEACHER");
+  EXPECT_EQ(reason(R"({"content":[]})"), "TEACHER_TOKENS_DIFFER");
+  EXPECT_EQ(reason(R"({"content":[{"token":"101","logprob":-1}]})"), "TEACHER_TOKENS_DIFFER");
+  EXPECT_EQ(reason(R"({"contents":[]})"), "ROW_INVALID");
 }
 
 TEST(NamedIfOutOfMemoryTest, WhatLibTorchSaysGetsItsReason) {

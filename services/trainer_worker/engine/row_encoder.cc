@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <utility>
@@ -13,6 +12,8 @@
 #include "common/dataset/shard.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "llm/rows/samples.h"
+#include "services/trainer_worker/engine/teacher_reader.h"
 
 namespace crossover::worker {
 namespace {
@@ -21,38 +22,6 @@ namespace {
 // are a random sample.
 constexpr size_t kValidationRows = 64;
 
-std::vector<llm::ChatMessage> MessagesOf(const dataset::Row& row) {
-  std::vector<llm::ChatMessage> messages;
-  for (const dataset::Message& message : row.messages) {
-    llm::ChatMessage out;
-    out.role = message.role;
-    out.content = dataset::TextOf(message);
-    for (const dataset::ToolCall& call : message.tool_calls) {
-      out.tool_calls.push_back({call.name, call.arguments});
-    }
-    out.weight = message.weight;
-    messages.push_back(std::move(out));
-  }
-  return messages;
-}
-
-absl::StatusOr<std::vector<llm::ChatTool>> ToolsOf(const dataset::Row& row) {
-  std::vector<llm::ChatTool> tools;
-  if (row.tools.empty()) return tools;
-  try {
-    const nlohmann::json list = nlohmann::json::parse(row.tools);
-    for (const nlohmann::json& tool : list) {
-      const nlohmann::json& function = tool.contains("function") ? tool.at("function") : tool;
-      tools.push_back({function.at("name").get<std::string>(), function.value("description", ""),
-                       function.contains("parameters") ? function.at("parameters").dump() : ""});
-    }
-    return tools;
-  } catch (const nlohmann::json::exception& error) {
-    return Error(absl::StatusCode::kInvalidArgument, "ROW_INVALID",
-                 absl::StrCat("tools: ", error.what()));
-  }
-}
-
 // Encoded rows and, for each, its cluster (a row without one is a cluster of its own).
 struct Split {
   std::vector<llm::TrainRow> rows;
@@ -60,14 +29,15 @@ struct Split {
 };
 
 absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::string_view split,
-                                  const llm::ChatTemplate& chat, LossOn loss_on, size_t limit) {
+                                  const llm::ChatTemplate& chat, const Encoding& encoding,
+                                  size_t limit) {
   ASSIGN_OR_RETURN(std::unique_ptr<dataset::ShardReader> reader,
                    dataset::ShardReader::Open(folder, {.split = std::string(split)}));
   Split encoded;
   while (encoded.rows.size() < limit) {
     ASSIGN_OR_RETURN(std::optional<dataset::Row> row, reader->Next());
     if (!row.has_value()) break;
-    ASSIGN_OR_RETURN(llm::TrainRow next, EncodeRow(*row, chat, loss_on));
+    ASSIGN_OR_RETURN(llm::TrainRow next, EncodeRow(*row, chat, encoding));
     encoded.clusters.push_back(row->cluster.empty() ? next.id : row->cluster);
     encoded.rows.push_back(std::move(next));
   }
@@ -115,21 +85,39 @@ Split Draw(Split& split, size_t count, int64_t seed, bool whole_clusters) {
 
 }  // namespace
 
-absl::StatusOr<llm::TrainRow> EncodeRow(const dataset::Row& row, const llm::ChatTemplate& chat,
-                                        LossOn loss_on) {
-  llm::TrainRow out;
-  ASSIGN_OR_RETURN(out.id, dataset::RowDigest(row));
-  absl::StatusOr<std::vector<llm::ChatTool>> tools = ToolsOf(row);
-  if (!tools.ok()) return WithContext(tools.status(), absl::StrCat("row ", out.id));
-  absl::StatusOr<llm::TrainingSample> sample = chat.Training(
-      MessagesOf(row), *tools,
-      loss_on == LossOn::kLastAssistant ? llm::TrainedTurns::kLast : llm::TrainedTurns::kAll);
-  if (!sample.ok()) return WithContext(sample.status(), absl::StrCat("row ", out.id));
-  out.ids = std::move(sample->ids);
-  out.token_weights = std::move(sample->weights);
-  if (loss_on == LossOn::kAllTokens) {
+namespace {
+
+absl::Status AddAnswer(const dataset::Row& row, const llm::ChatTemplate& chat,
+                       const Encoding& encoding, llm::TrainRow& out) {
+  // A preference is between last answers.
+  const bool last =
+      encoding.loss_on == LossOn::kLastAssistant || encoding.objective == Objective::kPreference;
+  ASSIGN_OR_RETURN(
+      llm::TrainingSample sample,
+      llm::SampleOf(row, chat, last ? llm::TrainedTurns::kLast : llm::TrainedTurns::kAll));
+  out.ids = std::move(sample.ids);
+  out.token_weights = std::move(sample.weights);
+  if (encoding.objective == Objective::kPreference) {
+    ASSIGN_OR_RETURN(llm::TrainingSample rejected, llm::RejectedSampleOf(row, chat));
+    out.rejected_ids = std::move(rejected.ids);
+    out.rejected_weights = std::move(rejected.weights);
+    return absl::OkStatus();
+  }
+  if (encoding.teacher != nullptr) RETURN_IF_ERROR(encoding.teacher->Read(row.logprobs, out));
+  if (encoding.loss_on == LossOn::kAllTokens) {
     std::fill(out.token_weights.begin() + 1, out.token_weights.end(), 1.0F);
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<llm::TrainRow> EncodeRow(const dataset::Row& row, const llm::ChatTemplate& chat,
+                                        const Encoding& encoding) {
+  llm::TrainRow out;
+  ASSIGN_OR_RETURN(out.id, dataset::RowDigest(row));
+  const absl::Status answer = AddAnswer(row, chat, encoding, out);
+  if (!answer.ok()) return WithContext(answer, absl::StrCat("row ", out.id));
   out.weight = static_cast<float>(row.weight);
   return out;
 }
@@ -137,12 +125,16 @@ absl::StatusOr<llm::TrainRow> EncodeRow(const dataset::Row& row, const llm::Chat
 absl::StatusOr<EncodedRows> EncodeDataset(const std::filesystem::path& folder,
                                           const llm::ChatTemplate& chat, const TrainPlan& plan) {
   EncodedRows rows;
-  ASSIGN_OR_RETURN(Split train, EncodeSplit(folder, dataset::kTrain, chat, plan.loss_on, SIZE_MAX));
+  const TeacherReader teacher(chat.tokenizer());
+  Encoding encoding{.loss_on = plan.loss_on, .objective = plan.objective};
+  if (plan.objective == Objective::kDistil) encoding.teacher = &teacher;
+  ASSIGN_OR_RETURN(Split train, EncodeSplit(folder, dataset::kTrain, chat, encoding, SIZE_MAX));
   if (plan.max_rows > 0 && static_cast<size_t>(plan.max_rows) < train.rows.size()) {
     train = Draw(train, static_cast<size_t>(plan.max_rows), plan.seed, /*whole_clusters=*/false);
   }
+  encoding.teacher = nullptr;  // validation is by the data's own answers
   ASSIGN_OR_RETURN(Split validation,
-                   EncodeSplit(folder, dataset::kValidation, chat, plan.loss_on, kValidationRows));
+                   EncodeSplit(folder, dataset::kValidation, chat, encoding, kValidationRows));
   if (validation.rows.empty() && plan.validation_fraction > 0) {
     const double share = plan.validation_fraction * static_cast<double>(train.rows.size());
     // Never more than is used: what is set aside is not trained on.

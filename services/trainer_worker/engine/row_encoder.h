@@ -14,9 +14,18 @@
 
 namespace crossover::worker {
 
-// One row. Errors name it by its digest: NO_TRAINED_TOKENS, FIELD_INVALID, MODEL_UNSUPPORTED.
+class TeacherReader;
+
+struct Encoding {
+  LossOn loss_on = LossOn::kByRow;
+  Objective objective = Objective::kSupervised;
+  const TeacherReader* teacher = nullptr;  // borrowed; null: a teacher's numbers are not read
+};
+
+// One row. Errors name it by its digest: NO_TRAINED_TOKENS, FIELD_INVALID, MODEL_UNSUPPORTED, and
+// ROW_WITHOUT_REJECTED and those of teacher_reader.h.
 absl::StatusOr<llm::TrainRow> EncodeRow(const dataset::Row& row, const llm::ChatTemplate& chat,
-                                        LossOn loss_on);
+                                        const Encoding& encoding);
 
 struct EncodedRows {
   std::vector<llm::TrainRow> train;

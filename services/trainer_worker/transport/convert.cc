@@ -66,8 +66,22 @@ Techniques TechniquesFrom(const pb::TrainingSpec& spec) {
   return out;
 }
 
-TrainPlan PlanFrom(const pb::TrainingSpec& spec) {
+Objective ObjectiveFrom(pb::Job::Kind kind) {
+  if (kind == pb::Job::PREFERENCE) return Objective::kPreference;
+  return kind == pb::Job::DISTIL ? Objective::kDistil : Objective::kSupervised;
+}
+
+// `asked` is what a person wrote; what nobody asked for of the compute type follows the processor,
+// what somebody did ask for is kept to.
+TrainPlan PlanFrom(const pb::TrainingSpec& spec, const pb::TrainingSpec& asked,
+                   pb::Job::Kind kind) {
   TrainPlan plan;
+  plan.objective = ObjectiveFrom(kind);
+  plan.preference_beta = spec.preference_beta();
+  plan.label_smoothing = spec.preference_label_smoothing();
+  plan.distil_weight = spec.distil_weight();
+  plan.kl_weight = spec.kl_weight();
+  plan.steps = spec.steps();
   plan.rank = spec.adapter().r();
   plan.alpha = spec.adapter().alpha();
   plan.rank_stabilised = spec.adapter().rank_stabilised();
@@ -83,8 +97,10 @@ TrainPlan PlanFrom(const pb::TrainingSpec& spec) {
   plan.packing = PackingFrom(spec.packing());
   plan.tokens_per_sequence = spec.tokens_per_sequence();
   plan.loss_on = LossOnFrom(spec.loss_on());
-  plan.compute_type = spec.compute_type() == pb::TrainingSpec::FLOAT32 ? ComputeType::kFloat32
-                                                                       : ComputeType::kBfloat16;
+  plan.compute_type = asked.compute_type() == pb::TrainingSpec::COMPUTE_TYPE_UNSPECIFIED
+                          ? ComputeType::kAuto
+                      : spec.compute_type() == pb::TrainingSpec::FLOAT32 ? ComputeType::kFloat32
+                                                                         : ComputeType::kBfloat16;
   plan.weight_decay = spec.weight_decay();
   plan.adam_beta1 = spec.adam_beta1();
   plan.adam_beta2 = spec.adam_beta2();
@@ -104,12 +120,19 @@ absl::Status SpecFrom(const pb::LeaseJobResponse& response, LeasedJob& job) {
   const pb::JobSpec& spec = response.resolved_spec();
   switch (response.job().kind()) {
     case pb::Job::SFT:
-      job.train = PlanFrom(spec.training());
-      // What nobody asked for follows the processor; what somebody did ask for is kept to.
-      if (response.job().spec().training().compute_type() ==
-          pb::TrainingSpec::COMPUTE_TYPE_UNSPECIFIED) {
-        job.train.compute_type = ComputeType::kAuto;
+    case pb::Job::PREFERENCE:
+    case pb::Job::DISTIL:
+      job.train =
+          PlanFrom(spec.training(), response.job().spec().training(), response.job().kind());
+      return absl::OkStatus();
+    case pb::Job::SWEEP:
+      job.sweep.median_stop = spec.sweep().median_stop();
+      for (const pb::SweepSpec::Trial& trial : spec.sweep().trials()) {
+        job.sweep.trials.push_back({{trial.values().begin(), trial.values().end()},
+                                    PlanFrom(trial.spec(), response.job().spec().sweep().base(),
+                                             spec.sweep().objective())});
       }
+      if (job.sweep.trials.empty()) return NotKnown("a sweep without trials");
       return absl::OkStatus();
     case pb::Job::EXPORT:
       job.is_export = true;
@@ -149,7 +172,10 @@ pb::Progress ProgressTo(const Progress& progress) {
 pb::JobEvent EventTo(const Event& event) {
   pb::JobEvent out;
   out.set_worker_seq(event.seq);
-  out.set_type(pb::JobEvent::MESSAGE);
+  out.set_type(event.type == EventType::kOverfitting  ? pb::JobEvent::OVERFITTING
+               : event.type == EventType::kTrialEnded ? pb::JobEvent::TRIAL_ENDED
+                                                      : pb::JobEvent::MESSAGE);
+  out.set_data(event.data);
   out.set_level(event.level == Level::kError  ? pb::JobEvent::ERROR
                 : event.level == Level::kWarn ? pb::JobEvent::WARN
                                               : pb::JobEvent::INFO);
@@ -261,6 +287,7 @@ pb::CompleteJobRequest ToProto(const LeasedJob& job, const Ending& ending, const
   } else {
     pb::Outputs* outputs = out.mutable_success();
     outputs->set_adapter(ending.adapter_digest);
+    outputs->set_report(ending.report_digest);
     outputs->set_artifact(ending.artifact_digest);
     outputs->set_trained_tokens(ending.trained_tokens);
   }

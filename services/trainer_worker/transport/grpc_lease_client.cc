@@ -33,8 +33,9 @@ absl::StatusOr<std::optional<LeasedJob>> GrpcLeaseClient::Lease(absl::Duration w
   request.set_version(identity_.version);
   request.mutable_wait()->set_seconds(absl::ToInt64Seconds(wait));
   pb::Capabilities* capabilities = request.mutable_capabilities();
-  capabilities->add_kinds("SFT");
-  capabilities->add_kinds("EXPORT");
+  for (const char* kind : {"SFT", "PREFERENCE", "DISTIL", "SWEEP", "EXPORT"}) {
+    capabilities->add_kinds(kind);
+  }
   pb::Capabilities::Device* device = capabilities->add_devices();
   device->set_kind("cpu");
   device->set_units(identity_.threads);

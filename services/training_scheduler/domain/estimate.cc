@@ -25,13 +25,30 @@ double TokensPerRow(const DatasetFacts& data, const MeasuredRate& rate) {
 }  // namespace
 
 Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
-                             const DatasetFacts& data, const MeasuredRate& rate) {
+                             const DatasetFacts& data, const MeasuredRate& rate,
+                             const std::optional<TrainingForecast>& forecast) {
   Consumption estimate;
-  const double rows = static_cast<double>(
-      std::min(spec.steps * spec.batch_size,
-               static_cast<int64_t>(spec.epochs * static_cast<double>(spec.train_rows)) + 1));
-  const double tokens = rows * TokensPerRow(data, rate);
-  estimate.tokens = static_cast<int64_t>(tokens);
+  if (forecast.has_value()) {
+    estimate.tokens = forecast->tokens;
+    estimate.work = forecast->work;
+    estimate.peak_memory_bytes = forecast->peak_memory_bytes;
+  } else {
+    const double rows = static_cast<double>(
+        std::min(spec.steps * spec.batch_size,
+                 static_cast<int64_t>(spec.epochs * static_cast<double>(spec.train_rows)) + 1));
+    estimate.tokens = static_cast<int64_t>(rows * TokensPerRow(data, rate));
+  }
+  if (forecast.has_value() && rate.work_per_second > 0) {
+    estimate.seconds = forecast->work / rate.work_per_second;
+    estimate.seconds_lower = forecast->work / rate.work_per_second_upper;
+    estimate.seconds_upper = forecast->work / rate.work_per_second_lower;
+    estimate.basis = absl::StrFormat(
+        "measured: its rows, and the speed of finished jobs on this base, %.0f "
+        "GFLOP/s",
+        rate.work_per_second / 1e9);
+    return estimate;
+  }
+  const double tokens = static_cast<double>(estimate.tokens);
   if (rate.jobs > 0) {
     estimate.seconds = tokens / rate.tokens_per_second;
     estimate.seconds_lower = tokens / rate.tokens_per_second_upper;
@@ -41,12 +58,16 @@ Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
     return estimate;
   }
   const double parameters = base.parameters > 0 ? static_cast<double>(base.parameters) : 135e6;
-  estimate.seconds = tokens * 4 * parameters / kOperationsPerSecond;
+  const double work = forecast.has_value() ? forecast->work : tokens * 4 * parameters;
+  estimate.seconds = work / kOperationsPerSecond;
   estimate.seconds_lower = estimate.seconds / kUnknownFactor;
   estimate.seconds_upper = estimate.seconds * kUnknownFactor;
   estimate.basis =
-      "rule of thumb (no job on this base has finished yet): 4 × parameters operations "
-      "a token at 250 GFLOP/s; within a factor of 3";
+      forecast.has_value()
+          ? "its rows, measured; their speed by a rule of thumb, 250 GFLOP/s, within a factor of 3 "
+            "(no job on this base has finished yet)"
+          : "rule of thumb (no job on this base has finished yet): 4 × parameters operations a "
+            "token at 250 GFLOP/s; within a factor of 3";
   return estimate;
 }
 

@@ -302,12 +302,12 @@ absl::StatusOr<std::vector<QueueDepth>> FakeJobStore::Depths() {
 absl::StatusOr<MeasuredRate> FakeJobStore::Rate(const std::string& base_digest) {
   absl::MutexLock lock(&mutex_);
   MeasuredRate rate;
-  double seconds = 0, tokens = 0, rows = 0;
+  double seconds = 0, tokens = 0, rows = 0, work = 0, work_seconds = 0;
   for (const auto& [id, record] : records_) {
     const Job& job = record.job;
     if (job.state != JobState::kSucceeded || job.kind == JobKind::kExport ||
-        job.inputs.base_digest != base_digest || job.actual.seconds <= 0 ||
-        job.actual.tokens <= 0) {
+        job.kind == JobKind::kSweep || job.inputs.base_digest != base_digest ||
+        job.actual.seconds <= 0 || job.actual.tokens <= 0) {
       continue;
     }
     const double own = static_cast<double>(job.actual.tokens) / job.actual.seconds;
@@ -318,7 +318,18 @@ absl::StatusOr<MeasuredRate> FakeJobStore::Rate(const std::string& base_digest) 
     seconds += job.actual.seconds;
     tokens += static_cast<double>(job.actual.tokens);
     rows += static_cast<double>(job.resolved.steps * job.resolved.batch_size);
+    const double done = job.resolved.steps == 0 ? 0
+                                                : static_cast<double>(job.progress.step) /
+                                                      static_cast<double>(job.resolved.steps);
+    const double worked = job.estimate.work * std::min(1.0, done);
+    if (worked <= 0) continue;
+    const double speed = worked / job.actual.seconds;
+    rate.work_per_second_lower = work == 0 ? speed : std::min(speed, rate.work_per_second_lower);
+    rate.work_per_second_upper = std::max(speed, rate.work_per_second_upper);
+    work += worked;
+    work_seconds += job.actual.seconds;
   }
+  if (work > 0) rate.work_per_second = work / work_seconds;
   if (rate.jobs > 0) {
     rate.tokens_per_second = tokens / seconds;
     rate.tokens_per_row = rows > 0 ? tokens / rows : 0;

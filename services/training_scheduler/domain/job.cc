@@ -48,6 +48,8 @@ constexpr std::array kEventTypes = {
     Pair<EventType>{EventType::kAttemptFailed, "ATTEMPT_FAILED"},
     Pair<EventType>{EventType::kVerb, "VERB"},
     Pair<EventType>{EventType::kResolved, "RESOLVED"},
+    Pair<EventType>{EventType::kOverfitting, "OVERFITTING"},
+    Pair<EventType>{EventType::kTrialEnded, "TRIAL_ENDED"},
 };
 constexpr std::array kEventLevels = {
     Pair<EventLevel>{EventLevel::kInfo, "INFO"},
@@ -73,6 +75,11 @@ constexpr std::array kLossOns = {
 constexpr std::array kComputeTypes = {
     Pair<ComputeType>{ComputeType::kBfloat16, "BFLOAT16"},
     Pair<ComputeType>{ComputeType::kFloat32, "FLOAT32"},
+};
+constexpr std::array kObjectives = {
+    Pair<Objective>{Objective::kSupervised, "SFT"},
+    Pair<Objective>{Objective::kPreference, "PREFERENCE"},
+    Pair<Objective>{Objective::kDistil, "DISTIL"},
 };
 
 template <typename Table, typename Enum>
@@ -102,6 +109,7 @@ std::string_view Name(EventLevel level) { return NameIn(kEventLevels, level); }
 std::string_view Name(Schedule schedule) { return NameIn(kSchedules, schedule); }
 std::string_view Name(Packing packing) { return NameIn(kPackings, packing); }
 std::string_view Name(LossOn loss_on) { return NameIn(kLossOns, loss_on); }
+std::string_view Name(Objective objective) { return NameIn(kObjectives, objective); }
 std::string_view Name(ComputeType type) { return NameIn(kComputeTypes, type); }
 
 std::optional<JobKind> ParseJobKind(std::string_view name) {
@@ -131,6 +139,16 @@ std::optional<EventType> ParseEventType(std::string_view name) {
 }
 std::optional<EventLevel> ParseEventLevel(std::string_view name) {
   return ParseIn<EventLevel>(kEventLevels, name);
+}
+
+std::optional<Objective> ParseObjective(std::string_view name) {
+  return ParseIn<Objective>(kObjectives, name);
+}
+
+Objective ObjectiveOf(JobKind kind, const JobSpec& spec) {
+  if (kind == JobKind::kSweep) return spec.sweep.objective.value_or(Objective::kSupervised);
+  if (kind == JobKind::kPreference) return Objective::kPreference;
+  return kind == JobKind::kDistil ? Objective::kDistil : Objective::kSupervised;
 }
 
 }  // namespace crossover::scheduler

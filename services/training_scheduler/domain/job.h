@@ -46,6 +46,7 @@ std::string_view Name(Schedule schedule);
 std::string_view Name(Packing packing);
 std::string_view Name(LossOn loss_on);
 std::string_view Name(ComputeType type);
+std::string_view Name(Objective objective);  // as the job's kind that has it
 std::optional<JobKind> ParseJobKind(std::string_view name);
 std::optional<JobState> ParseJobState(std::string_view name);
 std::optional<ErrorClass> ParseErrorClass(std::string_view name);
@@ -54,6 +55,9 @@ std::optional<Schedule> ParseSchedule(std::string_view name);
 std::optional<Packing> ParsePacking(std::string_view name);
 std::optional<LossOn> ParseLossOn(std::string_view name);
 std::optional<ComputeType> ParseComputeType(std::string_view name);
+std::optional<Objective> ParseObjective(std::string_view name);
+// Of a job that trains one adapter; of a SWEEP what its spec says.
+Objective ObjectiveOf(JobKind kind, const JobSpec& spec);
 
 struct JobError {
   ErrorClass error_class = ErrorClass::kPlatform;
@@ -83,6 +87,7 @@ struct Consumption {
   int64_t tokens = 0;
   int64_t peak_memory_bytes = 0;
   double cost_usd = 0;
+  double work = 0;    // estimate only: operations (forecaster.h); 0 = not known
   std::string basis;  // estimate only: what it rests on, in words
 };
 
@@ -172,6 +177,8 @@ enum class EventType {
   kAttemptFailed,
   kVerb,
   kResolved,
+  kOverfitting,
+  kTrialEnded,
 };
 enum class EventLevel { kInfo, kWarn, kError };
 

@@ -399,7 +399,7 @@ absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
   if (std::optional<ModelVersion> version = ModelOf(job, now)) {
     job.outputs.model_version = absl::StrCat("projects/", version->project, "/models/",
                                              version->model, "/versions/", version->digest);
-    if (version->kind == ModelKind::kAdapter && job.kind == JobKind::kSft) {
+    if (version->kind == ModelKind::kAdapter && job.kind != JobKind::kExport) {
       job.outputs.model_alias =
           absl::StrCat("ft:", job.base_model, ":", job.project, ":", job.spec.training.suffix, ":",
                        job.id.substr(job.id.size() - 8));

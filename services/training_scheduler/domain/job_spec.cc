@@ -98,26 +98,96 @@ class Chooser {
   ResolvedSpec& resolved_;
 };
 
-double AutoEpochs(int64_t rows) { return rows < 500 ? 4 : rows < 2000 ? 3 : 2; }
-
-// tinker-cookbook's get_lr: 5e-5 × 10 (LoRA against full tuning) × (2000/hidden)^p, p = 0.781 for
-// llama and 0.0775 for qwen.
-double AutoLearningRate(const BaseFacts& base) {
-  const double power = base.architecture.rfind("qwen", 0) == 0 ? 0.0775 : 0.781;
-  const double hidden = base.hidden_size > 0 ? static_cast<double>(base.hidden_size) : 2000.0;
-  return std::min(1e-3, 5e-4 * std::pow(2000.0 / hidden, power));
+void CheckObjective(const TrainingSpec& spec, Objective objective, RangeChecker& check) {
+  check.Positive("preference_beta", spec.preference_beta, 2);
+  check.Number("preference_label_smoothing", spec.preference_label_smoothing, 0, 0.49);
+  check.Number("distil_weight", spec.distil_weight, 0, 1);
+  check.Number("kl_weight", spec.kl_weight, 0, 10);
+  const auto only = [&](const char* field, const std::optional<double>& value, bool fits,
+                        const char* kinds) {
+    if (value.has_value() && !fits) {
+      check.Add(field, absl::StrCat("is set; only jobs of kind ", kinds, " take it"));
+    }
+  };
+  const bool preference = objective == Objective::kPreference;
+  only("preference_beta", spec.preference_beta, preference, "PREFERENCE");
+  only("preference_label_smoothing", spec.preference_label_smoothing, preference, "PREFERENCE");
+  only("distil_weight", spec.distil_weight, objective == Objective::kDistil, "DISTIL");
+  only("kl_weight", spec.kl_weight, !preference,
+       "SFT and DISTIL (a preference is against the base model already)");
+  if (!spec.teacher_logits.empty()) {
+    check.Add("teacher_logits",
+              "is set; the teacher's distributions lie in the rows (`logprobs`): leave it empty");
+  }
 }
 
+// Passes over supervised rows as in use elsewhere: Unsloth 1 to 3, LLaMA-Factory 3, Axolotl 4; few
+// rows get more, and early stopping keeps the best of them. Preferences: alignment-handbook and TRL
+// 1, Unsloth 3 for its small sets.
+double AutoEpochs(int64_t rows, Objective objective) {
+  if (objective == Objective::kPreference) return rows < 500 ? 3 : 1;
+  return rows < 500 ? 4 : rows < 2000 ? 3 : 2;
+}
+
+// tinker-cookbook's get_lr: 5e-5 × 10 (LoRA against full tuning) × (2000/hidden)^p, p = 0.781 for
+// llama and 0.0775 for qwen. Runs of under 100 steps take 15 times the full-tuning rate instead of
+// 10 (Schulman et al., "LoRA Without Regret", thinkingmachines.ai/blog/lora). A preference takes a
+// fortieth of it (5e-6 against 2e-4 in Unsloth's and alignment-handbook's recipes for one model):
+// its loss is flat where the answers already differ, and a large step ruins both. Capped, for small
+// models: above 1e-3 short runs diverge.
+double AutoLearningRate(const BaseFacts& base, const ResolvedSpec& spec) {
+  const double power = base.architecture.rfind("qwen", 0) == 0 ? 0.0775 : 0.781;
+  const double hidden = base.hidden_size > 0 ? static_cast<double>(base.hidden_size) : 2000.0;
+  const double factor = spec.steps < 100 ? 1.5 : 1.0;
+  const double supervised = std::min(1e-3, factor * 5e-4 * std::pow(2000.0 / hidden, power));
+  return spec.objective == Objective::kPreference ? supervised / 40 : supervised;
+}
+
+// Needs steps.
 void ResolveLearningRate(const TrainingSpec& spec, const BaseFacts& base, Chooser& choose,
                          ResolvedSpec& out) {
-  const double automatic = AutoLearningRate(base) * spec.learning_rate_multiplier.value_or(1.0);
-  std::string rule = absl::StrFormat("min(1e-3, 5e-4 × (2000/%d)^p), p by architecture %s",
-                                     base.hidden_size, base.architecture);
+  const double automatic =
+      AutoLearningRate(base, out) * spec.learning_rate_multiplier.value_or(1.0);
+  std::string rule =
+      absl::StrFormat("min(1e-3, %s5e-4 × (2000/%d)^p)%s, p by architecture %s",
+                      out.steps < 100 ? "1.5 (under 100 steps) × " : "", base.hidden_size,
+                      out.objective == Objective::kPreference ? " / 40" : "", base.architecture);
   if (spec.learning_rate_multiplier.has_value()) {
     absl::StrAppend(&rule, ", × learning_rate_multiplier ", *spec.learning_rate_multiplier);
   }
   out.learning_rate = choose.Choose("learning_rate", spec.learning_rate, automatic, rule);
   out.schedule = choose.Choose("schedule", spec.schedule, Schedule::kCosine, "cosine to zero");
+}
+
+// The rate's optimum hardly depends on the rank when the scale is 32/rank ("LoRA Without Regret"),
+// so a given rank does not ask for another rate. alpha/sqrt(r) of rsLoRA starts at the same scale
+// for rank 16.
+void ResolveAdapter(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) {
+  out.rank = choose.Choose("adapter.r", spec.rank, 16,
+                           "start with 16; raise it only when training underfits");
+  out.rank_stabilised =
+      choose.Choose("adapter.rank_stabilised", spec.rank_stabilised, false, "alpha / r");
+  out.alpha = choose.Choose("adapter.alpha", spec.alpha, out.rank_stabilised ? 8 : 32,
+                            out.rank_stabilised ? "8, so that the scale of rank 16 is 2"
+                                                : "32 for every rank, so that one rate fits all");
+  out.targets = spec.targets.empty() ? AllLinears() : spec.targets;
+  out.sources["adapter.targets"] = {!spec.targets.empty(),
+                                    "all seven linears: the MLP's matter most"};
+}
+
+void ResolveObjective(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) {
+  if (out.objective == Objective::kPreference) {
+    out.preference_beta = choose.Choose("preference_beta", spec.preference_beta, 0.1,
+                                        "0.1, as in the DPO paper and TRL");
+    out.preference_label_smoothing = choose.Choose(
+        "preference_label_smoothing", spec.preference_label_smoothing, 0.0, "pairs are trusted");
+    return;
+  }
+  if (out.objective == Objective::kDistil) {
+    out.distil_weight =
+        choose.Choose("distil_weight", spec.distil_weight, 0.5, "half the teacher, half the data");
+  }
+  out.kl_weight = choose.Choose("kl_weight", spec.kl_weight, 0.0, "no pull to the base model");
 }
 
 void ResolveRows(const TrainingSpec& spec, const DatasetFacts& data, Chooser& choose,
@@ -156,7 +226,9 @@ void DescribeTechniques(const TechniqueSpec& spec, ResolvedSpec& out) {
   describe("activations", spec.activations.has_value(), "by the memory that is left");
 }
 
-// Needs epochs, batch size and rows.
+// Needs epochs, batch size and rows. Warm-up between Unsloth's 5 steps and the tenth of Axolotl and
+// LLaMA-Factory; evaluation and patience as language-model trainers commonly have them: every
+// quarter of an epoch, the best kept.
 void ResolveSteps(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) {
   const int64_t steps_an_epoch =
       std::max<int64_t>(1, (out.train_rows + out.batch_size - 1) / out.batch_size);
@@ -181,11 +253,12 @@ void ResolveSteps(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) 
 
 }  // namespace
 
-std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec) {
+std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec, Objective objective) {
   constexpr int64_t kMany = 1'000'000'000;
   RangeChecker check;
   CheckAdapter(spec, check);
   CheckOptimiser(spec, check);
+  CheckObjective(spec, objective, check);
   check.Integer("batch_size", spec.batch_size, 1, 256);
   check.Positive("epochs", spec.epochs, 50);
   check.Integer("max_steps", spec.max_steps, 0, kMany);
@@ -209,9 +282,10 @@ std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec) {
 }
 
 ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const DatasetFacts& data,
-                     const std::string& today) {
+                     const std::string& today, Objective objective) {
   ResolvedSpec out;
   Chooser choose(out);
+  out.objective = objective;
   out.suffix = spec.suffix;
   out.initial_adapter = spec.initial_adapter;
   out.tokenizer_digest = base.tokenizer_digest;
@@ -219,18 +293,16 @@ ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const Data
   out.template_date = spec.template_date.empty() ? today : spec.template_date;
   out.sources["template_date"] = {!spec.template_date.empty(), "the day of validation"};
   ResolveRows(spec, data, choose, out);
-  out.epochs = choose.Choose("epochs", spec.epochs, AutoEpochs(out.train_rows),
-                             "4 below 500 rows, 3 below 2,000, else 2");
+  out.epochs = choose.Choose("epochs", spec.epochs, AutoEpochs(out.train_rows, objective),
+                             objective == Objective::kPreference
+                                 ? "3 below 500 pairs, else 1"
+                                 : "4 below 500 rows, 3 below 2,000, else 2");
+  // "LoRA Without Regret": LoRA suffers from large batches more than full tuning; under 32.
   out.batch_size = choose.Choose("batch_size", spec.batch_size, 8, "8 rows a step");
+  ResolveSteps(spec, choose, out);
   ResolveLearningRate(spec, base, choose, out);
-  out.rank = choose.Choose("adapter.r", spec.rank, 16,
-                           "start with 16; raise it only when training underfits");
-  out.alpha = choose.Choose("adapter.alpha", spec.alpha, 2.0 * static_cast<double>(out.rank),
-                            "twice the rank");
-  out.targets = spec.targets.empty() ? AllLinears() : spec.targets;
-  out.sources["adapter.targets"] = {!spec.targets.empty(), "all seven linears"};
-  out.rank_stabilised =
-      choose.Choose("adapter.rank_stabilised", spec.rank_stabilised, false, "alpha / r");
+  ResolveAdapter(spec, choose, out);
+  ResolveObjective(spec, choose, out);
   const int64_t context = base.context_length > 0 ? base.context_length : 2048;
   out.max_length = choose.Choose("max_length", spec.max_length, context, "the model's context");
   out.tokens_per_sequence =
@@ -249,7 +321,6 @@ ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const Data
   DescribeTechniques(spec.techniques, out);
   out.seed =
       choose.Choose("seed", spec.seed, 42, "the same for every job: equal specs, equal adapters");
-  ResolveSteps(spec, choose, out);
   return out;
 }
 

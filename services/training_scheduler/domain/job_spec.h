@@ -22,6 +22,7 @@ enum class Schedule { kConstant, kLinear, kCosine, kWsd };
 enum class Packing { kNone, kRows, kSharedPrefix };
 enum class LossOn { kLastAssistant, kAllAssistants, kAllTokens };
 enum class ComputeType { kBfloat16, kFloat32 };
+enum class Objective { kSupervised, kPreference, kDistil };
 
 // Absent fields are "auto". Paths in violations are those of the proto: spec.training.adapter.r and
 // so on.
@@ -47,16 +48,21 @@ struct TrainingSpec {
   std::string template_date;                // YYYY-MM-DD
   std::optional<LossOn> loss_on;
   std::optional<ComputeType> compute_type;
-  std::optional<double> weight_decay;          // 0..1
-  std::optional<double> adam_beta1;            // 0..1
-  std::optional<double> adam_beta2;            // 0..1
-  std::optional<double> adam_epsilon;          // > 0, at most 1
-  std::optional<double> max_grad_norm;         // 0..1000; 0 = off
-  std::optional<int64_t> early_stop_patience;  // validations without gain, 0 = never
-  std::optional<double> validation_fraction;   // 0..0.5
-  std::optional<int64_t> max_rows;             // 0 = all, else >= 10
-  std::optional<int64_t> tokens_per_sequence;  // 64..1048576
-  std::string initial_adapter;                 // digest
+  std::optional<double> weight_decay;                // 0..1
+  std::optional<double> adam_beta1;                  // 0..1
+  std::optional<double> adam_beta2;                  // 0..1
+  std::optional<double> adam_epsilon;                // > 0, at most 1
+  std::optional<double> max_grad_norm;               // 0..1000; 0 = off
+  std::optional<int64_t> early_stop_patience;        // validations without gain, 0 = never
+  std::optional<double> validation_fraction;         // 0..0.5
+  std::optional<int64_t> max_rows;                   // 0 = all, else >= 10
+  std::optional<int64_t> tokens_per_sequence;        // 64..1048576
+  std::string initial_adapter;                       // digest
+  std::optional<double> preference_beta;             // PREFERENCE: > 0, at most 2
+  std::optional<double> preference_label_smoothing;  // PREFERENCE: 0..0.49
+  std::optional<double> distil_weight;               // DISTIL: 0..1
+  std::optional<double> kl_weight;                   // SFT, DISTIL: 0..10
+  std::string teacher_logits;                        // only empty
   TechniqueSpec techniques;
 };
 
@@ -65,8 +71,23 @@ struct ExportSpec {
   std::optional<ExportFormat> format;
 };
 
+// One field of TrainingSpec and the values that a sweep tries.
+struct SweepAxis {
+  std::string field;                // path in the proto, such as "adapter.r"
+  std::vector<std::string> values;  // JSON text
+};
+
+struct SweepSpec {
+  std::vector<SweepAxis> axes;
+  int64_t max_trials = 0;   // 0 = all of the grid
+  int64_t parallelism = 0;  // only 0 and 1
+  std::optional<Objective> objective;
+  std::optional<bool> median_stop;
+};
+
 struct JobSpec {
-  TrainingSpec training;    // SFT
+  TrainingSpec training;    // SFT, PREFERENCE, DISTIL; of a SWEEP what all trials share
+  SweepSpec sweep;          // SWEEP
   ExportSpec model_export;  // EXPORT
 };
 
@@ -76,7 +97,10 @@ struct Source {
   std::string rule;  // for auto: the rule in words
 };
 
+struct ResolvedTrial;
+
 struct ResolvedSpec {
+  Objective objective = Objective::kSupervised;
   int64_t rank = 0;
   double alpha = 0;
   std::vector<std::string> targets;
@@ -108,13 +132,25 @@ struct ResolvedSpec {
   int64_t tokens_per_sequence = 0;
   std::string initial_adapter;
   ResolvedTechniques techniques;
-  int64_t steps = 0;
+  double preference_beta = 0;
+  double preference_label_smoothing = 0;
+  double distil_weight = 0;
+  double kl_weight = 0;
+  int64_t steps = 0;  // of a sweep: of all trials
   int64_t train_rows = 0;
   int64_t validation_rows = 0;
   std::string tokenizer_digest;
   std::string template_digest;
   ExportFormat export_format = ExportFormat::kPeft;
   std::map<std::string, Source> sources;  // by field name, as in the proto
+  bool median_stop = false;               // SWEEP
+  std::vector<ResolvedTrial> trials;      // SWEEP, in the order in which they run
+};
+
+// One point of a sweep's grid.
+struct ResolvedTrial {
+  std::map<std::string, std::string> values;  // JSON text by field
+  ResolvedSpec spec;
 };
 
 // What resolution must know about the base model.
@@ -141,11 +177,13 @@ struct DatasetFacts {
 inline constexpr int64_t kMinTrainRows = 10;
 
 // Every field of `spec` that is out of its range, named by its path in the proto, with what would
-// be right.
-std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec);
+// be right. What another objective takes counts as out of range.
+std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec,
+                                        Objective objective = Objective::kSupervised);
 
-// Requires CheckRanges(spec).empty() and data.train_rows >= kMinTrainRows. `today` is YYYY-MM-DD.
+// Requires CheckRanges(spec, objective).empty() and data.train_rows >= kMinTrainRows. `today` is
+// YYYY-MM-DD.
 ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const DatasetFacts& data,
-                     const std::string& today);
+                     const std::string& today, Objective objective = Objective::kSupervised);
 
 }  // namespace crossover::scheduler

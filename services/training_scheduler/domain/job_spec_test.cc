@@ -48,7 +48,7 @@ TEST(JobSpecTest, WhatIsGivenIsKeptAndMarkedAsGiven) {
   const ResolvedSpec spec = Resolve(given, kBase, kVersion, "2026-11-22");
   EXPECT_EQ(spec.learning_rate, 8e-4);
   EXPECT_EQ(spec.steps, 250);
-  EXPECT_EQ(spec.alpha, 8);
+  EXPECT_EQ(spec.alpha, 32);
   EXPECT_TRUE(spec.sources.at("learning_rate").given);
 }
 
@@ -60,6 +60,50 @@ TEST(JobSpecTest, TheMultiplierScalesTheAutoRateOfALargerModel) {
   const double plain = Resolve({}, large, kVersion, "").learning_rate;
   EXPECT_NEAR(plain, 5e-4 * 0.5712, 1e-6);  // (2000/4096)^0.781
   EXPECT_DOUBLE_EQ(Resolve(given, large, kVersion, "").learning_rate, 2 * plain);
+}
+
+TEST(JobSpecTest, ShortRunsAndPreferencesHaveRatesOfTheirOwn) {
+  BaseFacts large = kBase;
+  large.hidden_size = 4096;
+  TrainingSpec brief;
+  brief.max_steps = 99;
+  const double rate = Resolve({}, large, kVersion, "").learning_rate;
+  EXPECT_NEAR(Resolve(brief, large, kVersion, "").learning_rate, 1.5 * rate, 1e-12);
+  brief.max_steps = 100;
+  EXPECT_EQ(Resolve(brief, large, kVersion, "").learning_rate, rate);
+  const ResolvedSpec preference = Resolve({}, large, kVersion, "", Objective::kPreference);
+  EXPECT_NEAR(preference.learning_rate, rate / 40, 1e-12);
+  EXPECT_EQ(preference.epochs, 1);
+  EXPECT_EQ(preference.preference_beta, 0.1);
+  EXPECT_THAT(preference.sources.at("learning_rate").rule, HasSubstr("/ 40"));
+}
+
+TEST(JobSpecTest, TheScaleOfAnAdapterDoesNotDependOnHowItIsStabilisedAtRank16) {
+  TrainingSpec given;
+  given.rank_stabilised = true;
+  EXPECT_EQ(Resolve(given, kBase, kVersion, "").alpha, 8);
+  given.rank = 64;
+  EXPECT_EQ(Resolve(given, kBase, kVersion, "").alpha, 8);
+}
+
+TEST(JobSpecTest, WhatAnotherObjectiveTakesIsRefused) {
+  TrainingSpec given;
+  given.preference_beta = 0.2;
+  given.distil_weight = 0.3;
+  given.kl_weight = 0.1;
+  given.teacher_logits = "sha256:x";
+  const auto fields = [&](Objective objective) {
+    std::vector<std::string> names;
+    for (const FieldViolation& violation : CheckRanges(given, objective)) {
+      names.push_back(violation.field.substr(std::string("spec.training.").size()));
+    }
+    return names;
+  };
+  EXPECT_THAT(fields(Objective::kSupervised),
+              ElementsAre("preference_beta", "distil_weight", "teacher_logits"));
+  EXPECT_THAT(fields(Objective::kPreference),
+              ElementsAre("distil_weight", "kl_weight", "teacher_logits"));
+  EXPECT_THAT(fields(Objective::kDistil), ElementsAre("preference_beta", "teacher_logits"));
 }
 
 TEST(JobSpecTest, FewRowsGetMoreEpochs) {

@@ -68,13 +68,18 @@ struct QueueDepth {
   absl::Duration oldest;  // of QUEUED jobs: how long the oldest has been ready
 };
 
-// How fast jobs on one base model were, from those that succeeded.
+// How fast jobs on one base model were, from those that succeeded; sweeps left out.
 struct MeasuredRate {
   int64_t jobs = 0;
   double tokens_per_second = 0;        // of all together
   double tokens_per_second_lower = 0;  // slowest and fastest job
   double tokens_per_second_upper = 0;
   double tokens_per_row = 0;  // mean, in one epoch
+  // The same in forecast operations a second (forecaster.h), of the share of the steps that ran; 0
+  // = no job had a forecast.
+  double work_per_second = 0;
+  double work_per_second_lower = 0;
+  double work_per_second_upper = 0;
 };
 
 // Thread-safe. UNAVAILABLE when the database cannot be reached; NOT_FOUND RESOURCE_NOT_FOUND for an

@@ -1,5 +1,6 @@
 #include "services/training_scheduler/domain/planner.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "services/training_scheduler/domain/labels.h"
 #include "services/training_scheduler/domain/model_errors.h"
 #include "services/training_scheduler/domain/names.h"
+#include "services/training_scheduler/domain/sweep.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -127,7 +129,8 @@ absl::Status Planner::CheckInitialAdapter(const Job& job, Plan& plan) {
 }
 
 absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
-  for (FieldViolation& violation : CheckRanges(job.spec.training)) {
+  const Objective objective = ObjectiveOf(job.kind, job.spec);
+  for (FieldViolation& violation : CheckRanges(job.spec.training, objective)) {
     Violate(plan, std::move(violation.field), std::move(violation.description));
   }
   absl::StatusOr<ModelVersion> base = FindVersion(job.project, job.base_model);
@@ -168,12 +171,78 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
   }
   const std::string today = absl::FormatTime("%Y-%m-%d", clock_.Now(), absl::UTCTimeZone());
   ASSIGN_OR_RETURN(MeasuredRate rate, jobs_.Rate(facts.digest));
-  plan.validated.resolved = Resolve(job.spec.training, facts, *data, today);
+  plan.validated.resolved = Resolve(job.spec.training, facts, *data, today, objective);
   plan.validated.inputs = {facts.digest, data->artifact_digest, job.spec.training.initial_adapter,
                            base->architecture, base->licence};
   plan.validated.base_model = base->model;
-  plan.validated.estimate = EstimateTraining(plan.validated.resolved, facts, *data, rate);
+  const std::optional<TrainingForecast> forecast =
+      ForecastFor(plan.validated.inputs, facts, plan.validated.resolved, plan);
+  plan.validated.estimate = EstimateTraining(plan.validated.resolved, facts, *data, rate, forecast);
+  if (job.kind == JobKind::kSweep) ResolveSweep(job, facts, *data, rate, today, plan);
   return absl::OkStatus();
+}
+
+std::optional<TrainingForecast> Planner::ForecastFor(const Inputs& inputs, const BaseFacts& base,
+                                                     ResolvedSpec& spec, Plan& plan) {
+  if (forecaster_ == nullptr) return std::nullopt;
+  const absl::StatusOr<TrainingForecast> forecast = forecaster_->Forecast(inputs, spec);
+  if (absl::IsInvalidArgument(forecast.status())) {
+    Violate(plan, "dataset_version",
+            std::string(forecast.status().message().data(), forecast.status().message().size()),
+            DetailOf(forecast.status()).reason);
+  }
+  if (!forecast.ok()) return std::nullopt;
+  const int64_t limit =
+      base.context_length > 0 ? std::min(spec.max_length, base.context_length) : spec.max_length;
+  if (forecast->longest_row > limit) {
+    Violate(plan, "dataset_version",
+            absl::StrCat("has a row of ", forecast->longest_row, " tokens; at most ", limit,
+                         " fit. Shorten it, or raise max_length up to the model's context"),
+            "ROW_TOO_LONG");
+  } else if (forecast->all_rows && !spec.sources["max_length"].given) {
+    spec.max_length = std::max<int64_t>(16, forecast->longest_row);
+    spec.sources["max_length"].rule = "the longest row";
+  }
+  return *forecast;
+}
+
+void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetFacts& data,
+                           const MeasuredRate& rate, const std::string& today, Plan& plan) {
+  SweepGrid grid = GridOf(job.spec.training, job.spec.sweep);
+  for (FieldViolation& violation : grid.violations) {
+    Violate(plan, std::move(violation.field), std::move(violation.description));
+  }
+  ResolvedSpec& resolved = plan.validated.resolved;
+  if (resolved.validation_rows == 0) {
+    Violate(plan, "dataset_version",
+            "has no validation rows, and validation_fraction is 0; a sweep compares its trials by "
+            "their validation loss");
+  }
+  Consumption& sum = plan.validated.estimate;
+  const std::string basis = sum.basis;
+  sum = {.basis = absl::StrCat(basis, "; all ", grid.points.size(), " trials, none stopped early")};
+  resolved.steps = 0;
+  resolved.median_stop = job.spec.sweep.median_stop.value_or(true);
+  for (size_t i = 0; i < grid.points.size(); ++i) {
+    SweepPoint& point = grid.points[i];
+    for (FieldViolation& violation : CheckRanges(point.spec, resolved.objective)) {
+      Violate(plan, absl::StrCat("spec.sweep trial ", i + 1, ": ", violation.field),
+              std::move(violation.description));
+    }
+    if (!plan.violations.empty()) return;
+    ResolvedSpec trial = Resolve(point.spec, base, data, today, resolved.objective);
+    const std::optional<TrainingForecast> forecast =
+        ForecastFor(plan.validated.inputs, base, trial, plan);
+    const Consumption estimate = EstimateTraining(trial, base, data, rate, forecast);
+    sum.seconds += estimate.seconds;
+    sum.seconds_lower += estimate.seconds_lower;
+    sum.seconds_upper += estimate.seconds_upper;
+    sum.tokens += estimate.tokens;
+    sum.work += estimate.work;
+    sum.peak_memory_bytes = std::max(sum.peak_memory_bytes, estimate.peak_memory_bytes);
+    resolved.steps += trial.steps;
+    resolved.trials.push_back({std::move(point.values), std::move(trial)});
+  }
 }
 
 absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
@@ -210,14 +279,14 @@ absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
 absl::StatusOr<Plan> Planner::Check(const Job& job) {
   Plan plan;
   CheckCommon(job, clock_.Now(), plan);
-  if (job.kind == JobKind::kSft) {
-    RETURN_IF_ERROR(CheckTraining(job, plan));
-  } else if (job.kind == JobKind::kExport) {
+  if (job.kind == JobKind::kExport) {
     RETURN_IF_ERROR(CheckExport(job, plan));
-  } else {
+  } else if (job.kind == JobKind::kScore) {
     return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                 absl::StrCat("jobs of kind ", ToAbsl(Name(job.kind)),
-                              " are not served yet; SFT and EXPORT are"));
+                 "jobs of kind SCORE are not served yet; SFT, PREFERENCE, DISTIL, SWEEP and EXPORT "
+                 "are");
+  } else {
+    RETURN_IF_ERROR(CheckTraining(job, plan));
   }
   return plan;
 }

@@ -2,6 +2,7 @@
 // by digest, estimate.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "common/status/error.h"
 #include "common/time/clock.h"
 #include "services/training_scheduler/domain/dataset_catalog.h"
+#include "services/training_scheduler/domain/forecaster.h"
 #include "services/training_scheduler/domain/job_machine.h"
 #include "services/training_scheduler/domain/job_store.h"
 #include "services/training_scheduler/domain/model_store.h"
@@ -28,8 +30,10 @@ absl::Status ViolationsError(const Plan& plan);
 // Thread-safe. Borrows everything.
 class Planner {
  public:
-  Planner(JobStore& jobs, ModelStore& models, DatasetCatalog& datasets, Clock& clock)
-      : jobs_(jobs), models_(models), datasets_(datasets), clock_(clock) {}
+  // `forecaster` may be null: then estimates rest on what is known without rows.
+  Planner(JobStore& jobs, ModelStore& models, DatasetCatalog& datasets, Clock& clock,
+          Forecaster* forecaster = nullptr)
+      : jobs_(jobs), models_(models), datasets_(datasets), clock_(clock), forecaster_(forecaster) {}
 
   // Fields that are wrong are in the plan; a status is an error only when it cannot be said now
   // whether the job is valid (UNAVAILABLE) or its kind is not served (UNIMPLEMENTED).
@@ -37,6 +41,12 @@ class Planner {
 
  private:
   absl::Status CheckTraining(const Job& job, Plan& plan);
+  // Measures the job's rows if that is possible; rows that cannot be trained on are violations.
+  std::optional<TrainingForecast> ForecastFor(const Inputs& inputs, const BaseFacts& base,
+                                              ResolvedSpec& spec, Plan& plan);
+  // Resolves the trials of a sweep; needs facts that are good.
+  void ResolveSweep(const Job& job, const BaseFacts& base, const DatasetFacts& data,
+                    const MeasuredRate& rate, const std::string& today, Plan& plan);
   absl::Status CheckInitialAdapter(const Job& job, Plan& plan);
   absl::Status CheckExport(const Job& job, Plan& plan);
   absl::StatusOr<ModelVersion> FindVersion(const std::string& project, const std::string& text);
@@ -45,11 +55,13 @@ class Planner {
   ModelStore& models_;
   DatasetCatalog& datasets_;
   Clock& clock_;
+  Forecaster* const forecaster_;
 };
 
-// Seconds and tokens of a training job. Rests on jobs that ran on the same base if there are any;
-// else on a rule of thumb, and `basis` says so.
+// Seconds, tokens and memory of a training job. Rests on its own rows if there is a forecast, and
+// on jobs that ran on the same base if there are any; else on a rule of thumb, and `basis` says so.
 Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
-                             const DatasetFacts& data, const MeasuredRate& rate);
+                             const DatasetFacts& data, const MeasuredRate& rate,
+                             const std::optional<TrainingForecast>& forecast = std::nullopt);
 
 }  // namespace crossover::scheduler

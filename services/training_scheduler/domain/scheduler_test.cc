@@ -102,6 +102,74 @@ TEST_F(SchedulerTest, ValidateOnlyAnswersWithTheResolvedSpecAndStoresNothing) {
   EXPECT_TRUE(jobs_.List({.project = "default", .filter = {}, .after = ""})->empty());
 }
 
+TEST_F(SchedulerTest, PreferenceAndDistillationJobsAreTrainingsWithTheirOwnNumbers) {
+  Job draft = Draft();
+  draft.kind = JobKind::kPreference;
+  draft.spec.training.preference_beta = 0.3;
+  ASSERT_OK_AND_ASSIGN(Job preference, scheduler_.Create(draft, {}, false));
+  EXPECT_EQ(preference.state, JobState::kQueued);
+  EXPECT_EQ(preference.resolved.objective, Objective::kPreference);
+  EXPECT_EQ(preference.resolved.preference_beta, 0.3);
+  draft.kind = JobKind::kDistil;
+  EXPECT_THAT(scheduler_.Create(draft, {}, false),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("kind PREFERENCE")));
+  draft.spec.training.preference_beta.reset();
+  ASSERT_OK_AND_ASSIGN(Job distil, scheduler_.Create(draft, {}, false));
+  EXPECT_EQ(distil.resolved.distil_weight, 0.5);
+}
+
+TEST_F(SchedulerTest, ASweepHasAllItsTrialsFrozenAndTheSumOfTheirSteps) {
+  Job draft = Draft();
+  draft.kind = JobKind::kSweep;
+  draft.spec.training.adam_beta2 = 0.99;
+  draft.spec.sweep.axes = {{"epochs", {"1", "2"}}, {"learning_rate", {"1e-4", "1e-3"}}};
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(draft, {}, false));
+  ASSERT_EQ(job.resolved.trials.size(), 4u);
+  EXPECT_EQ(job.resolved.trials[3].spec.learning_rate, 1e-3);
+  EXPECT_EQ(job.resolved.trials[3].spec.adam_beta2, 0.99);
+  EXPECT_EQ(job.resolved.steps, 2 * 250 + 2 * 500);
+  EXPECT_EQ(job.progress.steps, 1500);
+  EXPECT_TRUE(job.resolved.median_stop);
+  EXPECT_THAT(job.estimate.basis, HasSubstr("4 trials"));
+  draft.spec.sweep.axes = {{"epochs", {"1", "99"}}};
+  const absl::Status range = scheduler_.Create(draft, {}, false).status();
+  EXPECT_THAT(range, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("trial 2")));
+  draft.spec.sweep.axes = {{"epochs", {"1"}}};
+  datasets_.datasets[kData].validation_rows = 0;
+  draft.spec.training.validation_fraction = 0;
+  EXPECT_THAT(scheduler_.Create(draft, {}, false),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no validation rows")));
+}
+
+TEST_F(SchedulerTest, AForecastOfTheRowsIsTheEstimateAndTheLongestRowTheLength) {
+  FakeForecaster forecaster;
+  forecaster.answer = TrainingForecast{.tokens = 5000,
+                                       .longest_row = 300,
+                                       .all_rows = true,
+                                       .work = 5e12,
+                                       .peak_memory_bytes = 1 << 30};
+  Planner planner(jobs_, models_, datasets_, clock_, &forecaster);
+  Scheduler scheduler(jobs_, planner, ids_);
+  ASSERT_OK_AND_ASSIGN(Job job, scheduler.Create(Draft(), {}, true));
+  EXPECT_EQ(job.estimate.tokens, 5000);
+  EXPECT_EQ(job.estimate.peak_memory_bytes, 1 << 30);
+  EXPECT_EQ(job.estimate.work, 5e12);
+  EXPECT_EQ(job.resolved.max_length, 300);
+  EXPECT_EQ(job.resolved.sources.at("max_length").rule, "the longest row");
+  Job given = Draft();
+  given.spec.training.max_length = 299;
+  EXPECT_THAT(scheduler.Create(given, {}, false), HasReasonThat("ROW_TOO_LONG"));
+  given.spec.training.max_length = 400;
+  EXPECT_EQ(scheduler.Create(given, {}, true)->resolved.max_length, 400);
+  forecaster.answer->all_rows = false;  // a sample says nothing of the others
+  EXPECT_EQ(scheduler.Create(Draft(), {}, true)->resolved.max_length, 8192);
+  forecaster.answer = Error(absl::StatusCode::kInvalidArgument, "ROW_WITHOUT_REJECTED", "row x");
+  EXPECT_THAT(scheduler.Create(Draft(), {}, false), HasReasonThat("ROW_WITHOUT_REJECTED"));
+  forecaster.answer = absl::NotFoundError("the blob lies elsewhere");
+  ASSERT_OK_AND_ASSIGN(Job blind, scheduler.Create(Draft(), {}, true));
+  EXPECT_THAT(blind.estimate.basis, HasSubstr("rule of thumb"));
+}
+
 TEST_F(SchedulerTest, TheSameRequestIdGivesTheSameJobAndAnotherPayloadIsRefused) {
   ASSERT_OK_AND_ASSIGN(Job first, scheduler_.Create(Draft(), {"r-1", "hash-a"}, false));
   ASSERT_OK_AND_ASSIGN(Job again, scheduler_.Create(Draft(), {"r-1", "hash-a"}, false));
@@ -280,7 +348,7 @@ TEST_F(SchedulerTest, OnlyAdaptersCanBeExported) {
 
 TEST_F(SchedulerTest, KindsThatAreNotServedYetSaySo) {
   Job draft = Draft();
-  draft.kind = JobKind::kSweep;
+  draft.kind = JobKind::kScore;
   EXPECT_THAT(scheduler_.Create(draft, {}, false), StatusIs(absl::StatusCode::kUnimplemented));
 }
 

@@ -87,6 +87,9 @@ struct Reader {
   static std::optional<ExportFormat> Parse(const std::string& name, ExportFormat) {
     return ParseExportFormat(name);
   }
+  static std::optional<Objective> Parse(const std::string& name, Objective) {
+    return ParseObjective(name);
+  }
   static std::optional<ErrorClass> Parse(const std::string& name, ErrorClass) {
     return ParseErrorClass(name);
   }
@@ -140,6 +143,10 @@ void TrainingFields(Visit& visit, Spec& spec) {
   visit("tokens_per_sequence", spec.tokens_per_sequence);
   visit("initial_adapter", spec.initial_adapter);
   TechniqueFields(visit, spec.techniques);
+  visit("preference_beta", spec.preference_beta);
+  visit("preference_label_smoothing", spec.preference_label_smoothing);
+  visit("distil_weight", spec.distil_weight);
+  visit("kl_weight", spec.kl_weight);
 }
 
 template <typename Visit, typename Spec>
@@ -148,6 +155,10 @@ void Fields(Visit& visit, Spec& spec) {
   TrainingFields(visit, training);
   visit("learning_rate_multiplier", training.learning_rate_multiplier);
   visit("warmup_ratio", training.warmup_ratio);
+  visit("sweep_max_trials", spec.sweep.max_trials);
+  visit("sweep_parallelism", spec.sweep.parallelism);
+  visit("sweep_objective", spec.sweep.objective);
+  visit("sweep_median_stop", spec.sweep.median_stop);
   visit("export_adapter", spec.model_export.adapter);
   visit("export_format", spec.model_export.format);
 }
@@ -155,6 +166,8 @@ void Fields(Visit& visit, Spec& spec) {
 template <typename Visit, typename Spec>
 void ResolvedFields(Visit& visit, Spec& spec) {
   TrainingFields(visit, spec);
+  visit("objective", spec.objective);
+  visit("median_stop", spec.median_stop);
   visit("steps", spec.steps);
   visit("train_rows", spec.train_rows);
   visit("validation_rows", spec.validation_rows);
@@ -180,6 +193,7 @@ void ConsumptionFields(Visit& visit, Consumption& value) {
   visit("tokens", value.tokens);
   visit("peak_memory_bytes", value.peak_memory_bytes);
   visit("cost_usd", value.cost_usd);
+  visit("work", value.work);
   visit("basis", value.basis);
 }
 
@@ -259,14 +273,26 @@ absl::Status Parsing(const char* what, std::string_view text, Fn&& fn) {
 
 std::string StringsToJson(const StringMap& values) { return Dump(json(values)); }
 std::string NumbersToJson(const NumberMap& values) { return Dump(json(values)); }
-std::string SpecToJson(const JobSpec& spec) { return Dump(Pack(spec, kSpec)); }
+
+std::string SpecToJson(const JobSpec& spec) {
+  json object = Pack(spec, kSpec);
+  for (const SweepAxis& axis : spec.sweep.axes) {
+    object["sweep_axes"].push_back({{"field", axis.field}, {"values", axis.values}});
+  }
+  return Dump(object);
+}
 
 std::string PlanToJson(const Job& job) {
   json sources = json::object();
   for (const auto& [field, source] : job.resolved.sources) {
     sources[field] = source.given ? json(true) : json(source.rule);
   }
+  json trials = json::array();
+  for (const ResolvedTrial& trial : job.resolved.trials) {
+    trials.push_back({{"values", trial.values}, {"spec", Pack(trial.spec, kResolved)}});
+  }
   return Dump({{"resolved", Pack(job.resolved, kResolved)},
+               {"trials", std::move(trials)},
                {"sources", std::move(sources)},
                {"inputs", Pack(job.inputs, kInputs)},
                {"estimate", Pack(job.estimate, kConsumption)}});
@@ -298,6 +324,12 @@ absl::Status SpecFromJson(std::string_view text, JobSpec& spec) {
   return Parsing("spec", text, [&](const json& object) {
     Reader reader{object};
     Fields(reader, spec);
+    const auto axes = object.find("sweep_axes");
+    if (axes == object.end()) return;
+    for (const json& axis : *axes) {
+      spec.sweep.axes.push_back(
+          {axis.at("field").get<std::string>(), axis.at("values").get<std::vector<std::string>>()});
+    }
   });
 }
 
@@ -306,6 +338,13 @@ absl::Status PlanFromJson(std::string_view text, Job& job) {
     Unpack(plan, "resolved", job.resolved, kResolved);
     Unpack(plan, "inputs", job.inputs, kInputs);
     Unpack(plan, "estimate", job.estimate, kConsumption);
+    if (const auto trials = plan.find("trials"); trials != plan.end()) {
+      for (const json& trial : *trials) {
+        ResolvedTrial& out = job.resolved.trials.emplace_back();
+        trial.at("values").get_to(out.values);
+        Unpack(trial, "spec", out.spec, kResolved);
+      }
+    }
     const auto sources = plan.find("sources");
     if (sources == plan.end()) return;
     for (const auto& [field, rule] : sources->items()) {

@@ -27,6 +27,35 @@ TEST(JobJsonTest, ASpecComesBackAsItWasAndAbsentStaysAbsent) {
   EXPECT_FALSE(back.training.loss_on.has_value());
 }
 
+TEST(JobJsonTest, ASweepAndItsTrialsComeBackAsTheyWere) {
+  Job job;
+  job.spec.training.preference_beta = 0.3;
+  job.spec.sweep = {.axes = {{"epochs", {"1", "2.5"}}, {"schedule", {"\"LINEAR\""}}},
+                    .max_trials = 2,
+                    .objective = Objective::kPreference,
+                    .median_stop = false};
+  job.resolved.objective = Objective::kPreference;
+  job.resolved.median_stop = true;
+  job.resolved.trials.push_back({{{"epochs", "2.5"}}, {}});
+  job.resolved.trials[0].spec.kl_weight = 0.25;
+  job.resolved.trials[0].spec.steps = 17;
+  Job back;
+  ASSERT_OK(SpecFromJson(SpecToJson(job.spec), back.spec));
+  ASSERT_OK(PlanFromJson(PlanToJson(job), back));
+  EXPECT_EQ(back.spec.training.preference_beta, 0.3);
+  ASSERT_EQ(back.spec.sweep.axes.size(), 2u);
+  EXPECT_EQ(back.spec.sweep.axes[0].values, job.spec.sweep.axes[0].values);
+  EXPECT_EQ(back.spec.sweep.max_trials, 2);
+  EXPECT_EQ(back.spec.sweep.objective, Objective::kPreference);
+  EXPECT_EQ(back.spec.sweep.median_stop, false);
+  EXPECT_EQ(back.resolved.objective, Objective::kPreference);
+  EXPECT_TRUE(back.resolved.median_stop);
+  ASSERT_EQ(back.resolved.trials.size(), 1u);
+  EXPECT_EQ(back.resolved.trials[0].values, job.resolved.trials[0].values);
+  EXPECT_EQ(back.resolved.trials[0].spec.kl_weight, 0.25);
+  EXPECT_EQ(back.resolved.trials[0].spec.steps, 17);
+}
+
 TEST(JobJsonTest, PlanAndReportComeBackAsTheyWere) {
   Job job;
   job.resolved =

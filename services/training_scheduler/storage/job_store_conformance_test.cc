@@ -72,6 +72,7 @@ class JobStoreConformance : public ::testing::TestWithParam<const char*> {
     validated.base_model = job.base_model;
     validated.inputs.base_digest = "sha256:base";
     validated.resolved.steps = 100;
+    validated.estimate.work = 4e12;
     validated.resolved.batch_size = 8;
     return Accept(job, validated, Dependencies::kMet, now, effects);
   }
@@ -583,6 +584,7 @@ TEST_P(JobStoreConformance, TheWholeLifeOfAJobEndsInARegisteredModel) {
                          outcome.actual.tokens = 8000;
                          job.outputs = outcome.outputs;
                          job.actual = outcome.actual;
+                         job.progress.step = job.resolved.steps / 2;
                          job.last_checkpoint_epoch = 1;
                          job.outputs.bytes = 77;
                          job.outputs.model_alias = "ft:new";
@@ -611,6 +613,9 @@ TEST_P(JobStoreConformance, TheWholeLifeOfAJobEndsInARegisteredModel) {
   EXPECT_EQ(rate.jobs, 1);
   EXPECT_EQ(rate.tokens_per_second, 800);
   EXPECT_EQ(rate.tokens_per_row, 10);
+  EXPECT_DOUBLE_EQ(rate.work_per_second, 2e11);  // half of the steps ran
+  EXPECT_DOUBLE_EQ(rate.work_per_second_lower, 2e11);
+  EXPECT_DOUBLE_EQ(rate.work_per_second_upper, 2e11);
   EXPECT_EQ(store().Rate("sha256:other")->jobs, 0);
 }
 

@@ -108,7 +108,10 @@ absl::StatusOr<MeasuredRate> PgJobStore::Rate(const std::string& base_digest) {
                       .tokens_per_second = rows[0]["rate"].as<double>(),
                       .tokens_per_second_lower = rows[0]["lower"].as<double>(),
                       .tokens_per_second_upper = rows[0]["upper"].as<double>(),
-                      .tokens_per_row = rows[0]["tokens_per_row"].as<double>()};
+                      .tokens_per_row = rows[0]["tokens_per_row"].as<double>(),
+                      .work_per_second = rows[0]["work_rate"].as<double>(),
+                      .work_per_second_lower = rows[0]["work_lower"].as<double>(),
+                      .work_per_second_upper = rows[0]["work_upper"].as<double>()};
 }
 
 absl::StatusOr<bool> PgJobStore::RefersTo(const std::string& project, const std::string& digest) {

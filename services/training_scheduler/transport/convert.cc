@@ -158,10 +158,12 @@ absl::StatusOr<Job> FromProto(const pb::Job& job, const std::string& project) {
   out.labels.insert(job.labels().begin(), job.labels().end());
   const std::optional<JobKind> kind = FromEnum(job.kind(), &ParseJobKind);
   if (!kind.has_value()) {
-    return Error(absl::StatusCode::kInvalidArgument, "job.kind is required: SFT or EXPORT",
-                 {.reason = "FIELD_REQUIRED",
-                  .metadata = {},
-                  .violations = {{"kind", "is required: SFT or EXPORT"}}});
+    return Error(
+        absl::StatusCode::kInvalidArgument,
+        "job.kind is required: SFT, PREFERENCE, DISTIL, SWEEP or EXPORT",
+        {.reason = "FIELD_REQUIRED",
+         .metadata = {},
+         .violations = {{"kind", "is required: SFT, PREFERENCE, DISTIL, SWEEP or EXPORT"}}});
   }
   out.kind = *kind;
   out.spec = SpecFromProto(job.spec());

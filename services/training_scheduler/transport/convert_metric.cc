@@ -20,11 +20,21 @@ struct Field {
 #define FIELD(field) \
   Field { #field, &Point::has_##field, &Point::field, &Point::set_##field }
 constexpr Field kFields[] = {
-    FIELD(train_loss),        FIELD(train_mean_token_accuracy),
-    FIELD(valid_loss),        FIELD(valid_mean_token_accuracy),
-    FIELD(full_valid_loss),   FIELD(full_valid_mean_token_accuracy),
-    FIELD(learning_rate),     FIELD(grad_norm),
+    FIELD(train_loss),
+    FIELD(train_mean_token_accuracy),
+    FIELD(valid_loss),
+    FIELD(valid_mean_token_accuracy),
+    FIELD(full_valid_loss),
+    FIELD(full_valid_mean_token_accuracy),
+    FIELD(learning_rate),
+    FIELD(grad_norm),
     FIELD(tokens_per_second),
+    FIELD(reward_margin),
+    FIELD(reward_accuracy),
+    FIELD(valid_reward_margin),
+    FIELD(valid_reward_accuracy),
+    FIELD(kl_to_base),
+    FIELD(teacher_kl),
 };
 #undef FIELD
 

@@ -44,6 +44,11 @@ TrainingSpec GetTraining(const pb::TrainingSpec& from) {
   GET(validation_fraction, from, to);
   GET(max_rows, from, to);
   GET(tokens_per_sequence, from, to);
+  GET(preference_beta, from, to);
+  GET(preference_label_smoothing, from, to);
+  GET(distil_weight, from, to);
+  GET(kl_weight, from, to);
+  to.teacher_logits = from.teacher_logits();
   to.schedule = FromEnum(from.schedule(), &ParseSchedule);
   to.packing = FromEnum(from.packing(), &ParsePacking);
   to.loss_on = FromEnum(from.loss_on(), &ParseLossOn);
@@ -81,6 +86,10 @@ void PutTraining(const TrainingSpec& from, pb::TrainingSpec& to) {
   PUT(validation_fraction, from, to);
   PUT(max_rows, from, to);
   PUT(tokens_per_sequence, from, to);
+  PUT(preference_beta, from, to);
+  PUT(preference_label_smoothing, from, to);
+  PUT(distil_weight, from, to);
+  PUT(kl_weight, from, to);
   if (from.schedule) to.set_schedule(ToEnum<pb::TrainingSpec::Schedule>(Name(*from.schedule)));
   if (from.packing) to.set_packing(ToEnum<pb::TrainingSpec::Packing>(Name(*from.packing)));
   if (from.loss_on) to.set_loss_on(ToEnum<pb::TrainingSpec::LossOn>(Name(*from.loss_on)));
@@ -95,8 +104,41 @@ void PutTraining(const TrainingSpec& from, pb::TrainingSpec& to) {
 #undef GET
 #undef PUT
 
-void PutResolved(const Job& job, pb::TrainingSpec& to) {
-  const ResolvedSpec& from = job.resolved;
+SweepSpec GetSweep(const pb::SweepSpec& from) {
+  SweepSpec to;
+  for (const pb::SweepSpec::Axis& axis : from.axes()) {
+    to.axes.push_back({axis.field(), {axis.values().begin(), axis.values().end()}});
+  }
+  to.max_trials = from.max_jobs();
+  to.parallelism = from.parallelism();
+  to.objective = FromEnum(from.objective(), &ParseObjective);
+  if (from.has_median_stop()) to.median_stop = from.median_stop();
+  return to;
+}
+
+void PutSweep(const SweepSpec& from, pb::SweepSpec& to) {
+  for (const SweepAxis& axis : from.axes) {
+    pb::SweepSpec::Axis& out = *to.add_axes();
+    out.set_field(axis.field);
+    out.mutable_values()->Add(axis.values.begin(), axis.values.end());
+  }
+  to.set_max_jobs(static_cast<int32_t>(from.max_trials));
+  to.set_parallelism(static_cast<int32_t>(from.parallelism));
+  if (from.objective) to.set_objective(ToEnum<pb::Job::Kind>(Name(*from.objective)));
+  if (from.median_stop) to.set_median_stop(*from.median_stop);
+}
+
+void PutObjective(const ResolvedSpec& from, pb::TrainingSpec& to) {
+  if (from.objective == Objective::kPreference) {
+    to.set_preference_beta(from.preference_beta);
+    to.set_preference_label_smoothing(from.preference_label_smoothing);
+    return;
+  }
+  if (from.objective == Objective::kDistil) to.set_distil_weight(from.distil_weight);
+  to.set_kl_weight(from.kl_weight);
+}
+
+void PutResolved(const ResolvedSpec& from, const Inputs& inputs, pb::TrainingSpec& to) {
   pb::AdapterSpec& adapter = *to.mutable_adapter();
   adapter.set_r(static_cast<int32_t>(from.rank));
   adapter.set_alpha(from.alpha);
@@ -128,13 +170,14 @@ void PutResolved(const Job& job, pb::TrainingSpec& to) {
   to.set_max_rows(from.max_rows);
   to.set_tokens_per_sequence(static_cast<int32_t>(from.tokens_per_sequence));
   to.set_initial_adapter(from.initial_adapter);
-  to.set_base_model_digest(job.inputs.base_digest);
-  to.set_dataset_digest(job.inputs.dataset_digest);
+  to.set_base_model_digest(inputs.base_digest);
+  to.set_dataset_digest(inputs.dataset_digest);
   to.set_tokenizer_digest(from.tokenizer_digest);
   to.set_template_digest(from.template_digest);
   to.set_steps(from.steps);
   to.set_train_rows(from.train_rows);
   to.set_validation_rows(from.validation_rows);
+  PutObjective(from, to);
 }
 
 }  // namespace
@@ -142,6 +185,10 @@ void PutResolved(const Job& job, pb::TrainingSpec& to) {
 JobSpec SpecFromProto(const pb::JobSpec& spec) {
   JobSpec out;
   if (spec.has_training()) out.training = GetTraining(spec.training());
+  if (spec.has_sweep()) {
+    out.training = GetTraining(spec.sweep().base());
+    out.sweep = GetSweep(spec.sweep());
+  }
   if (spec.has_model_export()) {
     out.model_export = {spec.model_export().adapter(),
                         FromEnum(spec.model_export().format(), &ParseExportFormat)};
@@ -157,6 +204,9 @@ pb::JobSpec SpecToProto(JobKind kind, const JobSpec& spec) {
       out.mutable_model_export()->set_format(
           ToEnum<pb::ExportSpec::Format>(Name(*spec.model_export.format)));
     }
+  } else if (kind == JobKind::kSweep) {
+    PutTraining(spec.training, *out.mutable_sweep()->mutable_base());
+    PutSweep(spec.sweep, *out.mutable_sweep());
   } else {
     PutTraining(spec.training, *out.mutable_training());
   }
@@ -171,8 +221,19 @@ pb::JobSpec ResolvedToProto(const Job& job) {
     to.set_format(ToEnum<pb::ExportSpec::Format>(Name(job.resolved.export_format)));
     to.set_adapter_digest(job.inputs.adapter_digest);
     to.set_base_model_digest(job.inputs.base_digest);
+  } else if (job.kind == JobKind::kSweep) {
+    pb::SweepSpec& to = *out.mutable_sweep();
+    PutSweep(job.spec.sweep, to);
+    PutResolved(job.resolved, job.inputs, *to.mutable_base());
+    to.set_objective(ToEnum<pb::Job::Kind>(Name(job.resolved.objective)));
+    to.set_median_stop(job.resolved.median_stop);
+    for (const ResolvedTrial& trial : job.resolved.trials) {
+      pb::SweepSpec::Trial& out_trial = *to.add_trials();
+      out_trial.mutable_values()->insert(trial.values.begin(), trial.values.end());
+      PutResolved(trial.spec, job.inputs, *out_trial.mutable_spec());
+    }
   } else {
-    PutResolved(job, *out.mutable_training());
+    PutResolved(job.resolved, job.inputs, *out.mutable_training());
   }
   return out;
 }

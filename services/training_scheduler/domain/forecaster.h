@@ -1,0 +1,38 @@
+// What a training will take, measured on its rows and its base model before anything runs. The real
+// one uses the language-model library; see room forecast.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "services/training_scheduler/domain/job.h"
+
+namespace crossover::scheduler {
+
+struct TrainingForecast {
+  int64_t tokens = 0;       // of all steps
+  int64_t longest_row = 0;  // tokens
+  bool all_rows = false;    // false: a sample was measured
+  // Operations of all steps and evaluations; time is work over a measured rate.
+  double work = 0;
+  int64_t peak_memory_bytes = 0;
+};
+
+// Thread-safe.
+class Forecaster {
+ public:
+  virtual ~Forecaster() = default;
+  // INVALID_ARGUMENT names a row that cannot be trained on. Any other error: nothing is known (no
+  // such blob here, a model file that cannot be read).
+  virtual absl::StatusOr<TrainingForecast> Forecast(const Inputs& inputs,
+                                                    const ResolvedSpec& spec) = 0;
+};
+
+// For tests: says what it is told.
+class FakeForecaster final : public Forecaster {
+ public:
+  absl::StatusOr<TrainingForecast> Forecast(const Inputs&, const ResolvedSpec&) override {
+    return answer;
+  }
+  absl::StatusOr<TrainingForecast> answer = TrainingForecast{};
+};
+
+}  // namespace crossover::scheduler

