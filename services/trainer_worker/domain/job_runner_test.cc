@@ -301,6 +301,19 @@ TEST_F(JobRunnerTest, ACheckpointThatIsGoneMeansStartingAnew) {
   EXPECT_EQ(engine_.steps_run, 10);
 }
 
+TEST_F(JobRunnerTest, ACheckpointThatIsGoneGivesWayToTheOneBefore) {
+  ASSERT_EQ(Run(), Outcome::kCompleted);
+  ResumeFromLastCheckpoint();
+  ASSERT_GE(client_.checkpoints.size(), 2u);
+  const auto before = client_.checkpoints[client_.checkpoints.size() - 2];
+  job_.earlier_checkpoints = {{"sha256:" + std::string(64, 'b'), before.step + 1},
+                              {before.digest, before.step}};
+  job_.resume_checkpoint = "sha256:" + std::string(64, 'a');
+  engine_.steps_run = 0;
+  EXPECT_EQ(Run(), Outcome::kCompleted);
+  EXPECT_EQ(engine_.steps_run, 10 - before.step);
+}
+
 TEST_F(JobRunnerTest, OnlyWhatIsKeptOrPublishedStaysPinned) {
   engine_.script.valid_loss = [](int64_t step) { return step <= 6 ? 1.0 / step : 1.0; };
   client_.on_record = [this](int64_t step) {

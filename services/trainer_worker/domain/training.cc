@@ -48,23 +48,42 @@ absl::StatusOr<TrainInputs> Training::FetchInputs() {
     RETURN_IF_ERROR(MaterialiseOnce(blobs, job.adapter_digest, *inputs.adapter));
   }
   if (place_.resume && !job.resume_checkpoint.empty()) {
-    const std::filesystem::path folder = context_.folder / "resume";
-    std::error_code ignored;  // a sweep has looked into it before
+    checkpoints_ = {{job.resume_checkpoint, job.resume_step}};
+    checkpoints_.insert(checkpoints_.end(), job.earlier_checkpoints.begin(),
+                        job.earlier_checkpoints.end());
+    RETURN_IF_ERROR(FetchCheckpoint(inputs));
+  }
+  return inputs;
+}
+
+void Training::PassOver(const char* what, const absl::Status& status) {
+  const int64_t step = checkpoints_.front().step;
+  checkpoints_.erase(checkpoints_.begin());
+  const std::string next = checkpoints_.empty()
+                               ? "starting anew"
+                               : absl::StrCat("going back to step ", checkpoints_.front().step);
+  context_.keeper.TellEvent(Level::kWarn, absl::StrCat("checkpoint of step ", step, " ", what, ", ",
+                                                       next, ": ", status.message()));
+}
+
+absl::Status Training::FetchCheckpoint(TrainInputs& inputs) {
+  const std::filesystem::path folder = context_.folder / "resume";
+  while (!checkpoints_.empty()) {
+    std::error_code ignored;  // a sweep or an earlier try has looked into it before
     std::filesystem::remove_all(folder, ignored);
-    const absl::Status status = blobs.Materialise(job.resume_checkpoint, folder);
+    const CheckpointRef& checkpoint = checkpoints_.front();
+    const absl::Status status = context_.deps.blobs.Materialise(checkpoint.digest, folder);
     absl::StatusOr<RunState> state = status.ok() ? ReadRunState(folder) : status;
     if (state.ok()) {
       state_ = *std::move(state);
       if (state_.step > 0) inputs.checkpoint = folder / kTrainerFolder;
-    } else if (!CheckpointIsGone(state.status())) {
-      return WithContext(state.status(), absl::StrCat("checkpoint of step ", job.resume_step));
-    } else {
-      context_.keeper.TellEvent(
-          Level::kWarn, absl::StrCat("checkpoint of step ", job.resume_step,
-                                     " cannot be read, starting anew: ", state.status().message()));
+      return absl::OkStatus();
     }
+    if (!CheckpointIsGone(state.status()))
+      return WithContext(state.status(), absl::StrCat("checkpoint of step ", checkpoint.step));
+    PassOver("cannot be read", state.status());
   }
-  return inputs;
+  return absl::OkStatus();
 }
 
 absl::Status Training::Prepare() {
@@ -74,13 +93,12 @@ absl::Status Training::Prepare() {
   if (stop_ != Stop::kNone) return absl::OkStatus();
   const TrainPlan& plan = *place_.plan;
   absl::StatusOr<std::unique_ptr<TrainRun>> run = context_.deps.engine.Prepare(plan, inputs);
-  if (!run.ok() && inputs.checkpoint.has_value() && CannotResume(run.status())) {
-    context_.keeper.TellEvent(
-        Level::kWarn, absl::StrCat("checkpoint of step ", context_.job().resume_step,
-                                   " cannot be resumed, starting anew: ", run.status().message()));
+  while (!run.ok() && inputs.checkpoint.has_value() && CannotResume(run.status())) {
+    PassOver("cannot be resumed", run.status());
     inputs.checkpoint.reset();
     if (!state_.best_adapter.empty()) former_bests_.push_back(state_.best_adapter);
     state_ = RunState{};
+    RETURN_IF_ERROR(FetchCheckpoint(inputs));
     run = context_.deps.engine.Prepare(plan, inputs);
   }
   RETURN_IF_ERROR(run.status());

@@ -62,6 +62,10 @@ class Training {
  private:
   absl::Status Prepare();
   absl::StatusOr<TrainInputs> FetchInputs();
+  // Brings the first of checkpoints_ that is whole; none of them is: the training starts anew.
+  absl::Status FetchCheckpoint(TrainInputs& inputs);
+  // Drops the first of checkpoints_ and says so.
+  void PassOver(const char* what, const absl::Status& status);
   // After every step; an error stops the training.
   absl::StatusOr<TrainRun::Decision> OnStep(const Step& step);
   void Tell(const Step& step);
@@ -79,6 +83,7 @@ class Training {
   const TrainingPlace place_;
   std::unique_ptr<TrainRun> run_;
   RunState state_;
+  std::vector<CheckpointRef> checkpoints_;  // to go on from, the latest first
   Step last_;
   Stop stop_ = Stop::kNone;
   int64_t tokens_ = 0;  // of this attempt

@@ -91,6 +91,11 @@ struct ExportPlan {
   ExportFormat format = ExportFormat::kPeft;
 };
 
+struct CheckpointRef {
+  std::string digest;
+  int64_t step = 0;
+};
+
 // A job and the lease to run it.
 struct LeasedJob {
   std::string name;  // projects/p/jobs/id
@@ -103,6 +108,7 @@ struct LeasedJob {
   std::string adapter_digest;     // EXPORT; of a training: the adapter to go on from, or empty
   std::string resume_checkpoint;  // digest, or empty
   int64_t resume_step = 0;
+  std::vector<CheckpointRef> earlier_checkpoints;  // before that one, the latest first
 
   std::string token;
   int64_t epoch = 0;

@@ -212,6 +212,8 @@ absl::StatusOr<LeasedJob> FromProto(const pb::LeaseJobResponse& response) {
   }
   job.resume_checkpoint = response.resume_checkpoint().digest();
   job.resume_step = response.resume_checkpoint().step();
+  for (const pb::Checkpoint& earlier : response.earlier_checkpoints())
+    job.earlier_checkpoints.push_back({earlier.digest(), earlier.step()});
   const absl::Status status = SpecFrom(response, job);
   if (!status.ok()) return status;
   return job;
