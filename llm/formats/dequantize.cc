@@ -21,6 +21,7 @@
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "llm/formats/float_bits.h"
+#include "llm/formats/quantize_blocks.h"
 
 namespace crossover::llm {
 namespace {
@@ -210,24 +211,32 @@ absl::Status CheckSizes(TensorType type, size_t bytes, size_t values) {
                             " bytes (", block.values, " values take ", block.bytes, " bytes)"));
 }
 
-// d = max|x| / 127, q = round half away from zero of x / d (quantize_row_q8_0_ref).
-void QuantizeQ8_0(const float* x, uint8_t* out) {
-  float largest = 0;
-  for (int j = 0; j < 32; ++j) largest = std::max(largest, std::fabs(x[j]));
-  const float d = largest / 127.0f;
-  const float inverse = d != 0 ? 1.0f / d : 0.0f;
-  const uint16_t half = FloatToHalf(d);
-  std::memcpy(out, &half, sizeof(half));
-  for (int j = 0; j < 32; ++j) {
-    out[2 + j] = static_cast<uint8_t>(static_cast<int8_t>(std::round(x[j] * inverse)));
-  }
-}
-
 void QuantizeTo16Bits(std::span<const float> values, std::byte* out, uint16_t (*convert)(float)) {
   for (size_t i = 0; i < values.size(); ++i) {
     const uint16_t bits = convert(values[i]);
     std::memcpy(out + 2 * i, &bits, sizeof(bits));
   }
+}
+
+// A block's scale is shared, so one number that is not finite would spoil its neighbours, too.
+absl::Status CheckFinite(std::span<const float> values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (std::isfinite(values[i])) continue;
+    return Error(absl::StatusCode::kInvalidArgument, "NOT_FINITE",
+                 absl::StrCat("value ", i, " is ", values[i], ", which has no quantised form"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status QuantizeBlocks(TensorType type, std::span<const float> values, uint8_t* out) {
+  const absl::Status finite = CheckFinite(values);
+  if (!finite.ok()) return finite;
+  const BlockSize block = BlockSizeOf(type);
+  const BlockQuantizer quantize = BlockQuantizerOf(type);
+  for (size_t i = 0; i < values.size(); i += block.values, out += block.bytes) {
+    quantize(&values[i], out);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -281,15 +290,8 @@ absl::Status Quantize(TensorType type, std::span<const float> values, std::span<
     case TensorType::kBf16:
       QuantizeTo16Bits(values, out.data(), FloatToBf16);
       return absl::OkStatus();
-    case TensorType::kQ8_0:
-      for (size_t i = 0; i < values.size(); i += 32) {
-        QuantizeQ8_0(&values[i], reinterpret_cast<uint8_t*>(out.data()) + i / 32 * 34);
-      }
-      return absl::OkStatus();
     default:
-      return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
-                   absl::StrCat("tensors are written as F32, F16, BF16 or Q8_0, not as ",
-                                ToAbsl(NameOf(type))));
+      return QuantizeBlocks(type, values, reinterpret_cast<uint8_t*>(out.data()));
   }
 }
 

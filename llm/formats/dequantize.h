@@ -19,8 +19,9 @@ absl::Status Dequantize(TensorType type, std::span<const std::byte> data, std::s
 absl::Status DequantizeToBf16(TensorType type, std::span<const std::byte> data,
                               std::span<uint16_t> out);
 
-// Encodes `values` as F32, F16, BF16 or Q8_0 into `out`, which must have exactly the size they
-// take. Unimplemented for the other types: this project does not write them.
+// Encodes `values` into `out`, which must have exactly the size they take. InvalidArgument
+// NOT_FINITE if a type made of blocks is asked to hold an infinity or NaN. Pure function; row
+// ranges can be encoded by several threads.
 absl::Status Quantize(TensorType type, std::span<const float> values, std::span<std::byte> out);
 
 // Bytes that `values` numbers of this type take; `values` must be a multiple of the block size.

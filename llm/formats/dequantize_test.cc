@@ -8,10 +8,12 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <random>
 #include <vector>
 
 #include "common/status/error.h"
 #include "llm/formats/float_bits.h"
+#include "llm/formats/quantize_rows.h"
 
 namespace crossover::llm {
 namespace {
@@ -102,10 +104,73 @@ TEST(QuantizeTest, Q8RoundsHalfAwayFromZeroAndKeepsZeroBlocks) {
   for (size_t i = 34; i < 68; ++i) EXPECT_EQ(out[i], std::byte{0});
 }
 
-TEST(QuantizeTest, TypesThatAreNotWrittenAreRefused) {
-  std::vector<float> values(32);
-  std::vector<std::byte> out(18);
-  EXPECT_EQ(Quantize(TensorType::kQ4_0, values, out).code(), absl::StatusCode::kUnimplemented);
+// Weights as they occur: normal, a few outliers, blocks of zeros and of one sign.
+std::vector<float> Weights(size_t count) {
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal(0, 0.02f);
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(random);
+  for (size_t i = 0; i < count; i += 97) values[i] *= 20;
+  std::fill(values.begin(), values.begin() + 256, 0.0f);
+  for (size_t i = 256; i < 512; ++i) values[i] = std::fabs(values[i]) + 0.1f;
+  return values;
+}
+
+double RelativeError(TensorType type, const std::vector<float>& values) {
+  std::vector<std::byte> out(BytesOf(type, static_cast<int64_t>(values.size())));
+  std::vector<float> back(values.size());
+  EXPECT_TRUE(Quantize(type, values, out).ok());
+  EXPECT_TRUE(Dequantize(type, out, back).ok());
+  double error = 0, size = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    error += std::pow(static_cast<double>(values[i]) - back[i], 2);
+    size += std::pow(static_cast<double>(values[i]), 2);
+  }
+  return std::sqrt(error / size);
+}
+
+// More bits, smaller errors; tests/compat compares with llama.cpp's own.
+TEST(QuantizeTest, ErrorsAreThoseOfTheBits) {
+  const std::vector<float> values = Weights(64 * 256);
+  EXPECT_LT(RelativeError(TensorType::kQ8_0, values), 0.006);
+  EXPECT_LT(RelativeError(TensorType::kQ6_K, values), 0.02);
+  EXPECT_LT(RelativeError(TensorType::kQ5_K, values), 0.04);
+  EXPECT_LT(RelativeError(TensorType::kQ5_1, values), 0.05);
+  EXPECT_LT(RelativeError(TensorType::kQ5_0, values), 0.06);
+  EXPECT_LT(RelativeError(TensorType::kQ4_K, values), 0.08);
+  EXPECT_LT(RelativeError(TensorType::kQ4_1, values), 0.10);
+  EXPECT_LT(RelativeError(TensorType::kQ4_0, values), 0.12);
+}
+
+TEST(QuantizeTest, NumbersAtTheEdgeOfFloatsDoNotTrap) {
+  for (const TensorType type : kAll) {
+    if (BlockSizeOf(type).values == 1) continue;
+    std::vector<float> values(256);
+    for (size_t i = 0; i < values.size(); ++i) {
+      values[i] = i % 2 == 0 ? std::numeric_limits<float>::denorm_min() * static_cast<float>(i)
+                             : -std::numeric_limits<float>::denorm_min();
+    }
+    std::vector<std::byte> out(BytesOf(type, 256));
+    EXPECT_TRUE(Quantize(type, values, out).ok()) << NameOf(type);
+    values[3] = std::numeric_limits<float>::max();
+    values[5] = std::numeric_limits<float>::lowest();
+    EXPECT_TRUE(Quantize(type, values, out).ok()) << NameOf(type);
+    values[200] = std::numeric_limits<float>::quiet_NaN();
+    const absl::Status status = Quantize(type, values, out);
+    EXPECT_TRUE(HasReason(status, "NOT_FINITE")) << NameOf(type);
+    EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("200"));
+  }
+}
+
+TEST(QuantizeTest, ThreadsDoNotChangeTheBytes) {
+  const std::vector<float> values = Weights(4096 * 64);
+  for (const TensorType type : {TensorType::kQ4_K, TensorType::kQ6_K, TensorType::kF16}) {
+    std::vector<std::byte> alone(BytesOf(type, static_cast<int64_t>(values.size())));
+    std::vector<std::byte> together(alone.size());
+    ASSERT_TRUE(Quantize(type, values, alone).ok());
+    ASSERT_TRUE(QuantizeRows(type, values, 512, together).ok());
+    EXPECT_EQ(alone, together) << NameOf(type);
+  }
 }
 
 TEST(FloatBitsTest, EveryHalfSurvivesTheRoundTrip) {

@@ -68,4 +68,15 @@ absl::Status ToFloats(const SafetensorsTensor& tensor, std::span<float> out) {
                             " of F32, F16, BF16 or F64 are expected"));
 }
 
+std::optional<uint64_t> BytesFor(Dtype dtype, std::span<const int64_t> shape) {
+  uint64_t bits = static_cast<uint64_t>(BitsOf(dtype));
+  for (const int64_t size : shape) {
+    if (size < 0 || __builtin_mul_overflow(bits, static_cast<uint64_t>(size), &bits)) {
+      return std::nullopt;
+    }
+  }
+  if (bits % 8 != 0) return std::nullopt;
+  return bits / 8;
+}
+
 }  // namespace crossover::llm

@@ -11,6 +11,7 @@
 #include "llm/formats/dequantize.h"
 #include "llm/formats/gguf_writer.h"
 #include "llm/formats/permute.h"
+#include "llm/formats/quantize_rows.h"
 
 namespace crossover::llm {
 namespace {
@@ -23,12 +24,6 @@ bool IsAboutTheFile(std::string_view key) {
          key.starts_with("crossover.");
 }
 
-TensorType StoredType(const WeightSpec& weight, TensorType wanted) {
-  if (weight.shape.size() == 1) return TensorType::kF32;
-  if (weight.shape.back() % BlockSizeOf(wanted).values != 0) return TensorType::kF16;
-  return wanted;
-}
-
 absl::Status AddMetadata(const GgufFile& base, const GgufExportOptions& options,
                          GgufWriter& writer) {
   const auto given_anew = [&](std::string_view key) {
@@ -39,7 +34,7 @@ absl::Status AddMetadata(const GgufFile& base, const GgufExportOptions& options,
     if (IsAboutTheFile(entry.key) || given_anew(entry.key)) continue;
     RETURN_IF_ERROR(writer.AddEncoded(entry));
   }
-  RETURN_IF_ERROR(writer.AddUint32("general.file_type", FileTypeOf(options.type)));
+  RETURN_IF_ERROR(writer.AddUint32("general.file_type", static_cast<uint32_t>(options.type)));
   RETURN_IF_ERROR(writer.AddUint32("general.quantization_version", 2));
   for (const auto& [key, value] : options.lineage) RETURN_IF_ERROR(writer.AddString(key, value));
   return absl::OkStatus();
@@ -59,7 +54,8 @@ absl::Status WriteWeight(const WeightSpec& weight, const ModelConfig& config,
     merged.swap(reordered);
   }
   std::vector<std::byte> encoded(BytesOf(type, values));
-  RETURN_IF_ERROR(Quantize(type, merged, encoded));
+  RETURN_IF_ERROR(WithContext(QuantizeRows(type, merged, weight.shape.back(), encoded),
+                              "tensor " + weight.gguf_name));
   return writer.AppendData(encoded);
 }
 
@@ -67,17 +63,6 @@ absl::Status WriteWeight(const WeightSpec& weight, const ModelConfig& config,
 
 absl::Status ExportGguf(const GgufFile& base, const WeightReader& read,
                         const GgufExportOptions& options, const std::filesystem::path& path) {
-  switch (options.type) {
-    case TensorType::kF32:
-    case TensorType::kF16:
-    case TensorType::kBf16:
-    case TensorType::kQ8_0:
-      break;
-    default:
-      return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
-                   absl::StrCat("GGUF files are written as F32, F16, BF16 or Q8_0, not as ",
-                                ToAbsl(NameOf(options.type))));
-  }
   ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::FromGguf(base));
   std::map<std::string, WeightSpec, std::less<>> weights;
   for (WeightSpec& weight : WeightsOf(config)) weights.emplace(weight.gguf_name, std::move(weight));
@@ -87,7 +72,7 @@ absl::Status ExportGguf(const GgufFile& base, const WeightReader& read,
   for (const GgufTensor& tensor : base.tensors()) {
     const auto weight = weights.find(tensor.name);
     const TensorType type =
-        weight == weights.end() ? tensor.type : StoredType(weight->second, options.type);
+        weight == weights.end() ? tensor.type : StoredTypeOf(options.type, weight->second, config);
     RETURN_IF_ERROR(writer->AddTensor(tensor.name, type, tensor.shape));
   }
   for (const GgufTensor& tensor : base.tensors()) {
@@ -97,7 +82,7 @@ absl::Status ExportGguf(const GgufFile& base, const WeightReader& read,
       continue;
     }
     RETURN_IF_ERROR(WriteWeight(weight->second, config, read,
-                                StoredType(weight->second, options.type), *writer));
+                                StoredTypeOf(options.type, weight->second, config), *writer));
   }
   return writer->Finish();
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "llm/formats/file_type.h"
 #include "llm/formats/gguf_file.h"
 #include "llm/formats/names.h"
 
@@ -19,9 +20,8 @@ namespace crossover::llm {
 using WeightReader = std::function<absl::Status(const WeightSpec& weight, std::span<float> out)>;
 
 struct GgufExportOptions {
-  // Of all matrices: kF32, kF16, kBf16 or kQ8_0. Vectors stay F32, as llama.cpp wants them; a
-  // matrix whose rows are no multiple of 32 falls back from Q8_0 to F16.
-  TensorType type = TensorType::kF16;
+  // The type of each tensor follows from this (StoredTypeOf).
+  GgufFileType type = GgufFileType::kF16;
   // Lineage as extra string keys, for example {"crossover.adapter", "sha256:…"}; they replace those
   // of a base that is an export itself. Nothing that differs between equal exports.
   std::vector<std::pair<std::string, std::string>> lineage;
@@ -29,8 +29,9 @@ struct GgufExportOptions {
 
 // Copies hyper-parameters, tokenizer, chat template and rope_freqs from `base`, sets
 // general.file_type and general.quantization_version, and takes all weights from `read`. Equal
-// input gives equal bytes. Needs memory for one matrix. Errors of `read`, GgufWriter and
-// AtomicFile; Unimplemented MODEL_UNSUPPORTED for another type.
+// input gives equal bytes. Needs memory for one matrix, twice; quantises on all processors. Errors
+// of `read`, GgufWriter and AtomicFile; InvalidArgument NOT_FINITE names a tensor that cannot be
+// quantised.
 absl::Status ExportGguf(const GgufFile& base, const WeightReader& read,
                         const GgufExportOptions& options, const std::filesystem::path& path);
 

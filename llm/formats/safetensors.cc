@@ -13,7 +13,7 @@
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "llm/formats/atomic_file.h"
+#include "llm/formats/safetensors_writer.h"
 
 namespace crossover::llm {
 namespace {
@@ -21,18 +21,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr uint64_t kMaxHeader = 100'000'000;
-
-// shape times width in bytes; nullopt on overflow or if it is no whole number of bytes.
-std::optional<uint64_t> BytesFor(Dtype dtype, std::span<const int64_t> shape) {
-  uint64_t bits = static_cast<uint64_t>(BitsOf(dtype));
-  for (const int64_t size : shape) {
-    if (size < 0 || __builtin_mul_overflow(bits, static_cast<uint64_t>(size), &bits)) {
-      return std::nullopt;
-    }
-  }
-  if (bits % 8 != 0) return std::nullopt;
-  return bits / 8;
-}
 
 // Parses JSON and notes a duplicate key of any object, which nlohmann would silently drop.
 Json ParseWithoutDuplicates(std::string_view text, std::optional<std::string>& duplicate) {
@@ -214,35 +202,23 @@ const SafetensorsTensor* SafetensorsFile::FindTensor(std::string_view name) cons
 absl::Status WriteSafetensors(const std::filesystem::path& path,
                               std::vector<SafetensorsTensor> tensors,
                               const std::map<std::string, std::string>& metadata) {
-  // The reference sorts by dtype, widest first, then by name.
-  std::sort(tensors.begin(), tensors.end(),
-            [](const SafetensorsTensor& a, const SafetensorsTensor& b) {
-              return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
-            });
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  uint64_t offset = 0;
+  std::vector<SafetensorsEntry> entries;
+  std::map<std::string_view, std::span<const std::byte>> data;
   for (const SafetensorsTensor& tensor : tensors) {
-    const std::optional<uint64_t> bytes = BytesFor(tensor.dtype, tensor.shape);
-    if (!bytes || *bytes != tensor.data.size() || header.contains(tensor.name)) {
+    entries.push_back({tensor.name, tensor.dtype, tensor.shape});
+    data[tensor.name] = tensor.data;
+    if (BytesFor(tensor.dtype, tensor.shape) != tensor.data.size()) {
       return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                    absl::StrCat(path.string(), ": tensor '", tensor.name,
-                                "' is given twice, or its data do not have its shape's size"));
+                                "' has data of another size than its shape"));
     }
-    header[tensor.name] = {{"dtype", NameOf(tensor.dtype)},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {offset, offset + *bytes}}};
-    offset += *bytes;
   }
-  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  const uint64_t length = text.size();
-  ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file, AtomicFile::Create(path));
-  file->set_expected_size(sizeof(length) + length + offset);
-  RETURN_IF_ERROR(file->Append(std::as_bytes(std::span(&length, 1))));
-  RETURN_IF_ERROR(file->Append(text));
-  for (const SafetensorsTensor& tensor : tensors) RETURN_IF_ERROR(file->Append(tensor.data));
-  return file->Commit();
+  ASSIGN_OR_RETURN(const std::unique_ptr<SafetensorsWriter> writer,
+                   SafetensorsWriter::Create(path, std::move(entries), metadata));
+  for (const SafetensorsEntry& entry : writer->entries()) {
+    RETURN_IF_ERROR(writer->Append(data[entry.name]));
+  }
+  return writer->Finish();
 }
 
 }  // namespace crossover::llm

@@ -49,6 +49,8 @@ enum class Dtype {
 std::string_view NameOf(Dtype dtype);
 std::optional<Dtype> DtypeOf(std::string_view name);
 int64_t BitsOf(Dtype dtype);
+// Of a tensor of this shape; nullopt on overflow or if it is no whole number of bytes.
+std::optional<uint64_t> BytesFor(Dtype dtype, std::span<const int64_t> shape);
 
 // One tensor; `data` is row-major and borrowed (from the file when read, from the caller when
 // written).

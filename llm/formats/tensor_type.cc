@@ -10,22 +10,21 @@ struct TypeFacts {
   TensorType type;
   std::string_view name;
   BlockSize block;
-  uint32_t file_type;
 };
 
-// Layouts: ggml-common.h. File types: llama.h; the K types name their "medium" mixture.
+// Layouts: ggml-common.h.
 constexpr std::array<TypeFacts, 11> kTypes = {{
-    {TensorType::kF32, "F32", {1, 4}, 0},
-    {TensorType::kF16, "F16", {1, 2}, 1},
-    {TensorType::kQ4_0, "Q4_0", {32, 18}, 2},
-    {TensorType::kQ4_1, "Q4_1", {32, 20}, 3},
-    {TensorType::kQ5_0, "Q5_0", {32, 22}, 8},
-    {TensorType::kQ5_1, "Q5_1", {32, 24}, 9},
-    {TensorType::kQ8_0, "Q8_0", {32, 34}, 7},
-    {TensorType::kQ4_K, "Q4_K", {256, 144}, 15},
-    {TensorType::kQ5_K, "Q5_K", {256, 176}, 17},
-    {TensorType::kQ6_K, "Q6_K", {256, 210}, 18},
-    {TensorType::kBf16, "BF16", {1, 2}, 32},
+    {TensorType::kF32, "F32", {1, 4}},
+    {TensorType::kF16, "F16", {1, 2}},
+    {TensorType::kQ4_0, "Q4_0", {32, 18}},
+    {TensorType::kQ4_1, "Q4_1", {32, 20}},
+    {TensorType::kQ5_0, "Q5_0", {32, 22}},
+    {TensorType::kQ5_1, "Q5_1", {32, 24}},
+    {TensorType::kQ8_0, "Q8_0", {32, 34}},
+    {TensorType::kQ4_K, "Q4_K", {256, 144}},
+    {TensorType::kQ5_K, "Q5_K", {256, 176}},
+    {TensorType::kQ6_K, "Q6_K", {256, 210}},
+    {TensorType::kBf16, "BF16", {1, 2}},
 }};
 
 constexpr std::array<std::pair<uint32_t, std::string_view>, 26> kUnread = {{
@@ -49,8 +48,6 @@ const TypeFacts& FactsOf(TensorType type) {
 BlockSize BlockSizeOf(TensorType type) { return FactsOf(type).block; }
 
 std::string_view NameOf(TensorType type) { return FactsOf(type).name; }
-
-uint32_t FileTypeOf(TensorType type) { return FactsOf(type).file_type; }
 
 std::optional<TensorType> TensorTypeFromGgml(uint32_t id) {
   for (const TypeFacts& facts : kTypes) {

@@ -41,7 +41,4 @@ std::optional<TensorType> TensorTypeFromGgml(uint32_t id);
 // read.
 std::string_view GgmlTypeName(uint32_t id);
 
-// `general.file_type` (llama.cpp's LLAMA_FTYPE_*) of a file whose matrices are mostly of this type.
-uint32_t FileTypeOf(TensorType type);
-
 }  // namespace crossover::llm

@@ -417,7 +417,7 @@ TEST_F(EngineTest, MergedModelSaysWhatBaseAndAdapterSay) {
   std::sort(config.target_modules.begin(), config.target_modules.end());
   ASSERT_TRUE(WriteAdapter(folder_ / "a", config, layout, values).ok());
   ASSERT_TRUE(
-      MergeToGguf(gguf, folder_ / "a", {.type = TensorType::kF32}, folder_ / "merged.gguf").ok());
+      MergeToGguf(gguf, folder_ / "a", {.type = GgufFileType::kF32}, folder_ / "merged.gguf").ok());
 
   const ScoreRequest request{.prompt = {504, 3575, 282, 4649, 314},
                              .continuations = {{7042, 28, 284, 216, 33, 42}}};

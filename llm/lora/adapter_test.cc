@@ -241,7 +241,7 @@ TEST_F(MergeTest, MergedFileHoldsBasePlusScaledProduct) {
       .rank = 2, .alpha = 8, .target_modules = {"down_proj", "k_proj", "q_proj"}};
   ASSERT_TRUE(WriteAdapter(folder_ / "a", config, layout, adapter).ok());
   const auto base = GgufFile::Open(base_path).value();
-  for (const TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kQ8_0}) {
+  for (const GgufFileType type : {GgufFileType::kF32, GgufFileType::kF16, GgufFileType::kQ8_0}) {
     const fs::path out = folder_ / "merged.gguf";
     const absl::Status status = MergeToGguf(base_path, folder_ / "a", {.type = type}, out);
     ASSERT_TRUE(status.ok()) << status;
@@ -255,7 +255,7 @@ TEST_F(MergeTest, MergedFileHoldsBasePlusScaledProduct) {
         Add(matrix, adapter, expected);
       }
       const TensorType stored = merged->Tensor(weight.gguf_name).value()->type;
-      EXPECT_EQ(stored, weight.shape.size() == 1 ? TensorType::kF32 : type) << weight.hf_name;
+      EXPECT_EQ(stored, StoredTypeOf(type, weight, small_)) << weight.hf_name;
       // Q8_0's blocks lie along rows, which stay whole when rows are permuted.
       const std::vector<float> values = Read(*merged, weight);
       ASSERT_EQ(values.size(), expected.size());
@@ -302,12 +302,12 @@ TEST_F(MergeTest, FullDiskLeavesTheOldExportAndNoLitter) {
   ASSERT_TRUE(WriteAdapter(folder_ / "a", {.rank = 2, .alpha = 8, .target_modules = {"q_proj"}},
                            layout, std::vector<float>(layout.size(), 0.5f))
                   .ok());
-  ASSERT_TRUE(MergeToGguf(base_path, folder_ / "a", {.type = TensorType::kF16}, out).ok());
+  ASSERT_TRUE(MergeToGguf(base_path, folder_ / "a", {.type = GgufFileType::kF16}, out).ok());
   const std::string before = Bytes(out);
   absl::Status status;
   {
     const FullDisk disk(64 << 10);
-    status = MergeToGguf(base_path, folder_ / "a", {.type = TensorType::kF32}, out);
+    status = MergeToGguf(base_path, folder_ / "a", {.type = GgufFileType::kF32}, out);
   }
   EXPECT_TRUE(HasReason(status, "DISK_FULL")) << status;
   EXPECT_EQ(Bytes(out), before);

@@ -2,8 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -48,23 +47,38 @@ absl::Status ReadBase(const GgufFile& base, const ModelConfig& config, const Wei
 
 }  // namespace
 
+MergedWeights::MergedWeights(std::shared_ptr<const GgufFile> base, ModelConfig config,
+                             LoraAdapter adapter)
+    : base_(std::move(base)), config_(std::move(config)), adapter_(std::move(adapter)) {
+  for (const LoraMatrix& matrix : adapter_.layout.matrices()) {
+    adapted_[absl::StrCat(ModuleName(matrix), ".weight")] = &matrix;
+  }
+}
+
+absl::StatusOr<std::unique_ptr<const MergedWeights>> MergedWeights::Open(
+    const std::filesystem::path& base_gguf, const std::filesystem::path& adapter_folder) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const GgufFile> base, GgufFile::Open(base_gguf));
+  ASSIGN_OR_RETURN(ModelConfig config, ModelConfig::FromGguf(*base));
+  ASSIGN_OR_RETURN(LoraAdapter adapter, ReadAdapter(adapter_folder, config));
+  return std::unique_ptr<const MergedWeights>(
+      new MergedWeights(std::move(base), std::move(config), std::move(adapter)));
+}
+
+WeightReader MergedWeights::reader() const {
+  return [this](const WeightSpec& weight, std::span<float> values) -> absl::Status {
+    RETURN_IF_ERROR(ReadBase(*base_, config_, weight, values));
+    const auto found = adapted_.find(weight.hf_name);
+    if (found != adapted_.end()) AddProduct(*found->second, adapter_.values, values);
+    return absl::OkStatus();
+  };
+}
+
 absl::Status MergeToGguf(const std::filesystem::path& base_gguf,
                          const std::filesystem::path& adapter_folder,
                          const GgufExportOptions& options, const std::filesystem::path& out) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> base, GgufFile::Open(base_gguf));
-  ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::FromGguf(*base));
-  ASSIGN_OR_RETURN(const LoraAdapter adapter, ReadAdapter(adapter_folder, config));
-  std::map<std::string, const LoraMatrix*> adapted;
-  for (const LoraMatrix& matrix : adapter.layout.matrices())
-    adapted[absl::StrCat(ModuleName(matrix), ".weight")] = &matrix;
-
-  const WeightReader read = [&](const WeightSpec& weight, std::span<float> values) -> absl::Status {
-    RETURN_IF_ERROR(ReadBase(*base, config, weight, values));
-    const auto found = adapted.find(weight.hf_name);
-    if (found != adapted.end()) AddProduct(*found->second, adapter.values, values);
-    return absl::OkStatus();
-  };
-  return ExportGguf(*base, read, options, out);
+  ASSIGN_OR_RETURN(const std::unique_ptr<const MergedWeights> merged,
+                   MergedWeights::Open(base_gguf, adapter_folder));
+  return ExportGguf(merged->base(), merged->reader(), options, out);
 }
 
 }  // namespace crossover::llm
