@@ -29,17 +29,24 @@ struct AdapterOptions {
   std::string out;
 };
 
-// What people type, what the API calls it, and the name of a single file.
+// What the API calls it, and what the folder's name ends with.
 struct Format {
   ExportSpec::Format value;
-  const char* extension;  // nullptr: a folder
+  const char* suffix;
 };
 
 const std::map<std::string, Format>& Formats() {
   static const auto* const kFormats = new std::map<std::string, Format>{
-      {"peft", {ExportSpec::PEFT, nullptr}},
-      {"gguf-f16", {ExportSpec::GGUF_F16, ".f16.gguf"}},
-      {"gguf-q8_0", {ExportSpec::GGUF_Q8_0, ".q8_0.gguf"}},
+      {"peft", {ExportSpec::PEFT, ""}},
+      {"gguf-f16", {ExportSpec::GGUF_F16, "-f16"}},
+      {"gguf-bf16", {ExportSpec::GGUF_BF16, "-bf16"}},
+      {"gguf-q8_0", {ExportSpec::GGUF_Q8_0, "-q8_0"}},
+      {"gguf-q4_0", {ExportSpec::GGUF_Q4_0, "-q4_0"}},
+      {"gguf-q4_k_m", {ExportSpec::GGUF_Q4_K_M, "-q4_k_m"}},
+      {"gguf-q5_k_m", {ExportSpec::GGUF_Q5_K_M, "-q5_k_m"}},
+      {"gguf-q6_k", {ExportSpec::GGUF_Q6_K, "-q6_k"}},
+      {"gguf-adapter", {ExportSpec::GGUF_ADAPTER, "-lora"}},
+      {"safetensors", {ExportSpec::SAFETENSORS, "-merged"}},
   };
   return *kFormats;
 }
@@ -77,15 +84,13 @@ absl::Status Export(Context& context, const AdapterOptions& options) {
   }
   RETURN_IF_ERROR(JobOutcome(job));
   const std::string stem = FileStem(options.adapter);
-  const std::filesystem::path folder =
-      options.out.empty() ? std::filesystem::path(format.extension == nullptr ? stem : ".")
-                          : std::filesystem::path(options.out);
-  const std::string file = stem + (format.extension == nullptr ? "" : format.extension);
+  const std::filesystem::path folder = options.out.empty()
+                                           ? std::filesystem::path(stem + format.suffix)
+                                           : std::filesystem::path(options.out);
   ASSIGN_OR_RETURN(const Downloaded done,
-                   DownloadArtifact(context, job.outputs().artifact(), folder, file));
+                   DownloadArtifact(context, job.outputs().artifact(), folder, stem + ".gguf"));
   if (context.PrintedJson(job)) return absl::OkStatus();
-  const std::filesystem::path where = format.extension == nullptr ? folder : folder / file;
-  context.terminal().out << absl::StrCat(where.string(), "  ", done.files,
+  context.terminal().out << absl::StrCat(folder.string(), "  ", done.files,
                                          done.files == 1 ? " file, " : " files, ",
                                          Bytes(done.bytes), ", ", job.outputs().artifact(), "\n");
   return absl::OkStatus();
@@ -128,10 +133,12 @@ void AddAdapter(CLI::App& app, Context& context) {
   CLI::App* command = AddCommand(
       *group, context, "export", "Write an adapter, or base and adapter merged, to files",
       "  crossover adapter export ft:smollm2-135m-instruct:default:support:06bq3f2a\n"
-      "  crossover adapter export sha256:48c2d8… --format gguf-q8_0 --out models\n"
-      "Formats: peft (adapter folder), gguf-f16 and gguf-q8_0 (base and adapter merged into one "
-      "file "
-      "for llama.cpp, Ollama).",
+      "  crossover adapter export sha256:48c2d8… --format gguf-q4_k_m --out models/support\n"
+      "  (cd models/support && ollama create support -f Modelfile)\n"
+      "Formats: peft (the adapter); gguf-f16, gguf-bf16, gguf-q8_0, gguf-q6_k, gguf-q5_k_m, "
+      "gguf-q4_k_m, gguf-q4_0 (base and adapter merged, for llama.cpp and Ollama, with a "
+      "Modelfile); gguf-adapter (the adapter alone, for llama.cpp's --lora and Ollama's ADAPTER); "
+      "safetensors (merged, for transformers and vLLM).",
       [&context, options] { return Export(context, *options); });
   command->add_option("adapter", options->adapter, "Alias, digest or name of the adapter")
       ->required();
@@ -140,9 +147,8 @@ void AddAdapter(CLI::App& app, Context& context) {
   command->add_option("--format", options->format, "Form of the files")
       ->check(CLI::IsMember(names))
       ->capture_default_str();
-  command->add_option(
-      "--out", options->out,
-      "Folder to write to; default: one named after the adapter, or . for a single file");
+  command->add_option("--out", options->out,
+                      "Folder to write to; default: one named after adapter and format");
 }
 
 }  // namespace crossover::cli

@@ -289,8 +289,10 @@ TEST_F(FilesTest, ExportWritesVerifiedFiles) {
   EXPECT_EQ(models_.exported.name(), "projects/default/models/-/versions/ft:a:b:c:d");
   EXPECT_EQ(models_.exported.format(), scheduler::ExportSpec::GGUF_Q8_0);
   EXPECT_EQ(crossover::testing::ReadFile(folder_ / "out/adapter_config.json"), "hello");
-  // Formats that no server makes are not offered.
-  EXPECT_EQ(Crossover({"adapter", "export", "x", "--format", "safetensors"}), kExitUsage);
+  // What is not a format is told beside what is.
+  EXPECT_EQ(Crossover({"adapter", "export", "x", "--format", "gguf-q2_k"}), kExitUsage);
+  for (const char* format : {"gguf-q4_k_m", "gguf-adapter", "safetensors", "peft"})
+    EXPECT_THAT(err(), HasSubstr(format));
 }
 
 TEST_F(FilesTest, BytesWithAnotherDigestAreNotKept) {

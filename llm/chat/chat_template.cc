@@ -1,7 +1,6 @@
 #include "llm/chat/chat_template.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 
@@ -9,29 +8,19 @@
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "llm/chat/families.h"
+#include "llm/chat/conversation.h"
 
 namespace crossover::llm {
 namespace {
 
 constexpr std::string_view kTemplateKey = "tokenizer.chat_template";
 
+constexpr std::string_view kChatMl =
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
 absl::Status Unsupported(std::string_view message) {
   return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED", message);
-}
-
-absl::Status CheckMarkers(const Tokenizer& tokenizer,
-                          std::initializer_list<std::string_view> markers) {
-  for (const std::string_view marker : markers) {
-    if (tokenizer.FindAdded(marker)) continue;
-    return Unsupported(absl::StrCat("the chat template uses ", ToAbsl(marker),
-                                    ", which the tokenizer does not have"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckChatMl(const Tokenizer& tokenizer) {
-  return CheckMarkers(tokenizer, {"<|im_start|>", "<|im_end|>"});
 }
 
 // The loss weight of each message: 0 for all but assistants.
@@ -53,111 +42,174 @@ absl::StatusOr<std::vector<float>> WeightsOf(const std::vector<ChatMessage>& mes
   return weights;
 }
 
-}  // namespace
+// The stretches of [begin, end) by whether the template wrote them.
+std::vector<TextSpan> SpansOf(const jinja::Text& text, size_t begin, size_t end) {
+  std::vector<TextSpan> spans;
+  for (const jinja::Text::Run& run : text.runs()) {
+    const size_t stop = std::min(run.end, end);
+    if (stop <= begin) continue;
+    spans.push_back({text.view().substr(begin, stop - begin), run.source == jinja::kTemplate});
+    begin = stop;
+  }
+  return spans;
+}
 
-std::vector<int32_t> EndTokens(const Tokenizer& tokenizer,
-                               std::initializer_list<std::string_view> names) {
-  std::vector<int32_t> ids;
+std::vector<int32_t> EndTokens(const Tokenizer& tokenizer, int32_t end_of_turn) {
+  std::vector<int32_t> ids = {end_of_turn};
   const auto add = [&](std::optional<int32_t> id) {
     if (id && std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
   };
-  for (const std::string_view name : names) add(tokenizer.FindAdded(name));
+  for (const char* name : {"<|endoftext|>", "<|end_of_text|>", "<|eom_id|>"})
+    add(tokenizer.FindAdded(name));
   add(tokenizer.eos_id());
   return ids;
 }
 
-absl::Status BadMessage(size_t index, std::string_view field, std::string_view problem) {
-  const std::string path = absl::StrCat("messages[", index, "].", ToAbsl(field));
-  return Error(
-      absl::StatusCode::kInvalidArgument, absl::StrCat(path, " ", ToAbsl(problem)),
-      ErrorDetail{.reason = "FIELD_INVALID", .violations = {{path, std::string(problem)}}});
-}
+}  // namespace
+
+ChatTemplate::ChatTemplate(std::shared_ptr<const jinja::Program> program,
+                           std::shared_ptr<const Tokenizer> tokenizer, ChatTemplateOptions options)
+    : program_(std::move(program)), tokenizer_(std::move(tokenizer)), options_(options) {}
 
 absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::FromText(
     std::string_view jinja, std::shared_ptr<const Tokenizer> tokenizer,
     ChatTemplateOptions options) {
-  const auto has = [&](std::string_view marker) {
-    return jinja.find(marker) != std::string_view::npos;
-  };
-  if (has("<|im_start|>")) {
-    RETURN_IF_ERROR(CheckChatMl(*tokenizer));
-    return std::make_shared<const ChatMlTemplate>(jinja, std::move(tokenizer));
-  }
-  if (has("<|start_header_id|>")) {
-    RETURN_IF_ERROR(CheckMarkers(*tokenizer, {"<|begin_of_text|>", "<|start_header_id|>",
-                                              "<|end_header_id|>", "<|eot_id|>"}));
-    return std::make_shared<const Llama3Template>(jinja, std::move(tokenizer),
-                                                  std::move(options.date));
-  }
-  return Unsupported(absl::StrCat("the chat template is neither ChatML nor Llama 3",
-                                  has("[INST]") ? " (it has [INST], as Mistral's)" : "",
-                                  "; it begins with: ", ToAbsl(jinja.substr(0, 80))));
+  ASSIGN_OR_RETURN(std::shared_ptr<const jinja::Program> program, jinja::Program::Compile(jinja));
+  std::shared_ptr<ChatTemplate> chat(
+      new ChatTemplate(std::move(program), std::move(tokenizer), options));
+  RETURN_IF_ERROR(chat->Probe());
+  return std::shared_ptr<const ChatTemplate>(std::move(chat));
 }
 
 absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::FromGguf(
     const GgufFile& file, std::shared_ptr<const Tokenizer> tokenizer, ChatTemplateOptions options) {
-  if (!file.Has(kTemplateKey)) {
-    if (!CheckChatMl(*tokenizer).ok()) {
-      return Unsupported(absl::StrCat(
-          file.path(), ": the file has no chat template (metadata key '", ToAbsl(kTemplateKey),
-          "'), and its vocabulary lacks <|im_start|> or <|im_end|>, so it is not ChatML either; "
-          "choose the file of an instruct model, or add the key"));
-    }
-    return std::make_shared<const ChatMlTemplate>("", std::move(tokenizer));
+  std::string jinja(kChatMl);
+  if (file.Has(kTemplateKey)) {
+    ASSIGN_OR_RETURN(jinja, file.GetString(kTemplateKey));
+  } else if (!tokenizer->FindAdded("<|im_start|>") || !tokenizer->FindAdded("<|im_end|>")) {
+    return Unsupported(absl::StrCat(
+        file.path(), ": the file has no chat template (metadata key '", ToAbsl(kTemplateKey),
+        "'), and its vocabulary lacks <|im_start|> or <|im_end|>, so it is not ChatML either; "
+        "choose the file of an instruct model, or add the key"));
   }
-  ASSIGN_OR_RETURN(const std::string jinja, file.GetString(kTemplateKey));
-  auto result = FromText(jinja, std::move(tokenizer), std::move(options));
+  auto result = FromText(jinja, std::move(tokenizer), options);
   if (!result.ok()) return WithContext(result.status(), file.path());
   return result;
 }
 
-ChatTemplate::ChatTemplate(std::shared_ptr<const Tokenizer> tokenizer, std::string end_of_turn,
-                           std::vector<int32_t> stop_ids)
-    : tokenizer_(std::move(tokenizer)),
-      end_of_turn_(std::move(end_of_turn)),
-      stop_ids_(std::move(stop_ids)) {}
+absl::Status ChatTemplate::Probe() {
+  const std::vector<ChatMessage> question = {{.role = "user", .content = "question"}};
+  std::vector<ChatMessage> answered = question;
+  answered.push_back({.role = "assistant", .content = "answer"});
+  ASSIGN_OR_RETURN(const jinja::Rendered plain, RenderTagged(question, {}, false));
+  ASSIGN_OR_RETURN(const jinja::Rendered asking, RenderTagged(question, {}, true));
+  ASSIGN_OR_RETURN(const jinja::Rendered whole, RenderTagged(answered, {}, false));
+  if (asking.text.view().starts_with(plain.text.view())) {
+    marks_.header = asking.text.view().substr(plain.text.size());
+  }
+  RETURN_IF_ERROR(CheckMarkers(whole.text));
+  return FindEndOfTurn(whole.text);
+}
 
-absl::StatusOr<std::vector<ChatTemplate::Piece>> ChatTemplate::CheckedPieces(
-    const std::vector<ChatMessage>& messages, const std::vector<ChatTool>& tools,
-    bool for_answer) const {
+// A marker that the vocabulary lacks would become ordinary text, which the model never saw.
+absl::Status ChatTemplate::CheckMarkers(const jinja::Text& rendered) const {
+  const std::string_view text = rendered.view();
+  for (size_t at = text.find("<|"); at != std::string_view::npos; at = text.find("<|", at + 2)) {
+    const size_t end = text.find("|>", at);
+    if (end == std::string_view::npos) break;
+    const std::string_view marker = text.substr(at, end + 2 - at);
+    if (marker.find_first_of(" \n") != std::string_view::npos) continue;
+    if (tokenizer_->FindAdded(marker)) continue;
+    return Unsupported(absl::StrCat("the chat template uses ", ToAbsl(marker),
+                                    ", which the tokenizer does not have"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ChatTemplate::FindEndOfTurn(const jinja::Text& rendered) {
+  size_t begin = 0, content_end = std::string_view::npos;
+  for (const jinja::Text::Run& run : rendered.runs()) {
+    if (run.source == SourceOf(1)) content_end = run.end;
+    begin = run.end;
+  }
+  if (content_end == std::string_view::npos) {
+    return Unsupported("the chat template does not render what an assistant says");
+  }
+  const std::vector<TextSpan> tail = SpansOf(rendered, content_end, begin);
+  std::string text;
+  for (const int32_t id : tokenizer_->Encode(tail)) {
+    text += tokenizer_->Bytes(id);
+    if (!tokenizer_->IsSpecial(id)) continue;
+    marks_.end_of_turn = std::move(text);
+    stop_ids_ = EndTokens(*tokenizer_, id);
+    return absl::OkStatus();
+  }
+  return Unsupported(
+      absl::StrCat("the chat template ends an answer with no control token of the tokenizer",
+                   text.empty() ? "" : absl::StrCat(", but with: ", text.substr(0, 80))));
+}
+
+absl::StatusOr<jinja::Rendered> ChatTemplate::RenderTagged(const std::vector<ChatMessage>& messages,
+                                                           const std::vector<ChatTool>& tools,
+                                                           bool for_answer) const {
   if (messages.empty()) {
     return Error(absl::StatusCode::kInvalidArgument, "messages must hold at least one message",
                  {.reason = "FIELD_INVALID",
                   .violations = {{"messages", "must hold at least one message"}}});
   }
-  return Pieces(messages, tools, for_answer);
+  if (!tools.empty() && !program_->Mentions("tools")) {
+    return Unsupported(
+        "the model's chat template knows no tools; describe them in the system message");
+  }
+  const bool calls = std::any_of(messages.begin(), messages.end(), [](const ChatMessage& message) {
+    return !message.tool_calls.empty();
+  });
+  if (calls && !program_->Mentions("tool_calls"))
+    return Unsupported("the model's chat template knows no tool calls");
+  ASSIGN_OR_RETURN(jinja::Dict variables,
+                   VariablesOf({messages, tools, for_answer, options_.date, *tokenizer_}));
+  return program_->Render(std::move(variables));
+}
+
+absl::StatusOr<std::vector<AnswerSpan>> ChatTemplate::AnswersIn(
+    const jinja::Rendered& rendered, const std::vector<ChatMessage>& messages,
+    const std::vector<ChatTool>& tools) const {
+  return FindAnswers(rendered, messages, marks_, [&](size_t index) -> absl::StatusOr<std::string> {
+    if (index == 0) return std::string();
+    return Render({messages.begin(), messages.begin() + static_cast<ptrdiff_t>(index)}, tools,
+                  true);
+  });
 }
 
 void ChatTemplate::EncodeStretches(
-    const std::vector<Piece>& pieces,
-    const std::function<void(int answer_of, std::vector<int32_t> ids)>& stretch) const {
-  std::vector<TextSpan> spans;
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    spans.push_back({pieces[i].text, pieces[i].trusted});
-    if (i + 1 < pieces.size() && pieces[i + 1].answer_of == pieces[i].answer_of) continue;
-    stretch(pieces[i].answer_of, tokenizer_->Encode(spans));
-    spans.clear();
+    const jinja::Text& text, const std::vector<AnswerSpan>& answers,
+    const std::function<void(const AnswerSpan* answer, std::vector<int32_t> ids)>& stretch) const {
+  size_t done = 0;
+  for (const AnswerSpan& answer : answers) {
+    stretch(nullptr, tokenizer_->Encode(SpansOf(text, done, answer.begin)));
+    stretch(&answer, tokenizer_->Encode(SpansOf(text, answer.begin, answer.end)));
+    done = answer.end;
   }
+  stretch(nullptr, tokenizer_->Encode(SpansOf(text, done, text.size())));
 }
 
 absl::StatusOr<std::string> ChatTemplate::Render(const std::vector<ChatMessage>& messages,
                                                  const std::vector<ChatTool>& tools,
                                                  bool for_answer) const {
-  ASSIGN_OR_RETURN(const std::vector<Piece> pieces, CheckedPieces(messages, tools, for_answer));
-  std::string text;
-  for (const Piece& piece : pieces) text += piece.text;
-  return text;
+  ASSIGN_OR_RETURN(const jinja::Rendered rendered, RenderTagged(messages, tools, for_answer));
+  return std::string(rendered.text.view());
 }
 
 absl::StatusOr<std::vector<int32_t>> ChatTemplate::Tokens(const std::vector<ChatMessage>& messages,
                                                           const std::vector<ChatTool>& tools,
                                                           bool for_answer,
                                                           std::vector<bool>* assistant) const {
-  ASSIGN_OR_RETURN(const std::vector<Piece> pieces, CheckedPieces(messages, tools, for_answer));
+  ASSIGN_OR_RETURN(const jinja::Rendered rendered, RenderTagged(messages, tools, for_answer));
+  ASSIGN_OR_RETURN(const std::vector<AnswerSpan> answers, AnswersIn(rendered, messages, tools));
   std::vector<int32_t> all;
-  EncodeStretches(pieces, [&](int answer_of, std::vector<int32_t> ids) {
+  EncodeStretches(rendered.text, answers, [&](const AnswerSpan* answer, std::vector<int32_t> ids) {
     all.insert(all.end(), ids.begin(), ids.end());
-    if (assistant != nullptr) assistant->resize(all.size(), answer_of >= 0);
+    if (assistant != nullptr) assistant->resize(all.size(), answer != nullptr);
   });
   return all;
 }
@@ -168,19 +220,44 @@ absl::StatusOr<std::vector<int32_t>> ChatTemplate::Prompt(
 }
 
 std::vector<int32_t> ChatTemplate::Answer(std::string_view content) const {
-  const std::array<TextSpan, 2> spans = {TextSpan{content, false}, TextSpan{end_of_turn_, true}};
+  const std::array<TextSpan, 2> spans = {TextSpan{content, false},
+                                         TextSpan{marks_.end_of_turn, true}};
   return tokenizer_->Encode(spans);
+}
+
+absl::Status ChatTemplate::CheckPromptBefore(const AnswerSpan& answer,
+                                             const jinja::Rendered& rendered,
+                                             const std::vector<ChatMessage>& messages,
+                                             const std::vector<ChatTool>& tools) const {
+  if (answer.message == 0) return absl::OkStatus();  // Nothing would be asked.
+  ASSIGN_OR_RETURN(
+      const std::string prompt,
+      Render({messages.begin(), messages.begin() + static_cast<ptrdiff_t>(answer.message)}, tools,
+             true));
+  if (rendered.text.view().substr(0, answer.begin) == prompt) return absl::OkStatus();
+  return Error(absl::StatusCode::kInvalidArgument, "PROMPT_MISMATCH",
+               absl::StrCat("messages[", answer.message,
+                            "]: the model's chat template writes the conversation before this "
+                            "answer in another way once it goes on, so the model would be asked "
+                            "otherwise than it was trained; train the last answer only, or cut the "
+                            "row after this answer"));
 }
 
 absl::StatusOr<TrainingSample> ChatTemplate::Training(const std::vector<ChatMessage>& messages,
                                                       const std::vector<ChatTool>& tools,
                                                       TrainedTurns turns) const {
-  ASSIGN_OR_RETURN(const std::vector<Piece> pieces, CheckedPieces(messages, tools, false));
+  ASSIGN_OR_RETURN(const jinja::Rendered rendered, RenderTagged(messages, tools, false));
   ASSIGN_OR_RETURN(const std::vector<float> message_weights, WeightsOf(messages, turns));
+  ASSIGN_OR_RETURN(const std::vector<AnswerSpan> answers, AnswersIn(rendered, messages, tools));
+  for (const AnswerSpan& answer : answers) {
+    if (message_weights[answer.message] > 0)
+      RETURN_IF_ERROR(CheckPromptBefore(answer, rendered, messages, tools));
+  }
   TrainingSample sample;
-  EncodeStretches(pieces, [&](int answer_of, std::vector<int32_t> ids) {
+  EncodeStretches(rendered.text, answers, [&](const AnswerSpan* answer, std::vector<int32_t> ids) {
     sample.ids.insert(sample.ids.end(), ids.begin(), ids.end());
-    sample.weights.resize(sample.ids.size(), answer_of < 0 ? 0.0f : message_weights[answer_of]);
+    sample.weights.resize(sample.ids.size(),
+                          answer == nullptr ? 0.0f : message_weights[answer->message]);
   });
   if (!sample.weights.empty()) sample.weights[0] = 0;  // Nothing predicts the first token.
   while (!sample.weights.empty() && sample.weights.back() == 0) {

@@ -1,11 +1,5 @@
-// Renders conversations the way the model was trained on them.
-//
-// Which rendering a model uses is read from its own template (Jinja text): it is not executed, but
-// recognised by its markers, and what varies between models (default system text, trimming, tool
-// sections) is taken from it.
-//   ChatML   "<|im_start|>{role}\n{content}<|im_end|>\n": SmolLM2, Qwen2, Qwen2.5
-//   Llama 3  "<|start_header_id|>{role}<|end_header_id|>\n\n{content}<|eot_id|>": Llama 3, 3.1, 3.2
-//   (with the date block)
+// Renders conversations the way the model was trained on them: by the model's own template, in the
+// part of Jinja that jinja.h names.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +10,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/civil_time.h"
+#include "llm/chat/answer_spans.h"
+#include "llm/chat/jinja.h"
 #include "llm/chat/message.h"
 #include "llm/formats/gguf_file.h"
 #include "llm/tokenizer/tokenizer.h"
@@ -23,9 +20,9 @@
 namespace crossover::llm {
 
 struct ChatTemplateOptions {
-  // "Today Date" of Llama 3.1 and 3.2, frozen so that training, evaluation and serving see the same
-  // text.
-  std::string date = "26 Jul 2024";
+  // Today, for templates that print it (Llama 3.1 and later): frozen, so that training, evaluation
+  // and serving see the same text.
+  absl::CivilDay date = absl::CivilDay(2024, 7, 26);
 };
 
 enum class TrainedTurns {
@@ -43,13 +40,18 @@ struct TrainingSample {
 
 // Immutable and thread-safe.
 //
-// Tokens: an assistant's content is encoded apart from the header before it, because that is how
-// the model meets it when it generates. So the ids of a prompt are always a prefix of the ids of
-// the same conversation with its answer. Contents never become control tokens.
+// Tokens: an assistant's answer is encoded apart from the header before it, because that is how
+// the model meets it when it generates. Contents never become control tokens.
+//
+// Every call that renders may fail with InvalidArgument: FIELD_INVALID names the message
+// ("messages[2].role") for an unknown role, an empty conversation, or arguments or parameters that
+// are no JSON; TEMPLATE_REFUSED is what the template itself says against the conversation;
+// TEMPLATE_FAILED names the line of a template that cannot be run. Unimplemented MODEL_UNSUPPORTED
+// for tools or tool calls with a template that does not know of them.
 class ChatTemplate {
  public:
-  // Unimplemented MODEL_UNSUPPORTED for a template of another family, or control tokens that the
-  // tokenizer lacks.
+  // Unimplemented MODEL_UNSUPPORTED for a template with control tokens that the tokenizer lacks or
+  // that ends an answer with none; TEMPLATE_INVALID and TEMPLATE_UNSUPPORTED of jinja::Parse().
   static absl::StatusOr<std::shared_ptr<const ChatTemplate>> FromText(
       std::string_view jinja, std::shared_ptr<const Tokenizer> tokenizer,
       ChatTemplateOptions options = {});
@@ -61,18 +63,15 @@ class ChatTemplate {
       ChatTemplateOptions options = {});
 
   // The conversation as text; with `for_answer`, followed by the header of the answer.
-  // InvalidArgument FIELD_INVALID names the message ("messages[2].role") for an unknown role, an
-  // empty conversation, or arguments or parameters that are no JSON. Unimplemented
-  // MODEL_UNSUPPORTED for tools with a Llama 3 template.
   absl::StatusOr<std::string> Render(const std::vector<ChatMessage>& messages,
                                      const std::vector<ChatTool>& tools, bool for_answer) const;
 
-  // The prompt of an answer to the conversation. Errors as Render.
+  // The prompt of an answer to the conversation.
   absl::StatusOr<std::vector<int32_t>> Prompt(const std::vector<ChatMessage>& messages,
                                               const std::vector<ChatTool>& tools = {}) const;
 
   // The ids of Render(); `assistant`, unless null, tells for each whether it belongs to an
-  // assistant's content or end of turn.
+  // assistant's answer or end of turn.
   absl::StatusOr<std::vector<int32_t>> Tokens(const std::vector<ChatMessage>& messages,
                                               const std::vector<ChatTool>& tools, bool for_answer,
                                               std::vector<bool>* assistant = nullptr) const;
@@ -80,9 +79,10 @@ class ChatTemplate {
   // The ids of an answer and its end-of-turn token, as they follow Prompt().
   std::vector<int32_t> Answer(std::string_view content) const;
 
-  // Weights are on the content of assistant messages (tool calls included) and the end-of-turn
-  // token after it. InvalidArgument NO_TRAINED_TOKENS if nothing has a weight; FIELD_INVALID for a
-  // weight that is negative or not finite; errors as Render.
+  // Weights are on the answers of assistant messages (tool calls included) and the end-of-turn
+  // token after them. InvalidArgument NO_TRAINED_TOKENS if nothing has a weight; FIELD_INVALID for
+  // a weight that is negative or not finite; PROMPT_MISMATCH if the template writes what comes
+  // before a trained answer in another way than when it asks for it, so that serving would differ.
   absl::StatusOr<TrainingSample> Training(const std::vector<ChatMessage>& messages,
                                           const std::vector<ChatTool>& tools = {},
                                           TrainedTurns turns = TrainedTurns::kAll) const;
@@ -90,38 +90,38 @@ class ChatTemplate {
   // Tokens that end an answer: the template's end of turn first, then the model's other end tokens.
   const std::vector<int32_t>& stop_ids() const { return stop_ids_; }
 
+  // What stands around an answer.
+  const AnswerMarks& marks() const { return marks_; }
+
   const Tokenizer& tokenizer() const { return *tokenizer_; }
 
-  virtual ~ChatTemplate() = default;
-
- protected:
-  // A stretch of the rendered text.
-  struct Piece {
-    std::string text;
-    bool trusted = true;  // Written by the template.
-    int answer_of =
-        -1;  // Index of the assistant message whose tokens these are: content and end of turn.
-  };
-
-  // One message of `messages` or what stands around them. The implementations differ in this only.
-  virtual absl::StatusOr<std::vector<Piece>> Pieces(const std::vector<ChatMessage>& messages,
-                                                    const std::vector<ChatTool>& tools,
-                                                    bool for_answer) const = 0;
-
-  ChatTemplate(std::shared_ptr<const Tokenizer> tokenizer, std::string end_of_turn,
-               std::vector<int32_t> stop_ids);
-
  private:
-  absl::StatusOr<std::vector<Piece>> CheckedPieces(const std::vector<ChatMessage>& messages,
-                                                   const std::vector<ChatTool>& tools,
-                                                   bool for_answer) const;
-  // Encodes stretches of equal `answer_of` apart from each other.
-  void EncodeStretches(
-      const std::vector<Piece>& pieces,
-      const std::function<void(int answer_of, std::vector<int32_t> ids)>& stretch) const;
+  ChatTemplate(std::shared_ptr<const jinja::Program> program,
+               std::shared_ptr<const Tokenizer> tokenizer, ChatTemplateOptions options);
 
+  // Renders small conversations to learn marks_ and stop_ids_.
+  absl::Status Probe();
+  absl::Status CheckMarkers(const jinja::Text& rendered) const;
+  absl::Status FindEndOfTurn(const jinja::Text& rendered);
+
+  absl::StatusOr<jinja::Rendered> RenderTagged(const std::vector<ChatMessage>& messages,
+                                               const std::vector<ChatTool>& tools,
+                                               bool for_answer) const;
+  absl::StatusOr<std::vector<AnswerSpan>> AnswersIn(const jinja::Rendered& rendered,
+                                                    const std::vector<ChatMessage>& messages,
+                                                    const std::vector<ChatTool>& tools) const;
+  absl::Status CheckPromptBefore(const AnswerSpan& answer, const jinja::Rendered& rendered,
+                                 const std::vector<ChatMessage>& messages,
+                                 const std::vector<ChatTool>& tools) const;
+  // Encodes answers and what stands between them apart from each other; `answer` is null between.
+  void EncodeStretches(
+      const jinja::Text& text, const std::vector<AnswerSpan>& answers,
+      const std::function<void(const AnswerSpan* answer, std::vector<int32_t> ids)>& stretch) const;
+
+  std::shared_ptr<const jinja::Program> program_;
   std::shared_ptr<const Tokenizer> tokenizer_;
-  std::string end_of_turn_;
+  ChatTemplateOptions options_;
+  AnswerMarks marks_;
   std::vector<int32_t> stop_ids_;
 };
 

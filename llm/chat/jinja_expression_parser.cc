@@ -62,8 +62,7 @@ absl::Status ExpressionParser::Unexpected(std::string_view wanted) const {
   const std::string there = current().kind == TokenKind::kEnd
                                 ? std::string("the template ends")
                                 : absl::StrCat("there is '", current().text.substr(0, 40), "'");
-  return SyntaxError(current().line,
-                     absl::StrCat("expected ", ToAbsl(wanted), ", but ", there));
+  return SyntaxError(current().line, absl::StrCat("expected ", ToAbsl(wanted), ", but ", there));
 }
 
 absl::Status ExpressionParser::Expect(TokenKind kind, std::string_view text) {

@@ -169,8 +169,8 @@ class Lexer {
       if (at_ == source_.size()) {
         return SyntaxError(opened, absl::StrCat("a tag is not closed by ", ToAbsl(close)));
       }
-      const bool signed_close =
-          (Rest()[0] == '-' || (Rest()[0] == '+' && close == "%}")) && Rest().substr(1).starts_with(close);
+      const bool signed_close = (Rest()[0] == '-' || (Rest()[0] == '+' && close == "%}")) &&
+                                Rest().substr(1).starts_with(close);
       if (brackets.empty() && (signed_close || Rest().starts_with(close))) {
         const char sign = signed_close ? Rest()[0] : ' ';
         Push(close_kind, std::string(close));
@@ -236,7 +236,8 @@ class Lexer {
       take_digits();
     }
     if (end < source_.size() && (source_[end] == 'e' || source_[end] == 'E')) {
-      const bool sign = end + 1 < source_.size() && (source_[end + 1] == '+' || source_[end + 1] == '-');
+      const bool sign =
+          end + 1 < source_.size() && (source_[end + 1] == '+' || source_[end + 1] == '-');
       if (digit_at(end + 1 + (sign ? 1 : 0))) {
         is_float = true;
         digits += source_.substr(end, sign ? 2 : 1);
@@ -288,9 +289,10 @@ class Lexer {
       const char c = at + i < source_.size() ? source_[at + i] : ' ';
       if (!absl::ascii_isxdigit(static_cast<unsigned char>(c)))
         return SyntaxError(line_, "an escape in a string has too few hexadecimal digits");
-      code = code << 4 | static_cast<uint32_t>(absl::ascii_isdigit(static_cast<unsigned char>(c))
-                                                   ? c - '0'
-                                                   : absl::ascii_tolower(static_cast<unsigned char>(c)) - 'a' + 10);
+      code = code << 4 | static_cast<uint32_t>(
+                             absl::ascii_isdigit(static_cast<unsigned char>(c))
+                                 ? c - '0'
+                                 : absl::ascii_tolower(static_cast<unsigned char>(c)) - 'a' + 10);
     }
     if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
       return SyntaxError(line_, "an escape in a string is no Unicode character");

@@ -14,7 +14,7 @@ namespace crossover::llm::jinja {
 namespace {
 
 constexpr std::array<std::string_view, 13> kLeftOut = {
-    "extends", "block", "include", "import", "from",      "call", "filter",
+    "extends", "block", "include", "import", "from",       "call",     "filter",
     "with",    "do",    "trans",   "debug",  "autoescape", "pluralize"};
 
 class StatementParser {
@@ -54,9 +54,8 @@ class StatementParser {
       } else if (token.kind == TokenKind::kEnd && ends.empty()) {
         return body;
       } else {
-        return in_.Unexpected(
-            ends.empty() ? std::string("text or a tag")
-                         : absl::StrCat("{% ", ToAbsl(ends.back()), " %}"));
+        return in_.Unexpected(ends.empty() ? std::string("text or a tag")
+                                           : absl::StrCat("{% ", ToAbsl(ends.back()), " %}"));
       }
     }
   }
@@ -84,12 +83,10 @@ class StatementParser {
       return statement;
     }
     if (word == "break" || word == "continue") {
-      if (loops_ == 0)
-        return SyntaxError(line, absl::StrCat("'", word, "' stands outside a loop"));
+      if (loops_ == 0) return SyntaxError(line, absl::StrCat("'", word, "' stands outside a loop"));
       RETURN_IF_ERROR(EndBlock());
-      return Statement{
-          .kind = word == "break" ? StatementKind::kBreak : StatementKind::kContinue,
-          .line = line};
+      return Statement{.kind = word == "break" ? StatementKind::kBreak : StatementKind::kContinue,
+                       .line = line};
     }
     if (std::find(kLeftOut.begin(), kLeftOut.end(), word) != kLeftOut.end()) {
       return Error(absl::StatusCode::kUnimplemented, "TEMPLATE_UNSUPPORTED",

@@ -178,7 +178,7 @@ bool Equal(const Value& a, const Value& b) {
 
 std::optional<int> Compare(const Value& a, const Value& b) {
   if (const auto numbers = Numbers(a, b)) {
-    return Sign(numbers->first < numbers->second, numbers->first > numbers->second);
+    return Sign(numbers->first<numbers->second, numbers->first> numbers->second);
   }
   if (a.text() != nullptr && b.text() != nullptr) {
     // The order of UTF-8 bytes is that of code points.
@@ -197,17 +197,17 @@ std::string FloatText(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   std::array<char, 40> buffer{};
-  const char* end =
-      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::scientific)
-          .ptr;
-  const std::string scientific(buffer.data(), end);
+  const char* end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
+                                  std::chars_format::scientific)
+                        .ptr;
+  const std::string scientific(static_cast<const char*>(buffer.data()), end);
   const size_t e = scientific.find('e');
   const int exponent = std::stoi(scientific.substr(e + 1));
   if (exponent >= -4 && exponent < 16) {
     std::array<char, 400> plain{};
     end = std::to_chars(plain.data(), plain.data() + plain.size(), value, std::chars_format::fixed)
               .ptr;
-    std::string text(plain.data(), end);
+    std::string text(static_cast<const char*>(plain.data()), end);
     return text.find('.') == std::string::npos ? text + ".0" : text;
   }
   return scientific;

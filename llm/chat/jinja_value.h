@@ -53,11 +53,11 @@ class Value {
   Value(bool value) : data_(value) {}                          // NOLINT
   Value(int64_t value) : data_(value) {}                       // NOLINT
   Value(double value) : data_(value) {}                        // NOLINT
-  Value(Text text) : data_(std::make_shared<const Text>(std::move(text))) {}        // NOLINT
-  Value(List list) : data_(std::make_shared<const List>(std::move(list))) {}        // NOLINT
-  Value(Dict dict) : data_(std::make_shared<const Dict>(std::move(dict))) {}        // NOLINT
-  Value(Function f) : data_(std::make_shared<const Function>(std::move(f))) {}      // NOLINT
-  Value(std::shared_ptr<Namespace> space) : data_(std::move(space)) {}              // NOLINT
+  Value(Text text) : data_(std::make_shared<const Text>(std::move(text))) {}    // NOLINT
+  Value(List list) : data_(std::make_shared<const List>(std::move(list))) {}    // NOLINT
+  Value(Dict dict) : data_(std::make_shared<const Dict>(std::move(dict))) {}    // NOLINT
+  Value(Function f) : data_(std::make_shared<const Function>(std::move(f))) {}  // NOLINT
+  Value(std::shared_ptr<Namespace> space) : data_(std::move(space)) {}          // NOLINT
   // Trusted text.
   static Value Of(std::string_view text) { return Value(Text(std::string(text))); }
   // Every text in it gets this source.
@@ -112,7 +112,8 @@ struct JsonStyle {
   bool ascii = false;
   bool sort_keys = false;
 };
-// json.dumps() as transformers' tojson calls it. InvalidArgument for functions and undefined values.
+// json.dumps() as transformers' tojson calls it. InvalidArgument for functions and undefined
+// values.
 absl::StatusOr<Text> ToJson(const Value& value, const JsonStyle& style);
 
 // Python's repr() of a float.

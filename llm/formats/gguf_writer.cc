@@ -86,6 +86,14 @@ absl::Status GgufWriter::AddBool(std::string_view key, bool value) {
   return absl::OkStatus();
 }
 
+absl::Status GgufWriter::AddInts(std::string_view key, const std::vector<int32_t>& values) {
+  RETURN_IF_ERROR(BeginEntry(key, GgufType::kArray));
+  Put(static_cast<uint32_t>(GgufType::kInt32));
+  Put<uint64_t>(values.size());
+  for (const int32_t value : values) Put(value);
+  return absl::OkStatus();
+}
+
 absl::Status GgufWriter::AddStrings(std::string_view key, const std::vector<std::string>& values) {
   RETURN_IF_ERROR(BeginEntry(key, GgufType::kArray));
   Put(static_cast<uint32_t>(GgufType::kString));

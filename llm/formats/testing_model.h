@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -32,9 +33,11 @@ inline ModelConfig SmallModel(Architecture architecture = Architecture::kLlama) 
 }
 
 // Writes the model in F32 with numbers in [-1, 1], each its own, and `extra` F32 vectors of 64
-// values beside them. Without a tokenizer.
-inline absl::Status WriteSmallModel(const std::filesystem::path& path, const ModelConfig& config,
-                                    const std::vector<std::string>& extra = {}) {
+// values beside them. Without a tokenizer, unless `add_metadata` writes one.
+inline absl::Status WriteSmallModel(
+    const std::filesystem::path& path, const ModelConfig& config,
+    const std::vector<std::string>& extra = {},
+    const std::function<absl::Status(GgufWriter& writer)>& add_metadata = nullptr) {
   ASSIGN_OR_RETURN(const std::unique_ptr<GgufWriter> writer, GgufWriter::Create(path));
   const std::string name(NameOf(config.architecture));
   const auto size = [&](const std::string& key, int64_t value) {
@@ -49,6 +52,7 @@ inline absl::Status WriteSmallModel(const std::filesystem::path& path, const Mod
   RETURN_IF_ERROR(size("attention.head_count_kv", config.kv_heads));
   RETURN_IF_ERROR(size("attention.key_length", config.head_dim));
   RETURN_IF_ERROR(writer->AddFloat32(name + ".attention.layer_norm_rms_epsilon", 1e-5f));
+  if (add_metadata) RETURN_IF_ERROR(add_metadata(*writer));
   std::vector<WeightSpec> weights = WeightsOf(config);
   for (const std::string& vector : extra) weights.push_back({"", vector, {64}, 0});
   for (const WeightSpec& weight : weights) {

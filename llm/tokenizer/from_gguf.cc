@@ -93,7 +93,7 @@ absl::StatusOr<std::optional<int32_t>> ReadId(const GgufFile& file, const std::s
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromGguf(const GgufFile& file) {
+absl::StatusOr<Tokenizer::Parts> Tokenizer::PartsOfGguf(const GgufFile& file) {
   ASSIGN_OR_RETURN(const std::string model, file.GetString("tokenizer.ggml.model"));
   if (model != "gpt2") {
     return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
@@ -108,6 +108,11 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromGguf(const GgufF
   ASSIGN_OR_RETURN(parts.bos_id, ReadId(file, "tokenizer.ggml.bos_token_id"));
   ASSIGN_OR_RETURN(parts.eos_id, ReadId(file, "tokenizer.ggml.eos_token_id"));
   ASSIGN_OR_RETURN(parts.adds_bos, file.GetBoolOr("tokenizer.ggml.add_bos_token", parts.adds_bos));
+  return parts;
+}
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromGguf(const GgufFile& file) {
+  ASSIGN_OR_RETURN(Parts parts, PartsOfGguf(file));
   auto tokenizer = Create(std::move(parts));
   if (!tokenizer.ok()) return WithContext(tokenizer.status(), file.path());
   return tokenizer;

@@ -85,6 +85,8 @@ class Tokenizer {
     bool adds_bos = false;
   };
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> Create(Parts parts);
+  // What FromGguf makes of a file.
+  static absl::StatusOr<Parts> PartsOfGguf(const GgufFile& file);
 
  private:
   class Impl;

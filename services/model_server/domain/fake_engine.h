@@ -18,7 +18,9 @@ namespace crossover::inference {
 
 // A tokenizer of all bytes with ChatML's control tokens, and its template. Ids 0 to 255 are bytes.
 std::shared_ptr<const llm::Tokenizer> ByteTokenizer();
-inline constexpr char kFakeTemplate[] = "<|im_start|>{{ role }}";
+inline constexpr char kFakeTemplate[] =
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 // Thread-safe. Calls back from a thread of its own, a token (one byte) at a time. Scores every
 // token -0.5; continuations that begin with 'c' are greedy.

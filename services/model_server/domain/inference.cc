@@ -285,9 +285,7 @@ absl::StatusOr<std::shared_ptr<const llm::ChatTemplate>> Inference::TemplateFor(
   absl::CivilDay day;
   if (!absl::ParseCivilTime(date, &day))
     return FieldError("chat.template_date", "must be a date such as 2026-07-26");
-  const std::string text =
-      absl::FormatTime("%d %b %Y", absl::FromCivil(day, absl::UTCTimeZone()), absl::UTCTimeZone());
-  return llm::ChatTemplate::FromText(base.template_text, base.tokenizer, {.date = text});
+  return llm::ChatTemplate::FromText(base.template_text, base.tokenizer, {.date = day});
 }
 
 absl::StatusOr<std::vector<int32_t>> Inference::PromptIds(const LoadedBase& base,

@@ -85,9 +85,10 @@ absl::StatusOr<std::unique_ptr<TrainRun>> FakeTrainEngine::Prepare(const TrainPl
 }
 
 absl::Status FakeTrainEngine::Export(const ExportPlan&, const ExportInputs& inputs,
-                                     const std::filesystem::path& file) {
-  RETURN_IF_ERROR(script.on_write(file));
-  std::ofstream(file) << "merged " << inputs.adapter_digest;
+                                     const std::filesystem::path& folder) {
+  RETURN_IF_ERROR(script.on_write(folder));
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "model.gguf") << "merged " << inputs.adapter_digest;
   return absl::OkStatus();
 }
 

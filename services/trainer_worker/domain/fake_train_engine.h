@@ -39,7 +39,7 @@ class FakeTrainEngine final : public TrainEngine {
   absl::StatusOr<std::unique_ptr<TrainRun>> Prepare(const TrainPlan& plan,
                                                     const TrainInputs& inputs) override;
   absl::Status Export(const ExportPlan& plan, const ExportInputs& inputs,
-                      const std::filesystem::path& file) override;
+                      const std::filesystem::path& folder) override;
   int64_t PeakMemory() override { return 1 << 20; }
 
   FakeTraining script;

@@ -117,10 +117,10 @@ absl::StatusOr<Ending> JobRunner::Export(JobContext& context, const std::functio
     ASSIGN_OR_RETURN(inputs.base, deps_.blobs.LocalPath(job.base_digest));
     RETURN_IF_ERROR(deps_.blobs.Materialise(job.adapter_digest, inputs.adapter));
     if (asked()) return Stopped();
-    const std::filesystem::path file = context.folder / "model.gguf";
-    RETURN_IF_ERROR(deps_.engine.Export(job.model_export, inputs, file));
+    const std::filesystem::path folder = context.folder / "export";
+    RETURN_IF_ERROR(deps_.engine.Export(job.model_export, inputs, folder));
     if (asked()) return Stopped();
-    ASSIGN_OR_RETURN(ending.artifact_digest, deps_.blobs.PutFile(file));
+    ASSIGN_OR_RETURN(ending.artifact_digest, deps_.blobs.PutFolder("export", folder));
   }
   RETURN_IF_ERROR(deps_.blobs.Pin(ending.artifact_digest, OutputHolder(job.name)));
   ending.peak_memory_bytes = deps_.engine.PeakMemory();

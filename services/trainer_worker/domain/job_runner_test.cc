@@ -406,13 +406,18 @@ TEST_F(JobRunnerTest, PatienceIsRememberedOverAResume) {
   EXPECT_EQ(client_.endings[1].adapter_digest, client_.endings[0].adapter_digest);
 }
 
-TEST_F(JobRunnerTest, AnExportIsStoredAsOneFile) {
+TEST_F(JobRunnerTest, AnExportIsStoredAsAFolder) {
   crossover::testing::WriteFile(folder_ / "adapter/adapter_model.safetensors", "x");
   job_.is_export = true;
   job_.adapter_digest = *blobs_->PutFolder("adapter", folder_ / "adapter");
   job_.model_export.format = ExportFormat::kGgufF16;
   EXPECT_EQ(Run(), Outcome::kCompleted);
-  EXPECT_EQ(*blobs_->ReadAll(client_.endings.at(0).artifact_digest),
+  ASSERT_OK_AND_ASSIGN(const auto manifest,
+                       blobs_->ReadManifest(client_.endings.at(0).artifact_digest));
+  ASSERT_THAT(manifest.files, SizeIs(1));
+  EXPECT_EQ(manifest.files[0].path, "model.gguf");
+  ASSERT_OK(blobs_->Materialise(client_.endings.at(0).artifact_digest, folder_ / "exported"));
+  EXPECT_EQ(crossover::testing::ReadFile(folder_ / "exported" / "model.gguf"),
             "merged " + job_.adapter_digest);
   job_.model_export.format = ExportFormat::kPeft;
   EXPECT_EQ(Run(), Outcome::kCompleted);

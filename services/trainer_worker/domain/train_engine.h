@@ -86,9 +86,9 @@ class TrainEngine {
   virtual absl::StatusOr<std::unique_ptr<TrainRun>> Prepare(const TrainPlan& plan,
                                                             const TrainInputs& inputs) = 0;
 
-  // Writes the merged model as a new file.
+  // Writes the files of any format but kPeft, which the adapter itself is, into a new folder.
   virtual absl::Status Export(const ExportPlan& plan, const ExportInputs& inputs,
-                              const std::filesystem::path& file) = 0;
+                              const std::filesystem::path& folder) = 0;
 
   // Memory of the process now and at its peak, in bytes.
   virtual int64_t PeakMemory() = 0;

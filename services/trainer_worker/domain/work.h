@@ -21,7 +21,18 @@ enum class LossOn { kByRow, kLastAssistant, kAllAssistants, kAllTokens };
 // kAuto: bfloat16 where the processor multiplies it, else 32-bit float.
 enum class ComputeType { kAuto, kBfloat16, kFloat32 };
 enum class Objective { kSupervised, kPreference, kDistil };
-enum class ExportFormat { kPeft, kGgufF16, kGgufQ8_0 };
+enum class ExportFormat {
+  kPeft,
+  kGgufF16,
+  kGgufBf16,
+  kGgufQ8_0,
+  kGgufQ4_0,
+  kGgufQ4_K_M,
+  kGgufQ5_K_M,
+  kGgufQ6_K,
+  kGgufAdapter,
+  kSafetensors,
+};
 
 // What goes beyond plain LoRA with AdamW.
 struct Techniques {

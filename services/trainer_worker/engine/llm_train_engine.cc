@@ -11,9 +11,8 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/chat/chat_template.h"
-#include "llm/formats/gguf_export.h"
+#include "llm/export/export.h"
 #include "llm/formats/gguf_file.h"
-#include "llm/lora/merge.h"
 #include "llm/tokenizer/tokenizer.h"
 #include "services/trainer_worker/engine/peak_flops.h"
 #include "services/trainer_worker/engine/row_encoder.h"
@@ -115,6 +114,35 @@ std::map<std::string, double> MetricsOf(const TrainPlan& plan, const llm::Object
   if (plan.objective == Objective::kDistil) metrics["teacher_kl"] = report.teacher_kl;
   if (plan.kl_weight > 0) metrics["kl_to_base"] = report.kl_to_base;
   return metrics;
+}
+
+absl::StatusOr<llm::ExportFormat> ToLlm(ExportFormat format) {
+  using Kind = llm::ExportFormat::Kind;
+  using Type = llm::GgufFileType;
+  switch (format) {
+    case ExportFormat::kPeft:
+      return Error(absl::StatusCode::kInvalidArgument, "SPEC_INVALID",
+                   "the adapter itself is what the format PEFT asks for");
+    case ExportFormat::kGgufF16:
+      return llm::ExportFormat{Kind::kGguf, Type::kF16};
+    case ExportFormat::kGgufBf16:
+      return llm::ExportFormat{Kind::kGguf, Type::kBf16};
+    case ExportFormat::kGgufQ8_0:
+      return llm::ExportFormat{Kind::kGguf, Type::kQ8_0};
+    case ExportFormat::kGgufQ4_0:
+      return llm::ExportFormat{Kind::kGguf, Type::kQ4_0};
+    case ExportFormat::kGgufQ4_K_M:
+      return llm::ExportFormat{Kind::kGguf, Type::kQ4_K_M};
+    case ExportFormat::kGgufQ5_K_M:
+      return llm::ExportFormat{Kind::kGguf, Type::kQ5_K_M};
+    case ExportFormat::kGgufQ6_K:
+      return llm::ExportFormat{Kind::kGguf, Type::kQ6_K};
+    case ExportFormat::kGgufAdapter:
+      return llm::ExportFormat{.kind = Kind::kGgufAdapter};
+    case ExportFormat::kSafetensors:
+      return llm::ExportFormat{.kind = Kind::kSafetensors};
+  }
+  return llm::ExportFormat{};  // Unreachable.
 }
 
 class LlmTrainRun final : public TrainRun {
@@ -255,7 +283,11 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::Prepare(const TrainPla
   ASSIGN_OR_RETURN(std::shared_ptr<const llm::Tokenizer> tokenizer,
                    llm::Tokenizer::FromGguf(*file));
   llm::ChatTemplateOptions chat_options;
-  if (!plan.template_date.empty()) chat_options.date = plan.template_date;
+  if (!plan.template_date.empty() &&
+      !absl::ParseCivilTime(plan.template_date, &chat_options.date)) {
+    return Error(absl::StatusCode::kInvalidArgument, "SPEC_INVALID",
+                 absl::StrCat("template_date is '", plan.template_date, "'; must be YYYY-MM-DD"));
+  }
   ASSIGN_OR_RETURN(std::shared_ptr<const llm::ChatTemplate> chat,
                    llm::ChatTemplate::FromGguf(*file, tokenizer, chat_options));
   ASSIGN_OR_RETURN(EncodedRows rows, EncodeDataset(inputs.dataset, *chat, plan));
@@ -275,13 +307,12 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::Prepare(const TrainPla
 }
 
 absl::Status LlmTrainEngine::Export(const ExportPlan& plan, const ExportInputs& inputs,
-                                    const std::filesystem::path& file) {
-  llm::GgufExportOptions options;
-  options.type =
-      plan.format == ExportFormat::kGgufQ8_0 ? llm::TensorType::kQ8_0 : llm::TensorType::kF16;
+                                    const std::filesystem::path& folder) {
+  ASSIGN_OR_RETURN(const llm::ExportFormat format, ToLlm(plan.format));
+  llm::ExportOptions options;
   options.lineage = {{"crossover.base", inputs.base_digest},
                      {"crossover.adapter", inputs.adapter_digest}};
-  return llm::MergeToGguf(inputs.base, inputs.adapter, options, file);
+  return llm::ExportAdapter(inputs.base, inputs.adapter, format, options, folder);
 }
 
 int64_t LlmTrainEngine::PeakMemory() {

@@ -113,8 +113,8 @@ TEST_F(LlmTrainEngineTest, ATrainingResumedFromItsCheckpointEndsInTheSameBytes) 
                             .base_digest = "sha256:base",
                             .adapter = folder_ / "whole",
                             .adapter_digest = "sha256:a"},
-                           folder_ / "merged.gguf"));
-  EXPECT_GT(std::filesystem::file_size(folder_ / "merged.gguf"), 200u << 20);
+                           folder_ / "merged"));
+  EXPECT_GT(std::filesystem::file_size(folder_ / "merged" / "model.gguf"), 200u << 20);
   EXPECT_GT(engine_.PeakMemory(), int64_t{100} << 20);
 }
 

@@ -27,6 +27,27 @@ absl::Status NotKnown(const std::string& what) {
                absl::StrCat("this worker does not know ", what));
 }
 
+absl::Status FormatFrom(pb::ExportSpec::Format from, ExportFormat& to) {
+  constexpr std::pair<pb::ExportSpec::Format, ExportFormat> kFormats[] = {
+      {pb::ExportSpec::PEFT, ExportFormat::kPeft},
+      {pb::ExportSpec::GGUF_F16, ExportFormat::kGgufF16},
+      {pb::ExportSpec::GGUF_BF16, ExportFormat::kGgufBf16},
+      {pb::ExportSpec::GGUF_Q8_0, ExportFormat::kGgufQ8_0},
+      {pb::ExportSpec::GGUF_Q4_0, ExportFormat::kGgufQ4_0},
+      {pb::ExportSpec::GGUF_Q4_K_M, ExportFormat::kGgufQ4_K_M},
+      {pb::ExportSpec::GGUF_Q5_K_M, ExportFormat::kGgufQ5_K_M},
+      {pb::ExportSpec::GGUF_Q6_K, ExportFormat::kGgufQ6_K},
+      {pb::ExportSpec::GGUF_ADAPTER, ExportFormat::kGgufAdapter},
+      {pb::ExportSpec::SAFETENSORS, ExportFormat::kSafetensors},
+  };
+  for (const auto& [name, format] : kFormats) {
+    if (name != from) continue;
+    to = format;
+    return absl::OkStatus();
+  }
+  return NotKnown("export format " + pb::ExportSpec::Format_Name(from));
+}
+
 Packing PackingFrom(pb::TrainingSpec::Packing packing) {
   if (packing == pb::TrainingSpec::NONE) return Packing::kNone;
   if (packing == pb::TrainingSpec::ROWS) return Packing::kRows;
@@ -136,20 +157,7 @@ absl::Status SpecFrom(const pb::LeaseJobResponse& response, LeasedJob& job) {
       return absl::OkStatus();
     case pb::Job::EXPORT:
       job.is_export = true;
-      switch (spec.model_export().format()) {
-        case pb::ExportSpec::PEFT:
-          job.model_export.format = ExportFormat::kPeft;
-          return absl::OkStatus();
-        case pb::ExportSpec::GGUF_F16:
-          job.model_export.format = ExportFormat::kGgufF16;
-          return absl::OkStatus();
-        case pb::ExportSpec::GGUF_Q8_0:
-          job.model_export.format = ExportFormat::kGgufQ8_0;
-          return absl::OkStatus();
-        default:
-          return NotKnown("export format " +
-                          pb::ExportSpec::Format_Name(spec.model_export().format()));
-      }
+      return FormatFrom(spec.model_export().format(), job.model_export.format);
     default:
       return NotKnown("jobs of kind " + pb::Job::Kind_Name(response.job().kind()));
   }

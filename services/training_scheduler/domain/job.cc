@@ -3,6 +3,9 @@
 #include <array>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "common/status/absl_view.h"
+
 namespace crossover::scheduler {
 namespace {
 
@@ -37,6 +40,11 @@ constexpr std::array kFormats = {
     Pair<ExportFormat>{ExportFormat::kGgufQ8_0, "GGUF_Q8_0"},
     Pair<ExportFormat>{ExportFormat::kSafetensors, "SAFETENSORS"},
     Pair<ExportFormat>{ExportFormat::kGgufAdapter, "GGUF_ADAPTER"},
+    Pair<ExportFormat>{ExportFormat::kGgufBf16, "GGUF_BF16"},
+    Pair<ExportFormat>{ExportFormat::kGgufQ4_0, "GGUF_Q4_0"},
+    Pair<ExportFormat>{ExportFormat::kGgufQ4_K_M, "GGUF_Q4_K_M"},
+    Pair<ExportFormat>{ExportFormat::kGgufQ5_K_M, "GGUF_Q5_K_M"},
+    Pair<ExportFormat>{ExportFormat::kGgufQ6_K, "GGUF_Q6_K"},
 };
 constexpr std::array kEventTypes = {
     Pair<EventType>{EventType::kMessage, "MESSAGE"},
@@ -104,6 +112,14 @@ std::string_view Name(JobKind kind) { return NameIn(kJobKinds, kind); }
 std::string_view Name(JobState state) { return NameIn(kStates, state); }
 std::string_view Name(ErrorClass error_class) { return NameIn(kErrorClasses, error_class); }
 std::string_view Name(ExportFormat format) { return NameIn(kFormats, format); }
+
+std::string ExportFormatNames() {
+  std::string names;
+  for (const Pair<ExportFormat>& format : kFormats) {
+    absl::StrAppend(&names, names.empty() ? "" : ", ", ToAbsl(format.second));
+  }
+  return names;
+}
 std::string_view Name(EventType type) { return NameIn(kEventTypes, type); }
 std::string_view Name(EventLevel level) { return NameIn(kEventLevels, level); }
 std::string_view Name(Schedule schedule) { return NameIn(kSchedules, schedule); }

@@ -42,6 +42,8 @@ std::string_view Name(JobKind kind);
 std::string_view Name(JobState state);
 std::string_view Name(ErrorClass error_class);
 std::string_view Name(ExportFormat format);
+// "PEFT, GGUF_F16, …", for messages.
+std::string ExportFormatNames();
 std::string_view Name(Schedule schedule);
 std::string_view Name(Packing packing);
 std::string_view Name(LossOn loss_on);

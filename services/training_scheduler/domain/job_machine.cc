@@ -166,6 +166,11 @@ ModelKind KindOf(ExportFormat format) {
       return ModelKind::kGgufAdapter;
     case ExportFormat::kGgufF16:
     case ExportFormat::kGgufQ8_0:
+    case ExportFormat::kGgufBf16:
+    case ExportFormat::kGgufQ4_0:
+    case ExportFormat::kGgufQ4_K_M:
+    case ExportFormat::kGgufQ5_K_M:
+    case ExportFormat::kGgufQ6_K:
       return ModelKind::kGguf;
   }
   return ModelKind::kGguf;

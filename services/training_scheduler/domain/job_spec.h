@@ -17,7 +17,18 @@
 
 namespace crossover::scheduler {
 
-enum class ExportFormat { kPeft, kGgufF16, kGgufQ8_0, kSafetensors, kGgufAdapter };
+enum class ExportFormat {
+  kPeft,
+  kGgufF16,
+  kGgufQ8_0,
+  kSafetensors,
+  kGgufAdapter,
+  kGgufBf16,
+  kGgufQ4_0,
+  kGgufQ4_K_M,
+  kGgufQ5_K_M,
+  kGgufQ6_K,
+};
 enum class Schedule { kConstant, kLinear, kCosine, kWsd };
 enum class Packing { kNone, kRows, kSharedPrefix };
 enum class LossOn { kLastAssistant, kAllAssistants, kAllTokens };

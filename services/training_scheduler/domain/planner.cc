@@ -248,12 +248,8 @@ void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetF
 absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
   const ExportSpec& spec = job.spec.model_export;
   if (!spec.format.has_value()) {
-    Violate(plan, "spec.model_export.format", "is absent; PEFT, GGUF_F16 or GGUF_Q8_0");
-  } else if (*spec.format == ExportFormat::kSafetensors ||
-             *spec.format == ExportFormat::kGgufAdapter) {
-    return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                 absl::StrCat("spec.model_export.format ", ToAbsl(Name(*spec.format)),
-                              " is not served yet; PEFT, GGUF_F16 and GGUF_Q8_0 are"));
+    Violate(plan, "spec.model_export.format",
+            absl::StrCat("is absent; one of ", ExportFormatNames()));
   }
   absl::StatusOr<ModelVersion> adapter = FindVersion(job.project, spec.adapter);
   if (!adapter.ok() && !IsAbsent(adapter.status())) return adapter.status();

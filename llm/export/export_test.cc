@@ -1,0 +1,192 @@
+// Whole exports of a small model; tests/compat loads real ones with other programs.
+#include "llm/export/export.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "common/status/error.h"
+#include "common/testing/temp_dir.h"
+#include "llm/chat/chat_template.h"
+#include "llm/export/modelfile.h"
+#include "llm/formats/atomic_file.h"
+#include "llm/formats/safetensors.h"
+#include "llm/formats/testing_disk.h"
+#include "llm/formats/testing_model.h"
+#include "llm/lora/adapter.h"
+#include "llm/tokenizer/byte_level.h"
+
+namespace crossover::llm {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr char kChatMl[] =
+    "{% if messages[0].role != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+// 256 bytes and ChatML's markers.
+absl::Status AddTokenizer(GgufWriter& writer) {
+  std::vector<std::string> tokens;
+  for (int byte = 0; byte < 256; ++byte)
+    tokens.emplace_back(CharOfByte(static_cast<uint8_t>(byte)));
+  for (const char* name : {"<|im_start|>", "<|im_end|>", "ab"}) tokens.emplace_back(name);
+  RETURN_IF_ERROR(writer.AddString("general.name", "small"));
+  RETURN_IF_ERROR(writer.AddString("tokenizer.ggml.model", "gpt2"));
+  RETURN_IF_ERROR(writer.AddString("tokenizer.ggml.pre", "smollm"));
+  RETURN_IF_ERROR(writer.AddStrings("tokenizer.ggml.tokens", tokens));
+  std::vector<int32_t> types(tokens.size(), 1);
+  types[256] = types[257] = 3;
+  RETURN_IF_ERROR(writer.AddInts("tokenizer.ggml.token_type", types));
+  RETURN_IF_ERROR(writer.AddStrings("tokenizer.ggml.merges", {"a b"}));
+  RETURN_IF_ERROR(writer.AddUint32("tokenizer.ggml.eos_token_id", 257));
+  return writer.AddString("tokenizer.chat_template", kChatMl);
+}
+
+class ExportTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    config_ = SmallModel();
+    config_.vocab_size = 259;  // "ab" is merged, so it has a token.
+    const auto add = [](GgufWriter& writer) { return AddTokenizer(writer); };
+    ASSERT_TRUE(WriteSmallModel(base_, config_, {}, add).ok());
+    const LoraLayout layout(config_,
+                            {{.layer = 0, .target = Target::kQ, .rank = 2, .scale = 4.0},
+                             {.layer = 1, .target = Target::kDown, .rank = 2, .scale = 4.0}});
+    const std::vector<float> values(layout.size(), 0.25f);
+    ASSERT_TRUE(WriteAdapter(adapter_,
+                             {.rank = 2, .alpha = 8, .target_modules = {"down_proj", "q_proj"}},
+                             layout, values)
+                    .ok());
+  }
+
+  absl::Status Export(const ExportFormat& format, const std::string& name) {
+    return ExportAdapter(base_, adapter_, format, options_, folder_ / name);
+  }
+
+  static std::set<std::string> Files(const fs::path& folder) {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename());
+    return names;
+  }
+
+  crossover::testing::TempDir folder_;
+  const fs::path base_ = folder_ / "base.gguf";
+  const fs::path adapter_ = folder_ / "adapter";
+  ModelConfig config_;
+  ExportOptions options_{.lineage = {{"crossover.adapter", "sha256:1"}}};
+};
+
+using Kind = ExportFormat::Kind;
+
+TEST_F(ExportTest, EveryGgufTypeIsAModelWithTokenizerTemplateLineageAndModelfile) {
+  for (const GgufFileType type :
+       {GgufFileType::kF16, GgufFileType::kBf16, GgufFileType::kQ8_0, GgufFileType::kQ4_0,
+        GgufFileType::kQ4_K_M, GgufFileType::kQ5_K_M, GgufFileType::kQ6_K}) {
+    const std::string name(NameOf(type));
+    const absl::Status status = Export({Kind::kGguf, type}, name);
+    ASSERT_TRUE(status.ok()) << name << status;
+    EXPECT_THAT(Files(folder_ / name), ElementsAre("Modelfile", "model.gguf"));
+    const auto file = GgufFile::Open(folder_ / name / "model.gguf").value();
+    EXPECT_TRUE(ModelConfig::FromGguf(*file).ok());
+    EXPECT_EQ(file->GetUint("general.file_type").value(), static_cast<uint32_t>(type));
+    EXPECT_EQ(file->GetString("crossover.adapter").value(), "sha256:1");
+    EXPECT_EQ(file->GetString("tokenizer.chat_template").value(), kChatMl);
+    EXPECT_TRUE(Tokenizer::FromGguf(*file).ok());
+    const std::string modelfile = ReadTextFile(folder_ / name / "Modelfile").value();
+    EXPECT_THAT(modelfile, HasSubstr("FROM ./model.gguf\n"));
+    EXPECT_THAT(modelfile, HasSubstr("PARAMETER stop \"<|im_end|>\"\n"));
+    EXPECT_THAT(modelfile, HasSubstr("# crossover.adapter: sha256:1\n"));
+  }
+}
+
+TEST_F(ExportTest, ASafetensorsFolderIsReadBackAsTheSameModel) {
+  options_.shard_bytes = 40'000;
+  ASSERT_TRUE(Export({.kind = Kind::kSafetensors}, "hf").ok());
+  const fs::path out = folder_ / "hf";
+  const auto files = Files(out);
+  for (const char* name :
+       {"Modelfile", "chat_template.jinja", "config.json", "generation_config.json",
+        "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json"})
+    EXPECT_TRUE(files.contains(name)) << name;
+  const auto config = ModelConfig::FromHfJson(ReadTextFile(out / "config.json").value(), "c");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->vocab_size, config_.vocab_size);
+  const auto theirs =
+      Tokenizer::FromJson(ReadTextFile(out / "tokenizer.json").value(), "tokenizer.json");
+  ASSERT_TRUE(theirs.ok()) << theirs.status();
+  const auto ours = Tokenizer::FromGguf(*GgufFile::Open(base_).value()).value();
+  for (const char* text : {"ab 12 <|im_end|>", "\u00e9\n\n  x", ""})
+    EXPECT_EQ((*theirs)->Encode(text), ours->Encode(text)) << text;
+  EXPECT_EQ(ReadTextFile(out / "chat_template.jinja").value(), kChatMl);
+  const auto generation =
+      nlohmann::json::parse(ReadTextFile(out / "generation_config.json").value());
+  EXPECT_EQ(generation["eos_token_id"], 257);
+}
+
+TEST_F(ExportTest, AnAdapterNamesItsBase) {
+  ASSERT_TRUE(Export({.kind = Kind::kGgufAdapter}, "lora").ok());
+  EXPECT_THAT(Files(folder_ / "lora"), ElementsAre("Modelfile", "adapter.gguf"));
+  const auto file = GgufFile::Open(folder_ / "lora" / "adapter.gguf").value();
+  EXPECT_EQ(file->tensors().size(), 4u);
+  EXPECT_THAT(ReadTextFile(folder_ / "lora" / "Modelfile").value(),
+              HasSubstr("FROM small\nADAPTER ./adapter.gguf\n"));
+}
+
+TEST_F(ExportTest, AFullDiskLeavesNothing) {
+  const auto before = Files(folder_.path());
+  for (const ExportFormat& format :
+       {ExportFormat{Kind::kGguf, GgufFileType::kBf16}, ExportFormat{.kind = Kind::kSafetensors},
+        ExportFormat{.kind = Kind::kGgufAdapter}}) {
+    absl::Status status;
+    {
+      const FullDisk disk(2 << 10);
+      status = Export(format, "full");
+    }
+    EXPECT_TRUE(HasReason(status, "DISK_FULL")) << status;
+    EXPECT_EQ(Files(folder_.path()), before);
+  }
+}
+
+std::shared_ptr<const ChatTemplate> Chat(std::string_view jinja) {
+  Tokenizer::Parts parts;
+  for (int byte = 0; byte < 256; ++byte)
+    parts.tokens.emplace_back(CharOfByte(static_cast<uint8_t>(byte)));
+  for (const char* name : {"<|im_start|>", "<|im_end|>", "<s>", "</s>"}) {
+    parts.added.push_back(
+        {.text = name, .id = static_cast<int32_t>(parts.tokens.size()), .special = true});
+    parts.tokens.emplace_back(name);
+  }
+  parts.bos_id = 258;
+  parts.eos_id = 259;
+  return ChatTemplate::FromText(jinja, Tokenizer::Create(std::move(parts)).value()).value();
+}
+
+TEST(ModelfileTest, GoTemplateSaysWhatTheModelsTemplateSays) {
+  EXPECT_EQ(GoTemplate(*Chat(kChatMl)),
+            "{{ if not .System }}<|im_start|>system\nBe kind.<|im_end|>\n{{ end }}"
+            "{{ range .Messages }}"
+            "{{ if eq .Role \"system\" }}<|im_start|>system\n{{ .Content }}<|im_end|>\n{{ end }}"
+            "{{ if eq .Role \"user\" }}<|im_start|>user\n{{ .Content }}<|im_end|>\n{{ end }}"
+            "{{ if eq .Role \"assistant\" }}<|im_start|>assistant\n{{ .Content }}<|im_end|>\n"
+            "{{ end }}{{ end }}<|im_start|>assistant\n");
+}
+
+// The system text goes into a user's turn: no template of Ollama's, turn by turn, says that.
+TEST(ModelfileTest, WhatCannotBeSaidTurnByTurnIsLeftToOllama) {
+  const auto chat = Chat(
+      "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {% if loop.last and "
+      "messages[0].role == 'system' %}{{ messages[0].content }}\n\n{% endif %}{{ m.content }}"
+      "[/INST]{% elif m.role == 'assistant' %}{{ m.content }}{{ eos_token }}{% endif %}"
+      "{% endfor %}");
+  EXPECT_EQ(GoTemplate(*chat), std::nullopt);
+  EXPECT_THAT(ModelfileText(*chat, {.from = "."}), HasSubstr("Ollama chooses one"));
+}
+
+}  // namespace
+}  // namespace crossover::llm
