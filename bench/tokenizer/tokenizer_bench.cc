@@ -1,5 +1,5 @@
-// Differences from huggingface/tokenizers and llama.cpp on 10,000 lines, and the speed of one
-// thread on them.
+// Differences from huggingface/tokenizers and llama.cpp on generated lines (10,000, or as many as
+// the second argument says), and the speed of one thread on them beside Hugging Face's.
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -40,7 +40,8 @@ int main(int argc, char** argv) {
   if (!file.ok()) return Fail(file.status());
   const auto tokenizer = Tokenizer::FromGguf(**file);
   if (!tokenizer.ok()) return Fail(tokenizer.status());
-  const std::vector<std::string> lines = crossover::compat::TextCorpus(10000, 1);
+  const size_t count = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 10000;
+  const std::vector<std::string> lines = crossover::compat::TextCorpus(count, 1);
 
   crossover::Clock& clock = crossover::SystemClock();
   const absl::Duration start = clock.SteadyNow();
@@ -54,6 +55,7 @@ int main(int argc, char** argv) {
   if (differences > 0) std::fprintf(stderr, "%s\n", result->examples.c_str());
   std::printf("tokenizer.lines %zu lines\n", lines.size());
   std::printf("tokenizer.tokens_per_second %.0f tokens/s\n", static_cast<double>(tokens) / seconds);
+  if (seconds > 0) std::printf("tokenizer.ratio_hf %.2f x\n", result->hf_seconds / seconds);
   if (result->llama_cpp_differences) {
     std::printf("tokenizer.llama_cpp_lines %lld lines\n",
                 static_cast<long long>(result->llama_cpp_lines));

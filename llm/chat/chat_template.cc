@@ -137,7 +137,7 @@ absl::Status ChatTemplate::FindEndOfTurn(const jinja::Text& rendered) {
   }
   const std::vector<TextSpan> tail = SpansOf(rendered, content_end, begin);
   std::string text;
-  for (const int32_t id : tokenizer_->Encode(tail)) {
+  for (const int32_t id : tokenizer_->Encode(tail, /*continues=*/true)) {
     text += tokenizer_->Bytes(id);
     if (!tokenizer_->IsSpecial(id)) continue;
     marks_.end_of_turn = std::move(text);
@@ -185,12 +185,19 @@ void ChatTemplate::EncodeStretches(
     const jinja::Text& text, const std::vector<AnswerSpan>& answers,
     const std::function<void(const AnswerSpan* answer, std::vector<int32_t> ids)>& stretch) const {
   size_t done = 0;
+  bool continues = false;
+  const auto encode = [&](const AnswerSpan* answer, size_t end) {
+    std::vector<int32_t> ids = tokenizer_->Encode(SpansOf(text, done, end), continues);
+    done = end;
+    // After a control token a text begins anew.
+    if (!ids.empty()) continues = !tokenizer_->IsSpecial(ids.back());
+    stretch(answer, std::move(ids));
+  };
   for (const AnswerSpan& answer : answers) {
-    stretch(nullptr, tokenizer_->Encode(SpansOf(text, done, answer.begin)));
-    stretch(&answer, tokenizer_->Encode(SpansOf(text, answer.begin, answer.end)));
-    done = answer.end;
+    encode(nullptr, answer.begin);
+    encode(&answer, answer.end);
   }
-  stretch(nullptr, tokenizer_->Encode(SpansOf(text, done, text.size())));
+  encode(nullptr, text.size());
 }
 
 absl::StatusOr<std::string> ChatTemplate::Render(const std::vector<ChatMessage>& messages,

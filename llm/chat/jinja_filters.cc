@@ -164,7 +164,10 @@ Result Round(const Value& value, ArgumentReader& in) {
 // select, reject and their siblings on attributes: by a test, or by truth.
 template <bool kKeep, bool kAttribute>
 Result Select(const Value& value, ArgumentReader& in) {
-  ASSIGN_OR_RETURN(const List items, Iterate(value));
+  List items;
+  if (value.Truth()) {  // none has no items, either.
+    ASSIGN_OR_RETURN(items, Iterate(value));
+  }
   std::string path;
   if (kAttribute) {
     ASSIGN_OR_RETURN(path, in.TextOr("attribute", ""));
@@ -187,7 +190,10 @@ Result Select(const Value& value, ArgumentReader& in) {
 }
 
 Result Map(const Value& value, ArgumentReader& in) {
-  ASSIGN_OR_RETURN(List items, Iterate(value));
+  List items;
+  if (value.Truth()) {
+    ASSIGN_OR_RETURN(items, Iterate(value));
+  }
   // map('upper') applies a filter, map(attribute='x') takes a part.
   const Value attribute = in.Or("attribute", Undefined{});
   const bool by_name = !in.positional_taken();

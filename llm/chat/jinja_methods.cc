@@ -165,6 +165,41 @@ Result JoinMethod(const Text& text, ArgumentReader& in) {
   return Joined(parts, text);
 }
 
+// "{}" and "{0}" only: what is between other braces is refused.
+Result Format(const Text& text, ArgumentReader& in) {
+  const std::vector<Value> values = in.Rest();
+  const std::string_view view = text.view();
+  Text out;
+  size_t done = 0, next = 0;
+  for (size_t at = view.find_first_of("{}"); at != std::string_view::npos;
+       at = view.find_first_of("{}", done)) {
+    out.Append(text.Cut(done, at));
+    const bool doubled = at + 1 < view.size() && view[at + 1] == view[at];
+    const size_t close = view.find('}', at);
+    if (doubled) {
+      out.Append(text.Cut(at, at + 1));
+      done = at + 2;
+      continue;
+    }
+    size_t index = next;
+    if (view[at] == '}' || close == std::string_view::npos)
+      return Failure("format(): a brace stands alone");
+    const std::string_view field = view.substr(at + 1, close - at - 1);
+    if (field.size() == 1 && field[0] >= '0' && field[0] <= '9') {
+      index = static_cast<size_t>(field[0] - '0');
+    } else if (!field.empty()) {
+      return Failure(absl::StrCat("format(): '{", ToAbsl(field), "}' is not supported"));
+    } else {
+      ++next;
+    }
+    if (index >= values.size()) return Failure("format() is given too few values");
+    out.Append(values[index].ToText());
+    done = close + 1;
+  }
+  out.Append(text.Cut(done, text.size()));
+  return Value(std::move(out));
+}
+
 template <bool (*kIs)(char32_t)>
 Result AreAll(const Text& text, ArgumentReader&) {
   return Value(AllOf(text.view(), kIs));
@@ -180,7 +215,7 @@ struct TextMethodEntry {
   TextMethod call;
 };
 
-constexpr std::array<TextMethodEntry, 27> kTextMethods = {{
+constexpr std::array<TextMethodEntry, 28> kTextMethods = {{
     {"strip", Strip<Sides::kBoth>},
     {"lstrip", Strip<Sides::kLeft>},
     {"rstrip", Strip<Sides::kRight>},
@@ -202,6 +237,7 @@ constexpr std::array<TextMethodEntry, 27> kTextMethods = {{
     {"rindex", Find<true, true>},
     {"count", Count},
     {"join", JoinMethod},
+    {"format", Format},
     {"isdigit", AreAll<IsDigit>},
     {"isalpha", AreAll<IsAlpha>},
     {"isalnum", AreAll<IsAlphanumeric>},

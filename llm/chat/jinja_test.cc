@@ -109,7 +109,9 @@ TEST(JinjaTest, Methods) {
          {"{{ 'a\\nb'.splitlines() }} {{ 'abc'.replace('b', '') }} {{ '12'.isdigit() }}",
           "['a', 'b'] ac True"},
          {"{{ 'abab'.rfind('b') }} {{ 'abc'.endswith(('x', 'c')) }} {{ 'aba'.count('a') }}",
-          "3 True 2"}});
+          "3 True 2"},
+         {"{{ '{}-{{}}-{1}{0}'.format(1, 'x') }}", "1-{}-x1"},
+         {"{{ none | selectattr('a') | list }}{{ none | map('upper') | list }}", "[][]"}});
 }
 
 TEST(JinjaTest, Statements) {

@@ -1,13 +1,16 @@
 #include "llm/tokenizer/bpe.h"
 
+#include <algorithm>
 #include <functional>
 #include <queue>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "llm/tokenizer/byte_level.h"
+#include "llm/tokenizer/utf8.h"
 
 namespace crossover::llm {
 namespace {
@@ -76,8 +79,16 @@ absl::StatusOr<std::unique_ptr<Bpe>> Bpe::Create(Vocabulary vocabulary) {
   std::unique_ptr<Bpe> bpe(new Bpe);
   bpe->unknown_id_ = vocabulary.unknown_id;
   bpe->fuse_unknown_ = vocabulary.fuse_unknown;
+  bpe->from_characters_ = vocabulary.characters;
+  if (vocabulary.characters) {
+    for (const auto& [token, id] : ids) {
+      if (NextUtf8(token).bytes == token.size()) bpe->id_of_character_.emplace(token, id);
+    }
+  }
   for (int byte = 0; byte < 256; ++byte) {
-    const auto found = ids.find(ToAbsl(CharOfByte(static_cast<uint8_t>(byte))));
+    const auto found =
+        ids.find(vocabulary.characters ? absl::StrFormat("<0x%02X>", byte)
+                                       : std::string(CharOfByte(static_cast<uint8_t>(byte))));
     if (found != ids.end()) bpe->id_of_byte_[byte] = found->second;
   }
   bpe->merges_.reserve(vocabulary.merges.size());
@@ -110,7 +121,7 @@ const Bpe::Merge* Bpe::FindMerge(int32_t left, int32_t right) const {
 
 void Bpe::Encode(std::string_view piece, std::vector<int32_t>& ids) const {
   if (piece.empty()) return;
-  if (piece.size() == 1 && id_of_byte_[static_cast<uint8_t>(piece[0])] >= 0) {
+  if (!from_characters_ && piece.size() == 1 && id_of_byte_[static_cast<uint8_t>(piece[0])] >= 0) {
     ids.push_back(id_of_byte_[static_cast<uint8_t>(piece[0])]);
     return;
   }
@@ -121,7 +132,7 @@ void Bpe::Encode(std::string_view piece, std::vector<int32_t>& ids) const {
   if (whole != whole_.end()) {
     result.push_back(whole->second);
   } else {
-    Start(piece, result);
+    from_characters_ ? StartFromCharacters(piece, result) : Start(piece, result);
     MergeAll(result);
   }
   ids.insert(ids.end(), result.begin(), result.end());
@@ -134,8 +145,31 @@ void Bpe::Start(std::string_view piece, std::vector<int32_t>& ids) const {
     const int32_t id = id_of_byte_[static_cast<uint8_t>(c)];
     if (id >= 0) {
       ids.push_back(id);
-    } else if (unknown_id_ >= 0 && !(fuse_unknown_ && !ids.empty() && ids.back() == unknown_id_)) {
-      ids.push_back(unknown_id_);
+    } else {
+      PushUnknown(ids);
+    }
+  }
+}
+
+void Bpe::PushUnknown(std::vector<int32_t>& ids) const {
+  if (unknown_id_ < 0) return;
+  if (fuse_unknown_ && !ids.empty() && ids.back() == unknown_id_) return;
+  ids.push_back(unknown_id_);
+}
+
+void Bpe::StartFromCharacters(std::string_view piece, std::vector<int32_t>& ids) const {
+  ids.reserve(piece.size());
+  const auto has_byte = [&](char c) { return id_of_byte_[static_cast<uint8_t>(c)] >= 0; };
+  while (!piece.empty()) {
+    const std::string_view character = piece.substr(0, NextUtf8(piece).bytes);
+    piece.remove_prefix(character.size());
+    const auto found = id_of_character_.find(ToAbsl(character));
+    if (found != id_of_character_.end()) {
+      ids.push_back(found->second);
+    } else if (std::all_of(character.begin(), character.end(), has_byte)) {
+      for (const char c : character) ids.push_back(id_of_byte_[static_cast<uint8_t>(c)]);
+    } else {
+      PushUnknown(ids);
     }
   }
 }

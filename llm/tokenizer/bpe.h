@@ -20,8 +20,8 @@ namespace crossover::llm {
 class Bpe {
  public:
   struct Vocabulary {
-    // Entry of each id as written in the vocabulary, in the byte alphabet (byte_level.h). Added
-    // tokens have "" here.
+    // Entry of each id as written in the vocabulary: in the byte alphabet (byte_level.h) or, with
+    // `characters`, as plain text. Added tokens have "" here.
     std::vector<std::string> tokens;
     // "left right" parts in rank order.
     std::vector<std::pair<std::string, std::string>> merges;
@@ -30,6 +30,9 @@ class Bpe {
     // Stands for a byte that has no entry; -1: such a byte is dropped.
     int32_t unknown_id = -1;
     bool fuse_unknown = false;
+    // As SentencePiece: starts from characters instead of bytes. One without an entry becomes its
+    // bytes "<0xNN>" where all of them have entries, and is unknown otherwise.
+    bool characters = false;
   };
 
   // InvalidArgument FORMAT_INVALID for a merge whose parts or result are no entries.
@@ -48,6 +51,8 @@ class Bpe {
 
   Bpe();
   void Start(std::string_view piece, std::vector<int32_t>& ids) const;
+  void StartFromCharacters(std::string_view piece, std::vector<int32_t>& ids) const;
+  void PushUnknown(std::vector<int32_t>& ids) const;
   void MergeAll(std::vector<int32_t>& ids) const;
   const Merge* FindMerge(int32_t left, int32_t right) const;
 
@@ -55,6 +60,8 @@ class Bpe {
   absl::flat_hash_map<uint64_t, Merge> merges_;
   absl::flat_hash_map<std::string, int32_t>
       whole_;  // Raw bytes to id; filled only for ignore_merges.
+  bool from_characters_ = false;
+  absl::flat_hash_map<std::string, int32_t> id_of_character_;  // Filled only with `characters`.
   int32_t unknown_id_ = -1;
   bool fuse_unknown_ = false;
   std::unique_ptr<Cache> cache_;

@@ -1,6 +1,8 @@
 // Tokenizer::FromGguf. Keys: llama.cpp, gguf-py/gguf/constants.py; meaning of the pre-tokenizer
 // names: llama-vocab.cpp.
+#include <algorithm>
 #include <array>
+#include <unordered_set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +15,8 @@ namespace crossover::llm {
 namespace {
 
 // llama_token_type
+constexpr int64_t kNormal = 1;
+constexpr int64_t kUnknown = 2;
 constexpr int64_t kControl = 3;
 constexpr int64_t kUserDefined = 4;
 
@@ -91,20 +95,80 @@ absl::StatusOr<std::optional<int32_t>> ReadId(const GgufFile& file, const std::s
   return std::optional<int32_t>(static_cast<int32_t>(id));
 }
 
+// SentencePiece merges the pair whose piece has the best score. As a list of merges: best score
+// first, on a tie the longer left part, then the longer right part (transformers,
+// convert_slow_tokenizer.py, generate_merges).
+absl::Status AddMergesByScore(const GgufFile& file, const std::vector<int64_t>& types,
+                              Tokenizer::Parts& parts) {
+  ASSIGN_OR_RETURN(const std::vector<float> scores, file.GetFloats("tokenizer.ggml.scores"));
+  if (scores.size() != parts.tokens.size()) {
+    return Invalid(file, absl::StrCat("tokenizer.ggml.scores has ", scores.size(), " entries for ",
+                                      parts.tokens.size(), " tokens"));
+  }
+  std::unordered_set<std::string_view> known(parts.tokens.begin(), parts.tokens.end());
+  struct Scored {
+    float score;
+    std::string_view left, right;
+  };
+  std::vector<Scored> merges;
+  for (size_t id = 0; id < parts.tokens.size(); ++id) {
+    const std::string_view piece = parts.tokens[id];
+    // Text that people write never becomes a control token by merging.
+    if (types[id] != kNormal && types[id] != kUserDefined) continue;
+    for (size_t cut = 1; cut < piece.size(); ++cut) {
+      if (known.contains(piece.substr(0, cut)) && known.contains(piece.substr(cut)))
+        merges.push_back({scores[id], piece.substr(0, cut), piece.substr(cut)});
+    }
+  }
+  const auto characters = [](std::string_view text) {
+    return std::count_if(text.begin(), text.end(),
+                         [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; });
+  };
+  std::stable_sort(merges.begin(), merges.end(), [&](const Scored& a, const Scored& b) {
+    if (a.score != b.score) return a.score > b.score;
+    if (characters(a.left) != characters(b.left)) return characters(a.left) > characters(b.left);
+    return characters(a.right) > characters(b.right);
+  });
+  for (const Scored& merge : merges) parts.merges.emplace_back(merge.left, merge.right);
+  return absl::OkStatus();
+}
+
+absl::Status ReadSentencePiece(const GgufFile& file, Tokenizer::Parts& parts) {
+  RETURN_IF_ERROR(ReadTokens(file, parts));
+  ASSIGN_OR_RETURN(const std::vector<int64_t> types, file.GetInts("tokenizer.ggml.token_type"));
+  for (size_t id = 0; id < types.size(); ++id) {
+    if (types[id] != kUnknown) continue;
+    parts.unknown_id = static_cast<int32_t>(id);
+    parts.added.push_back({.text = parts.tokens[id], .id = parts.unknown_id, .special = true});
+  }
+  RETURN_IF_ERROR(AddMergesByScore(file, types, parts));
+  parts.sentencepiece = true;
+  parts.fuse_unknown = true;
+  parts.adds_bos = true;
+  ASSIGN_OR_RETURN(const bool prefix, file.GetBoolOr("tokenizer.ggml.add_space_prefix", true));
+  parts.prefix = prefix ? Tokenizer::Prefix::kEveryStretch : Tokenizer::Prefix::kNone;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Tokenizer::Parts> Tokenizer::PartsOfGguf(const GgufFile& file) {
   ASSIGN_OR_RETURN(const std::string model, file.GetString("tokenizer.ggml.model"));
-  if (model != "gpt2") {
+  if (model != "gpt2" && model != "llama") {
     return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
                  absl::StrCat(file.path(), ": tokenizer.ggml.model is '", model,
-                              "'; 'gpt2' (byte-level BPE) is supported"));
+                              "'; 'gpt2' (byte-level BPE) and 'llama' (SentencePiece's BPE) are "
+                              "supported"));
   }
   Parts parts;
-  ASSIGN_OR_RETURN(const std::string pre, file.GetStringOr("tokenizer.ggml.pre", "default"));
-  RETURN_IF_ERROR(ApplyPreTokenizer(file, pre, parts));
-  RETURN_IF_ERROR(ReadTokens(file, parts));
-  RETURN_IF_ERROR(ReadMerges(file, parts));
+  if (model == "llama") {
+    RETURN_IF_ERROR(ReadSentencePiece(file, parts));
+  } else {
+    ASSIGN_OR_RETURN(const std::string pre, file.GetStringOr("tokenizer.ggml.pre", "default"));
+    RETURN_IF_ERROR(ApplyPreTokenizer(file, pre, parts));
+    RETURN_IF_ERROR(ReadTokens(file, parts));
+    RETURN_IF_ERROR(ReadMerges(file, parts));
+  }
   ASSIGN_OR_RETURN(parts.bos_id, ReadId(file, "tokenizer.ggml.bos_token_id"));
   ASSIGN_OR_RETURN(parts.eos_id, ReadId(file, "tokenizer.ggml.eos_token_id"));
   ASSIGN_OR_RETURN(parts.adds_bos, file.GetBoolOr("tokenizer.ggml.add_bos_token", parts.adds_bos));

@@ -27,7 +27,8 @@ class JsonReader {
     RETURN_IF_ERROR(ReadAdded(Member(root, "added_tokens")));
     RETURN_IF_ERROR(ReadNormalizer(Member(root, "normalizer")));
     RETURN_IF_ERROR(ReadPreTokenizer(Member(root, "pre_tokenizer")));
-    if (!byte_level_) return Unsupported("pre_tokenizer", "without ByteLevel");
+    if (!byte_level_ && !parts_.sentencepiece)
+      return Unsupported("pre_tokenizer", "without ByteLevel");
     RETURN_IF_ERROR(ReadPostProcessor(Member(root, "post_processor")));
     return std::move(parts_);
   }
@@ -39,9 +40,11 @@ class JsonReader {
   }
 
   absl::Status Unsupported(std::string_view part, std::string_view what) const {
-    return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
-                 absl::StrCat(ToAbsl(path_), ": ", ToAbsl(part), " ", ToAbsl(what),
-                              " is not supported; byte-level BPE tokenizers are"));
+    return Error(
+        absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
+        absl::StrCat(ToAbsl(path_), ": ", ToAbsl(part), " ", ToAbsl(what),
+                     " is not supported; byte-level BPE tokenizers are, and SentencePiece's "
+                     "with Prepend and Replace"));
   }
 
   static const Json& Member(const Json& object, const char* key) {
@@ -76,7 +79,7 @@ class JsonReader {
         !(Text(model, "type").empty() && Member(model, "merges").is_array())) {
       return Unsupported("model", absl::StrCat("'", Text(model, "type"), "'"));
     }
-    if (Flag(model, "byte_fallback")) return Unsupported("model", "with byte_fallback");
+    parts_.sentencepiece = Flag(model, "byte_fallback");
     for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
       if (!Text(model, key).empty()) return Unsupported("model", absl::StrCat("with ", key));
     }
@@ -141,6 +144,13 @@ class JsonReader {
       parts_.nfc = true;
       return absl::OkStatus();
     }
+    if (parts_.sentencepiece && type == "Prepend" && Text(normalizer, "prepend") == "\u2581") {
+      parts_.prefix = Tokenizer::Prefix::kEveryStretch;
+      return absl::OkStatus();
+    }
+    if (parts_.sentencepiece && type == "Replace" && Text(normalizer, "content") == "\u2581" &&
+        Text(Member(normalizer, "pattern"), "String") == " ")
+      return absl::OkStatus();
     if (type != "Sequence") return Unsupported("normalizer", absl::StrCat("'", type, "'"));
     for (const Json& step : Member(normalizer, "normalizers")) {
       if (Text(step, "type") == "Sequence") return Unsupported("normalizer", "nested Sequence");
@@ -151,6 +161,10 @@ class JsonReader {
 
   absl::Status ReadPreTokenizer(const Json& step) {
     const std::string type = Text(step, "type");
+    if (parts_.sentencepiece) {
+      if (step.is_null()) return absl::OkStatus();
+      return Unsupported("pre_tokenizer", absl::StrCat("'", type, "' with byte_fallback"));
+    }
     if (type == "Sequence") {
       for (const Json& inner : Member(step, "pretokenizers")) {
         if (Text(inner, "type") == "Sequence")

@@ -35,7 +35,31 @@ Json ByteLevel(bool use_regex) {
           {"use_regex", use_regex}};
 }
 
+constexpr char kSpaceMark[] = "\u2581";
+
+// As transformers writes a converted SentencePiece model.
+Json NormalizerOf(const Tokenizer::Parts& parts) {
+  if (!parts.sentencepiece) return parts.nfc ? Json{{"type", "NFC"}} : Json();
+  Json steps = Json::array();
+  if (parts.prefix != Tokenizer::Prefix::kNone)
+    steps.push_back({{"type", "Prepend"}, {"prepend", kSpaceMark}});
+  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceMark}});
+  return {{"type", "Sequence"}, {"normalizers", steps}};
+}
+
+Json DecoderOf(const Tokenizer::Parts& parts) {
+  if (!parts.sentencepiece) return ByteLevel(true);
+  Json steps = Json::array();
+  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", kSpaceMark}}}, {"content", " "}});
+  steps.push_back({{"type", "ByteFallback"}});
+  steps.push_back({{"type", "Fuse"}});
+  if (parts.prefix != Tokenizer::Prefix::kNone)
+    steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  return {{"type", "Sequence"}, {"decoders", steps}};
+}
+
 Json PreTokenizerOf(const Tokenizer::Parts& parts) {
+  if (parts.sentencepiece) return Json();
   Json steps = Json::array();
   bool gpt2 = false;
   for (size_t i = 0; i < parts.patterns.size(); ++i) {
@@ -58,7 +82,7 @@ Json PreTokenizerOf(const Tokenizer::Parts& parts) {
 }
 
 Json PostProcessorOf(const Tokenizer::Parts& parts) {
-  if (!parts.adds_bos || !parts.bos_id) return ByteLevel(true);
+  if (!parts.adds_bos || !parts.bos_id) return parts.sentencepiece ? Json() : ByteLevel(true);
   const std::string& bos = parts.tokens[static_cast<size_t>(*parts.bos_id)];
   const auto special = [&](int type) {
     return Json{{"SpecialToken", {{"id", bos}, {"type_id", type}}}};
@@ -90,7 +114,7 @@ Json ModelOf(const Tokenizer::Parts& parts) {
           {"continuing_subword_prefix", nullptr},
           {"end_of_word_suffix", nullptr},
           {"fuse_unk", parts.fuse_unknown},
-          {"byte_fallback", false},
+          {"byte_fallback", parts.sentencepiece},
           {"ignore_merges", parts.ignore_merges},
           {"vocab", std::move(vocabulary)},
           {"merges", std::move(merges)}};
@@ -103,10 +127,10 @@ std::string TokenizerJson(const Tokenizer::Parts& parts) {
                {"truncation", nullptr},
                {"padding", nullptr},
                {"added_tokens", AddedTokens(parts)},
-               {"normalizer", parts.nfc ? Json{{"type", "NFC"}} : Json()},
+               {"normalizer", NormalizerOf(parts)},
                {"pre_tokenizer", PreTokenizerOf(parts)},
                {"post_processor", PostProcessorOf(parts)},
-               {"decoder", ByteLevel(true)},
+               {"decoder", DecoderOf(parts)},
                {"model", ModelOf(parts)}});
 }
 

@@ -2,10 +2,13 @@
 
 #include <unicode/normalizer2.h>
 
+#include <charconv>
 #include <unordered_map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/tokenizer/bpe.h"
@@ -38,6 +41,18 @@ bool IsAsciiText(std::string_view text) {
 
 constexpr std::string_view kAsciiSpace = " \t\n\v\f\r";
 
+constexpr std::string_view kSpaceMark = "\u2581";
+
+// What SentencePiece's piece stands for: text, or the byte of "<0x0A>".
+std::string BytesOfPiece(std::string_view piece) {
+  int byte = 0;
+  if (piece.size() == 6 && piece.starts_with("<0x") && piece.ends_with('>') &&
+      std::from_chars(piece.data() + 3, piece.data() + 5, byte, 16).ptr == piece.data() + 5) {
+    return std::string(1, static_cast<char>(byte));
+  }
+  return absl::StrReplaceAll(ToAbsl(piece), {{ToAbsl(kSpaceMark), " "}});
+}
+
 std::vector<AddedToken> Where(const std::vector<AddedToken>& tokens, bool normalized) {
   std::vector<AddedToken> out;
   for (const AddedToken& token : tokens) {
@@ -56,13 +71,17 @@ class Tokenizer::Impl {
         pretokenizer_(std::move(pretokenizer)),
         bpe_(std::move(bpe)),
         nfc_(parts.nfc),
+        sentencepiece_(parts.sentencepiece),
+        prefix_(parts.prefix),
         bos_id_(parts.bos_id),
         eos_id_(parts.eos_id),
         adds_bos_(parts.adds_bos) {
     entries_.resize(parts.tokens.size());
     for (size_t id = 0; id < parts.tokens.size(); ++id) {
       // An entry outside the byte alphabet decodes as its own text, as Hugging Face does it.
-      entries_[id].bytes = BytesOfToken(parts.tokens[id]).value_or(parts.tokens[id]);
+      entries_[id].bytes = sentencepiece_
+                               ? BytesOfPiece(parts.tokens[id])
+                               : BytesOfToken(parts.tokens[id]).value_or(parts.tokens[id]);
     }
     for (const AddedToken& token : parts.added) {
       entries_[token.id] = {token.text, token.special};
@@ -77,7 +96,9 @@ class Tokenizer::Impl {
 
   // Encodes one valid UTF-8 text; `trusted_from[i]` tells whether control tokens may begin at byte
   // i.
-  void EncodeSpans(std::span<const TextSpan> spans, std::vector<int32_t>& ids) const {
+  void EncodeSpans(std::span<const TextSpan> spans, bool continues,
+                   std::vector<int32_t>& ids) const {
+    bool spaced = prefix_ != Prefix::kNone && !continues;  // Before the next stretch.
     std::string gathered;  // Ordinary text not yet encoded; it may run over span borders.
     for (const TextSpan& span : spans) {
       std::string repaired;
@@ -87,14 +108,15 @@ class Tokenizer::Impl {
         text = repaired;
       }
       SplitAdded(raw_matcher_, text, span.trusted, gathered, [&](int32_t id) {
-        EncodeOrdinary(gathered, span.trusted, ids);
+        EncodeOrdinary(gathered, span.trusted, spaced, ids);
         gathered.clear();
         ids.push_back(id);
+        spaced = prefix_ == Prefix::kEveryStretch;
       });
     }
     // Tokens that are searched for after normalisation are never control tokens in practice; those
     // of the last span's kind decide for the tail.
-    EncodeOrdinary(gathered, spans.empty() || spans.back().trusted, ids);
+    EncodeOrdinary(gathered, spans.empty() || spans.back().trusted, spaced, ids);
   }
 
   const Entry* Find(int32_t id) const {
@@ -112,6 +134,8 @@ class Tokenizer::Impl {
   std::optional<int32_t> bos_id() const { return bos_id_; }
   std::optional<int32_t> eos_id() const { return eos_id_; }
   bool adds_bos() const { return adds_bos_; }
+  // The space that encoding put before the text is taken away again.
+  bool strips_space() const { return sentencepiece_ && prefix_ != Prefix::kNone; }
 
  private:
   // Appends text between added tokens to `gathered` and calls `found` at each token, after its
@@ -136,8 +160,15 @@ class Tokenizer::Impl {
     gathered.append(text.substr(done));
   }
 
-  void EncodeOrdinary(std::string_view text, bool trusted, std::vector<int32_t>& ids) const {
+  void EncodeOrdinary(std::string_view text, bool trusted, bool spaced,
+                      std::vector<int32_t>& ids) const {
     if (text.empty()) return;
+    if (sentencepiece_) {
+      bpe_->Encode(absl::StrCat(spaced ? ToAbsl(kSpaceMark) : "",
+                                absl::StrReplaceAll(ToAbsl(text), {{" ", ToAbsl(kSpaceMark)}})),
+                   ids);
+      return;
+    }
     std::string normalized;
     if (nfc_ && !IsAsciiText(text)) {
       normalized = ToNfc(text);
@@ -167,6 +198,8 @@ class Tokenizer::Impl {
   PreTokenizer pretokenizer_;
   std::unique_ptr<Bpe> bpe_;
   bool nfc_;
+  bool sentencepiece_;
+  Prefix prefix_;
   std::optional<int32_t> bos_id_;
   std::optional<int32_t> eos_id_;
   bool adds_bos_;
@@ -182,7 +215,8 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Create(Parts parts) 
                              .merges = std::move(parts.merges),
                              .ignore_merges = parts.ignore_merges,
                              .unknown_id = parts.unknown_id,
-                             .fuse_unknown = parts.fuse_unknown};
+                             .fuse_unknown = parts.fuse_unknown,
+                             .characters = parts.sentencepiece};
   for (const AddedToken& token : parts.added) {
     if (!in_vocabulary(token.id)) {
       return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
@@ -211,9 +245,9 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text) const {
   return Encode(std::span(&span, 1));
 }
 
-std::vector<int32_t> Tokenizer::Encode(std::span<const TextSpan> spans) const {
+std::vector<int32_t> Tokenizer::Encode(std::span<const TextSpan> spans, bool continues) const {
   std::vector<int32_t> ids;
-  impl_->EncodeSpans(spans, ids);
+  impl_->EncodeSpans(spans, continues, ids);
   return ids;
 }
 
@@ -223,6 +257,7 @@ std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) c
     const Impl::Entry* entry = impl_->Find(id);
     if (entry != nullptr && !(skip_special && entry->special)) bytes.append(entry->bytes);
   }
+  if (impl_->strips_space() && bytes.starts_with(' ')) bytes.erase(0, 1);
   return IsValidUtf8(bytes) ? bytes : ToValidUtf8(bytes);
 }
 

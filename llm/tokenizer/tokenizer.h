@@ -1,4 +1,5 @@
-// Byte-level BPE tokenizer of a model, from its GGUF metadata or from tokenizer.json.
+// BPE tokenizer of a model, byte-level (GPT-2's kind) or SentencePiece's (Llama 2, Mistral), from
+// its GGUF metadata or from tokenizer.json.
 //
 // Ids equal those of huggingface/tokenizers with the model's own tokenizer.json, and llama.cpp's.
 #pragma once
@@ -31,9 +32,9 @@ struct TextSpan {
 // programs see after decode(errors="replace").
 class Tokenizer {
  public:
-  // Pre-tokenizers "smollm", "gpt-2", "llama-bpe", "qwen2" and "default". Unimplemented
-  // MODEL_UNSUPPORTED names any other, and a tokenizer that is not byte-level BPE; InvalidArgument
-  // FORMAT_INVALID if the vocabulary is inconsistent.
+  // Byte-level BPE with the pre-tokenizers "smollm", "gpt-2", "llama-bpe", "qwen2" and "default",
+  // and SentencePiece's BPE ("llama"). Unimplemented MODEL_UNSUPPORTED names any other;
+  // InvalidArgument FORMAT_INVALID if the vocabulary is inconsistent.
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> FromGguf(const GgufFile& file);
 
   // The text of a tokenizer.json; `path` is for messages. Parts that are not byte-level BPE are
@@ -47,8 +48,9 @@ class Tokenizer {
   std::vector<int32_t> Encode(std::string_view text) const;
 
   // The spans are one text: merges cross their borders. Control tokens are recognised within one
-  // trusted span only.
-  std::vector<int32_t> Encode(std::span<const TextSpan> spans) const;
+  // trusted span only. `continues`: the text goes on from other text, so that SentencePiece's space
+  // before a text is left out.
+  std::vector<int32_t> Encode(std::span<const TextSpan> spans, bool continues = false) const;
 
   // The text of the ids, U+FFFD where bytes are no UTF-8. Control tokens are left out if
   // `skip_special`. Ids outside the vocabulary give nothing.
@@ -70,6 +72,9 @@ class Tokenizer {
   // own.
   bool adds_bos() const;
 
+  // Where SentencePiece puts a space of its own.
+  enum class Prefix { kNone, kEveryStretch, kFirstStretch };
+
   // What both sources are turned into.
   struct Parts {
     std::vector<std::string> tokens;  // By id; in the byte alphabet, added tokens as plain text.
@@ -83,6 +88,10 @@ class Tokenizer {
     std::optional<int32_t> bos_id;
     std::optional<int32_t> eos_id;
     bool adds_bos = false;
+    // SentencePiece: tokens are plain text with U+2581 for spaces and "<0xNN>" for bytes; there are
+    // no patterns. A stretch is what lies between added tokens.
+    bool sentencepiece = false;
+    Prefix prefix = Prefix::kNone;
   };
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> Create(Parts parts);
   // What FromGguf makes of a file.

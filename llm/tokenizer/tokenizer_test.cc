@@ -9,6 +9,7 @@
 
 #include "common/status/error.h"
 #include "llm/tokenizer/byte_level.h"
+#include "llm/tokenizer/hf_files.h"
 #include "llm/tokenizer/pretokenizer.h"
 
 namespace crossover::llm {
@@ -214,6 +215,69 @@ TEST(TokenizerJsonTest, RefusesByNameWhatItCannotDo) {
   EXPECT_THAT(refused("\"id\": 4", "\"id\": -4"), HasSubstr("<|end|>"));
   EXPECT_THAT(std::string(Tokenizer::FromJson("{", "t.json").status().message()),
               HasSubstr("t.json"));
+}
+
+// A SentencePiece vocabulary as a converted model has it: unknown, control tokens, bytes, pieces.
+Tokenizer::Parts SentencePieceParts() {
+  Tokenizer::Parts parts;
+  parts.tokens = {"<unk>", "<s>", "</s>"};
+  for (int byte = 0; byte < 256; ++byte) {
+    std::string name = "<0x00>";
+    name[3] = "0123456789ABCDEF"[byte / 16];
+    name[4] = "0123456789ABCDEF"[byte % 16];
+    parts.tokens.push_back(name);
+  }
+  for (const char* piece : {"\u2581", "a", "b", "ab", "\u2581ab"}) parts.tokens.emplace_back(piece);
+  parts.merges = {{"a", "b"}, {"\u2581", "ab"}};
+  parts.added = {{.text = "<s>", .id = 1, .special = true},
+                 {.text = "</s>", .id = 2, .special = true}};
+  parts.sentencepiece = true;
+  parts.prefix = Tokenizer::Prefix::kEveryStretch;
+  parts.unknown_id = 0;
+  parts.fuse_unknown = true;
+  parts.bos_id = 1;
+  parts.adds_bos = true;
+  return parts;
+}
+
+TEST(SentencePieceTest, SpacesAreMarksAndOneStandsBeforeEveryStretch) {
+  const auto tokenizer = Tokenizer::Create(SentencePieceParts()).value();
+  EXPECT_THAT(tokenizer->Encode("ab"), ElementsAre(263));
+  EXPECT_THAT(tokenizer->Encode("ab ab"), ElementsAre(263, 263));
+  EXPECT_THAT(tokenizer->Encode(" ab"), ElementsAre(259, 263));
+  EXPECT_THAT(tokenizer->Encode("ab<s>ab"), ElementsAre(263, 1, 263));
+  EXPECT_THAT(tokenizer->Encode(""), ElementsAre());
+  const TextSpan span{"ab", true};
+  EXPECT_THAT(tokenizer->Encode({&span, 1}, /*continues=*/true), ElementsAre(262));
+}
+
+TEST(SentencePieceTest, CharactersWithoutAnEntryAreTheirBytes) {
+  const auto tokenizer = Tokenizer::Create(SentencePieceParts()).value();
+  EXPECT_THAT(tokenizer->Encode("a\u00e9"), ElementsAre(259, 260, 3 + 0xc3, 3 + 0xa9));
+  for (const char* text : {"ab ab", "  a\n\tb ", "\u00e9\u4e2d\U0001f600", "a<s>b"})
+    EXPECT_EQ(tokenizer->Decode(tokenizer->Encode(text), false), text) << text;
+  Tokenizer::Parts parts = SentencePieceParts();
+  for (std::string& token : parts.tokens) {
+    if (token.starts_with("<0x")) token = "";
+  }
+  const auto without = Tokenizer::Create(std::move(parts)).value();
+  EXPECT_THAT(without->Encode("\u00e9\u4e2d"), ElementsAre(259, 0));
+}
+
+TEST(SentencePieceTest, UntrustedTextStaysText) {
+  const auto tokenizer = Tokenizer::Create(SentencePieceParts()).value();
+  const TextSpan span{"<s>", false};
+  EXPECT_THAT(tokenizer->Encode({&span, 1}), ElementsAre(259, 3 + '<', 3 + 's', 3 + '>'));
+}
+
+TEST(SentencePieceTest, ItsTokenizerJsonIsReadBack) {
+  const Tokenizer::Parts parts = SentencePieceParts();
+  const auto ours = Tokenizer::Create(parts).value();
+  const auto back = Tokenizer::FromJson(TokenizerJson(parts), "tokenizer.json");
+  ASSERT_TRUE(back.ok()) << back.status();
+  for (const char* text : {"ab ab", " a</s>b", "\u00e9"})
+    EXPECT_EQ((*back)->Encode(text), ours->Encode(text)) << text;
+  EXPECT_EQ((*back)->bos_id(), 1);
 }
 
 class SmolLm2Test : public ::testing::Test {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <random>
 
 #include "llm/formats/dequantize.h"
@@ -89,15 +90,50 @@ TEST_F(FormatsCompatTest, DequantisedBitsAreTheReferences) {
   std::vector<float> values(32 * 4096);
   for (float& value : values)
     value = normal(random_) * std::exp2(static_cast<float>(random_() % 24) - 12.0f);
-  for (const TensorType type : {TensorType::kF16, TensorType::kBf16, TensorType::kQ8_0}) {
+  for (const TensorType type :
+       {TensorType::kF16, TensorType::kBf16, TensorType::kQ8_0, TensorType::kQ4_0,
+        TensorType::kQ4_1, TensorType::kQ5_0, TensorType::kQ5_1}) {
     std::vector<std::byte> encoded(BytesOf(type, static_cast<int64_t>(values.size())));
     ASSERT_TRUE(Quantize(type, values, encoded).ok());
     Write(std::string(NameOf(type)) + ".values", std::as_bytes(std::span(values)));
     Write(std::string(NameOf(type)) + ".encoded", encoded);
   }
   const nlohmann::json different = AskAbout("dequantize");
-  EXPECT_EQ(different.size(), std::size(kAll) + 3);
+  EXPECT_EQ(different.size(), std::size(kAll) + 7);
   for (const auto& [type, count] : different.items()) EXPECT_EQ(count, 0) << type;
+}
+
+// Where llama.cpp is installed: its own quantiser's bytes stand for numbers no nearer to the
+// originals than ours.
+TEST_F(FormatsCompatTest, QuantisersAreAsNearAsLlamaCpps) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(256 * 512);
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] =
+        0.02f * normal(random_) * (i % 97 == 0 ? 8.0f : 1.0f) + (i / 256 % 5 == 0 ? 0.03f : 0.0f);
+  }
+  std::map<std::string, double> errors;
+  for (const TensorType type :
+       {TensorType::kQ8_0, TensorType::kQ4_0, TensorType::kQ4_1, TensorType::kQ5_0,
+        TensorType::kQ5_1, TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K}) {
+    std::vector<std::byte> encoded(BytesOf(type, static_cast<int64_t>(values.size())));
+    std::vector<float> back(values.size());
+    ASSERT_TRUE(Quantize(type, values, encoded).ok());
+    ASSERT_TRUE(Dequantize(type, encoded, back).ok());
+    double error = 0;
+    for (size_t i = 0; i < values.size(); ++i) error += std::pow(values[i] - back[i], 2.0);
+    errors[std::string(NameOf(type))] = std::sqrt(error / static_cast<double>(values.size()));
+    Write(std::string(NameOf(type)) + ".encoded", encoded);
+  }
+  Write("values", std::as_bytes(std::span(values)));
+  const nlohmann::json theirs = AskAbout("quantize");
+  if (theirs.is_null()) GTEST_SKIP() << "llama-cpp-python is not installed: " << kHowToInstall;
+  for (const auto& [type, error] : errors) {
+    std::printf("quantize.%s error %.3e, llama.cpp %.3e, different bytes %lld\n", type.c_str(),
+                error, theirs.at(type).at("error").get<double>(),
+                static_cast<long long>(theirs.at(type).at("different").get<int64_t>()));
+    EXPECT_LE(error, theirs.at(type).at("error").get<double>() * 1.0001) << type;
+  }
 }
 
 TEST_F(FormatsCompatTest, SafetensorsAreTheReferenceWritersBytesAndItsFilesAreRead) {
@@ -173,9 +209,9 @@ TEST_F(FormatsCompatTest, LlamaCppRunsOurExports) {
   };
   fs::create_symlink(model, folder_.path() / "base.gguf");
   ASSERT_TRUE(
-      ExportGguf(**base, read, {.type = TensorType::kF16}, folder_.path() / "f16.gguf").ok());
+      ExportGguf(**base, read, {.type = GgufFileType::kF16}, folder_.path() / "f16.gguf").ok());
   ASSERT_TRUE(
-      ExportGguf(**base, read, {.type = TensorType::kQ8_0}, folder_.path() / "q8_0.gguf").ok());
+      ExportGguf(**base, read, {.type = GgufFileType::kQ8_0}, folder_.path() / "q8_0.gguf").ok());
   const nlohmann::json texts = AskAbout("llama_cpp");
   if (texts.is_null()) GTEST_SKIP() << "llama-cpp-python is not installed";
   // llama.cpp rounds activations to 8 bits for Q4_1 weights, so the base itself may part ways after

@@ -1,11 +1,14 @@
 """Checks files and numbers of llm/formats with the programs they are meant for. Usage: formats_oracle.py COMMAND FOLDER
 
 dequantize  each *.blocks (bytes) and *.floats (ours) with gguf.quants; each *.values and *.encoded with gguf's quantiser
+quantize    values: llama.cpp's quantiser against *.encoded, ours (null: not installed)
 safetensors ours.safetensors: the reference reads it and writes the same bytes; writes reference.safetensors for us
 peft        the folder is an adapter that PeftModel loads onto a small llama; prints sums of the loaded matrices
 llama_cpp   base.gguf, f16.gguf, q8_0.gguf: greedy continuations by llama.cpp (null: not installed)
 chat        renders chats.json with the template of model.gguf or templates/*.jinja by transformers' own code; what an assistant says
             by {% generation %}
+jinja       cases.json: each template with its variables, rendered by transformers' engine
+exports     hf is a folder that transformers loads: logits, token ids, chat, end tokens
 """
 import json
 import pathlib
@@ -36,6 +39,31 @@ def dequantize(folder):
         ours = np.fromfile(folder / f"{path.stem}.encoded", dtype=np.uint8)
         different["to " + path.stem] = int((expected != ours).sum())
     return different
+
+
+def quantize(folder):
+    """llama.cpp's quantiser on the numbers of `values`: its error, and how many bytes of TYPE.encoded it writes otherwise."""
+    try:
+        import llama_cpp
+    except ImportError:
+        return None
+    import ctypes
+    import gguf
+    lib = ctypes.CDLL(str(next(pathlib.Path(llama_cpp.__file__).parent.rglob("libggml-base.so*"))))
+    lib.ggml_quantize_chunk.restype = ctypes.c_size_t
+    lib.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64,
+                                        ctypes.c_void_p]
+    values = np.fromfile(folder / "values", dtype=np.float32)
+    answer = {}
+    for path in folder.glob("*.encoded"):
+        kind = gguf.GGMLQuantizationType[path.stem]
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        encoded = np.zeros(values.size // block * size, dtype=np.uint8)
+        lib.ggml_quantize_chunk(int(kind), values.ctypes.data, encoded.ctypes.data, 0, values.size // 256, 256, None)
+        back = gguf.quants.dequantize(encoded.reshape(-1, size), kind).reshape(-1)
+        error = float(np.sqrt(np.mean((back.astype(np.float64) - values) ** 2)))
+        answer[path.stem] = {"error": error, "different": int((encoded != np.fromfile(path, dtype=np.uint8)).sum())}
+    return answer
 
 
 def safetensors(folder):
@@ -96,5 +124,37 @@ def chat(folder):
     return rendered
 
 
-commands = {"dequantize": dequantize, "safetensors": safetensors, "peft": peft, "llama_cpp": llama_cpp, "chat": chat}
+def jinja(folder):
+    """Each of cases.json ({"template": path, "variables"}) as transformers' engine renders it: {"text"} or {"error"}."""
+    from datetime import datetime
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+    compiled, answers = {}, []
+    for case in json.loads((folder / "cases.json").read_text()):
+        path = case["template"]
+        try:
+            if path not in compiled:
+                compiled[path] = _compile_jinja_template(pathlib.Path(path).read_text())
+            text = compiled[path].render(strftime_now=lambda form: datetime(2025, 2, 1).strftime(form), **case["variables"])
+            answers.append({"text": text})
+        except Exception as error:  # Whatever the template or Jinja raises is the answer.
+            answers.append({"error": f"{type(error).__name__}: {error}"})
+    return answers
+
+
+def exports(folder):
+    """Loads FOLDER/hf as transformers does: logits for ids.json, ids of texts.json, rendered chat."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    model = AutoModelForCausalLM.from_pretrained(folder / "hf", dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder / "hf")
+    texts = json.loads((folder / "texts.json").read_text())
+    ids = tokenizer(texts[0], add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        model(torch.tensor([ids])).logits[0].float().numpy().tofile(folder / "hf.logits")
+    return {"ids": [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts],
+            "chat": tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False, add_generation_prompt=True),
+            "eos": model.generation_config.eos_token_id}
+
+
+commands = {"dequantize": dequantize, "quantize": quantize, "safetensors": safetensors, "peft": peft, "llama_cpp": llama_cpp, "chat": chat, "jinja": jinja, "exports": exports}
 print(json.dumps(commands[sys.argv[1]](pathlib.Path(sys.argv[2]))))

@@ -134,7 +134,7 @@ TEST_F(ModelCompatTest, LogitsOfTheTestModelEqualTransformers) {
   EXPECT_LT(bf16, 2 * own_difference);
 }
 
-TEST_F(ModelCompatTest, LogitsOfRandomLlama3AndQwen2EqualTransformers) {
+TEST_F(ModelCompatTest, LogitsOfRandomModelsOfEveryArchitectureEqualTransformers) {
   const nlohmann::json answer = AskAbout("random");
   std::ifstream in(folder_.path() / "ids.json");
   const std::vector<int32_t> ids = nlohmann::json::parse(in).get<std::vector<int32_t>>();
@@ -190,7 +190,7 @@ TEST_F(ModelCompatTest, LlamaCppRunsMergedAdapters) {
   const at::Tensor ours = Logits(*base, ids, &adapter);
   const double effect = RootMeanSquare(ours - Logits(*base, ids));
   for (const auto& [name, type] :
-       {std::pair("f16", TensorType::kF16), std::pair("q8_0", TensorType::kQ8_0)}) {
+       {std::pair("f16", GgufFileType::kF16), std::pair("q8_0", GgufFileType::kQ8_0)}) {
     const absl::Status merged = MergeToGguf(TestModel(), folder_.path() / "adapter", {.type = type},
                                             folder_.path() / (std::string(name) + ".gguf"));
     ASSERT_TRUE(merged.ok()) << merged;

@@ -1,7 +1,8 @@
 """Answers of transformers and PEFT for model_compat_test.cc. Usage: model_oracle.py COMMAND FOLDER [GGUF]
 
 logits   FOLDER/ids.json: writes bf16.logits and fp32.logits (fp32 numbers) of the GGUF file; prints their greatest difference
-random   writes small random models as GGUF files with transformers' logits: FOLDER/{llama3,qwen2}.{gguf,logits}, ids.json
+random   writes small random models of every architecture with transformers' logits: FOLDER/NAME.{gguf,logits}, the same as sharded
+         safetensors in FOLDER/NAME, ids.json
 adapter  FOLDER/adapter loads onto the GGUF file with PEFT: writes adapter.logits for ids.json
 llama_cpp  llama.cpp's logits for ids.json of every FOLDER/NAME.gguf as NAME.logits; prints {NAME: 12 greedy tokens} (null: not
          installed)
@@ -78,7 +79,12 @@ def write_gguf(path, model, arch):
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_vocab_size(config.vocab_size)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA if arch == "llama" else gguf.MODEL_ARCH.QWEN2, config.num_hidden_layers)
+    writer.add_key_length(config.head_dim if getattr(config, "head_dim", None) else config.hidden_size // config.num_attention_heads)
+    if config.rope_parameters["rope_type"] == "linear":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(config.rope_parameters["factor"])
+    architectures = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2, "qwen3": gguf.MODEL_ARCH.QWEN3}
+    names = gguf.get_tensor_name_map(architectures[arch], config.num_hidden_layers)
     tied = config.tie_word_embeddings
     for name, tensor in model.state_dict().items():
         if tied and name == "lm_head.weight":
@@ -89,7 +95,7 @@ def write_gguf(path, model, arch):
         if arch == "llama" and ".k_proj." in name:
             value = interleaved(value, config.num_key_value_heads)
         writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), np.ascontiguousarray(value))
-    if arch == "llama":
+    if config.rope_parameters["rope_type"] == "llama3":
         head_dim = config.hidden_size // config.num_attention_heads
         theta = config.rope_parameters["rope_theta"]
         plain = theta ** -(np.arange(0, head_dim, 2) / head_dim)
@@ -101,16 +107,25 @@ def write_gguf(path, model, arch):
 
 
 def random(folder, _):
-    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+    from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM,
+                              Qwen3Config, Qwen3ForCausalLM)
     torch.manual_seed(3)
     shape = dict(vocab_size=200, hidden_size=96, intermediate_size=160, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
                  max_position_embeddings=512, initializer_range=0.15)
     llama3 = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
               "original_max_position_embeddings": 64}
+    plain = {"rope_type": "default", "rope_theta": 1e4}
+    linear = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.5}
     models = {
+        "llama2": ("llama", LlamaForCausalLM(LlamaConfig(**shape, rope_parameters=plain, tie_word_embeddings=False))),
+        "linear": ("llama", LlamaForCausalLM(LlamaConfig(**shape, rope_parameters=linear, tie_word_embeddings=True))),
         "llama3": ("llama", LlamaForCausalLM(LlamaConfig(**shape, rope_parameters=llama3, tie_word_embeddings=False))),
+        "mistral": ("llama", MistralForCausalLM(MistralConfig(**shape, rope_parameters=plain, head_dim=32, sliding_window=None,
+                                                              tie_word_embeddings=False))),
         "qwen2": ("qwen2", Qwen2ForCausalLM(Qwen2Config(**shape, rope_parameters={"rope_type": "default", "rope_theta": 1e6},
                                                         tie_word_embeddings=True, use_sliding_window=False))),
+        "qwen3": ("qwen3", Qwen3ForCausalLM(Qwen3Config(**shape, rope_parameters=plain, head_dim=32, tie_word_embeddings=True,
+                                                        use_sliding_window=False))),
     }
     ids = np.random.default_rng(1).integers(0, 200, 150).tolist()
     (folder / "ids.json").write_text(json.dumps(ids))
@@ -120,6 +135,7 @@ def random(folder, _):
             if parameter.dim() == 1:
                 parameter.data += 0.2 * torch.randn_like(parameter)
         write_gguf(folder / f"{name}.gguf", model, arch)
+        model.save_pretrained(folder / name, max_shard_size="200KB")
         logits_of(model, ids, folder / f"{name}.logits")
     return {"models": sorted(models)}
 

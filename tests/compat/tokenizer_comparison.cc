@@ -28,6 +28,7 @@ absl::StatusOr<TokenizerComparison> CompareTokenizer(const llm::Tokenizer& token
                    Ask("tokenizer_oracle.py", {"compare", gguf.string(), path.string()}));
   result.lines = answer.at("lines").get<int64_t>();
   result.hf_differences = answer.at("hf_differences").get<int64_t>();
+  result.hf_seconds = answer.at("hf_seconds").get<double>();
   if (!answer.at("llama_cpp_differences").is_null()) {
     result.llama_cpp_lines = answer.at("llama_cpp_lines").get<int64_t>();
     result.llama_cpp_differences = answer["llama_cpp_differences"].get<int64_t>();

@@ -15,6 +15,7 @@ struct TokenizerComparison {
   int64_t lines = 0;
   int64_t tokens = 0;  // Ours.
   int64_t hf_differences = 0;
+  double hf_seconds = 0;  // In its encode(), on one thread.
   // nullopt: not installed. Lines on which llama.cpp differs from Hugging Face by design
   // (normalisation, bytes without an entry) are left out; llama_cpp_lines are compared.
   std::optional<int64_t> llama_cpp_differences;

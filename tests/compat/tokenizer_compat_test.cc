@@ -86,6 +86,33 @@ TEST_P(TokenizerCompatTest, TokenizerJsonGivesTheSameIds) {
   ExpectNoDifference(*result);
 }
 
+// Models' own vocabularies, where CROSSOVER_COMPAT_VOCABULARIES names a folder of GGUF files (those
+// that llama.cpp's sources carry as models/ggml-vocab-*.gguf).
+TEST(VocabularyCompatTest, OwnVocabulariesGiveTheSameIds) {
+  if (!FindPython()) GTEST_SKIP() << kHowToInstall;
+  const char* folder = std::getenv("CROSSOVER_COMPAT_VOCABULARIES");
+  if (folder == nullptr) GTEST_SKIP() << "CROSSOVER_COMPAT_VOCABULARIES names no folder";
+  int compared = 0;
+  for (const char* name : {"llama-bpe", "qwen2", "llama-spm", "gpt-2"}) {
+    const fs::path path = fs::path(folder) / ("ggml-vocab-" + std::string(name) + ".gguf");
+    if (!fs::exists(path)) continue;
+    const auto file = GgufFile::Open(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const auto tokenizer = Tokenizer::FromGguf(**file);
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    const auto result = CompareTokenizer(**tokenizer, path, TextCorpus(kLines, 19));
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->hf_differences, 0) << name << result->examples;
+    std::printf("tokenizer.%s_hf_differences %lld of %lld lines\n", name,
+                static_cast<long long>(result->hf_differences),
+                static_cast<long long>(result->lines));
+    if (result->llama_cpp_differences)
+      EXPECT_EQ(*result->llama_cpp_differences, 0) << name << result->examples;
+    ++compared;
+  }
+  EXPECT_GT(compared, 0) << folder << " has none of the vocabularies";
+}
+
 INSTANTIATE_TEST_SUITE_P(PreTokenizers, TokenizerCompatTest,
                          ::testing::Values("smollm", "gpt-2", "llama-bpe", "qwen2", "default"),
                          [](const auto& info) {

@@ -1,11 +1,12 @@
 """Compares token ids with huggingface/tokenizers and, when it is installed, llama.cpp. Usage: tokenizer_oracle.py COMMAND MODEL.gguf FILE
 
 compare  FILE is JSONL of {"text", "ids", "decoded"}; prints {"lines", "hf_differences", "llama_cpp_differences" (null: not
-         installed), "examples"}
+         installed), "hf_seconds": in encode, "examples"}
 save     writes Hugging Face's tokenizer of the model to FILE, a tokenizer.json; prints {"saved": whether there is one}
 """
 import json
 import sys
+import time
 import unicodedata
 
 from gguf import GGUFReader
@@ -23,9 +24,30 @@ def split(pattern):
     ])
 
 
+def build_sentencepiece(field):
+    """As transformers converts Llama 2's and Mistral's SentencePiece models."""
+    tokens, types, scores = (field(f"tokenizer.ggml.{key}") for key in ("tokens", "token_type", "scores"))
+    vocab = {token: i for i, token in enumerate(tokens)}
+    mergeable = {token: score for token, score, kind in zip(tokens, scores, types) if kind in (1, 4)}
+    merges = []  # transformers.convert_slow_tokenizer.generate_merges
+    for piece, score in mergeable.items():
+        parts = [(piece[:i], piece[i:], score) for i in range(1, len(piece)) if piece[:i] in vocab and piece[i:] in vocab]
+        merges += sorted(parts, key=lambda part: (vocab[part[0]], vocab[part[1]]))
+    merges = [merge[:2] for merge in sorted(merges, key=lambda merge: (merge[2], len(merge[0]), len(merge[1])), reverse=True)]
+    unknown = tokens[types.index(2)]
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tokenizer.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token, kind in zip(tokens, types) if kind in (2, 3)])
+    return tokenizer
+
+
 def build(reader):
     """The tokenizer that the model's tokenizer.json describes; None where only llama.cpp defines it."""
     field = lambda key: reader.fields[key].contents()
+    if field("tokenizer.ggml.model") == "llama":
+        return build_sentencepiece(field)
     pre = field("tokenizer.ggml.pre")
     if pre == "default":
         return None
@@ -75,14 +97,18 @@ def save(model, path):
 def compare(model, lines):
     reader = GGUFReader(model)
     hf, llama = build(reader), llama_cpp(model)
-    normalizes = reader.fields["tokenizer.ggml.pre"].contents() == "qwen2"
-    missing = missing_bytes(reader)
+    sentencepiece = reader.fields["tokenizer.ggml.model"].contents() == "llama"
+    normalizes = not sentencepiece and reader.fields["tokenizer.ggml.pre"].contents() == "qwen2"
+    missing = set() if sentencepiece else missing_bytes(reader)
     counts = {"lines": 0, "llama_cpp_lines": 0, "hf_differences": 0, "llama_cpp_differences": 0 if llama else None, "examples": []}
+    counts["hf_seconds"] = 0.0
     for line in open(lines, encoding="utf-8"):
         row = json.loads(line)
         counts["lines"] += 1
         if hf:
+            begin = time.perf_counter()
             ids = hf.encode(row["text"], add_special_tokens=False).ids
+            counts["hf_seconds"] += time.perf_counter() - begin
             if ids != row["ids"] or hf.decode(ids, skip_special_tokens=True) != row["decoded"]:
                 counts["hf_differences"] += 1
                 if len(counts["examples"]) < 5:
