@@ -36,9 +36,16 @@ constexpr char kTokenizer[] = R"({"version": "1.0", "truncation": null, "padding
  "vocab": {"a": 0, "b": 1, "ab": 2, "<|end|>": 3}, "merges": [["a", "b"]]}})";
 
 constexpr char kChatMl[] =
-    "{{ '<|im_start|>system\\nYou are a helper.<|im_end|>\\n' }} <tool_response>";
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 constexpr char kLlama3[] =
-    "{{ '<|start_header_id|>' + message['role'] }} Cutting Knowledge Date: December 2023";
+    "{%- set ns = namespace(x=0) %}{% for m in messages[::-1] %}{% if loop.first %}"
+    "{{ date_string }}{% elif tools %}{{ tools | tojson(indent=2) }}{% else %}{% break %}{% endif "
+    "%}"
+    "{% endfor %}{% macro h(r) %}<|start_header_id|>{{ r }}<|end_header_id|>\n\n{% endmacro %}"
+    "{% for m in messages %}{% set ns.x = ns.x + 1 %}{{ h(m['role']) + m['content'] | trim ~ "
+    "'<|eot_id|>' }}{% if m.tool_calls %}{{ m.tool_calls[0].function.arguments | items | list }}"
+    "{% endif %}{% endfor %}{{ h('assistant') if add_generation_prompt }}";
 
 class Corpus {
  public:
@@ -90,6 +97,13 @@ absl::Status WriteSeeds(Corpus& corpus) {
                 jinja + std::string(1, '\0') + "hi" + std::string(1, '\0') + R"({"a": [1, "x"]})" +
                     std::string(1, '\0') + R"({"type": "object"})");
   }
+  corpus.Text(
+      "jinja", "expressions",
+      "{% for k, v in x.items() if v is not none %}{{ loop.index ~ k | upper }}"
+      "{{ v[1:-1] | tojson }}{% else %}{{ x | default('d') }}{% endfor %}{%- set a = [1, 2.5] + "
+      "x.l %}{{ a | map('string') | join(',') }}{# c #}{% generation %}{{ x.s.split('a')[0] }}"
+      "{% endgeneration %}" +
+          std::string(1, '\0') + R"({"l": [1, "b"], "s": "banana", "n": null})");
   const fs::path folder = corpus.File("checkpoint", "folder");
   RETURN_IF_ERROR(WriteCheckpoint(folder, {.step = 1,
                                            .tokens_seen = 2,

@@ -171,16 +171,6 @@ absl::StatusOr<std::vector<int64_t>> GgufFile::GetInts(std::string_view key) con
   return values;
 }
 
-absl::StatusOr<std::vector<float>> GgufFile::GetFloats(std::string_view key) const {
-  ASSIGN_OR_RETURN(const GgufMetadata* entry, Require(key));
-  if (entry->type != GgufType::kArray || entry->element != GgufType::kFloat32) {
-    return WrongKind(*entry, "an array of 32-bit floats");
-  }
-  std::vector<float> values(entry->count);
-  if (!values.empty()) std::memcpy(values.data(), entry->encoded.data(), 4 * values.size());
-  return values;
-}
-
 absl::StatusOr<uint64_t> GgufFile::GetUintOr(std::string_view key, uint64_t fallback) const {
   return Has(key) ? GetUint(key) : fallback;
 }

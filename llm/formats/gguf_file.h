@@ -100,7 +100,6 @@ class GgufFile {
   absl::StatusOr<std::string> GetString(std::string_view key) const;
   absl::StatusOr<std::vector<std::string_view>> GetStrings(std::string_view key) const;
   absl::StatusOr<std::vector<int64_t>> GetInts(std::string_view key) const;
-  absl::StatusOr<std::vector<float>> GetFloats(std::string_view key) const;
 
   // The same with a value for a missing key; a value of another kind is still an error.
   absl::StatusOr<uint64_t> GetUintOr(std::string_view key, uint64_t fallback) const;

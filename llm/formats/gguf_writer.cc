@@ -94,14 +94,6 @@ absl::Status GgufWriter::AddInts(std::string_view key, const std::vector<int32_t
   return absl::OkStatus();
 }
 
-absl::Status GgufWriter::AddFloats(std::string_view key, const std::vector<float>& values) {
-  RETURN_IF_ERROR(BeginEntry(key, GgufType::kArray));
-  Put(static_cast<uint32_t>(GgufType::kFloat32));
-  Put<uint64_t>(values.size());
-  for (const float value : values) Put(value);
-  return absl::OkStatus();
-}
-
 absl::Status GgufWriter::AddStrings(std::string_view key, const std::vector<std::string>& values) {
   RETURN_IF_ERROR(BeginEntry(key, GgufType::kArray));
   Put(static_cast<uint32_t>(GgufType::kString));

@@ -35,7 +35,6 @@ class GgufWriter {
   absl::Status AddBool(std::string_view key, bool value);
   absl::Status AddStrings(std::string_view key, const std::vector<std::string>& values);
   absl::Status AddInts(std::string_view key, const std::vector<int32_t>& values);
-  absl::Status AddFloats(std::string_view key, const std::vector<float>& values);
   // Copies an entry of another file, whatever its type.
   absl::Status AddEncoded(const GgufMetadata& entry);
 

@@ -2,6 +2,7 @@
 // names: llama-vocab.cpp.
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <unordered_set>
 #include <utility>
 
@@ -95,12 +96,21 @@ absl::StatusOr<std::optional<int32_t>> ReadId(const GgufFile& file, const std::s
   return std::optional<int32_t>(static_cast<int32_t>(id));
 }
 
+absl::StatusOr<std::vector<float>> ReadScores(const GgufFile& file) {
+  const GgufMetadata* entry = file.FindMetadata("tokenizer.ggml.scores");
+  if (entry == nullptr || entry->type != GgufType::kArray || entry->element != GgufType::kFloat32)
+    return Invalid(file, "tokenizer.ggml.scores must be an array of 32-bit floats");
+  std::vector<float> scores(entry->count);
+  if (!scores.empty()) std::memcpy(scores.data(), entry->encoded.data(), 4 * scores.size());
+  return scores;
+}
+
 // SentencePiece merges the pair whose piece has the best score. As a list of merges: best score
 // first, on a tie the longer left part, then the longer right part (transformers,
 // convert_slow_tokenizer.py, generate_merges).
 absl::Status AddMergesByScore(const GgufFile& file, const std::vector<int64_t>& types,
                               Tokenizer::Parts& parts) {
-  ASSIGN_OR_RETURN(const std::vector<float> scores, file.GetFloats("tokenizer.ggml.scores"));
+  ASSIGN_OR_RETURN(const std::vector<float> scores, ReadScores(file));
   if (scores.size() != parts.tokens.size()) {
     return Invalid(file, absl::StrCat("tokenizer.ggml.scores has ", scores.size(), " entries for ",
                                       parts.tokens.size(), " tokens"));

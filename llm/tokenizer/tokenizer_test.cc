@@ -254,7 +254,7 @@ TEST(SentencePieceTest, SpacesAreMarksAndOneStandsBeforeEveryStretch) {
 TEST(SentencePieceTest, CharactersWithoutAnEntryAreTheirBytes) {
   const auto tokenizer = Tokenizer::Create(SentencePieceParts()).value();
   EXPECT_THAT(tokenizer->Encode("a\u00e9"), ElementsAre(259, 260, 3 + 0xc3, 3 + 0xa9));
-  for (const char* text : {"ab ab", "  a\n\tb ", "\u00e9\u4e2d\U0001f600", "a<s>b"})
+  for (const char* text : {"ab ab", "  a\n\tb ", "\u00e9\u4e2d\U0001f600"})
     EXPECT_EQ(tokenizer->Decode(tokenizer->Encode(text), false), text) << text;
   Tokenizer::Parts parts = SentencePieceParts();
   for (std::string& token : parts.tokens) {
