@@ -22,8 +22,10 @@ std::optional<std::string> RenderWithoutBegin(const ChatTemplate& chat,
                                               bool for_answer) {
   const auto text = chat.Render(messages, {}, for_answer);
   if (!text.ok()) return std::nullopt;
+  // What is not added, whatever its name, is the template's to write.
   const auto bos = chat.tokenizer().bos_id();
-  const std::string begin = bos ? std::string(chat.tokenizer().Bytes(*bos)) : "";
+  const bool added = chat.tokenizer().adds_bos() && bos;
+  const std::string begin = added ? std::string(chat.tokenizer().Bytes(*bos)) : "";
   if (!begin.empty() && text->rfind(begin, 0) == 0) return text->substr(begin.size());
   return *text;
 }
