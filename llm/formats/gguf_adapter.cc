@@ -32,6 +32,10 @@ absl::StatusOr<std::vector<Pair>> PairsOf(const std::vector<WeightSpec>& weights
   for (const WeightSpec& weight : weights) by_name[weight.hf_name] = &weight;
   std::vector<Pair> pairs;
   for (const LoraModule& module : adapter.modules) {
+    if (module.magnitude != nullptr) {
+      return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
+                   "a GGUF adapter cannot hold the magnitudes of DoRA; export the merged model");
+    }
     const auto found = by_name.find(module.module + ".weight");
     if (found == by_name.end()) return Mismatch(module, "is not in the base model");
     const std::vector<int64_t>& shape = found->second->shape;

@@ -21,7 +21,8 @@ struct GgufAdapterOptions {
 // are reordered as the base's are. The file has one alpha and loaders scale each pair by
 // alpha / rank, so where the adapter wants another factor (rsLoRA, patterns) B carries it. Equal
 // input gives equal bytes. InvalidArgument ADAPTER_MISMATCH for a module that the base does not
-// have or whose shape differs; errors of GgufWriter and AtomicFile.
+// have or whose shape differs; Unimplemented MODEL_UNSUPPORTED for DoRA, which loaders of such
+// files do not compute; errors of GgufWriter and AtomicFile.
 absl::Status ExportGgufAdapter(const ModelConfig& config, const PeftAdapter& adapter,
                                const GgufAdapterOptions& options,
                                const std::filesystem::path& path);
