@@ -282,7 +282,7 @@ TEST_F(MergeTest, MergedRowsOfDoraHaveTheirMagnitudes) {
   ASSERT_TRUE(WriteAdapter(folder_ / "a", config, layout, adapter).ok());
   const fs::path out = folder_ / "merged.gguf";
   const absl::Status status =
-      MergeToGguf(base_path, folder_ / "a", {.type = TensorType::kF32}, out);
+      MergeToGguf(base_path, folder_ / "a", {.type = GgufFileType::kF32}, out);
   ASSERT_TRUE(status.ok()) << status;
   const auto base = GgufFile::Open(base_path).value(), merged = GgufFile::Open(out).value();
   for (const WeightSpec& weight : WeightsOf(small_)) {
