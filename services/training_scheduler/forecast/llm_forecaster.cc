@@ -32,6 +32,14 @@ namespace {
 constexpr size_t kMostTrainRows = 2048;
 constexpr size_t kMostValidationRows = 64;  // what the worker validates on
 
+// InvalidArgument is for rows alone: a model file or a folder that cannot be read only means that
+// nothing is known here.
+absl::Status Unknown(const absl::Status& status) {
+  if (!absl::IsInvalidArgument(status)) return status;
+  return Error(absl::StatusCode::kFailedPrecondition, DetailOf(status).reason,
+               std::string(status.message().data(), status.message().size()));
+}
+
 // A folder artifact on disk for as long as the object lives.
 class Materialised {
  public:
@@ -83,16 +91,17 @@ struct Split {
 absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::string_view name,
                                   const llm::ChatTemplate& chat, const ResolvedSpec& spec,
                                   size_t most) {
-  ASSIGN_OR_RETURN(std::unique_ptr<dataset::ShardReader> reader,
-                   dataset::ShardReader::Open(folder, {.split = std::string(name)}));
+  auto reader = dataset::ShardReader::Open(folder, {.split = std::string(name)});
+  if (!reader.ok()) return Unknown(reader.status());
   Split split;
   while (true) {
-    ASSIGN_OR_RETURN(std::optional<dataset::Row> row, reader->Next());
-    if (!row.has_value()) return split;
+    const absl::StatusOr<std::optional<dataset::Row>> row = (*reader)->Next();
+    if (!row.ok()) return Unknown(row.status());
+    if (!row->has_value()) return split;
     if (split.rows.size() == most) break;
-    absl::StatusOr<llm::TrainRow> encoded = Encode(*row, chat, spec);
+    absl::StatusOr<llm::TrainRow> encoded = Encode(**row, chat, spec);
     if (!encoded.ok()) {
-      ASSIGN_OR_RETURN(const std::string digest, dataset::RowDigest(*row));
+      ASSIGN_OR_RETURN(const std::string digest, dataset::RowDigest(**row));
       return WithContext(encoded.status(), absl::StrCat("row ", digest));
     }
     split.rows.push_back(*std::move(encoded));
@@ -180,8 +189,8 @@ absl::StatusOr<const LlmForecaster::Rows*> LlmForecaster::FindRows(const Inputs&
   ASSIGN_OR_RETURN(Split validation, EncodeSplit(folder.path(), dataset::kValidation, *base.chat,
                                                  spec, kMostValidationRows));
   if (train.rows.empty()) {
-    return Error(absl::StatusCode::kInvalidArgument, "TOO_FEW_ROWS",
-                 "the data set version has no rows in its train split");
+    return Error(absl::StatusCode::kFailedPrecondition, "TOO_FEW_ROWS",
+                 "the folder has no rows in its train split");
   }
   auto rows = std::make_unique<Rows>();
   rows->key = key;
@@ -204,7 +213,9 @@ absl::StatusOr<const LlmForecaster::Rows*> LlmForecaster::FindRows(const Inputs&
 absl::StatusOr<TrainingForecast> LlmForecaster::Forecast(const Inputs& inputs,
                                                          const ResolvedSpec& spec) {
   const absl::MutexLock lock(&mutex_);
-  ASSIGN_OR_RETURN(const Base* base, FindBase(inputs, spec));
+  const absl::StatusOr<const Base*> found = FindBase(inputs, spec);
+  if (!found.ok()) return Unknown(found.status());
+  const Base* const base = *found;
   ASSIGN_OR_RETURN(const Rows* rows, FindRows(inputs, spec, *base));
   const llm::Forecast forecast =
       llm::ForecastOf(base->config, ConfigOf(spec), rows->train, rows->validation,

@@ -95,6 +95,9 @@ TEST_F(LlmForecasterTest, WhatIsNotInTheBlobStoreIsNotTheUsersFault) {
   LlmForecaster forecaster(*blobs_);
   inputs_.base_digest = absl::StrCat("sha256:", std::string(64, '0'));
   EXPECT_THAT(forecaster.Forecast(inputs_, Spec()), StatusIs(absl::StatusCode::kNotFound));
+  inputs_.base_digest = *blobs_->PutBytes("a file of another format");
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec()),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
 }  // namespace
