@@ -50,6 +50,7 @@ std::shared_ptr<const llm::Tokenizer> ByteTokenizer() {
         {.text = name, .id = static_cast<int32_t>(parts.tokens.size()), .special = true});
     parts.tokens.emplace_back(name);
   }
+  parts.bos_id = 258;  // As the oracle's bos_token.
   return llm::Tokenizer::Create(std::move(parts)).value();
 }
 
