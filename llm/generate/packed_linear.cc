@@ -34,11 +34,12 @@ at::Tensor Multiply(const at::Tensor& x, const at::Tensor& packed) {
 }  // namespace
 
 PackedLinear::PackedLinear(const FrozenLinear& linear) : linear_(linear) {
-  if (linear.weight.scalar_type() == at::kBFloat16) packed_ = Reorder(linear.weight);
+  const at::Tensor weight = linear.Dense();
+  if (weight.scalar_type() == at::kBFloat16) packed_ = Reorder(weight);
 }
 
 at::Tensor PackedLinear::Forward(const at::Tensor& x) const {
-  at::Tensor y = packed_.defined() ? Multiply(x, packed_) : at::mm(x, linear_.weight.t());
+  at::Tensor y = packed_.defined() ? Multiply(x, packed_) : at::mm(x, linear_.Dense().t());
   if (linear_.bias.defined()) AddBiasRows(y, linear_.bias);
   return y;
 }

@@ -26,7 +26,7 @@ constexpr uint64_t kTestMatrices = uint64_t{4} << 32;
 // The layer's own rows of its group's stack, fp32 [out, in].
 at::Tensor RowsOf(const BaseModel& base, const LoraMatrix& matrix) {
   const FrozenLinear& linear = Part(base.weights().blocks[matrix.layer], GroupOf(matrix.target));
-  return linear.weight.narrow(0, matrix.out_offset, matrix.out).to(at::kFloat);
+  return linear.Dense().narrow(0, matrix.out_offset, matrix.out).to(at::kFloat);
 }
 
 // Normal numbers [rows, columns] by Box and Muller, each a function of its position.

@@ -54,7 +54,7 @@ Activations::Ranks RanksOf(const LoraLayout& layout, bool dropout) {
 }
 
 at::Tensor SquaredRowNorms(const FrozenLinear& linear) {
-  return linear.weight.to(at::kFloat).square().sum(1);
+  return linear.Dense().to(at::kFloat).square().sum(1);
 }
 
 const FrozenLinear& Part(const BlockWeights& block, Group group) {

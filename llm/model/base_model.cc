@@ -5,34 +5,58 @@
 #include <exception>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "llm/formats/gguf_file.h"
+#include "llm/formats/names.h"
+#include "llm/model/memory.h"
+#include "llm/model/weight_source.h"
 #include "llm/model/weights.h"
 
 namespace crossover::llm {
 
 namespace {
 
-template <typename Visit>
-void ForEachTensor(const ModelWeights& weights, const Visit& visit) {
-  visit(weights.embedding);
-  visit(weights.final_norm);
-  if (!weights.head.weight.is_same(weights.embedding)) visit(weights.head.weight);
+// Calls visit(values, bytes) for every tensor and stored matrix.
+void ForEachWeight(const ModelWeights& weights,
+                   absl::FunctionRef<void(int64_t values, int64_t bytes)> visit) {
+  const auto tensor = [&](const at::Tensor& t) {
+    if (t.defined()) visit(t.numel(), static_cast<int64_t>(t.nbytes()));
+  };
+  const auto stored = [&](const std::shared_ptr<const StoredMatrix>& matrix) {
+    if (matrix != nullptr) visit(matrix->rows() * matrix->columns(), matrix->bytes());
+  };
+  tensor(weights.embedding);
+  stored(weights.stored_embedding);
+  tensor(weights.final_norm);
+  if (!weights.head.weight.is_same(weights.embedding)) tensor(weights.head.weight);
+  if (weights.head.stored != weights.stored_embedding) stored(weights.head.stored);
   for (const BlockWeights& block : weights.blocks) {
-    visit(block.attention_norm);
-    visit(block.mlp_norm);
-    if (block.head_norm.defined()) {
-      visit(block.head_norm.q);
-      visit(block.head_norm.k);
-    }
+    tensor(block.attention_norm);
+    tensor(block.mlp_norm);
+    tensor(block.head_norm.q);
+    tensor(block.head_norm.k);
     for (const FrozenLinear* layer : {&block.qkv, &block.o, &block.gate_up, &block.down}) {
-      visit(layer->weight);
-      if (layer->bias.defined()) visit(layer->bias);
+      tensor(layer->weight);
+      stored(layer->stored);
+      tensor(layer->bias);
     }
   }
+}
+
+// Dense weights if they take at most half of what is free.
+WeightStorage Choose(const ModelConfig& config, const Execution& execution) {
+  if (execution.weights != WeightStorage::kAuto) return execution.weights;
+  int64_t values = 0;
+  for (const WeightSpec& weight : WeightsOf(config)) {
+    int64_t product = 1;
+    for (const int64_t size : weight.shape) product *= size;
+    values += product;
+  }
+  const int64_t bytes = values * (execution.bf16() ? 2 : 4);
+  return bytes <= AvailableMemory() / 2 ? WeightStorage::kDense : WeightStorage::kStored;
 }
 
 }  // namespace
@@ -46,27 +70,29 @@ BaseModel::BaseModel(ModelConfig config, Execution execution, std::string path,
 
 BaseModel::~BaseModel() = default;
 
-absl::StatusOr<std::shared_ptr<const BaseModel>> BaseModel::Load(const std::string& gguf_path,
+absl::StatusOr<std::shared_ptr<const BaseModel>> BaseModel::Load(const std::string& path,
                                                                  const ExecutionOptions& options) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> file, GgufFile::Open(gguf_path));
-  ASSIGN_OR_RETURN(ModelConfig config, ModelConfig::FromGguf(*file));
-  const Execution execution = Resolve(options);
+  ASSIGN_OR_RETURN(const std::unique_ptr<WeightSource> source, OpenWeights(path));
+  const ModelConfig& config = source->config();
+  Execution execution = Resolve(options);
+  execution.weights = Choose(config, execution);
   BindThread(execution);
   try {
     const c10::InferenceMode inference;
     auto weights = std::make_unique<ModelWeights>(AllocateWeights(config, execution));
-    RETURN_IF_ERROR(ReadWeights(*file, config, *weights));
+    RETURN_IF_ERROR(ReadWeights(*source, execution.weights, *weights));
     return std::shared_ptr<const BaseModel>(
-        new BaseModel(std::move(config), execution, gguf_path, std::move(weights)));
+        new BaseModel(config, execution, path, std::move(weights)));
   } catch (const std::exception& e) {
     return Error(absl::StatusCode::kResourceExhausted, "MODEL_LOAD_FAILED",
-                 absl::StrCat(gguf_path, " could not be brought into memory: ", e.what()));
+                 absl::StrCat(path, " could not be brought into memory: ", e.what()));
   }
 }
 
 std::shared_ptr<const BaseModel> BaseModel::Random(const ModelConfig& config,
                                                    const ExecutionOptions& options, uint64_t seed) {
-  const Execution execution = Resolve(options);
+  Execution execution = Resolve(options);
+  execution.weights = WeightStorage::kDense;
   BindThread(execution);
   const c10::InferenceMode inference;
   auto weights = std::make_unique<ModelWeights>(AllocateWeights(config, execution));
@@ -76,14 +102,13 @@ std::shared_ptr<const BaseModel> BaseModel::Random(const ModelConfig& config,
 
 int64_t BaseModel::parameters() const {
   int64_t sum = 0;
-  ForEachTensor(*weights_, [&](const at::Tensor& tensor) { sum += tensor.numel(); });
+  ForEachWeight(*weights_, [&](int64_t values, int64_t) { sum += values; });
   return sum;
 }
 
 int64_t BaseModel::bytes() const {
   int64_t sum = 0;
-  ForEachTensor(*weights_,
-                [&](const at::Tensor& tensor) { sum += static_cast<int64_t>(tensor.nbytes()); });
+  ForEachWeight(*weights_, [&](int64_t, int64_t bytes) { sum += bytes; });
   return sum;
 }
 

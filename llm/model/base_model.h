@@ -19,12 +19,14 @@ struct ModelWeights;  // llm/model/weights.h, for the rooms that see torch.
 
 class BaseModel {
  public:
-  // Reads a GGUF file, dequantises it and lays the weights out for this processor. Takes about a
-  // second per 100 M parameters. NotFound, InvalidArgument or DataLoss name the file and tensor.
-  static absl::StatusOr<std::shared_ptr<const BaseModel>> Load(const std::string& gguf_path,
+  // Reads a GGUF file, or a Hugging Face folder (config.json and safetensors, also with
+  // bitsandbytes' NF4). Dense weights take about a second per 100 M parameters; stored ones none,
+  // but the file must then stay as it is while the model lives. NotFound, InvalidArgument or
+  // DataLoss name the file and tensor.
+  static absl::StatusOr<std::shared_ptr<const BaseModel>> Load(const std::string& path,
                                                                const ExecutionOptions& options);
 
-  // For tests: small random weights drawn from `seed`.
+  // For tests: small random dense weights drawn from `seed`.
   static std::shared_ptr<const BaseModel> Random(const ModelConfig& config,
                                                  const ExecutionOptions& options, uint64_t seed);
 
@@ -32,7 +34,9 @@ class BaseModel {
 
   const ModelConfig& config() const { return config_; }
   const Execution& execution() const { return execution_; }
-  const std::string& path() const { return path_; }  // Of the GGUF file; empty for a random model.
+  const std::string& path() const {
+    return path_;
+  }  // Of the file or folder; empty for a random model.
   int64_t parameters() const;
   int64_t bytes() const;
 

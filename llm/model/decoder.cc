@@ -183,7 +183,7 @@ void DecoderForward(const BaseModel& base, const std::vector<BlockLowRank>& low_
   const Pass pass{base, low_rank, pack, noise, activations};
   activations.Resize(pack.tokens());
   BlockActivations& first = activations.At(0);
-  GatherRowsOf(weights.embedding, pack.ids.data(), pack.tokens(), first.x);
+  EmbedTokens(weights, pack.ids.data(), pack.tokens(), first.x);
   if (noise.neftune > 0) AddEmbeddingNoise(pack, noise, first.x);
   RmsNormRows(first.x, weights.blocks[0].attention_norm, eps, first.h_attention,
               first.rstd_attention);

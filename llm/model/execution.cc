@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "common/status/error.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -20,6 +21,12 @@ int AvailableCores() {
   if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
   const unsigned cores = std::thread::hardware_concurrency();
   return cores == 0 ? 1 : static_cast<int>(cores);
+}
+
+absl::Status UnknownChoice(std::string_view setting, std::string_view text, const char* choices) {
+  return Error(
+      absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+      absl::StrCat(std::string(setting), " is '", std::string(text), "'; ", choices, " are known"));
 }
 
 struct Bf16Support {
@@ -46,6 +53,7 @@ Bf16Support DetectBf16() {
 Execution Resolve(const ExecutionOptions& options) {
   Execution execution;
   execution.threads = options.threads > 0 ? options.threads : AvailableCores();
+  execution.weights = options.weights;
   const Bf16Support bf16 = DetectBf16();
   execution.compute_type = options.compute_type;
   if (options.compute_type == ComputeType::kAuto) {
@@ -61,9 +69,39 @@ Execution Resolve(const ExecutionOptions& options) {
   return execution;
 }
 
+const char* NameOf(WeightStorage storage) {
+  switch (storage) {
+    case WeightStorage::kAuto:
+      return "auto";
+    case WeightStorage::kDense:
+      return "dense";
+    case WeightStorage::kStored:
+      return "stored";
+    case WeightStorage::kNf4:
+      break;
+  }
+  return "nf4";
+}
+
+absl::StatusOr<ComputeType> ParseComputeType(std::string_view setting, std::string_view text) {
+  if (text == "auto") return ComputeType::kAuto;
+  if (text == "bf16") return ComputeType::kBf16;
+  if (text == "fp32") return ComputeType::kFp32;
+  return UnknownChoice(setting, text, "auto, bf16 and fp32");
+}
+
+absl::StatusOr<WeightStorage> ParseWeightStorage(std::string_view setting, std::string_view text) {
+  for (const WeightStorage storage :
+       {WeightStorage::kAuto, WeightStorage::kDense, WeightStorage::kStored, WeightStorage::kNf4}) {
+    if (text == NameOf(storage)) return storage;
+  }
+  return UnknownChoice(setting, text, "auto, dense, stored and nf4");
+}
+
 std::string ToString(const Execution& execution) {
   return absl::StrCat(execution.bf16() ? "bf16" : "fp32", ", ", execution.threads,
-                      execution.threads == 1 ? " thread, " : " threads, ", execution.instructions);
+                      execution.threads == 1 ? " thread, " : " threads, ", execution.instructions,
+                      ", ", NameOf(execution.weights), " weights");
 }
 
 void BindThread(const Execution& execution) {

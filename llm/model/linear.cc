@@ -10,7 +10,7 @@
 namespace crossover::llm {
 
 void FrozenLinear::Multiply(const at::Tensor& x, at::Tensor& y) const {
-  at::mm_out(y, x, weight.t());
+  at::mm_out(y, x, Dense().t());
 }
 
 void FrozenLinear::Forward(const at::Tensor& x, at::Tensor& y) const {
@@ -19,7 +19,7 @@ void FrozenLinear::Forward(const at::Tensor& x, at::Tensor& y) const {
 }
 
 void FrozenLinear::BackwardInput(const at::Tensor& dy, at::Tensor& dx) const {
-  at::mm_out(dx, dy, weight);
+  at::mm_out(dx, dy, Dense());
 }
 
 void LowRankInput(const LowRank& low_rank, const at::Tensor& x, const Dropout& dropout,

@@ -3,17 +3,24 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
+
 #include "llm/model/noise.h"
+#include "llm/model/stored_matrix.h"
 
 namespace crossover::llm {
 
 // y = x W^T + bias. Several layers that share an input are stacked along `out`.
 struct FrozenLinear {
-  at::Tensor weight;  // [out, in], bf16 or fp32.
-  at::Tensor bias;    // [out] fp32, or undefined.
+  at::Tensor weight;  // [out, in], bf16 or fp32; undefined where `stored` stands for it.
+  std::shared_ptr<const StoredMatrix> stored;
+  at::Tensor bias;  // [out] fp32, or undefined.
 
-  int64_t out() const { return weight.size(0); }
-  int64_t in() const { return weight.size(1); }
+  int64_t out() const { return stored != nullptr ? stored->rows() : weight.size(0); }
+  int64_t in() const { return stored != nullptr ? stored->columns() : weight.size(1); }
+
+  // The weight, decoded if need be (StoredMatrix::Dense).
+  at::Tensor Dense() const { return stored != nullptr ? stored->Dense() : weight; }
 
   // y [n, out] from x [n, in]; y is overwritten.
   void Forward(const at::Tensor& x, at::Tensor& y) const;

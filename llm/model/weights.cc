@@ -7,14 +7,13 @@
 #include <cmath>
 #include <numbers>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "llm/formats/dequantize.h"
-#include "llm/formats/names.h"
-#include "llm/formats/permute.h"
+#include "llm/formats/nf4.h"
 #include "llm/model/parallel.h"
 #include "llm/model/tile_multiply.h"
 
@@ -46,75 +45,100 @@ RopeTable MakeRope(const ModelConfig& config) {
   return table;
 }
 
-// Where one stored tensor goes: rows [row, row + rows) of `to`, which may be a stack.
+// Where one tensor of a file goes: rows [row, …) of `to`, which may be a stack, or the next place
+// in `stored`.
 struct Destination {
   std::string name;
   at::Tensor to;
+  std::shared_ptr<const StoredMatrix>* stored = nullptr;  // Only matrices have one.
   int64_t row = 0;
   int64_t permuted_heads = 0;
 };
 
+// Parts of a stack stand one after the other, in order.
 std::vector<Destination> Destinations(const ModelConfig& config, ModelWeights& weights) {
   const int64_t q = config.heads * config.head_dim;
   const int64_t kv = config.kv_heads * config.head_dim;
   const bool llama = config.architecture == Architecture::kLlama;
   const int64_t q_heads = llama ? config.heads : 0;
   const int64_t k_heads = llama ? config.kv_heads : 0;
-  std::vector<Destination> all = {{"token_embd.weight", weights.embedding},
-                                  {"output_norm.weight", weights.final_norm}};
-  if (!config.tied_embeddings) all.push_back({"output.weight", weights.head.weight});
+  std::vector<Destination> all = {
+      {"token_embd.weight", weights.embedding, &weights.stored_embedding},
+      {"output_norm.weight", weights.final_norm}};
+  if (!config.tied_embeddings)
+    all.push_back({"output.weight", weights.head.weight, &weights.head.stored});
   for (size_t i = 0; i < weights.blocks.size(); ++i) {
     BlockWeights& block = weights.blocks[i];
     const std::string prefix = absl::StrCat("blk.", i, ".");
-    const auto add = [&](std::string_view name, const at::Tensor& to, int64_t row, int64_t heads) {
-      all.push_back({absl::StrCat(prefix, std::string(name)), to, row, heads});
+    const auto vector = [&](const char* name, const at::Tensor& to, int64_t row, int64_t heads) {
+      all.push_back({absl::StrCat(prefix, name), to, nullptr, row, heads});
     };
-    add("attn_norm.weight", block.attention_norm, 0, 0);
-    add("ffn_norm.weight", block.mlp_norm, 0, 0);
-    add("attn_q.weight", block.qkv.weight, 0, q_heads);
-    add("attn_k.weight", block.qkv.weight, q, k_heads);
-    add("attn_v.weight", block.qkv.weight, q + kv, 0);
+    const auto matrix = [&](const char* name, FrozenLinear& to, int64_t row, int64_t heads) {
+      all.push_back({absl::StrCat(prefix, name), to.weight, &to.stored, row, heads});
+    };
+    vector("attn_norm.weight", block.attention_norm, 0, 0);
+    vector("ffn_norm.weight", block.mlp_norm, 0, 0);
+    matrix("attn_q.weight", block.qkv, 0, q_heads);
+    matrix("attn_k.weight", block.qkv, q, k_heads);
+    matrix("attn_v.weight", block.qkv, q + kv, 0);
     if (config.qkv_bias) {
-      add("attn_q.bias", block.qkv.bias, 0, q_heads);
-      add("attn_k.bias", block.qkv.bias, q, k_heads);
-      add("attn_v.bias", block.qkv.bias, q + kv, 0);
+      vector("attn_q.bias", block.qkv.bias, 0, q_heads);
+      vector("attn_k.bias", block.qkv.bias, q, k_heads);
+      vector("attn_v.bias", block.qkv.bias, q + kv, 0);
     }
     if (config.qk_norm) {
-      add("attn_q_norm.weight", block.head_norm.q, 0, 0);
-      add("attn_k_norm.weight", block.head_norm.k, 0, 0);
+      vector("attn_q_norm.weight", block.head_norm.q, 0, 0);
+      vector("attn_k_norm.weight", block.head_norm.k, 0, 0);
     }
-    add("attn_output.weight", block.o.weight, 0, 0);
-    add("ffn_gate.weight", block.gate_up.weight, 0, 0);
-    add("ffn_up.weight", block.gate_up.weight, config.intermediate_size, 0);
-    add("ffn_down.weight", block.down.weight, 0, 0);
+    matrix("attn_output.weight", block.o, 0, 0);
+    matrix("ffn_gate.weight", block.gate_up, 0, 0);
+    matrix("ffn_up.weight", block.gate_up, config.intermediate_size, 0);
+    matrix("ffn_down.weight", block.down, 0, 0);
   }
   return all;
 }
 
-// Converts one stored tensor to the number type of its destination, in Hugging Face's row order.
-absl::Status ReadTensor(const GgufTensor& tensor, const ModelConfig& config,
-                        const Destination& destination) {
-  const size_t item = destination.to.element_size();
-  const int64_t values = tensor.values();
-  // A vector is a column of rows of one value; a matrix has rows of its second dimension.
-  const int64_t width = destination.to.dim() == 1 ? 1 : destination.to.size(1);
-  std::byte* to = Data<std::byte>(destination.to) + destination.row * width * item;
-  std::vector<std::byte> unordered;
-  std::byte* target = to;
-  if (destination.permuted_heads > 0) {
-    unordered.resize(values * item);
-    target = unordered.data();
-  }
-  if (item == 2) {
-    RETURN_IF_ERROR(DequantizeToBf16(tensor.type, tensor.data,
-                                     {reinterpret_cast<uint16_t*>(target), size_t(values)}));
+// Converts one tensor to the number type of its destination. On the calling thread.
+absl::Status ReadNumbers(const WeightSource& source, const Destination& destination) {
+  ASSIGN_OR_RETURN(const TensorRows rows,
+                   source.Rows(destination.name, destination.permuted_heads));
+  const at::Tensor& to = destination.to;
+  // A vector may come as a column or as a row.
+  const int64_t first = destination.row * (to.dim() == 1 ? 1 : to.size(1));
+  if (to.scalar_type() == at::kFloat) {
+    rows.Decode(0, rows.rows(), Data<float>(to) + first);
   } else {
-    RETURN_IF_ERROR(
-        Dequantize(tensor.type, tensor.data, {reinterpret_cast<float*>(target), size_t(values)}));
+    rows.Decode(0, rows.rows(), Data<Bf16Bits>(to) + first);
   }
-  if (destination.permuted_heads == 0) return absl::OkStatus();
-  return PermuteGgufToHf(unordered, {to, values * item}, destination.permuted_heads,
-                         config.head_dim);
+  return absl::OkStatus();
+}
+
+// A block of NF4 may cross rows, but not the end of a matrix; embedding and head stay as they are.
+bool GoesToNf4(const Destination& destination, const TensorRows& rows) {
+  return !rows.quantized() && rows.rows() * rows.columns() % kNf4Block == 0 &&
+         destination.name.starts_with("blk.");
+}
+
+// Sets what is undefined in the matrices: all parts of a stack together.
+absl::Status ReadStored(const WeightSource& source, const std::vector<Destination>& destinations,
+                        bool to_nf4, ModelWeights& weights) {
+  const auto buffers = std::make_shared<DecodeBuffers>();
+  for (size_t i = 0; i < destinations.size();) {
+    if (destinations[i].stored == nullptr) {
+      ++i;
+      continue;
+    }
+    std::shared_ptr<const StoredMatrix>* stored = destinations[i].stored;
+    std::vector<TensorRows> parts;
+    for (; i < destinations.size() && destinations[i].stored == stored; ++i) {
+      ASSIGN_OR_RETURN(TensorRows rows,
+                       source.Rows(destinations[i].name, destinations[i].permuted_heads));
+      parts.push_back(to_nf4 && GoesToNf4(destinations[i], rows) ? ToNf4(rows) : std::move(rows));
+    }
+    *stored = std::make_shared<const StoredMatrix>(std::move(parts), weights.type, buffers);
+  }
+  if (source.config().tied_embeddings) weights.head.stored = weights.stored_embedding;
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -134,45 +158,54 @@ at::ScalarType ScalarTypeOf(const Execution& execution) {
 }
 
 ModelWeights AllocateWeights(const ModelConfig& config, const Execution& execution) {
-  const at::TensorOptions type = at::TensorOptions().dtype(ScalarTypeOf(execution));
   const at::TensorOptions fp32 = at::TensorOptions().dtype(at::kFloat);
   const int64_t hidden = config.hidden_size;
   const AttentionShape shape = AttentionShapeOf(config);
   ModelWeights weights;
-  weights.embedding = at::empty({config.vocab_size, hidden}, type);
+  weights.type = ScalarTypeOf(execution);
+  const auto matrix = [&](int64_t rows, int64_t columns) {
+    return execution.weights == WeightStorage::kDense ? at::empty({rows, columns}, weights.type)
+                                                      : at::Tensor();
+  };
+  weights.embedding = matrix(config.vocab_size, hidden);
   weights.final_norm = at::empty({hidden}, fp32);
   weights.head.weight =
-      config.tied_embeddings ? weights.embedding : at::empty({config.vocab_size, hidden}, type);
+      config.tied_embeddings ? weights.embedding : matrix(config.vocab_size, hidden);
   for (int64_t i = 0; i < config.layers; ++i) {
     BlockWeights block;
     block.attention_norm = at::empty({hidden}, fp32);
     block.mlp_norm = at::empty({hidden}, fp32);
-    block.qkv.weight = at::empty({shape.qkv_width(), hidden}, type);
+    block.qkv.weight = matrix(shape.qkv_width(), hidden);
     if (config.qkv_bias) block.qkv.bias = at::empty({shape.qkv_width()}, fp32);
     if (config.qk_norm) {
       block.head_norm = {at::empty({config.head_dim}, fp32), at::empty({config.head_dim}, fp32)};
     }
-    block.o.weight = at::empty({hidden, shape.out_width()}, type);
-    block.gate_up.weight = at::empty({2 * config.intermediate_size, hidden}, type);
-    block.down.weight = at::empty({hidden, config.intermediate_size}, type);
+    block.o.weight = matrix(hidden, shape.out_width());
+    block.gate_up.weight = matrix(2 * config.intermediate_size, hidden);
+    block.down.weight = matrix(hidden, config.intermediate_size);
     weights.blocks.push_back(std::move(block));
   }
   weights.rope = MakeRope(config);
   return weights;
 }
 
-absl::Status ReadWeights(const GgufFile& file, const ModelConfig& config, ModelWeights& weights) {
-  const std::vector<Destination> destinations = Destinations(config, weights);
+absl::Status ReadWeights(const WeightSource& source, WeightStorage storage, ModelWeights& weights) {
+  const std::vector<Destination> destinations = Destinations(source.config(), weights);
   std::vector<absl::Status> results(destinations.size());
   ParallelTasks(static_cast<int64_t>(destinations.size()), [&](int64_t i) {
-    const absl::StatusOr<const GgufTensor*> tensor = file.Tensor(destinations[i].name);
-    results[i] = tensor.ok() ? ReadTensor(**tensor, config, destinations[i]) : tensor.status();
+    if (destinations[i].to.defined()) results[i] = ReadNumbers(source, destinations[i]);
   });
-  for (size_t i = 0; i < results.size(); ++i) {
-    RETURN_IF_ERROR(
-        WithContext(results[i], absl::StrCat(file.path(), ": tensor ", destinations[i].name)));
+  for (const absl::Status& result : results) RETURN_IF_ERROR(result);
+  if (storage == WeightStorage::kDense) return absl::OkStatus();
+  return ReadStored(source, destinations, storage == WeightStorage::kNf4, weights);
+}
+
+void EmbedTokens(const ModelWeights& weights, const int32_t* ids, int64_t count, at::Tensor& out) {
+  if (weights.stored_embedding != nullptr) {
+    weights.stored_embedding->Gather(ids, count, out);
+  } else {
+    GatherRowsOf(weights.embedding, ids, count, out);
   }
-  return absl::OkStatus();
 }
 
 void RandomizeWeights(uint64_t seed, ModelWeights& weights) {

@@ -20,9 +20,7 @@ class Hash {
 
   void Bytes(const void* data, size_t size) { XXH3_64bits_update(state_.get(), data, size); }
   void Text(const std::string& text) { Bytes(text.c_str(), text.size() + 1); }
-  void Tensor(const at::Tensor& tensor) {
-    if (tensor.defined()) Bytes(tensor.data_ptr(), tensor.nbytes());
-  }
+  void Tensor(const at::Tensor& tensor) { Bytes(tensor.data_ptr(), tensor.nbytes()); }
   std::string Hex() const {
     return absl::StrFormat("xxh3:%016x", XXH3_64bits_digest(state_.get()));
   }
@@ -59,8 +57,11 @@ std::string FingerprintOf(const BaseModel& base, const TrainConfig& config,
   Hash hash;
   hash.Text(TextOf(config));
   // The embedding and one matrix of each block tell models of one shape apart.
-  hash.Tensor(base.weights().embedding);
-  for (const BlockWeights& block : base.weights().blocks) hash.Tensor(block.o.weight);
+  // Decoded, so that a run may go on from a base that is kept in memory another way.
+  const ModelWeights& weights = base.weights();
+  hash.Tensor(weights.stored_embedding != nullptr ? weights.stored_embedding->Dense()
+                                                  : weights.embedding);
+  for (const BlockWeights& block : weights.blocks) hash.Tensor(block.o.Dense());
   for (const TrainRow& row : rows) {
     hash.Text(row.id);
     hash.Bytes(row.ids.data(), row.ids.size() * sizeof(int32_t));

@@ -41,17 +41,18 @@ std::vector<float> InitialAdapterOf(const BaseModel& base, const LoraLayout& lay
 class Trainer::Impl {
  public:
   Impl(std::shared_ptr<const BaseModel> base, TrainConfig config, std::vector<TrainRow> train,
-       std::vector<TrainRow> validation)
+       std::vector<TrainRow> validation, std::unique_ptr<Collective> peers)
       : base_(std::move(base)),
         config_(std::move(config)),
         train_(std::move(train)),
         validation_(std::move(validation)),
+        peers_(std::move(peers)),
         layout_(PlannedLayout(base_->config(), config_)),
         order_(config_, static_cast<int64_t>(train_.size())),
         adapter_(InitialAdapterOf(*base_, layout_, config_)),
         gradients_(layout_.size(), 0.0f),
         optimizer_(OptimizerOf(config_), layout_.size(), TrainedRuns(layout_, config_.b_rate)),
-        computer_(*base_, config_, layout_, train_) {}
+        computer_(*base_, config_, layout_, train_, peers_.get()) {}
 
   absl::Status LoadAdapter(const std::string& folder) {
     if (step_ > 0) {
@@ -132,7 +133,7 @@ class Trainer::Impl {
     const c10::InferenceMode inference;
     std::vector<const TrainRow*> rows;
     for (const TrainRow& row : validation_) rows.push_back(&row);
-    const LossResult sum = computer_.Evaluate(rows, adapter_);
+    ASSIGN_OR_RETURN(const LossResult sum, computer_.Evaluate(rows, adapter_));
     return EvaluationLoss{sum.weighted_loss / sum.weight,
                           static_cast<double>(sum.correct) / static_cast<double>(sum.tokens),
                           sum.tokens, sum.Report()};
@@ -203,6 +204,7 @@ class Trainer::Impl {
   std::shared_ptr<const BaseModel> base_;
   TrainConfig config_;
   std::vector<TrainRow> train_, validation_;
+  std::unique_ptr<Collective> peers_;  // null: this process alone.
   LoraLayout layout_;
   RowOrder order_;
   std::vector<float> adapter_, gradients_;
@@ -234,14 +236,15 @@ Trainer::~Trainer() = default;
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const BaseModel> base,
                                                          TrainConfig config,
                                                          std::vector<TrainRow> train,
-                                                         std::vector<TrainRow> validation) {
+                                                         std::vector<TrainRow> validation,
+                                                         std::unique_ptr<Collective> peers) {
   RETURN_IF_ERROR(CheckConfig(base->config(), config));
   RETURN_IF_ERROR(CheckRows(*base, config, train, "training"));
   if (!validation.empty()) RETURN_IF_ERROR(CheckRows(*base, config, validation, "validation"));
   return Guarded([&]() -> absl::StatusOr<std::unique_ptr<Trainer>> {
     const c10::InferenceMode inference;
     auto impl = std::make_unique<Impl>(std::move(base), std::move(config), std::move(train),
-                                       std::move(validation));
+                                       std::move(validation), std::move(peers));
     return std::unique_ptr<Trainer>(new Trainer(std::move(impl)));
   });
 }

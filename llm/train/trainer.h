@@ -28,6 +28,7 @@
 #include "absl/status/statusor.h"
 #include "llm/lora/target.h"
 #include "llm/model/base_model.h"
+#include "llm/train/collective.h"
 
 namespace crossover::llm {
 
@@ -194,10 +195,14 @@ class Trainer {
   // Rows are checked here: InvalidArgument names the row ("ROW_TOO_LONG",
   // "ROW_WITHOUT_TRAINED_TOKEN", "ROW_WITHOUT_REJECTED", "ROW_WITHOUT_TEACHER",
   // "TOKEN_OUT_OF_RANGE", "NO_ROWS", "BAD_TRAIN_CONFIG"). `validation` may be empty.
-  static absl::StatusOr<std::unique_ptr<Trainer>> Create(std::shared_ptr<const BaseModel> base,
-                                                         TrainConfig config,
-                                                         std::vector<TrainRow> train,
-                                                         std::vector<TrainRow> validation);
+  //
+  // With `peers` several processes, which were all given the same base, configuration and rows,
+  // train one adapter (collective.h): each computes its share of every window, all do the same
+  // steps and get the same reports, and any of them may write checkpoints and the adapter. Run and
+  // Evaluate then are calls that all of them make; they may return Unavailable("PEER_LOST").
+  static absl::StatusOr<std::unique_ptr<Trainer>> Create(
+      std::shared_ptr<const BaseModel> base, TrainConfig config, std::vector<TrainRow> train,
+      std::vector<TrainRow> validation, std::unique_ptr<Collective> peers = nullptr);
   ~Trainer();
 
   // Replaces the initial adapter by a PEFT folder's. Rank and targets must be the config's. Before

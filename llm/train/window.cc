@@ -5,7 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status/error.h"
+#include "common/status/status_macros.h"
 #include "llm/model/weights.h"
+#include "llm/train/data_parallel.h"
 #include "llm/train/memory.h"
 
 namespace crossover::llm {
@@ -19,10 +21,12 @@ int64_t TokensOf(const TrainRow& row) {
 }  // namespace
 
 WindowComputer::WindowComputer(const BaseModel& base, const TrainConfig& config,
-                               const LoraLayout& layout, const std::vector<TrainRow>& rows)
+                               const LoraLayout& layout, const std::vector<TrainRow>& rows,
+                               Collective* peers)
     : base_(base),
       config_(config),
       layout_(layout),
+      peers_(peers),
       operands_(base, layout),
       recompute_(ShouldRecompute(
           config, LargestPackTokens(config, rows) * BytesPerToken(/*recompute=*/false))),
@@ -33,6 +37,11 @@ WindowComputer::WindowComputer(const BaseModel& base, const TrainConfig& config,
 
 PackOptions WindowComputer::Packing() const {
   return {config_.max_pack_tokens, config_.share_prefix, config_.min_shared_prefix};
+}
+
+std::vector<const TrainRow*> WindowComputer::Mine(Rows rows) const {
+  if (peers_ == nullptr) return {rows.begin(), rows.end()};
+  return ShareOf(rows, *peers_);
 }
 
 int64_t WindowComputer::BytesPerToken(bool recompute) const {
@@ -51,33 +60,43 @@ absl::StatusOr<WindowResult> WindowComputer::Gradient(Rows rows, int64_t step,
   LossResult sum;
   for (const TrainRow* row : rows) window.tokens += TokensOf(*row);
   StepNoise noise{config_.dropout, config_.neftune, config_.seed, static_cast<uint64_t>(step)};
-  for (const TrainPack& pack : objective_->Packs(rows, Packing())) {
+  const std::vector<const TrainRow*> mine = Mine(rows);
+  absl::Status status;
+  for (const TrainPack& pack : objective_->Packs(mine, Packing())) {
     objective_->Prepare(pack);
     DecoderForward(base_, operands_.blocks(), pack.pack, activations_, noise);
     at::Tensor& d_hidden = activations_.delta;  // Free after the forward pass.
     const LossResult result =
-        objective_->Gradient(rows, pack, activations_.h_final, 1 / total, d_hidden);
-    if (result.bad_row >= 0)
-      return NotFinite("loss", step + 1, rows.subspan(result.bad_row, 1), config_.learning_rate);
+        objective_->Gradient(mine, pack, activations_.h_final, 1 / total, d_hidden);
+    if (result.bad_row >= 0) {
+      status =
+          NotFinite("loss", step + 1, Rows(mine).subspan(result.bad_row, 1), config_.learning_rate);
+      break;
+    }
     backward_.Run(pack.pack, operands_, activations_, d_hidden, gradients, noise);
     noise.first_token += pack.pack.tokens();
-    window.loss += result.weighted_loss / total;
     window.computed_tokens += pack.pack.tokens();
-    window.trained_tokens += result.tokens;
     sum.Add(result);
   }
+  if (peers_ != nullptr) status = Combine(*peers_, status, sum, window.computed_tokens, gradients);
+  RETURN_IF_ERROR(status);
+  window.loss = sum.weighted_loss / total;
+  window.trained_tokens = sum.tokens;
   window.objective = sum.Report();
   return window;
 }
 
-LossResult WindowComputer::Evaluate(Rows rows, std::span<const float> adapter) {
+absl::StatusOr<LossResult> WindowComputer::Evaluate(Rows rows, std::span<const float> adapter) {
   operands_.Assign(layout_, adapter);
+  const std::vector<const TrainRow*> mine = Mine(rows);
   LossResult sum;
-  for (const TrainPack& pack : objective_->Packs(rows, Packing())) {
+  for (const TrainPack& pack : objective_->Packs(mine, Packing())) {
     objective_->Prepare(pack);
     DecoderForward(base_, operands_.blocks(), pack.pack, evaluation_activations_);
-    sum.Add(objective_->Evaluate(rows, pack, evaluation_activations_.h_final));
+    sum.Add(objective_->Evaluate(mine, pack, evaluation_activations_.h_final));
   }
+  int64_t computed = 0;
+  if (peers_ != nullptr) RETURN_IF_ERROR(Combine(*peers_, absl::OkStatus(), sum, computed, {}));
   return sum;
 }
 
@@ -91,7 +110,8 @@ void WindowComputer::AddTo(TrainEstimate& estimate, Rows rows) const {
 }
 
 double WindowComputer::FlopsPerToken() const {
-  const double frozen = static_cast<double>(base_.parameters() - base_.weights().embedding.numel());
+  const double frozen = static_cast<double>(base_.parameters() -
+                                            base_.config().vocab_size * base_.config().hidden_size);
   const int frozen_passes = (recompute_ ? 6 : 4) + 2 * objective_->reference_passes();
   return frozen_passes * frozen + 6 * static_cast<double>(layout_.size());
 }

@@ -14,6 +14,7 @@
 #include "llm/model/base_model.h"
 #include "llm/model/decoder.h"
 #include "llm/train/backward.h"
+#include "llm/train/collective.h"
 #include "llm/train/objective.h"
 #include "llm/train/trainer.h"
 
@@ -36,16 +37,18 @@ class WindowComputer {
 
   // Borrows base, config and layout. `rows` are all that will be trained on: they decide how
   // activations are kept.
+  // With `peers` (else null; borrowed) a window is computed together with other processes, which
+  // make the same calls: results are those of the whole window, on all of them.
   WindowComputer(const BaseModel& base, const TrainConfig& config, const LoraLayout& layout,
-                 const std::vector<TrainRow>& rows);
+                 const std::vector<TrainRow>& rows, Collective* peers);
 
   // Fills `gradients` with the gradient of the window's mean loss at `adapter`; `step` decides what
-  // is random. Aborted("LOSS_NOT_FINITE") names the row.
+  // is random. Aborted("LOSS_NOT_FINITE") names the row. Errors of Collective::Sum.
   absl::StatusOr<WindowResult> Gradient(Rows rows, int64_t step, std::span<const float> adapter,
                                         std::span<float> gradients);
 
   // Without gradient and without noise.
-  LossResult Evaluate(Rows rows, std::span<const float> adapter);
+  absl::StatusOr<LossResult> Evaluate(Rows rows, std::span<const float> adapter);
 
   // Adds the window's tokens to `estimate`; activation_bytes becomes those of its largest pack, if
   // that is more.
@@ -56,11 +59,14 @@ class WindowComputer {
 
  private:
   PackOptions Packing() const;
+  // The rows of a window that are computed here.
+  std::vector<const TrainRow*> Mine(Rows rows) const;
   int64_t BytesPerToken(bool recompute) const;
 
   const BaseModel& base_;
   const TrainConfig& config_;
   const LoraLayout& layout_;
+  Collective* const peers_;
   LoraOperands operands_;
   bool recompute_;
   Activations activations_, evaluation_activations_;

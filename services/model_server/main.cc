@@ -29,6 +29,8 @@ int main(int argc, char** argv) {
   main.config().Add("max-queue", "requests that may wait; one more is refused", &options.max_queue);
   main.config().Add("kv-cache-mb", "memory for keys and values, MiB", &options.kv_cache_mb);
   main.config().Add("threads", "threads that compute; 0 = one per core", &options.threads);
+  main.config().Add("compute-type", "auto (bf16 where the processor multiplies it), bf16 or fp32",
+                    &options.compute_type);
   return main.Run(argc, argv,
                   [&](crossover::service::Runtime& runtime)
                       -> absl::StatusOr<std::unique_ptr<crossover::rpc::Module>> {

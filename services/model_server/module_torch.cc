@@ -2,6 +2,7 @@
 // no torch.
 #include <utility>
 
+#include "common/status/status_macros.h"
 #include "services/model_server/engine/torch_engine.h"
 #include "services/model_server/module.h"
 
@@ -10,6 +11,9 @@ namespace crossover::inference {
 absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps) {
   TorchEngineOptions engine;
   engine.execution.threads = options.threads;
+  ASSIGN_OR_RETURN(engine.execution.compute_type,
+                   llm::ParseComputeType("compute-type", options.compute_type));
+  deps.logger.Info("compute", {{"as", llm::ToString(llm::Resolve(engine.execution))}});
   engine.engine.max_batch_rows = options.max_batch_rows;
   engine.engine.max_queue = options.max_queue;
   engine.engine.kv_budget_bytes = options.kv_cache_mb << 20;

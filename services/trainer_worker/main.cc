@@ -30,6 +30,15 @@ int main(int argc, char** argv) {
   main.config().Add("work-folder", "folder for running jobs, of this worker alone",
                     &options.work_folder);
   main.config().Add("threads", "threads that compute; 0 = one per core", &options.threads);
+  main.config().Add(
+      "compute-type",
+      "auto: as jobs say, fp32 where the processor does not multiply bf16; or bf16 or "
+      "fp32, whatever they say",
+      &options.compute_type);
+  main.config().Add("base-weights",
+                    "how base models are kept in memory: dense; stored, as in the file; nf4; or "
+                    "auto, dense where that takes half of the free memory at most",
+                    &options.base_weights);
   main.config().Add("nice", "how much it yields to other processes, 0 to 19", &niceness);
   main.config().Add("engine", "llm; or fake, which counts steps instead of training, for tests",
                     &options.engine);

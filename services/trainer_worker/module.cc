@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/rpc/channel.h"
 #include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "llm/model/execution.h"
 #include "services/trainer_worker/domain/fake_train_engine.h"
 #include "services/trainer_worker/domain/worker.h"
 #include "services/trainer_worker/engine/llm_train_engine.h"
@@ -38,18 +40,28 @@ std::unique_ptr<TrainEngine> NewFakeEngine(Clock& clock, bool validates) {
   return engine;
 }
 
-std::unique_ptr<TrainEngine> NewEngine(const Options& options, Clock& clock) {
-  if (options.engine == "fake") return NewFakeEngine(clock, false);
-  if (options.engine == "fake-validating") return NewFakeEngine(clock, true);
-  return std::make_unique<LlmTrainEngine>(options.threads);
+absl::StatusOr<std::unique_ptr<TrainEngine>> NewEngine(const Options& options, const Deps& deps) {
+  LlmTrainEngineOptions llm{.threads = options.threads};
+  ASSIGN_OR_RETURN(llm.compute_type, llm::ParseComputeType("compute-type", options.compute_type));
+  ASSIGN_OR_RETURN(llm.weights, llm::ParseWeightStorage("base-weights", options.base_weights));
+  if (options.engine == "fake") return NewFakeEngine(deps.clock, false);
+  if (options.engine == "fake-validating") return NewFakeEngine(deps.clock, true);
+  if (options.engine != "llm") {
+    return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+                 absl::StrCat("engine is '", options.engine, "'; llm and fake are known"));
+  }
+  deps.logger.Info("compute", {{"as", llm::ToString(llm::Resolve({.threads = llm.threads,
+                                                                  .compute_type = llm.compute_type,
+                                                                  .weights = llm.weights}))}});
+  return std::make_unique<LlmTrainEngine>(llm);
 }
 
 }  // namespace
 
 struct Module::Impl {
-  Impl(const Options& options, const Deps& deps)
+  Impl(const Options& options, const Deps& deps, std::unique_ptr<TrainEngine> engine_)
       : metrics(deps.registry),
-        engine(NewEngine(options, deps.clock)),
+        engine(std::move(engine_)),
         client(
             rpc::NewChannel(options.scheduler),
             {.name = options.name,
@@ -77,12 +89,10 @@ struct Module::Impl {
 };
 
 absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps) {
-  if (options.engine != "llm" && options.engine != "fake" && options.engine != "fake-validating") {
-    return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
-                 absl::StrCat("engine is '", options.engine, "'; llm and fake are known"));
-  }
+  ASSIGN_OR_RETURN(std::unique_ptr<TrainEngine> engine, NewEngine(options, deps));
   if (options.incarnation.empty()) options.incarnation = deps.random.Hex(8);
-  return std::unique_ptr<Module>(new Module(std::make_unique<Impl>(options, deps)));
+  return std::unique_ptr<Module>(
+      new Module(std::make_unique<Impl>(options, deps, std::move(engine))));
 }
 
 Module::Module(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -28,6 +28,8 @@ struct Options {
   std::filesystem::path work_folder;  // its subfolder `attempts` is emptied; one worker a folder
   int threads = 0;                    // 0 = one per core
   std::string engine = "llm";         // or fake, fake-validating
+  std::string compute_type = "auto";  // or bf16 or fp32, whatever jobs say
+  std::string base_weights = "auto";  // or dense, stored or nf4: how bases are kept in memory
 };
 
 // All borrowed.
@@ -43,7 +45,7 @@ struct Deps {
 
 class Module final : public rpc::Module {
  public:
-  // INVALID_ARGUMENT CONFIG_INVALID for an unknown engine.
+  // INVALID_ARGUMENT CONFIG_INVALID for an unknown engine, compute type or kind of weights.
   static absl::StatusOr<std::unique_ptr<Module>> Create(Options options, Deps deps);
   ~Module() override;
 

@@ -52,16 +52,11 @@ llm::Schedule ToLlm(Schedule schedule) {
   return llm::Schedule::kCosine;
 }
 
-llm::ComputeType ToLlm(ComputeType compute_type) {
-  switch (compute_type) {
-    case ComputeType::kAuto:
-      return llm::ComputeType::kAuto;
-    case ComputeType::kBfloat16:
-      return llm::ComputeType::kBf16;
-    case ComputeType::kFloat32:
-      return llm::ComputeType::kFp32;
-  }
-  return llm::ComputeType::kAuto;
+// Of a job for a worker that was told `configured`. A job's bfloat16 is a wish: without hardware
+// for it, computing would be many times slower.
+llm::ComputeType ComputeTypeOf(ComputeType of_job, llm::ComputeType configured) {
+  if (configured != llm::ComputeType::kAuto) return configured;
+  return of_job == ComputeType::kFloat32 ? llm::ComputeType::kFp32 : llm::ComputeType::kAuto;
 }
 
 llm::Recompute ToLlm(ActivationPolicy policy) {
@@ -259,14 +254,15 @@ absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t ro
 }
 
 absl::StatusOr<std::shared_ptr<const llm::BaseModel>> LlmTrainEngine::Load(
-    const std::filesystem::path& path, ComputeType compute_type) {
+    const std::filesystem::path& path, llm::ComputeType compute_type) {
   if (base_ != nullptr && base_->path() == path.string() && base_compute_type_ == compute_type) {
     return base_;
   }
   base_.reset();  // never two in memory
   llm::ExecutionOptions options;
-  options.threads = threads_;
-  options.compute_type = ToLlm(compute_type);
+  options.threads = options_.threads;
+  options.compute_type = compute_type;
+  options.weights = options_.weights;
   absl::StatusOr<std::shared_ptr<const llm::BaseModel>> base =
       llm::BaseModel::Load(path.string(), options);
   if (!base.ok()) return NamedIfOutOfMemory(base.status());
@@ -294,7 +290,7 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::Prepare(const TrainPla
   ASSIGN_OR_RETURN(llm::TrainConfig config,
                    ToTrainConfig(plan, static_cast<int64_t>(rows.train.size())));
   ASSIGN_OR_RETURN(std::shared_ptr<const llm::BaseModel> base,
-                   Load(inputs.base, plan.compute_type));
+                   Load(inputs.base, ComputeTypeOf(plan.compute_type, options_.compute_type)));
   llm::BindThread(base->execution());
   const bool has_validation = !rows.validation.empty();
   ASSIGN_OR_RETURN(

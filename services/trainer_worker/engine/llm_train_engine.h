@@ -18,10 +18,17 @@ absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t ro
 // status as it is.
 absl::Status NamedIfOutOfMemory(const absl::Status& status);
 
+struct LlmTrainEngineOptions {
+  int threads = 0;  // 0: one per core
+  // kAuto: as the job says, and 32-bit floats where the processor does not multiply bfloat16.
+  llm::ComputeType compute_type = llm::ComputeType::kAuto;
+  llm::WeightStorage weights = llm::WeightStorage::kAuto;
+};
+
 // Used by one thread at a time. Keeps the last base model in memory for the next job.
 class LlmTrainEngine final : public TrainEngine {
  public:
-  explicit LlmTrainEngine(int threads) : threads_(threads) {}  // 0: one per core
+  explicit LlmTrainEngine(LlmTrainEngineOptions options) : options_(options) {}
 
   absl::StatusOr<std::unique_ptr<TrainRun>> Prepare(const TrainPlan& plan,
                                                     const TrainInputs& inputs) override;
@@ -31,11 +38,11 @@ class LlmTrainEngine final : public TrainEngine {
 
  private:
   absl::StatusOr<std::shared_ptr<const llm::BaseModel>> Load(const std::filesystem::path& path,
-                                                             ComputeType compute_type);
+                                                             llm::ComputeType compute_type);
 
-  const int threads_;
+  const LlmTrainEngineOptions options_;
   std::shared_ptr<const llm::BaseModel> base_;
-  ComputeType base_compute_type_ = ComputeType::kAuto;
+  llm::ComputeType base_compute_type_ = llm::ComputeType::kAuto;  // that was asked for
   double peak_flops_ = 0;  // of the base in memory
 };
 

@@ -74,7 +74,7 @@ class LlmTrainEngineTest : public ::testing::Test {
   crossover::testing::TempDir folder_;
   TrainPlan plan_;
   TrainInputs inputs_;
-  LlmTrainEngine engine_{1};  // the machine may be busy
+  LlmTrainEngine engine_{{.threads = 1}};  // the machine may be busy
 };
 
 TEST_F(LlmTrainEngineTest, ATrainingResumedFromItsCheckpointEndsInTheSameBytes) {
@@ -116,6 +116,32 @@ TEST_F(LlmTrainEngineTest, ATrainingResumedFromItsCheckpointEndsInTheSameBytes) 
                            folder_ / "merged"));
   EXPECT_GT(std::filesystem::file_size(folder_ / "merged" / "model.gguf"), 200u << 20);
   EXPECT_GT(engine_.PeakMemory(), int64_t{100} << 20);
+}
+
+// The job's wish and the worker's order, told apart by their losses.
+TEST_F(LlmTrainEngineTest, TheComputeTypeIsTheWorkersOrElseTheJobs) {
+  plan_.max_steps = 1;
+  const auto loss = [&](LlmTrainEngineOptions options, ComputeType of_job) {
+    options.threads = 1;
+    plan_.compute_type = of_job;
+    LlmTrainEngine engine(options);
+    auto run = engine.Prepare(plan_, inputs_);
+    EXPECT_OK(run);
+    double loss = 0;
+    EXPECT_OK((*run)->Train([&](const Step& step) {
+      loss = step.loss;
+      return TrainRun::Decision::kContinue;
+    }));
+    return loss;
+  };
+  const double fp32 = loss({}, ComputeType::kFloat32);
+  const double bf16 = loss({.compute_type = llm::ComputeType::kBf16}, ComputeType::kFloat32);
+  EXPECT_NE(fp32, bf16);
+  EXPECT_EQ(loss({.compute_type = llm::ComputeType::kFp32}, ComputeType::kBfloat16), fp32);
+  const bool hardware = llm::Resolve({}).bf16();
+  EXPECT_EQ(loss({}, ComputeType::kBfloat16), hardware ? bf16 : fp32);
+  // Weights that stay as they are in the file change no bit.
+  EXPECT_EQ(loss({.weights = llm::WeightStorage::kStored}, ComputeType::kFloat32), fp32);
 }
 
 TEST_F(LlmTrainEngineTest, ValidationRowsAreDrawnByWholeClusters) {

@@ -1,0 +1,46 @@
+// A model folder as transformers writes it: config.json beside one safetensors file or several with
+// an index.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "llm/formats/model_config.h"
+#include "llm/formats/safetensors.h"
+
+namespace crossover::llm {
+
+// Immutable and thread-safe.
+class HfFolder {
+ public:
+  // A tensor and the file it stands in. Both live as long as the folder.
+  struct Place {
+    const SafetensorsFile* file = nullptr;
+    const SafetensorsTensor* tensor = nullptr;
+  };
+
+  // Errors of ModelConfig::FromHfJson and SafetensorsFile::Open; InvalidArgument FORMAT_INVALID for
+  // an index that names a file outside the folder or is not one.
+  static absl::StatusOr<std::shared_ptr<const HfFolder>> Open(const std::filesystem::path& path);
+
+  const std::string& path() const { return path_; }
+  const ModelConfig& config() const { return config_; }
+
+  // InvalidArgument FORMAT_INVALID, naming the tensor, if it is missing.
+  absl::StatusOr<Place> Find(const std::string& name) const;
+
+ private:
+  HfFolder() = default;
+
+  std::string path_;
+  ModelConfig config_;
+  std::vector<std::shared_ptr<const SafetensorsFile>> files_;
+  std::unordered_map<std::string_view, Place> places_;
+};
+
+}  // namespace crossover::llm

@@ -1,0 +1,258 @@
+// Two and four processes that train one adapter over Gloo give what one process gives; one that is
+// killed ends the others, and all go on from the last checkpoint.
+//
+// The test is its own helper: started with --rank it is one of the processes.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/status/error.h"
+#include "llm/lora/adapter.h"
+#include "llm/model/testing.h"
+#include "llm/train/collective.h"
+#include "llm/train/trainer.h"
+
+extern char** environ;
+
+namespace crossover::llm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kSteps = 8;
+constexpr int kPeerLost = 3;  // Exit status of a process that lost another one.
+
+std::vector<TrainRow> Rows() {
+  std::vector<TrainRow> rows;
+  for (int r = 0; r < 22; ++r) {  // Windows of 5, the last of 2: uneven shares, and empty ones.
+    TrainRow row{.id = "row-" + std::to_string(r),
+                 .weight = 1.0f + 0.25f * static_cast<float>(r % 3)};
+    for (int t = 0; t < 20 + r; ++t) row.ids.push_back((t < 18 ? t : t * (r + 3)) % 128);
+    row.token_weights.assign(row.ids.size(), 1.0f);
+    std::fill(row.token_weights.begin(), row.token_weights.begin() + 10, 0.0f);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+TrainConfig Config() {
+  return {.rank = 4, .learning_rate = 0.01, .max_steps = kSteps, .batch_rows = 5, .seed = 2};
+}
+
+// ---- one process of a group
+
+struct ProcessArguments {
+  int rank = 0;
+  int size = 1;
+  int port = 0;
+  std::string folder;
+  std::string resume;  // A checkpoint, or empty.
+  int step_ms = 0;     // How long a step is made to take.
+};
+
+absl::Status TrainAsOneOf(const ProcessArguments& a) {
+  auto peers =
+      JoinGloo({.rank = a.rank, .size = a.size, .port = a.port, .timeout = absl::Seconds(60)});
+  if (!peers.ok()) return peers.status();
+  auto trainer = Trainer::Create(TinyModel(), Config(), Rows(), Rows(), *std::move(peers));
+  if (!trainer.ok()) return trainer.status();
+  if (!a.resume.empty()) {
+    if (const absl::Status resumed = (*trainer)->Resume(a.resume); !resumed.ok()) return resumed;
+  }
+  std::ofstream losses(fs::path(a.folder) / ("losses-" + std::to_string(a.rank)));
+  losses.precision(17);
+  absl::Status saved;
+  const auto outcome = (*trainer)->Run([&](const StepReport& report) {
+    losses << report.loss << " " << report.tokens << " " << report.trained_tokens << std::endl;
+    if (a.rank == 0)
+      saved = (*trainer)->SaveCheckpoint(a.folder + "/checkpoint-" + std::to_string(report.step));
+    std::this_thread::sleep_for(std::chrono::milliseconds(a.step_ms));
+    return StepDecision::kContinue;
+  });
+  if (!outcome.ok()) return outcome.status();
+  if (!saved.ok()) return saved;
+  const auto evaluation = (*trainer)->Evaluate();
+  if (!evaluation.ok()) return evaluation.status();
+  losses << evaluation->loss << " " << evaluation->trained_tokens << " 0" << std::endl;
+  return (*trainer)->ExportAdapter(a.folder + "/adapter-" + std::to_string(a.rank), "tiny");
+}
+
+int ProcessMain(char** argv) {
+  const ProcessArguments arguments{
+      std::atoi(argv[2]), std::atoi(argv[3]), std::atoi(argv[4]), argv[5], argv[6],
+      std::atoi(argv[7])};
+  const absl::Status status = TrainAsOneOf(arguments);
+  if (status.ok()) return 0;
+  std::cerr << "rank " << arguments.rank << ": " << status << std::endl;
+  return HasReason(status, "PEER_LOST") ? kPeerLost : 1;
+}
+
+// ---- the group
+
+int FreePort() {
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  EXPECT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), length), 0);
+  EXPECT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), 0);
+  close(listener);
+  return ntohs(address.sin_port);
+}
+
+class DataParallelTest : public testing::Test {
+ protected:
+  DataParallelTest()
+      : folder_(fs::temp_directory_path() / ("crossover_parallel_" + std::to_string(getpid()))) {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  ~DataParallelTest() override { fs::remove_all(folder_); }
+
+  std::vector<pid_t> Start(int size, const std::string& name, const std::string& resume = "",
+                           int step_ms = 0) {
+    const fs::path folder = folder_ / name;
+    fs::create_directories(folder);
+    const std::string port = std::to_string(FreePort());
+    std::vector<pid_t> processes;
+    for (int rank = 0; rank < size; ++rank) {
+      std::vector<std::string> arguments = {
+          "data_parallel_test", "--rank", std::to_string(rank),   std::to_string(size), port,
+          folder.string(),      resume,   std::to_string(step_ms)};
+      std::vector<char*> argv;
+      for (std::string& argument : arguments) argv.push_back(argument.data());
+      argv.push_back(nullptr);
+      pid_t process = 0;
+      EXPECT_EQ(posix_spawn(&process, "/proc/self/exe", nullptr, nullptr, argv.data(), environ), 0);
+      processes.push_back(process);
+    }
+    return processes;
+  }
+
+  // Exit status, or 128 + signal.
+  static int Wait(pid_t process) {
+    int status = 0;
+    EXPECT_EQ(waitpid(process, &status, 0), process);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  }
+
+  void Train(int size, const std::string& name, const std::string& resume = "") {
+    for (const pid_t process : Start(size, name, resume)) EXPECT_EQ(Wait(process), 0);
+  }
+
+  std::string Text(const fs::path& file) const {
+    std::ostringstream out;
+    out << std::ifstream(folder_ / file, std::ios::binary).rdbuf();
+    return out.str();
+  }
+  std::string AdapterBytes(const std::string& name, int rank = 0) const {
+    return Text(fs::path(name) / ("adapter-" + std::to_string(rank)) / "adapter_model.safetensors");
+  }
+  std::vector<double> Numbers(const std::string& name) const {
+    std::istringstream in(Text(fs::path(name) / "losses-0"));
+    return {std::istream_iterator<double>(in), std::istream_iterator<double>()};
+  }
+  std::vector<float> Adapter(const std::string& name) const {
+    auto adapter = ReadAdapter(folder_ / name / "adapter-0", TinyConfig());
+    EXPECT_TRUE(adapter.ok()) << adapter.status();
+    return adapter->values;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(DataParallelTest, TwoAndFourProcessesTrainAsOne) {
+  Train(1, "one");
+  const std::vector<double> want = Numbers("one");
+  ASSERT_EQ(want.size(), 3u * (kSteps + 1));
+  const std::vector<float> adapter = Adapter("one");
+  for (const int size : {2, 4}) {
+    const std::string name = std::to_string(size);
+    Train(size, name);
+    const std::vector<double> got = Numbers(name);
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-5 * want[i]) << i;
+    const std::vector<float> values = Adapter(name);
+    ASSERT_EQ(values.size(), adapter.size());
+    double difference = 0, norm = 0;
+    for (size_t i = 0; i < adapter.size(); ++i) {
+      difference += std::pow(values[i] - adapter[i], 2);
+      norm += std::pow(adapter[i], 2);
+    }
+    EXPECT_LT(std::sqrt(difference / norm), 1e-3);
+    // Not rounding, but the same bits on all ranks.
+    for (int rank = 1; rank < size; ++rank)
+      EXPECT_EQ(AdapterBytes(name, rank), AdapterBytes(name)) << rank;
+  }
+}
+
+TEST_F(DataParallelTest, AKilledProcessEndsTheOthersAndAllGoOnFromTheCheckpoint) {
+  Train(2, "whole");
+  const std::vector<pid_t> processes = Start(2, "killed", "", /*step_ms=*/300);
+  while (!fs::exists(folder_ / "killed" / "checkpoint-3"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ASSERT_EQ(kill(processes[1], SIGKILL), 0);
+  EXPECT_EQ(Wait(processes[1]), 128 + SIGKILL);
+  EXPECT_EQ(Wait(processes[0]), kPeerLost);
+  EXPECT_FALSE(fs::exists(folder_ / "killed" / ("checkpoint-" + std::to_string(kSteps))));
+  Train(2, "resumed", (folder_ / "killed" / "checkpoint-3").string());
+  EXPECT_EQ(AdapterBytes("resumed"), AdapterBytes("whole"));
+}
+
+TEST(CollectiveTest, WrongNumbersAreNamed) {
+  const auto message = [](const Rendezvous& rendezvous) {
+    const absl::Status status = JoinGloo(rendezvous).status();
+    EXPECT_TRUE(HasReason(status, "BAD_RENDEZVOUS")) << status;
+    return std::string(status.message());
+  };
+  EXPECT_EQ(message({.rank = 2, .size = 2, .port = 1}),
+            "rank is 2; of 2 processes the ranks are 0 to 1");
+  EXPECT_NE(message({.size = 0, .port = 1}).find("size is 0"), std::string::npos);
+  EXPECT_NE(message({.port = 0}).find("port is 0"), std::string::npos);
+  EXPECT_NE(message({.host = "", .port = 1}).find("host"), std::string::npos);
+  EXPECT_NE(message({.port = 1, .timeout = absl::ZeroDuration()}).find("timeout"),
+            std::string::npos);
+}
+
+TEST(CollectiveTest, WhoComesAloneGivesUp) {
+  const absl::Status status =
+      JoinGloo({.rank = 1, .size = 2, .port = FreePort(), .timeout = absl::Seconds(1)}).status();
+  EXPECT_TRUE(HasReason(status, "PEER_LOST")) << status;
+}
+
+TEST(CollectiveTest, APluginThatIsNotThereOrNoneIsNamed) {
+  const auto status = [](const char* plugin) {
+    const absl::Status status = JoinNccl({.port = 1}, plugin).status();
+    EXPECT_TRUE(HasReason(status, "NCCL_UNAVAILABLE")) << status;
+    return std::string(status.message());
+  };
+  EXPECT_NE(status("/nowhere/libcrossover_nccl.so").find("/nowhere/libcrossover_nccl.so"),
+            std::string::npos);
+  EXPECT_NE(status("libm.so.6").find("crossover_nccl_join"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace crossover::llm
+
+int main(int argc, char** argv) {
+  if (argc == 8 && std::string(argv[1]) == "--rank") return crossover::llm::ProcessMain(argv);
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
