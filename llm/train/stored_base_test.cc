@@ -63,7 +63,7 @@ class StoredBaseTest : public testing::Test {
     std::vector<double> losses;
     bool operator==(const Trained&) const = default;
   };
-  Trained Train(const std::shared_ptr<const BaseModel>& base) {
+  Trained Train(const std::shared_ptr<const BaseModel>& base, bool dora = false) {
     std::vector<TrainRow> rows;
     for (int r = 0; r < 4; ++r) {
       TrainRow row{.id = "row-" + std::to_string(r)};
@@ -71,8 +71,9 @@ class StoredBaseTest : public testing::Test {
       row.token_weights.assign(row.ids.size(), 1.0f);
       rows.push_back(std::move(row));
     }
-    auto trainer = Trainer::Create(
-        base, {.rank = 4, .learning_rate = 0.01, .max_steps = 2, .batch_rows = 4}, rows, {});
+    TrainConfig config{.rank = 4, .learning_rate = 0.01, .max_steps = 2, .batch_rows = 4};
+    config.dora = dora;
+    auto trainer = Trainer::Create(base, config, rows, {});
     EXPECT_TRUE(trainer.ok()) << trainer.status();
     Trained trained;
     const auto outcome = (*trainer)->Run([&](const StepReport& report) {
@@ -113,6 +114,9 @@ TEST_F(StoredBaseTest, EveryTypeTrainsAsItsDenseCopy) {
       const Trained want = Train(dense);
       EXPECT_LT(want.losses[1], want.losses[0]);
       EXPECT_EQ(Train(stored), want) << NameOf(type);
+      if (type == TensorType::kQ4_K) {  // Its magnitudes begin as norms of the weights.
+        EXPECT_EQ(Train(stored, /*dora=*/true), Train(dense, /*dora=*/true));
+      }
     }
   }
 }
