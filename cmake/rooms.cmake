@@ -15,7 +15,7 @@ endfunction()
 # Files of a room are compiled several at a time where CROSSOVER_JOIN is on: most of what a file takes are headers that the room's files share.
 # Names of unnamed namespaces must therefore differ within a room.
 function(crossover_join name)
-  if(CROSSOVER_JOIN AND NOT name MATCHES "^llm")
+  if(CROSSOVER_JOIN AND NOT name MATCHES "^llm.*_test$")
     set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
   endif()
 endfunction()

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kMaxSteps = 2'000'000;
 constexpr int64_t kLoopCost = 10;  // `loop` has so many members.
-constexpr int kMaxDepth = 400;
+constexpr int kMaxEvaluationDepth = 400;
 constexpr size_t kMaxOutput = size_t{64} << 20;
 
 // Steps that making a value may have taken, beside its own.
@@ -87,7 +87,7 @@ absl::Status Evaluator::Print(const Text& text, int line) {
 }
 
 absl::StatusOr<Evaluator::Flow> Evaluator::RunBody(const Body& body) {
-  if (depth_ >= kMaxDepth) return Failure("the template is nested too deeply");
+  if (depth_ >= kMaxEvaluationDepth) return Failure("the template is nested too deeply");
   ++depth_;
   absl::StatusOr<Flow> flow = Flow::kNext;
   for (const Statement& statement : body) {
@@ -279,7 +279,7 @@ absl::StatusOr<Value> Evaluator::CallMacro(const Statement& macro, size_t frames
 
 absl::StatusOr<Value> Evaluator::Evaluate(const Expression& expression) {
   RETURN_IF_ERROR(Step(expression.line));
-  if (depth_ >= kMaxDepth) return AtLine(Failure("nested too deeply"), expression.line);
+  if (depth_ >= kMaxEvaluationDepth) return AtLine(Failure("nested too deeply"), expression.line);
   ++depth_;
   absl::StatusOr<Value> value = EvaluateKind(expression);
   --depth_;

@@ -12,7 +12,7 @@
 namespace crossover::llm::jinja {
 namespace {
 
-constexpr int kMaxDepth = 100;
+constexpr int kMaxExpressionDepth = 100;
 constexpr int kMaxChain = 200;
 
 std::unique_ptr<Expression> Make(ExpressionKind kind, int line, std::string name = "") {
@@ -32,7 +32,7 @@ ExpressionPtr Constant(int line, Value value) {
 }  // namespace
 
 absl::Status ExpressionParser::Level::Check() const {
-  if (parser_.depth_ <= kMaxDepth) return absl::OkStatus();
+  if (parser_.depth_ <= kMaxExpressionDepth) return absl::OkStatus();
   return SyntaxError(parser_.current().line, "expressions or blocks are nested too deeply");
 }
 

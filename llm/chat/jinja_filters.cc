@@ -39,7 +39,7 @@ Result Trim(const Value& value, ArgumentReader& in) {
 }
 
 template <Case kCase>
-Result ToCase(const Value& value, ArgumentReader&) {
+Result FilterToCase(const Value& value, ArgumentReader&) {
   return Value(InCase(value.ToText(), kCase));
 }
 
@@ -339,10 +339,10 @@ struct FilterEntry {
 
 constexpr std::array<FilterEntry, 38> kFilters = {{
     {"trim", Trim},
-    {"upper", ToCase<Case::kUpper>},
-    {"lower", ToCase<Case::kLower>},
-    {"title", ToCase<Case::kTitle>},
-    {"capitalize", ToCase<Case::kCapitalized>},
+    {"upper", FilterToCase<Case::kUpper>},
+    {"lower", FilterToCase<Case::kLower>},
+    {"title", FilterToCase<Case::kTitle>},
+    {"capitalize", FilterToCase<Case::kCapitalized>},
     {"length", Length},
     {"count", Length},
     {"first", End<true>},

@@ -129,7 +129,7 @@ absl::StatusOr<bool> IsIn(const Value& value, const Value& container) {
 }
 
 template <Case kCase>
-absl::StatusOr<bool> IsCase(const Value& value, const Value&) {
+absl::StatusOr<bool> IsCaseTest(const Value& value, const Value&) {
   return HasCase(value.ToText().view(), kCase);
 }
 
@@ -173,8 +173,8 @@ constexpr std::array<TestEntry, 36> kTests = {{
     {"ge", IsOrdered<0, 1>},
     {">=", IsOrdered<0, 1>},
     {"in", IsIn},
-    {"upper", IsCase<Case::kUpper>},
-    {"lower", IsCase<Case::kLower>},
+    {"upper", IsCaseTest<Case::kUpper>},
+    {"lower", IsCaseTest<Case::kLower>},
 }};
 
 }  // namespace

@@ -27,7 +27,7 @@ constexpr std::array<FileFacts, 8> kFiles = {{
     {GgufFileType::kQ6_K, "Q6_K", TensorType::kQ6_K},
 }};
 
-const FileFacts& FactsOf(GgufFileType type) {
+const FileFacts& FileFactsOf(GgufFileType type) {
   for (const FileFacts& facts : kFiles) {
     if (facts.type == type) return facts;
   }
@@ -75,7 +75,7 @@ bool Is70B(const ModelConfig& config) {
 
 }  // namespace
 
-std::string_view NameOf(GgufFileType type) { return FactsOf(type).name; }
+std::string_view NameOf(GgufFileType type) { return FileFactsOf(type).name; }
 
 std::optional<GgufFileType> GgufFileTypeOf(std::string_view name) {
   for (const FileFacts& facts : kFiles) {
@@ -90,7 +90,7 @@ std::string GgufFileTypeNames() {
 }
 
 TensorType StoredTypeOf(GgufFileType file, const WeightSpec& weight, const ModelConfig& config) {
-  const TensorType matrices = FactsOf(file).matrices;
+  const TensorType matrices = FileFactsOf(file).matrices;
   if (weight.shape.size() == 1) return TensorType::kF32;
   if (BlockSizeOf(matrices).values == 1) return matrices;
   const int64_t row = weight.shape.back();

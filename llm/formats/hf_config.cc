@@ -15,12 +15,12 @@ namespace {
 
 using Json = nlohmann::json;
 
-absl::Status Invalid(std::string_view path, std::string_view message) {
+absl::Status InvalidConfig(std::string_view path, std::string_view message) {
   return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(ToAbsl(path), ": ", ToAbsl(message)));
 }
 
-absl::Status Unsupported(std::string_view path, std::string_view message) {
+absl::Status UnsupportedConfig(std::string_view path, std::string_view message) {
   return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
                absl::StrCat(ToAbsl(path), ": ", ToAbsl(message)));
 }
@@ -70,7 +70,7 @@ class Fields {
 
  private:
   absl::Status Wrong(const char* key, std::string_view wanted) const {
-    return Invalid(path_, absl::StrCat("'", key, "' must be ", ToAbsl(wanted)));
+    return InvalidConfig(path_, absl::StrCat("'", key, "' must be ", ToAbsl(wanted)));
   }
 
   const Json& object_;
@@ -88,7 +88,7 @@ absl::StatusOr<std::string> ArchitectureName(const Json& root, const Fields& fie
   if (type == "mistral") return "MistralForCausalLM";
   if (type == "qwen2") return "Qwen2ForCausalLM";
   if (type == "qwen3") return "Qwen3ForCausalLM";
-  return Invalid(path, "neither 'architectures' nor 'model_type' names the architecture");
+  return InvalidConfig(path, "neither 'architectures' nor 'model_type' names the architecture");
 }
 
 // Transformers 4 keeps rope_theta beside rope_scaling, Transformers 5 both inside rope_parameters.
@@ -96,7 +96,7 @@ absl::Status ReadRope(const Json& root, const Fields& fields, std::string_view p
                       ModelConfig& config) {
   const char* section = fields.Has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   const Json scaling = fields.Has(section) ? root[section] : Json::object();
-  if (!scaling.is_object()) return Invalid(path, absl::StrCat("'", section, "' must be an object"));
+  if (!scaling.is_object()) return InvalidConfig(path, absl::StrCat("'", section, "' must be an object"));
   const Fields rope(scaling, path);
   ASSIGN_OR_RETURN(const double theta, fields.PositiveOr("rope_theta", 10000.0));
   ASSIGN_OR_RETURN(config.rope_theta, rope.PositiveOr("rope_theta", theta));
@@ -109,7 +109,7 @@ absl::Status ReadRope(const Json& root, const Fields& fields, std::string_view p
     return absl::OkStatus();
   }
   if (type != "llama3") {
-    return Unsupported(
+    return UnsupportedConfig(
         path, absl::StrCat("RoPE type '", type, "'; default, linear and llama3 are supported"));
   }
   ASSIGN_OR_RETURN(const double low, rope.PositiveOr("low_freq_factor", 1.0));
@@ -124,12 +124,12 @@ absl::Status ReadRope(const Json& root, const Fields& fields, std::string_view p
 absl::Status ReadFlags(const Fields& fields, std::string_view path, ModelConfig& config) {
   ASSIGN_OR_RETURN(const std::string activation, fields.StringOr("hidden_act", "silu"));
   if (activation != "silu") {
-    return Unsupported(path, absl::StrCat("hidden_act '", activation, "'; silu is supported"));
+    return UnsupportedConfig(path, absl::StrCat("hidden_act '", activation, "'; silu is supported"));
   }
   ASSIGN_OR_RETURN(const bool attention_bias, fields.BoolOr("attention_bias", false));
   ASSIGN_OR_RETURN(const bool mlp_bias, fields.BoolOr("mlp_bias", false));
   if (attention_bias || mlp_bias) {
-    return Unsupported(path, "attention_bias and mlp_bias must be false");
+    return UnsupportedConfig(path, "attention_bias and mlp_bias must be false");
   }
   // Both families tie unless told otherwise only in small models, and then they say so.
   ASSIGN_OR_RETURN(config.tied_embeddings, fields.BoolOr("tie_word_embeddings", false));
@@ -147,7 +147,7 @@ absl::Status ReadFlags(const Fields& fields, std::string_view path, ModelConfig&
 
 absl::StatusOr<ModelConfig> ModelConfig::FromHfJson(std::string_view json, std::string_view path) {
   const Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (!root.is_object()) return Invalid(path, "is not a JSON object");
+  if (!root.is_object()) return InvalidConfig(path, "is not a JSON object");
   const Fields fields(root, path);
   ASSIGN_OR_RETURN(const std::string name, ArchitectureName(root, fields, path));
   ModelConfig config;
@@ -156,7 +156,7 @@ absl::StatusOr<ModelConfig> ModelConfig::FromHfJson(std::string_view json, std::
   } else if (name == "Qwen3ForCausalLM") {
     config.architecture = Architecture::kQwen3;
   } else if (name != "LlamaForCausalLM" && name != "MistralForCausalLM") {
-    return Unsupported(path, absl::StrCat("architecture '", name,
+    return UnsupportedConfig(path, absl::StrCat("architecture '", name,
                                           "'; LlamaForCausalLM, MistralForCausalLM, "
                                           "Qwen2ForCausalLM and Qwen3ForCausalLM are supported"));
   }
@@ -173,7 +173,7 @@ absl::StatusOr<ModelConfig> ModelConfig::FromHfJson(std::string_view json, std::
   ASSIGN_OR_RETURN(config.rms_norm_eps, fields.PositiveOr("rms_norm_eps", 1e-6));
   if (config.heads % config.kv_heads != 0 || config.head_dim == 0 || config.head_dim % 2 != 0 ||
       config.head_dim > kMaxHeadDim) {
-    return Invalid(path, absl::StrCat(config.heads, " heads, ", config.kv_heads,
+    return InvalidConfig(path, absl::StrCat(config.heads, " heads, ", config.kv_heads,
                                       " key/value heads and head size ", config.head_dim,
                                       " do not fit each other"));
   }

@@ -13,7 +13,7 @@
 namespace crossover::llm {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 // A number that GGUF keeps in 32 bits, as people wrote it: 1e-05 and not 9.99999974737875e-06.
 double Shortest(double value) {
@@ -49,13 +49,13 @@ bool Near(const std::vector<float>& a, const std::vector<float>& b) {
 
 // A GGUF file keeps what the scaling comes to and not its parameters. All published models have
 // Llama 3's other three parameters at these values.
-absl::StatusOr<Json> RopeScaling(const ModelConfig& config) {
+absl::StatusOr<OrderedJson> RopeScaling(const ModelConfig& config) {
   const std::vector<float>& divisors = config.rope_divisors;
-  if (divisors.empty()) return Json();
+  if (divisors.empty()) return OrderedJson();
   const double factor = Shortest(divisors.back());
   if (std::all_of(divisors.begin(), divisors.end(),
                   [&](float divisor) { return divisor == divisors.back(); })) {
-    return Json{{"rope_type", "linear"}, {"factor", factor}};
+    return OrderedJson{{"rope_type", "linear"}, {"factor", factor}};
   }
   constexpr double kLow = 1, kHigh = 4;
   for (const double original : {8192.0, 4096.0, 2048.0, 16384.0, 32768.0}) {
@@ -63,7 +63,7 @@ absl::StatusOr<Json> RopeScaling(const ModelConfig& config) {
                                            original))) {
       continue;
     }
-    return Json{{"rope_type", "llama3"},
+    return OrderedJson{{"rope_type", "llama3"},
                 {"factor", factor},
                 {"low_freq_factor", kLow},
                 {"high_freq_factor", kHigh},
@@ -74,7 +74,7 @@ absl::StatusOr<Json> RopeScaling(const ModelConfig& config) {
                "name; export as GGUF, which keeps them");
 }
 
-void PutTokens(const HfTokenIds& tokens, Json& root) {
+void PutTokens(const HfTokenIds& tokens, OrderedJson& root) {
   if (tokens.bos) root["bos_token_id"] = *tokens.bos;
   if (tokens.ends.size() == 1) {
     root["eos_token_id"] = tokens.ends.front();
@@ -87,8 +87,8 @@ void PutTokens(const HfTokenIds& tokens, Json& root) {
 
 absl::StatusOr<std::string> HfConfigJson(const ModelConfig& config, const HfTokenIds& tokens) {
   const HfNames names = NamesOf(config.architecture);
-  ASSIGN_OR_RETURN(const Json scaling, RopeScaling(config));
-  Json root = {{"architectures", {names.architecture}},
+  ASSIGN_OR_RETURN(const OrderedJson scaling, RopeScaling(config));
+  OrderedJson root = {{"architectures", {names.architecture}},
                {"model_type", names.model_type},
                {"hidden_size", config.hidden_size},
                {"intermediate_size", config.intermediate_size},
@@ -121,7 +121,7 @@ absl::StatusOr<std::string> HfConfigJson(const ModelConfig& config, const HfToke
 }
 
 std::string HfGenerationConfigJson(const HfTokenIds& tokens) {
-  Json root = {{"_from_model_config", true}};
+  OrderedJson root = {{"_from_model_config", true}};
   PutTokens(tokens, root);
   return root.dump(2) + "\n";
 }

@@ -20,12 +20,12 @@ namespace {
 // Holds the divisors of Llama 3's frequency scaling; no weight.
 constexpr std::string_view kRopeDivisors = "rope_freqs.weight";
 
-absl::Status Invalid(std::string_view path, std::string_view message) {
+absl::Status InvalidMetadata(std::string_view path, std::string_view message) {
   return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(ToAbsl(path), ": ", ToAbsl(message)));
 }
 
-absl::Status Unsupported(std::string_view path, std::string_view message) {
+absl::Status UnsupportedMetadata(std::string_view path, std::string_view message) {
   return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
                absl::StrCat(ToAbsl(path), ": ", ToAbsl(message)));
 }
@@ -51,7 +51,7 @@ class GgufKeys {
  private:
   absl::StatusOr<int64_t> Checked(std::string_view key, uint64_t value, int64_t limit) const {
     if (value >= 1 && value <= static_cast<uint64_t>(limit)) return static_cast<int64_t>(value);
-    return Invalid(file_.path(), absl::StrCat("metadata key '", Full(key), "' is ", value,
+    return InvalidMetadata(file_.path(), absl::StrCat("metadata key '", Full(key), "' is ", value,
                                               "; 1 to ", limit, " is possible"));
   }
 
@@ -64,7 +64,7 @@ absl::StatusOr<Architecture> ArchitectureOf(const GgufFile& file) {
   if (name == "llama") return Architecture::kLlama;
   if (name == "qwen2") return Architecture::kQwen2;
   if (name == "qwen3") return Architecture::kQwen3;
-  return Unsupported(file.path(), absl::StrCat("general.architecture is '", name,
+  return UnsupportedMetadata(file.path(), absl::StrCat("general.architecture is '", name,
                                                "'; llama, qwen2 and qwen3 are supported"));
 }
 
@@ -73,7 +73,7 @@ absl::StatusOr<std::vector<float>> RopeDivisors(const GgufFile& file, const Gguf
   const int64_t pairs = head_dim / 2;
   if (const GgufTensor* divisors = file.FindTensor(kRopeDivisors)) {
     if (divisors->type != TensorType::kF32 || divisors->values() != pairs) {
-      return Invalid(file.path(), absl::StrCat("tensor '", ToAbsl(kRopeDivisors),
+      return InvalidMetadata(file.path(), absl::StrCat("tensor '", ToAbsl(kRopeDivisors),
                                                "' must be F32 of ", pairs, " values"));
     }
     std::vector<float> values(pairs);
@@ -85,10 +85,10 @@ absl::StatusOr<std::vector<float>> RopeDivisors(const GgufFile& file, const Gguf
   if (type == "none") return std::vector<float>();
   if (type == "linear") {
     ASSIGN_OR_RETURN(const double factor, file.GetFloat(keys.Full("rope.scaling.factor")));
-    if (!(factor > 0)) return Invalid(file.path(), "rope.scaling.factor must be positive");
+    if (!(factor > 0)) return InvalidMetadata(file.path(), "rope.scaling.factor must be positive");
     return std::vector<float>(pairs, static_cast<float>(factor));
   }
-  return Unsupported(file.path(), absl::StrCat("rope.scaling.type '", type,
+  return UnsupportedMetadata(file.path(), absl::StrCat("rope.scaling.type '", type,
                                                "'; none, linear and llama3 are supported"));
 }
 
@@ -103,7 +103,7 @@ absl::Status CheckTensors(const GgufFile& file, const ModelConfig& config) {
     used.insert(weight.gguf_name);
     ASSIGN_OR_RETURN(const GgufTensor* tensor, file.Tensor(weight.gguf_name));
     if (tensor->shape == weight.shape) continue;
-    return Invalid(
+    return InvalidMetadata(
         file.path(),
         absl::StrCat("tensor '", weight.gguf_name, "' has shape ", ShapeText(tensor->shape),
                      " where the metadata asks for ", ShapeText(weight.shape)));
@@ -111,7 +111,7 @@ absl::Status CheckTensors(const GgufFile& file, const ModelConfig& config) {
   // Leaving out a bias or a norm that the model was trained with gives wrong answers in silence.
   for (const GgufTensor& tensor : file.tensors()) {
     if (used.contains(tensor.name)) continue;
-    return Unsupported(
+    return UnsupportedMetadata(
         file.path(), absl::StrCat("tensor '", ToAbsl(tensor.name), "' has no place in a ",
                                   ToAbsl(NameOf(config.architecture)), " model of ", config.layers,
                                   " layers as it is computed here, so answers "
@@ -173,16 +173,16 @@ absl::StatusOr<ModelConfig> ModelConfig::FromGguf(const GgufFile& file) {
   ASSIGN_OR_RETURN(config.rope_theta, file.GetFloatOr(keys.Full("rope.freq_base"), 10000.0));
   if (config.heads % config.kv_heads != 0 || config.head_dim == 0 || config.head_dim % 2 != 0 ||
       config.head_dim > kMaxHeadDim) {
-    return Invalid(file.path(), absl::StrCat("the metadata give ", config.heads, " heads, ",
+    return InvalidMetadata(file.path(), absl::StrCat("the metadata give ", config.heads, " heads, ",
                                              config.kv_heads, " key/value heads and head size ",
                                              config.head_dim, ", which do not fit each other"));
   }
   if (!(config.rope_theta > 0) || !(config.rms_norm_eps > 0)) {
-    return Invalid(file.path(), "rope.freq_base and layer_norm_rms_epsilon must be positive");
+    return InvalidMetadata(file.path(), "rope.freq_base and layer_norm_rms_epsilon must be positive");
   }
   ASSIGN_OR_RETURN(const int64_t rotated, keys.SizeOr("rope.dimension_count", config.head_dim));
   if (rotated != config.head_dim) {
-    return Unsupported(file.path(),
+    return UnsupportedMetadata(file.path(),
                        absl::StrCat("RoPE over ", rotated, " of ", config.head_dim, " dimensions"));
   }
   ASSIGN_OR_RETURN(config.rope_divisors, RopeDivisors(file, keys, config.head_dim));

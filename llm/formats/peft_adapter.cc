@@ -23,7 +23,7 @@ constexpr std::string_view kSuffixMagnitude = ".lora_magnitude_vector";
 // As PEFT before 0.12 wrote it.
 constexpr std::string_view kOldSuffixMagnitude = ".lora_magnitude_vector.weight";
 
-absl::Status Invalid(std::string_view path, std::string_view message) {
+absl::Status InvalidAdapter(std::string_view path, std::string_view message) {
   return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(ToAbsl(path), ": ", ToAbsl(message)));
 }
@@ -74,7 +74,7 @@ absl::StatusOr<std::map<std::string, LoraModule>> PairTensors(const SafetensorsF
 
 absl::Status CheckPair(const LoraModule& entry, const LoraConfig& config, std::string_view path) {
   if (entry.a == nullptr || entry.b == nullptr) {
-    return Invalid(path,
+    return InvalidAdapter(path,
                    absl::StrCat("module '", entry.module, "' has ",
                                 entry.b != nullptr   ? "lora_B but no lora_A"
                                 : entry.a != nullptr ? "lora_A but no lora_B"
@@ -82,18 +82,18 @@ absl::Status CheckPair(const LoraModule& entry, const LoraConfig& config, std::s
   }
   const int64_t rank = config.RankOf(entry.module);
   if (entry.a->shape[0] != rank || entry.b->shape[1] != rank) {
-    return Invalid(path, absl::StrCat("module '", entry.module, "' has rank ", entry.a->shape[0],
+    return InvalidAdapter(path, absl::StrCat("module '", entry.module, "' has rank ", entry.a->shape[0],
                                       " in lora_A and ", entry.b->shape[1],
                                       " in lora_B, but adapter_config.json gives ", rank));
   }
   if (!config.dora) return absl::OkStatus();
   if (entry.magnitude == nullptr) {
-    return Invalid(path, absl::StrCat("module '", entry.module,
+    return InvalidAdapter(path, absl::StrCat("module '", entry.module,
                                       "' has no lora_magnitude_vector, but adapter_config.json "
                                       "says use_dora"));
   }
   if (entry.magnitude->shape[0] != entry.out()) {
-    return Invalid(path, absl::StrCat("module '", entry.module, "' has ", entry.magnitude->shape[0],
+    return InvalidAdapter(path, absl::StrCat("module '", entry.module, "' has ", entry.magnitude->shape[0],
                                       " magnitudes for ", entry.out(), " outputs"));
   }
   return absl::OkStatus();
@@ -116,7 +116,7 @@ absl::StatusOr<PeftAdapter> ReadPeftAdapter(const std::filesystem::path& folder)
   ASSIGN_OR_RETURN(adapter.config, ParseLoraConfig(text, config_path.string()));
   ASSIGN_OR_RETURN(adapter.file, SafetensorsFile::Open(folder / kAdapterTensorsFile));
   ASSIGN_OR_RETURN(auto modules, PairTensors(*adapter.file, adapter.config));
-  if (modules.empty()) return Invalid(adapter.file->path(), "holds no LoRA matrices");
+  if (modules.empty()) return InvalidAdapter(adapter.file->path(), "holds no LoRA matrices");
   for (auto& [name, entry] : modules) {
     RETURN_IF_ERROR(CheckPair(entry, adapter.config, adapter.file->path()));
     entry.scale = adapter.config.ScaleOf(name);

@@ -49,12 +49,12 @@ constexpr std::array<std::string_view, 22> kHarmless = {
 // Values of init_lora_weights after which W' = W + scale B A still holds for the original W.
 constexpr std::array<std::string_view, 3> kHarmlessInit = {"gaussian", "orthogonal", "eva"};
 
-absl::Status Invalid(std::string_view path, std::string_view message) {
+absl::Status InvalidPeftConfig(std::string_view path, std::string_view message) {
   return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(ToAbsl(path), ": ", ToAbsl(message)));
 }
 
-absl::Status Unsupported(std::string_view path, std::string_view key, const OrderedJson& value) {
+absl::Status UnsupportedPeftConfig(std::string_view path, std::string_view key, const OrderedJson& value) {
   return Error(
       absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
       absl::StrCat(ToAbsl(path), ": '", ToAbsl(key), "' is ",
@@ -80,7 +80,7 @@ bool IsDefault(std::string_view key, const OrderedJson& value) {
 absl::Status CheckKeys(const OrderedJson& root, std::string_view path) {
   for (const auto& [key, value] : root.items()) {
     const bool harmless = std::find(kHarmless.begin(), kHarmless.end(), key) != kHarmless.end();
-    if (!harmless && !IsDefault(key, value)) return Unsupported(path, key, value);
+    if (!harmless && !IsDefault(key, value)) return UnsupportedPeftConfig(path, key, value);
   }
   return absl::OkStatus();
 }
@@ -90,20 +90,20 @@ absl::StatusOr<int64_t> ReadRank(const OrderedJson& value, std::string_view key,
   if (value.is_number_integer() && value.get<int64_t>() >= 1 && value.get<int64_t>() <= 65536) {
     return value.get<int64_t>();
   }
-  return Invalid(path, absl::StrCat("'", ToAbsl(key), "' must be an integer from 1 to 65536"));
+  return InvalidPeftConfig(path, absl::StrCat("'", ToAbsl(key), "' must be an integer from 1 to 65536"));
 }
 
 absl::StatusOr<double> ReadNumber(const OrderedJson& value, std::string_view key,
                                   std::string_view path) {
   if (value.is_number() && std::isfinite(value.get<double>())) return value.get<double>();
-  return Invalid(path, absl::StrCat("'", ToAbsl(key), "' must be a number"));
+  return InvalidPeftConfig(path, absl::StrCat("'", ToAbsl(key), "' must be a number"));
 }
 
 absl::Status ReadPatterns(const OrderedJson& root, std::string_view path, LoraConfig& config) {
   for (const char* name : {"rank_pattern", "alpha_pattern"}) {
     if (!root.contains(name) || root[name].is_null()) continue;
     if (!root[name].is_object())
-      return Invalid(path, absl::StrCat("'", name, "' must be an object"));
+      return InvalidPeftConfig(path, absl::StrCat("'", name, "' must be an object"));
     for (const auto& [key, value] : root[name].items()) {
       const std::string full = absl::StrCat(name, ".", key);
       if (std::string_view(name) == "rank_pattern") {
@@ -121,9 +121,9 @@ absl::Status ReadPatterns(const OrderedJson& root, std::string_view path, LoraCo
 absl::Status ReadTargets(const OrderedJson& root, std::string_view path, LoraConfig& config) {
   const auto targets = root.find("target_modules");
   if (targets == root.end() || targets->is_null() || targets->is_string()) return absl::OkStatus();
-  if (!targets->is_array()) return Invalid(path, "'target_modules' must be a list or a string");
+  if (!targets->is_array()) return InvalidPeftConfig(path, "'target_modules' must be a list or a string");
   for (const OrderedJson& target : *targets) {
-    if (!target.is_string()) return Invalid(path, "'target_modules' must hold strings");
+    if (!target.is_string()) return InvalidPeftConfig(path, "'target_modules' must hold strings");
     config.target_modules.push_back(target.get<std::string>());
   }
   std::sort(config.target_modules.begin(), config.target_modules.end());
@@ -142,7 +142,7 @@ T ValueFor(std::string_view module, const std::vector<std::pair<std::string, T>>
 absl::Status ReadFlag(const OrderedJson& root, const char* key, std::string_view path, bool& flag) {
   if (!root.contains(key) || root[key].is_null()) return absl::OkStatus();
   if (!root[key].is_boolean()) {
-    return Invalid(path, absl::StrCat("'", key, "' must be true or false"));
+    return InvalidPeftConfig(path, absl::StrCat("'", key, "' must be true or false"));
   }
   flag = root[key].get<bool>();
   return absl::OkStatus();
@@ -155,7 +155,7 @@ absl::Status ReadLayers(const OrderedJson& root, std::string_view path, LoraConf
   const OrderedJson list = layers->is_array() ? *layers : OrderedJson::array({*layers});
   for (const OrderedJson& layer : list) {
     if (!layer.is_number_integer()) {
-      return Invalid(path, "'layers_to_transform' must be an integer or a list of integers");
+      return InvalidPeftConfig(path, "'layers_to_transform' must be an integer or a list of integers");
     }
     config.layers.push_back(layer.get<int64_t>());
   }
@@ -198,9 +198,9 @@ double LoraConfig::ScaleOf(std::string_view module) const {
 
 absl::StatusOr<LoraConfig> ParseLoraConfig(std::string_view json, std::string_view path) {
   const OrderedJson root = OrderedJson::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (!root.is_object()) return Invalid(path, "is not a JSON object");
+  if (!root.is_object()) return InvalidPeftConfig(path, "is not a JSON object");
   if (!root.contains("peft_type") || root["peft_type"] != "LORA") {
-    return Invalid(path, "'peft_type' must be \"LORA\"");
+    return InvalidPeftConfig(path, "'peft_type' must be \"LORA\"");
   }
   RETURN_IF_ERROR(CheckKeys(root, path));
   LoraConfig config;

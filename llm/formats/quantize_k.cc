@@ -23,7 +23,7 @@ float StoreHalf(uint8_t* out, float value) {
 }
 
 // x ≈ scale * q - min, q from 0 to `levels`.
-struct ScaleMin {
+struct ScaleAndMin {
   float scale = 0;
   float min = 0;  // Not negative.
 };
@@ -53,7 +53,7 @@ void RoundAffine(const float* x, float inverse, float min, int levels, float* q)
   }
 }
 
-ScaleMin FitAffine(const float* x, const float* weights, const AffineSearch& search) {
+ScaleAndMin FitAffine(const float* x, const float* weights, const AffineSearch& search) {
   float min = x[0], max = x[0], sum_w = 0, sum_x = 0;
   for (int i = 0; i < kAffine; ++i) {
     min = std::min(min, x[i]);
@@ -67,7 +67,7 @@ ScaleMin FitAffine(const float* x, const float* weights, const AffineSearch& sea
   const float range = max - min;
   std::array<float, kAffine> q;
   RoundAffine(x, levels / range, min, search.levels, q.data());
-  ScaleMin best{1 / (levels / range), -min};
+  ScaleAndMin best{1 / (levels / range), -min};
   float best_error = AffineError(x, weights, q.data(), best.scale, min);
   for (int step = 0; step <= search.steps; ++step) {
     const float inverse = (search.first + 0.1f * static_cast<float>(step) + levels) / range;
@@ -109,7 +109,7 @@ std::array<float, kAffine> AffineWeights(const float* x) {
 // 256 integers.
 std::array<uint8_t, kSuper> QuantizeAffine(const float* x, const AffineSearch& search,
                                            uint8_t* out) {
-  std::array<ScaleMin, 8> fits;
+  std::array<ScaleAndMin, 8> fits;
   float max_scale = 0, max_min = 0;
   for (int j = 0; j < 8; ++j) {
     const float* block = x + kAffine * j;

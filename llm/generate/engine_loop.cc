@@ -13,7 +13,7 @@ namespace crossover::llm {
 
 namespace {
 
-absl::Status Invalid(std::string_view reason, const std::string& message) {
+absl::Status InvalidRequest(std::string_view reason, const std::string& message) {
   return Error(absl::StatusCode::kInvalidArgument, reason, message);
 }
 
@@ -25,7 +25,7 @@ absl::Status NotLoaded(const std::string& key) {
 absl::Status CheckTokens(const std::vector<int32_t>& ids, int64_t vocab) {
   for (const int32_t id : ids) {
     if (id < 0 || id >= vocab) {
-      return Invalid("TOKEN_OUT_OF_RANGE",
+      return InvalidRequest("TOKEN_OUT_OF_RANGE",
                      absl::StrCat("token ", id, " is outside the vocabulary of ", vocab));
     }
   }
@@ -80,7 +80,7 @@ std::vector<AdapterInfo> EngineLoop::Adapters() const {
 }
 
 absl::Status EngineLoop::CheckPrompt(const std::vector<int32_t>& prompt) const {
-  if (prompt.empty()) return Invalid("EMPTY_PROMPT", "the prompt has no tokens");
+  if (prompt.empty()) return InvalidRequest("EMPTY_PROMPT", "the prompt has no tokens");
   RETURN_IF_ERROR(
       CheckLength(static_cast<int64_t>(prompt.size()) + 1, "the prompt and one token of answer"));
   return CheckTokens(prompt, limits_.vocab);
@@ -89,7 +89,7 @@ absl::Status EngineLoop::CheckPrompt(const std::vector<int32_t>& prompt) const {
 absl::Status EngineLoop::CheckLength(int64_t tokens, const char* what) const {
   if (tokens <= max_tokens_) return absl::OkStatus();
   const bool cache = max_tokens_ < limits_.positions;
-  return Invalid("CONTEXT_TOO_LONG",
+  return InvalidRequest("CONTEXT_TOO_LONG",
                  absl::StrCat(what, " have ", tokens, " tokens and this engine serves ",
                               max_tokens_, " together",
                               cache ? ", which is what its cache for keys and values holds" : ""));
@@ -116,7 +116,7 @@ absl::StatusOr<RequestId> EngineLoop::Submit(GenerateRequest request, Engine::On
 
 absl::StatusOr<RequestId> EngineLoop::Submit(ScoreRequest request, Engine::OnScore on_done) {
   if (request.continuations.empty())
-    return Invalid("EMPTY_CONTINUATION", "a score request needs at least one continuation");
+    return InvalidRequest("EMPTY_CONTINUATION", "a score request needs at least one continuation");
   RETURN_IF_ERROR(CheckPrompt(request.prompt));
   auto group = std::make_shared<ScoreGroup>();
   group->on_done = std::move(on_done);
@@ -126,7 +126,7 @@ absl::StatusOr<RequestId> EngineLoop::Submit(ScoreRequest request, Engine::OnSco
   for (size_t i = 0; i < request.continuations.size(); ++i) {
     const std::vector<int32_t>& continuation = request.continuations[i];
     if (continuation.empty())
-      return Invalid("EMPTY_CONTINUATION", absl::StrCat("continuation ", i, " is empty"));
+      return InvalidRequest("EMPTY_CONTINUATION", absl::StrCat("continuation ", i, " is empty"));
     RETURN_IF_ERROR(CheckTokens(continuation, limits_.vocab));
     RETURN_IF_ERROR(CheckLength(static_cast<int64_t>(request.prompt.size() + continuation.size()),
                                 "the prompt and a continuation"));

@@ -12,7 +12,7 @@ namespace crossover::llm {
 
 namespace {
 
-constexpr int64_t kGrain = 16;
+constexpr int64_t kHeadGrain = 16;
 
 // The heads of one token are consecutive rows of head_dim numbers: first the queries, then the
 // keys.
@@ -28,7 +28,7 @@ struct HeadRows {
 };
 
 template <typename T>
-void Forward(const HeadRows& rows, const HeadNorm& norm, float eps, int64_t ld, int64_t begin,
+void ForwardHeads(const HeadRows& rows, const HeadNorm& norm, float eps, int64_t ld, int64_t begin,
              int64_t end, T* qkv, T* before, float* rstd) {
   std::vector<float> unused(rstd == nullptr ? rows.heads() : 0);
   for (int64_t token = begin; token < end; ++token) {
@@ -45,7 +45,7 @@ void Forward(const HeadRows& rows, const HeadNorm& norm, float eps, int64_t ld, 
 }
 
 template <typename T>
-void Backward(const HeadRows& rows, const HeadNorm& norm, int64_t ld, int64_t begin, int64_t end,
+void BackwardHeads(const HeadRows& rows, const HeadNorm& norm, int64_t ld, int64_t begin, int64_t end,
               const T* before, const float* rstd, T* d_qkv) {
   const std::vector<T> zeros(rows.width());  // No residual goes around this norm.
   const int64_t keys = rows.q_heads * rows.dim;
@@ -72,9 +72,9 @@ void HeadNormRows(const AttentionShape& shape, const HeadNorm& norm, double eps,
   if (!norm.defined()) return;
   const HeadRows rows(shape);
   const bool fp32 = qkv.scalar_type() == at::kFloat;
-  ParallelRanges(qkv.size(0), kGrain, [&](int64_t begin, int64_t end) {
+  ParallelRanges(qkv.size(0), kHeadGrain, [&](int64_t begin, int64_t end) {
     const auto run = [&]<typename T>(T*) {
-      Forward<T>(rows, norm, static_cast<float>(eps), qkv.size(1), begin, end, Data<T>(qkv),
+      ForwardHeads<T>(rows, norm, static_cast<float>(eps), qkv.size(1), begin, end, Data<T>(qkv),
                  DataOrNull<T>(before), DataOrNull<float>(rstd));
     };
     fp32 ? run(static_cast<float*>(nullptr)) : run(static_cast<Bf16Bits*>(nullptr));
@@ -86,9 +86,9 @@ void HeadNormBackwardRows(const AttentionShape& shape, const HeadNorm& norm,
   if (!norm.defined()) return;
   const HeadRows rows(shape);
   const bool fp32 = d_qkv.scalar_type() == at::kFloat;
-  ParallelRanges(d_qkv.size(0), kGrain, [&](int64_t begin, int64_t end) {
+  ParallelRanges(d_qkv.size(0), kHeadGrain, [&](int64_t begin, int64_t end) {
     const auto run = [&]<typename T>(T*) {
-      Backward<T>(rows, norm, d_qkv.size(1), begin, end, Data<T>(before), Data<float>(rstd),
+      BackwardHeads<T>(rows, norm, d_qkv.size(1), begin, end, Data<T>(before), Data<float>(rstd),
                   Data<T>(d_qkv));
     };
     fp32 ? run(static_cast<float*>(nullptr)) : run(static_cast<Bf16Bits*>(nullptr));

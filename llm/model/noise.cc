@@ -14,7 +14,7 @@ namespace crossover::llm {
 namespace {
 
 // Rows that are worth a thread of their own.
-constexpr int64_t kGrain = 16;
+constexpr int64_t kNoiseGrain = 16;
 
 // Streams of a run: initial weights have numbers under 2^32, row orders follow (schedule.cc).
 constexpr uint64_t kDropoutStream = uint64_t{2} << 32;
@@ -33,7 +33,7 @@ void Apply(Kernel kernel, const at::Tensor& x, const Dropout& dropout, at::Tenso
   const auto threshold =
       static_cast<uint32_t>(std::min<int64_t>(std::llround(dropout.share * 0x1p32), UINT32_MAX));
   const auto scale = static_cast<float>(1 / (1 - dropout.share));
-  ParallelRanges(x.size(0), kGrain, [&](int64_t begin, int64_t end) {
+  ParallelRanges(x.size(0), kNoiseGrain, [&](int64_t begin, int64_t end) {
     const std::vector<uint64_t> keys =
         KeysOf(dropout.seed, dropout.stream, dropout.first_token + begin, end - begin);
     kernel(Data<T>(x) + begin * dim, keys.data(), threshold, scale, end - begin, dim,
@@ -87,7 +87,7 @@ void AddEmbeddingNoise(const Pack& pack, const StepNoise& noise, at::Tensor& emb
     std::fill(amplitudes.begin() + pack.segments[i].begin,
               amplitudes.begin() + pack.segments[i].end, static_cast<float>(amplitude));
   }
-  ParallelRanges(pack.tokens(), kGrain, [&](int64_t begin, int64_t end) {
+  ParallelRanges(pack.tokens(), kNoiseGrain, [&](int64_t begin, int64_t end) {
     const std::vector<uint64_t> keys = KeysOf(seed, 0, noise.first_token + begin, end - begin);
     if (embeddings.scalar_type() == at::kFloat) {
       Kernels().f32.add_noise(Data<float>(embeddings) + begin * dim, keys.data(),

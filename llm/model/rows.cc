@@ -12,7 +12,7 @@ namespace crossover::llm {
 namespace {
 
 // Rows that are worth a thread of their own.
-constexpr int64_t kGrain = 16;
+constexpr int64_t kRowGrain = 16;
 
 // Columns that one thread adds up.
 constexpr int64_t kColumns = 256;
@@ -21,7 +21,7 @@ constexpr int64_t kColumns = 256;
 template <typename Work>
 void OnRows(const at::Tensor& like, int64_t rows, const Work& work) {
   const bool fp32 = like.scalar_type() == at::kFloat;
-  ParallelRanges(rows, kGrain, [&](int64_t begin, int64_t end) {
+  ParallelRanges(rows, kRowGrain, [&](int64_t begin, int64_t end) {
     if (fp32) {
       work.template operator()<float>(begin, end);
     } else {

@@ -8,14 +8,14 @@
 namespace crossover::llm {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-std::string Dump(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+std::string Dump(const OrderedJson& json) {
+  return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
-Json AddedTokens(const Tokenizer::Parts& parts) {
-  Json list = Json::array();
+OrderedJson AddedTokens(const Tokenizer::Parts& parts) {
+  OrderedJson list = OrderedJson::array();
   for (const AddedToken& token : parts.added) {
     list.push_back({{"id", token.id},
                     {"content", token.text},
@@ -28,29 +28,29 @@ Json AddedTokens(const Tokenizer::Parts& parts) {
   return list;
 }
 
-Json ByteLevel(bool use_regex) {
+OrderedJson ByteLevel(bool use_regex) {
   return {{"type", "ByteLevel"},
           {"add_prefix_space", false},
           {"trim_offsets", true},
           {"use_regex", use_regex}};
 }
 
-constexpr char kSpaceMark[] = "\u2581";
+constexpr char kMetaspace[] = "\u2581";
 
 // As transformers writes a converted SentencePiece model.
-Json NormalizerOf(const Tokenizer::Parts& parts) {
-  if (!parts.sentencepiece) return parts.nfc ? Json{{"type", "NFC"}} : Json();
-  Json steps = Json::array();
+OrderedJson NormalizerOf(const Tokenizer::Parts& parts) {
+  if (!parts.sentencepiece) return parts.nfc ? OrderedJson{{"type", "NFC"}} : OrderedJson();
+  OrderedJson steps = OrderedJson::array();
   if (parts.prefix != Tokenizer::Prefix::kNone)
-    steps.push_back({{"type", "Prepend"}, {"prepend", kSpaceMark}});
-  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceMark}});
+    steps.push_back({{"type", "Prepend"}, {"prepend", kMetaspace}});
+  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kMetaspace}});
   return {{"type", "Sequence"}, {"normalizers", steps}};
 }
 
-Json DecoderOf(const Tokenizer::Parts& parts) {
+OrderedJson DecoderOf(const Tokenizer::Parts& parts) {
   if (!parts.sentencepiece) return ByteLevel(true);
-  Json steps = Json::array();
-  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", kSpaceMark}}}, {"content", " "}});
+  OrderedJson steps = OrderedJson::array();
+  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", kMetaspace}}}, {"content", " "}});
   steps.push_back({{"type", "ByteFallback"}});
   steps.push_back({{"type", "Fuse"}});
   if (parts.prefix != Tokenizer::Prefix::kNone)
@@ -58,9 +58,9 @@ Json DecoderOf(const Tokenizer::Parts& parts) {
   return {{"type", "Sequence"}, {"decoders", steps}};
 }
 
-Json PreTokenizerOf(const Tokenizer::Parts& parts) {
-  if (parts.sentencepiece) return Json();
-  Json steps = Json::array();
+OrderedJson PreTokenizerOf(const Tokenizer::Parts& parts) {
+  if (parts.sentencepiece) return OrderedJson();
+  OrderedJson steps = OrderedJson::array();
   bool gpt2 = false;
   for (size_t i = 0; i < parts.patterns.size(); ++i) {
     const std::string& pattern = parts.patterns[i];
@@ -81,14 +81,14 @@ Json PreTokenizerOf(const Tokenizer::Parts& parts) {
   return {{"type", "Sequence"}, {"pretokenizers", steps}};
 }
 
-Json PostProcessorOf(const Tokenizer::Parts& parts) {
-  if (!parts.adds_bos || !parts.bos_id) return parts.sentencepiece ? Json() : ByteLevel(true);
+OrderedJson PostProcessorOf(const Tokenizer::Parts& parts) {
+  if (!parts.adds_bos || !parts.bos_id) return parts.sentencepiece ? OrderedJson() : ByteLevel(true);
   const std::string& bos = parts.tokens[static_cast<size_t>(*parts.bos_id)];
   const auto special = [&](int type) {
-    return Json{{"SpecialToken", {{"id", bos}, {"type_id", type}}}};
+    return OrderedJson{{"SpecialToken", {{"id", bos}, {"type_id", type}}}};
   };
   const auto sequence = [](const char* id, int type) {
-    return Json{{"Sequence", {{"id", id}, {"type_id", type}}}};
+    return OrderedJson{{"Sequence", {{"id", id}, {"type_id", type}}}};
   };
   return {{"type", "TemplateProcessing"},
           {"single", {special(0), sequence("A", 0)}},
@@ -96,17 +96,17 @@ Json PostProcessorOf(const Tokenizer::Parts& parts) {
           {"special_tokens", {{bos, {{"id", bos}, {"ids", {*parts.bos_id}}, {"tokens", {bos}}}}}}};
 }
 
-Json ModelOf(const Tokenizer::Parts& parts) {
-  Json vocabulary = Json::object();
-  auto& entries = vocabulary.get_ref<Json::object_t&>();
+OrderedJson ModelOf(const Tokenizer::Parts& parts) {
+  OrderedJson vocabulary = OrderedJson::object();
+  auto& entries = vocabulary.get_ref<OrderedJson::object_t&>();
   std::unordered_set<std::string_view> seen;
   for (size_t id = 0; id < parts.tokens.size(); ++id) {
     // Straight to the end: ordered_json would search all entries before it for each.
     if (seen.insert(parts.tokens[id]).second) entries.emplace_back(parts.tokens[id], id);
   }
-  Json merges = Json::array();
+  OrderedJson merges = OrderedJson::array();
   for (const auto& [left, right] : parts.merges) merges.push_back({left, right});
-  Json unknown;
+  OrderedJson unknown;
   if (parts.unknown_id >= 0) unknown = parts.tokens[static_cast<size_t>(parts.unknown_id)];
   return {{"type", "BPE"},
           {"dropout", nullptr},
@@ -136,7 +136,7 @@ std::string TokenizerJson(const Tokenizer::Parts& parts) {
 
 std::string TokenizerConfigJson(const Tokenizer::Parts& parts, const std::string& chat_template,
                                 int64_t context_length) {
-  Json root = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+  OrderedJson root = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                {"clean_up_tokenization_spaces", false},
                {"model_max_length", context_length},
                {"add_bos_token", parts.adds_bos}};

@@ -18,7 +18,7 @@ constexpr int64_t kRuntimeBytes = int64_t{140} << 20;
 // matrix product pass per number meanwhile.
 constexpr double kOperationsPerUpdate = 500;
 constexpr int64_t kLossChunk = 256;  // loss.h
-constexpr int64_t kSoftChunk = 64;   // objective_soft.h
+constexpr int64_t kForecastChunk = 64;   // objective_soft.h
 
 int64_t In(const ModelConfig& c, Target target) {
   if (target == Target::kO) return c.heads * c.head_dim;
@@ -150,7 +150,7 @@ int64_t MemoryOf(const ModelConfig& c, const TrainConfig& config, const Load& st
   }
   const bool soft = config.objective == ObjectiveKind::kDistil || config.kl_weight > 0;
   bytes += kLossChunk * c.vocab_size * item;
-  if (soft) bytes += kSoftChunk * c.vocab_size * (item + 5 * 4);
+  if (soft) bytes += kForecastChunk * c.vocab_size * (item + 5 * 4);
   return bytes;
 }
 
