@@ -13,6 +13,8 @@ packages() { grep -hv '^#' "$@" | tr ' ' '\n' | grep .; }
 missing_packages() {
   local name
   for name in $(packages "$@"); do
+    # A node that is not Debian's brings its own npm, and refuses Debian's.
+    [ "$name" = npm ] && command -v npm >/dev/null && continue
     dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || echo "$name"
   done
 }

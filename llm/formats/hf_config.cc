@@ -96,7 +96,8 @@ absl::Status ReadRope(const Json& root, const Fields& fields, std::string_view p
                       ModelConfig& config) {
   const char* section = fields.Has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   const Json scaling = fields.Has(section) ? root[section] : Json::object();
-  if (!scaling.is_object()) return InvalidConfig(path, absl::StrCat("'", section, "' must be an object"));
+  if (!scaling.is_object())
+    return InvalidConfig(path, absl::StrCat("'", section, "' must be an object"));
   const Fields rope(scaling, path);
   ASSIGN_OR_RETURN(const double theta, fields.PositiveOr("rope_theta", 10000.0));
   ASSIGN_OR_RETURN(config.rope_theta, rope.PositiveOr("rope_theta", theta));
@@ -124,7 +125,8 @@ absl::Status ReadRope(const Json& root, const Fields& fields, std::string_view p
 absl::Status ReadFlags(const Fields& fields, std::string_view path, ModelConfig& config) {
   ASSIGN_OR_RETURN(const std::string activation, fields.StringOr("hidden_act", "silu"));
   if (activation != "silu") {
-    return UnsupportedConfig(path, absl::StrCat("hidden_act '", activation, "'; silu is supported"));
+    return UnsupportedConfig(path,
+                             absl::StrCat("hidden_act '", activation, "'; silu is supported"));
   }
   ASSIGN_OR_RETURN(const bool attention_bias, fields.BoolOr("attention_bias", false));
   ASSIGN_OR_RETURN(const bool mlp_bias, fields.BoolOr("mlp_bias", false));
@@ -156,7 +158,8 @@ absl::StatusOr<ModelConfig> ModelConfig::FromHfJson(std::string_view json, std::
   } else if (name == "Qwen3ForCausalLM") {
     config.architecture = Architecture::kQwen3;
   } else if (name != "LlamaForCausalLM" && name != "MistralForCausalLM") {
-    return UnsupportedConfig(path, absl::StrCat("architecture '", name,
+    return UnsupportedConfig(path,
+                             absl::StrCat("architecture '", name,
                                           "'; LlamaForCausalLM, MistralForCausalLM, "
                                           "Qwen2ForCausalLM and Qwen3ForCausalLM are supported"));
   }
@@ -174,8 +177,8 @@ absl::StatusOr<ModelConfig> ModelConfig::FromHfJson(std::string_view json, std::
   if (config.heads % config.kv_heads != 0 || config.head_dim == 0 || config.head_dim % 2 != 0 ||
       config.head_dim > kMaxHeadDim) {
     return InvalidConfig(path, absl::StrCat(config.heads, " heads, ", config.kv_heads,
-                                      " key/value heads and head size ", config.head_dim,
-                                      " do not fit each other"));
+                                            " key/value heads and head size ", config.head_dim,
+                                            " do not fit each other"));
   }
   RETURN_IF_ERROR(ReadFlags(fields, path, config));
   RETURN_IF_ERROR(ReadRope(root, fields, path, config));

@@ -64,10 +64,10 @@ absl::StatusOr<OrderedJson> RopeScaling(const ModelConfig& config) {
       continue;
     }
     return OrderedJson{{"rope_type", "llama3"},
-                {"factor", factor},
-                {"low_freq_factor", kLow},
-                {"high_freq_factor", kHigh},
-                {"original_max_position_embeddings", static_cast<int64_t>(original)}};
+                       {"factor", factor},
+                       {"low_freq_factor", kLow},
+                       {"high_freq_factor", kHigh},
+                       {"original_max_position_embeddings", static_cast<int64_t>(original)}};
   }
   return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
                "the base's rope_freqs are not those of a Llama 3 scaling that config.json could "
@@ -89,23 +89,23 @@ absl::StatusOr<std::string> HfConfigJson(const ModelConfig& config, const HfToke
   const HfNames names = NamesOf(config.architecture);
   ASSIGN_OR_RETURN(const OrderedJson scaling, RopeScaling(config));
   OrderedJson root = {{"architectures", {names.architecture}},
-               {"model_type", names.model_type},
-               {"hidden_size", config.hidden_size},
-               {"intermediate_size", config.intermediate_size},
-               {"num_hidden_layers", config.layers},
-               {"num_attention_heads", config.heads},
-               {"num_key_value_heads", config.kv_heads},
-               {"head_dim", config.head_dim},
-               {"vocab_size", config.vocab_size},
-               {"max_position_embeddings", config.context_length},
-               {"rms_norm_eps", Shortest(config.rms_norm_eps)},
-               {"rope_theta", Shortest(config.rope_theta)},
-               {"rope_scaling", scaling},
-               {"hidden_act", "silu"},
-               {"attention_bias", false},
-               {"mlp_bias", false},
-               {"tie_word_embeddings", config.tied_embeddings},
-               {"torch_dtype", "bfloat16"}};
+                      {"model_type", names.model_type},
+                      {"hidden_size", config.hidden_size},
+                      {"intermediate_size", config.intermediate_size},
+                      {"num_hidden_layers", config.layers},
+                      {"num_attention_heads", config.heads},
+                      {"num_key_value_heads", config.kv_heads},
+                      {"head_dim", config.head_dim},
+                      {"vocab_size", config.vocab_size},
+                      {"max_position_embeddings", config.context_length},
+                      {"rms_norm_eps", Shortest(config.rms_norm_eps)},
+                      {"rope_theta", Shortest(config.rope_theta)},
+                      {"rope_scaling", scaling},
+                      {"hidden_act", "silu"},
+                      {"attention_bias", false},
+                      {"mlp_bias", false},
+                      {"tie_word_embeddings", config.tied_embeddings},
+                      {"torch_dtype", "bfloat16"}};
   if (config.architecture != Architecture::kLlama) {
     root["use_sliding_window"] = config.sliding_window > 0;
   }

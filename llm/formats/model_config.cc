@@ -52,7 +52,7 @@ class GgufKeys {
   absl::StatusOr<int64_t> Checked(std::string_view key, uint64_t value, int64_t limit) const {
     if (value >= 1 && value <= static_cast<uint64_t>(limit)) return static_cast<int64_t>(value);
     return InvalidMetadata(file_.path(), absl::StrCat("metadata key '", Full(key), "' is ", value,
-                                              "; 1 to ", limit, " is possible"));
+                                                      "; 1 to ", limit, " is possible"));
   }
 
   const GgufFile& file_;
@@ -65,7 +65,7 @@ absl::StatusOr<Architecture> ArchitectureOf(const GgufFile& file) {
   if (name == "qwen2") return Architecture::kQwen2;
   if (name == "qwen3") return Architecture::kQwen3;
   return UnsupportedMetadata(file.path(), absl::StrCat("general.architecture is '", name,
-                                               "'; llama, qwen2 and qwen3 are supported"));
+                                                       "'; llama, qwen2 and qwen3 are supported"));
 }
 
 absl::StatusOr<std::vector<float>> RopeDivisors(const GgufFile& file, const GgufKeys& keys,
@@ -74,7 +74,7 @@ absl::StatusOr<std::vector<float>> RopeDivisors(const GgufFile& file, const Gguf
   if (const GgufTensor* divisors = file.FindTensor(kRopeDivisors)) {
     if (divisors->type != TensorType::kF32 || divisors->values() != pairs) {
       return InvalidMetadata(file.path(), absl::StrCat("tensor '", ToAbsl(kRopeDivisors),
-                                               "' must be F32 of ", pairs, " values"));
+                                                       "' must be F32 of ", pairs, " values"));
     }
     std::vector<float> values(pairs);
     RETURN_IF_ERROR(Dequantize(TensorType::kF32, divisors->data, values));
@@ -89,7 +89,7 @@ absl::StatusOr<std::vector<float>> RopeDivisors(const GgufFile& file, const Gguf
     return std::vector<float>(pairs, static_cast<float>(factor));
   }
   return UnsupportedMetadata(file.path(), absl::StrCat("rope.scaling.type '", type,
-                                               "'; none, linear and llama3 are supported"));
+                                                       "'; none, linear and llama3 are supported"));
 }
 
 std::string ShapeText(std::span<const int64_t> shape) {
@@ -173,17 +173,19 @@ absl::StatusOr<ModelConfig> ModelConfig::FromGguf(const GgufFile& file) {
   ASSIGN_OR_RETURN(config.rope_theta, file.GetFloatOr(keys.Full("rope.freq_base"), 10000.0));
   if (config.heads % config.kv_heads != 0 || config.head_dim == 0 || config.head_dim % 2 != 0 ||
       config.head_dim > kMaxHeadDim) {
-    return InvalidMetadata(file.path(), absl::StrCat("the metadata give ", config.heads, " heads, ",
-                                             config.kv_heads, " key/value heads and head size ",
-                                             config.head_dim, ", which do not fit each other"));
+    return InvalidMetadata(
+        file.path(), absl::StrCat("the metadata give ", config.heads, " heads, ", config.kv_heads,
+                                  " key/value heads and head size ", config.head_dim,
+                                  ", which do not fit each other"));
   }
   if (!(config.rope_theta > 0) || !(config.rms_norm_eps > 0)) {
-    return InvalidMetadata(file.path(), "rope.freq_base and layer_norm_rms_epsilon must be positive");
+    return InvalidMetadata(file.path(),
+                           "rope.freq_base and layer_norm_rms_epsilon must be positive");
   }
   ASSIGN_OR_RETURN(const int64_t rotated, keys.SizeOr("rope.dimension_count", config.head_dim));
   if (rotated != config.head_dim) {
-    return UnsupportedMetadata(file.path(),
-                       absl::StrCat("RoPE over ", rotated, " of ", config.head_dim, " dimensions"));
+    return UnsupportedMetadata(
+        file.path(), absl::StrCat("RoPE over ", rotated, " of ", config.head_dim, " dimensions"));
   }
   ASSIGN_OR_RETURN(config.rope_divisors, RopeDivisors(file, keys, config.head_dim));
   ASSIGN_OR_RETURN(const GgufTensor* embedding, file.Tensor("token_embd.weight"));

@@ -64,7 +64,7 @@ void Decode(const Nf4Tensor& tensor, int64_t first, std::span<T> out) {
   }
 }
 
-absl::Status Invalid(const SafetensorsFile& file, std::string_view name, std::string_view what) {
+absl::Status InvalidNf4(const SafetensorsFile& file, std::string_view name, std::string_view what) {
   return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(file.path(), ": tensor '", ToAbsl(name), "' ", ToAbsl(what)));
 }
@@ -73,9 +73,9 @@ absl::StatusOr<const SafetensorsTensor*> Require(const SafetensorsFile& file,
                                                  const std::string& name, Dtype dtype,
                                                  int64_t values) {
   const SafetensorsTensor* tensor = file.FindTensor(name);
-  if (tensor == nullptr) return Invalid(file, name, "is missing");
+  if (tensor == nullptr) return InvalidNf4(file, name, "is missing");
   if (tensor->dtype != dtype || tensor->values() != values) {
-    return Invalid(
+    return InvalidNf4(
         file, name,
         absl::StrCat("has ", tensor->values(), " values of type ", ToAbsl(NameOf(tensor->dtype)),
                      "; ", values, " of type ", ToAbsl(NameOf(dtype)), " belong there"));
@@ -102,14 +102,14 @@ struct State {
 absl::StatusOr<State> ReadState(const SafetensorsFile& file, const std::string& name) {
   const std::string state_name = absl::StrCat(name, ToAbsl(kNf4State));
   const SafetensorsTensor* tensor = file.FindTensor(state_name);
-  if (tensor == nullptr) return Invalid(file, state_name, "is missing");
+  if (tensor == nullptr) return InvalidNf4(file, state_name, "is missing");
   const std::string_view text(reinterpret_cast<const char*>(tensor->data.data()),
                               tensor->data.size());
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return Invalid(file, state_name, "is not a JSON object");
+  if (!json.is_object()) return InvalidNf4(file, state_name, "is not a JSON object");
   State state;
   try {
-    if (json.at("quant_type") != "nf4") return Invalid(file, state_name, "is not of type nf4");
+    if (json.at("quant_type") != "nf4") return InvalidNf4(file, state_name, "is not of type nf4");
     state.block = json.at("blocksize").get<int64_t>();
     state.shape = json.at("shape").get<std::vector<int64_t>>();
     if (json.contains("nested_blocksize")) {
@@ -117,14 +117,14 @@ absl::StatusOr<State> ReadState(const SafetensorsFile& file, const std::string& 
       state.nested_offset = json.at("nested_offset").get<float>();
     }
   } catch (const nlohmann::json::exception& e) {
-    return Invalid(file, state_name, e.what());
+    return InvalidNf4(file, state_name, e.what());
   }
   constexpr int64_t kMaxBlock = 1 << 20;
   const auto power_of_two = [](int64_t n) {
     return n >= 2 && n <= kMaxBlock && (n & (n - 1)) == 0;
   };
   if (!power_of_two(state.block) || (state.nested_block != 0 && !power_of_two(state.nested_block)))
-    return Invalid(file, state_name, "has a block size that is no power of two");
+    return InvalidNf4(file, state_name, "has a block size that is no power of two");
   return state;
 }
 
@@ -185,7 +185,7 @@ absl::StatusOr<Nf4Tensor> ReadBitsandbytesNf4(const SafetensorsFile& file, const
                               "' is FP4; of bitsandbytes' four-bit types NF4 is supported"));
   }
   ASSIGN_OR_RETURN(const State state, ReadState(file, name));
-  if (state.shape != shape) return Invalid(file, name, "has another shape than the model needs");
+  if (state.shape != shape) return InvalidNf4(file, name, "has another shape than the model needs");
   Nf4Tensor tensor{.values = 1, .block = state.block};
   for (const int64_t size : shape) tensor.values *= size;
   ASSIGN_OR_RETURN(const SafetensorsTensor* codes,

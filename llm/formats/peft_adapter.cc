@@ -74,27 +74,30 @@ absl::StatusOr<std::map<std::string, LoraModule>> PairTensors(const SafetensorsF
 
 absl::Status CheckPair(const LoraModule& entry, const LoraConfig& config, std::string_view path) {
   if (entry.a == nullptr || entry.b == nullptr) {
-    return InvalidAdapter(path,
-                   absl::StrCat("module '", entry.module, "' has ",
-                                entry.b != nullptr   ? "lora_B but no lora_A"
-                                : entry.a != nullptr ? "lora_A but no lora_B"
-                                                     : "magnitudes but no lora_A and lora_B"));
+    return InvalidAdapter(
+        path, absl::StrCat("module '", entry.module, "' has ",
+                           entry.b != nullptr   ? "lora_B but no lora_A"
+                           : entry.a != nullptr ? "lora_A but no lora_B"
+                                                : "magnitudes but no lora_A and lora_B"));
   }
   const int64_t rank = config.RankOf(entry.module);
   if (entry.a->shape[0] != rank || entry.b->shape[1] != rank) {
-    return InvalidAdapter(path, absl::StrCat("module '", entry.module, "' has rank ", entry.a->shape[0],
-                                      " in lora_A and ", entry.b->shape[1],
-                                      " in lora_B, but adapter_config.json gives ", rank));
+    return InvalidAdapter(
+        path,
+        absl::StrCat("module '", entry.module, "' has rank ", entry.a->shape[0], " in lora_A and ",
+                     entry.b->shape[1], " in lora_B, but adapter_config.json gives ", rank));
   }
   if (!config.dora) return absl::OkStatus();
   if (entry.magnitude == nullptr) {
-    return InvalidAdapter(path, absl::StrCat("module '", entry.module,
-                                      "' has no lora_magnitude_vector, but adapter_config.json "
-                                      "says use_dora"));
+    return InvalidAdapter(path,
+                          absl::StrCat("module '", entry.module,
+                                       "' has no lora_magnitude_vector, but adapter_config.json "
+                                       "says use_dora"));
   }
   if (entry.magnitude->shape[0] != entry.out()) {
-    return InvalidAdapter(path, absl::StrCat("module '", entry.module, "' has ", entry.magnitude->shape[0],
-                                      " magnitudes for ", entry.out(), " outputs"));
+    return InvalidAdapter(
+        path, absl::StrCat("module '", entry.module, "' has ", entry.magnitude->shape[0],
+                           " magnitudes for ", entry.out(), " outputs"));
   }
   return absl::OkStatus();
 }

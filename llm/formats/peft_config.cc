@@ -54,7 +54,8 @@ absl::Status InvalidPeftConfig(std::string_view path, std::string_view message) 
                absl::StrCat(ToAbsl(path), ": ", ToAbsl(message)));
 }
 
-absl::Status UnsupportedPeftConfig(std::string_view path, std::string_view key, const OrderedJson& value) {
+absl::Status UnsupportedPeftConfig(std::string_view path, std::string_view key,
+                                   const OrderedJson& value) {
   return Error(
       absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
       absl::StrCat(ToAbsl(path), ": '", ToAbsl(key), "' is ",
@@ -90,7 +91,8 @@ absl::StatusOr<int64_t> ReadRank(const OrderedJson& value, std::string_view key,
   if (value.is_number_integer() && value.get<int64_t>() >= 1 && value.get<int64_t>() <= 65536) {
     return value.get<int64_t>();
   }
-  return InvalidPeftConfig(path, absl::StrCat("'", ToAbsl(key), "' must be an integer from 1 to 65536"));
+  return InvalidPeftConfig(path,
+                           absl::StrCat("'", ToAbsl(key), "' must be an integer from 1 to 65536"));
 }
 
 absl::StatusOr<double> ReadNumber(const OrderedJson& value, std::string_view key,
@@ -121,7 +123,8 @@ absl::Status ReadPatterns(const OrderedJson& root, std::string_view path, LoraCo
 absl::Status ReadTargets(const OrderedJson& root, std::string_view path, LoraConfig& config) {
   const auto targets = root.find("target_modules");
   if (targets == root.end() || targets->is_null() || targets->is_string()) return absl::OkStatus();
-  if (!targets->is_array()) return InvalidPeftConfig(path, "'target_modules' must be a list or a string");
+  if (!targets->is_array())
+    return InvalidPeftConfig(path, "'target_modules' must be a list or a string");
   for (const OrderedJson& target : *targets) {
     if (!target.is_string()) return InvalidPeftConfig(path, "'target_modules' must hold strings");
     config.target_modules.push_back(target.get<std::string>());
@@ -155,7 +158,8 @@ absl::Status ReadLayers(const OrderedJson& root, std::string_view path, LoraConf
   const OrderedJson list = layers->is_array() ? *layers : OrderedJson::array({*layers});
   for (const OrderedJson& layer : list) {
     if (!layer.is_number_integer()) {
-      return InvalidPeftConfig(path, "'layers_to_transform' must be an integer or a list of integers");
+      return InvalidPeftConfig(path,
+                               "'layers_to_transform' must be an integer or a list of integers");
     }
     config.layers.push_back(layer.get<int64_t>());
   }

@@ -26,7 +26,7 @@ absl::Status CheckTokens(const std::vector<int32_t>& ids, int64_t vocab) {
   for (const int32_t id : ids) {
     if (id < 0 || id >= vocab) {
       return InvalidRequest("TOKEN_OUT_OF_RANGE",
-                     absl::StrCat("token ", id, " is outside the vocabulary of ", vocab));
+                            absl::StrCat("token ", id, " is outside the vocabulary of ", vocab));
     }
   }
   return absl::OkStatus();
@@ -89,10 +89,11 @@ absl::Status EngineLoop::CheckPrompt(const std::vector<int32_t>& prompt) const {
 absl::Status EngineLoop::CheckLength(int64_t tokens, const char* what) const {
   if (tokens <= max_tokens_) return absl::OkStatus();
   const bool cache = max_tokens_ < limits_.positions;
-  return InvalidRequest("CONTEXT_TOO_LONG",
-                 absl::StrCat(what, " have ", tokens, " tokens and this engine serves ",
-                              max_tokens_, " together",
-                              cache ? ", which is what its cache for keys and values holds" : ""));
+  return InvalidRequest(
+      "CONTEXT_TOO_LONG",
+      absl::StrCat(what, " have ", tokens, " tokens and this engine serves ", max_tokens_,
+                   " together",
+                   cache ? ", which is what its cache for keys and values holds" : ""));
 }
 
 absl::StatusOr<RequestId> EngineLoop::Submit(GenerateRequest request, Engine::OnDelta on_delta,

@@ -47,7 +47,7 @@ void ForEachWeight(const ModelWeights& weights,
 }
 
 // Dense weights if they take at most half of what is free.
-WeightStorage Choose(const ModelConfig& config, const Execution& execution) {
+WeightStorage ChooseExecution(const ModelConfig& config, const Execution& execution) {
   if (execution.weights != WeightStorage::kAuto) return execution.weights;
   int64_t values = 0;
   for (const WeightSpec& weight : WeightsOf(config)) {
@@ -75,7 +75,7 @@ absl::StatusOr<std::shared_ptr<const BaseModel>> BaseModel::Load(const std::stri
   ASSIGN_OR_RETURN(const std::unique_ptr<WeightSource> source, OpenWeights(path));
   const ModelConfig& config = source->config();
   Execution execution = Resolve(options);
-  execution.weights = Choose(config, execution);
+  execution.weights = ChooseExecution(config, execution);
   BindThread(execution);
   try {
     const c10::InferenceMode inference;

@@ -29,7 +29,7 @@ struct HeadRows {
 
 template <typename T>
 void ForwardHeads(const HeadRows& rows, const HeadNorm& norm, float eps, int64_t ld, int64_t begin,
-             int64_t end, T* qkv, T* before, float* rstd) {
+                  int64_t end, T* qkv, T* before, float* rstd) {
   std::vector<float> unused(rstd == nullptr ? rows.heads() : 0);
   for (int64_t token = begin; token < end; ++token) {
     T* x = qkv + token * ld;
@@ -45,8 +45,8 @@ void ForwardHeads(const HeadRows& rows, const HeadNorm& norm, float eps, int64_t
 }
 
 template <typename T>
-void BackwardHeads(const HeadRows& rows, const HeadNorm& norm, int64_t ld, int64_t begin, int64_t end,
-              const T* before, const float* rstd, T* d_qkv) {
+void BackwardHeads(const HeadRows& rows, const HeadNorm& norm, int64_t ld, int64_t begin,
+                   int64_t end, const T* before, const float* rstd, T* d_qkv) {
   const std::vector<T> zeros(rows.width());  // No residual goes around this norm.
   const int64_t keys = rows.q_heads * rows.dim;
   for (int64_t token = begin; token < end; ++token) {
@@ -75,7 +75,7 @@ void HeadNormRows(const AttentionShape& shape, const HeadNorm& norm, double eps,
   ParallelRanges(qkv.size(0), kHeadGrain, [&](int64_t begin, int64_t end) {
     const auto run = [&]<typename T>(T*) {
       ForwardHeads<T>(rows, norm, static_cast<float>(eps), qkv.size(1), begin, end, Data<T>(qkv),
-                 DataOrNull<T>(before), DataOrNull<float>(rstd));
+                      DataOrNull<T>(before), DataOrNull<float>(rstd));
     };
     fp32 ? run(static_cast<float*>(nullptr)) : run(static_cast<Bf16Bits*>(nullptr));
   });
@@ -89,7 +89,7 @@ void HeadNormBackwardRows(const AttentionShape& shape, const HeadNorm& norm,
   ParallelRanges(d_qkv.size(0), kHeadGrain, [&](int64_t begin, int64_t end) {
     const auto run = [&]<typename T>(T*) {
       BackwardHeads<T>(rows, norm, d_qkv.size(1), begin, end, Data<T>(before), Data<float>(rstd),
-                  Data<T>(d_qkv));
+                       Data<T>(d_qkv));
     };
     fp32 ? run(static_cast<float*>(nullptr)) : run(static_cast<Bf16Bits*>(nullptr));
   });

@@ -17,7 +17,7 @@ namespace {
 constexpr std::align_val_t kAlignment{64};
 
 // Numbers that are worth a thread of their own.
-constexpr int64_t kGrain = 1 << 15;
+constexpr int64_t kStoredGrain = 1 << 15;
 
 void Free(std::byte* memory) { ::operator delete(memory, kAlignment); }
 
@@ -77,27 +77,29 @@ at::Tensor StoredMatrix::Dense() const {
       at::TensorOptions().dtype(type_));
   if (buffer->content == this) return dense;
   buffer->content = nullptr;
-  ParallelRanges(rows_, std::max<int64_t>(1, kGrain / columns()), [&](int64_t begin, int64_t end) {
-    if (type_ == at::kFloat) {
-      Decode(begin, end, reinterpret_cast<float*>(memory) + begin * columns());
-    } else {
-      Decode(begin, end, reinterpret_cast<Bf16Bits*>(memory) + begin * columns());
-    }
-  });
+  ParallelRanges(rows_, std::max<int64_t>(1, kStoredGrain / columns()),
+                 [&](int64_t begin, int64_t end) {
+                   if (type_ == at::kFloat) {
+                     Decode(begin, end, reinterpret_cast<float*>(memory) + begin * columns());
+                   } else {
+                     Decode(begin, end, reinterpret_cast<Bf16Bits*>(memory) + begin * columns());
+                   }
+                 });
   buffer->content = this;
   return dense;
 }
 
 void StoredMatrix::Gather(const int32_t* indices, int64_t count, at::Tensor& out) const {
-  ParallelRanges(count, std::max<int64_t>(1, kGrain / columns()), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      if (type_ == at::kFloat) {
-        Decode(indices[i], indices[i] + 1, Data<float>(out) + i * columns());
-      } else {
-        Decode(indices[i], indices[i] + 1, Data<Bf16Bits>(out) + i * columns());
-      }
-    }
-  });
+  ParallelRanges(count, std::max<int64_t>(1, kStoredGrain / columns()),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i) {
+                     if (type_ == at::kFloat) {
+                       Decode(indices[i], indices[i] + 1, Data<float>(out) + i * columns());
+                     } else {
+                       Decode(indices[i], indices[i] + 1, Data<Bf16Bits>(out) + i * columns());
+                     }
+                   }
+                 });
 }
 
 }  // namespace crossover::llm

@@ -82,7 +82,8 @@ OrderedJson PreTokenizerOf(const Tokenizer::Parts& parts) {
 }
 
 OrderedJson PostProcessorOf(const Tokenizer::Parts& parts) {
-  if (!parts.adds_bos || !parts.bos_id) return parts.sentencepiece ? OrderedJson() : ByteLevel(true);
+  if (!parts.adds_bos || !parts.bos_id)
+    return parts.sentencepiece ? OrderedJson() : ByteLevel(true);
   const std::string& bos = parts.tokens[static_cast<size_t>(*parts.bos_id)];
   const auto special = [&](int type) {
     return OrderedJson{{"SpecialToken", {{"id", bos}, {"type_id", type}}}};
@@ -137,9 +138,9 @@ std::string TokenizerJson(const Tokenizer::Parts& parts) {
 std::string TokenizerConfigJson(const Tokenizer::Parts& parts, const std::string& chat_template,
                                 int64_t context_length) {
   OrderedJson root = {{"tokenizer_class", "PreTrainedTokenizerFast"},
-               {"clean_up_tokenization_spaces", false},
-               {"model_max_length", context_length},
-               {"add_bos_token", parts.adds_bos}};
+                      {"clean_up_tokenization_spaces", false},
+                      {"model_max_length", context_length},
+                      {"add_bos_token", parts.adds_bos}};
   if (parts.bos_id) root["bos_token"] = parts.tokens[static_cast<size_t>(*parts.bos_id)];
   if (parts.eos_id) {
     root["eos_token"] = parts.tokens[static_cast<size_t>(*parts.eos_id)];

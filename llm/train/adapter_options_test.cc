@@ -15,6 +15,7 @@
 #include "llm/lora/adapter.h"
 #include "llm/lora/initial.h"
 #include "llm/lora/operands.h"
+#include "llm/model/memory.h"
 #include "llm/model/noise.h"
 #include "llm/model/testing.h"
 #include "llm/model/weights.h"

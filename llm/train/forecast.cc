@@ -17,8 +17,8 @@ constexpr int64_t kRuntimeBytes = int64_t{140} << 20;
 // An optimizer step reads and writes adapter, gradient and both moments: so many operations of a
 // matrix product pass per number meanwhile.
 constexpr double kOperationsPerUpdate = 500;
-constexpr int64_t kLossChunk = 256;  // loss.h
-constexpr int64_t kForecastChunk = 64;   // objective_soft.h
+constexpr int64_t kLossChunk = 256;     // loss.h
+constexpr int64_t kForecastChunk = 64;  // objective_soft.h
 
 int64_t In(const ModelConfig& c, Target target) {
   if (target == Target::kO) return c.heads * c.head_dim;

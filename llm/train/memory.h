@@ -8,10 +8,6 @@
 
 namespace crossover::llm {
 
-// Bytes that this process could still take: what /proc/meminfo says is available, or what is left
-// of the control group's limit where that is less.
-int64_t AvailableMemory();
-
 // Tokens that a pack of these rows has at most.
 int64_t LargestPackTokens(const TrainConfig& config, const std::vector<TrainRow>& rows);
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/civil_time.h"
 #include "common/dataset/digest.h"
 #include "common/dataset/shard.h"
 #include "common/status/error.h"
@@ -169,7 +170,10 @@ absl::StatusOr<const LlmForecaster::Base*> LlmForecaster::FindBase(const Inputs&
   ASSIGN_OR_RETURN(const std::shared_ptr<const llm::Tokenizer> tokenizer,
                    llm::Tokenizer::FromGguf(*file));
   llm::ChatTemplateOptions options;
-  if (!spec.template_date.empty()) options.date = spec.template_date;
+  if (!spec.template_date.empty() && !absl::ParseCivilTime(spec.template_date, &options.date)) {
+    return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+                 absl::StrCat("template_date '", spec.template_date, "' is not YYYY-MM-DD"));
+  }
   ASSIGN_OR_RETURN(base->chat, llm::ChatTemplate::FromGguf(*file, tokenizer, options));
   base_ = std::move(base);
   return base_.get();
