@@ -48,15 +48,20 @@ Options:
   --suffix TEXT               Last part of the adapter's name
   --file TEXT:FILE            YAML file with training settings
   --set TEXT ...              FIELD=VALUE of the training settings; may be given again
+  --kind TEXT:{sft,preference,distil}=sft
+                              sft: the rows' answers; preference: DPO on rows with `rejected`; distil: rows with a teacher's `logprobs`
+  --sweep TEXT ...            FIELD=VALUE,VALUE to try; may be given again for a grid. The adapter with the best validation loss is the result
   --priority INT:INT in [-100 - 100]
                               -100 to 100, higher is earlier
   --request-id TEXT           UUID that makes a repeat harmless
-  --estimate                  Check and estimate only
+  --estimate,--validate-only  Check and estimate only
   -d,--detach                 Do not wait
 
 Examples:
   crossover tune support-rows --base smollm2-135m-instruct --suffix support
   crossover tune support-rows --base smollm2-135m-instruct --estimate
+  crossover tune support-pairs --kind preference --base smollm2-135m-instruct
+  crossover tune support-rows --base smollm2-135m-instruct --sweep learning_rate=3e-4,1e-3 --sweep adapter.r=8,32
   crossover tune support-rows@3f2a --base smollm2-135m-instruct --set epochs=1 --set adapter.r=32
 Fields of --set and --file are those of TrainingSpec (protos/crossover/scheduler/v1/job.proto).
 )");

@@ -133,8 +133,8 @@ absl::Status CheckConfig(const ModelConfig& model, const TrainConfig& config) {
   require(config.max_pack_tokens >= 1, "max_pack_tokens", "must be 1 or more");
   require(config.min_shared_prefix >= 1, "min_shared_prefix", "must be 1 or more");
   const bool preference = config.objective == ObjectiveKind::kPreference;
-  require(config.preference_beta > 0 && config.preference_beta <= 100, "preference_beta",
-          "must be over 0 and at most 100");
+  require(!preference || (config.preference_beta > 0 && config.preference_beta <= 100),
+          "preference_beta", "must be over 0 and at most 100");
   require(config.label_smoothing >= 0 && config.label_smoothing < 0.5, "label_smoothing",
           "must be in [0, 0.5)");
   require(config.distil_weight >= 0 && config.distil_weight <= 1, "distil_weight",

@@ -19,6 +19,7 @@ namespace crossover::inference {
 // A tokenizer of all bytes with ChatML's control tokens, and its template. Ids 0 to 255 are bytes.
 std::shared_ptr<const llm::Tokenizer> ByteTokenizer();
 inline constexpr char kFakeTemplate[] =
+    "{% if tools %}<|im_start|>system\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
