@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <algorithm>
 
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -59,6 +60,19 @@ class ModuleTest : public ModelFixture {
     pb::LoadModelRequest request;  // Waits for the one that loads in the background.
     request.set_digest(base_);
     ASSERT_OK(rpc::Invoke(*stub_, &pb::InferenceService::Stub::LoadModel, request));
+    // If this load came first, the one in the background has yet to give the model its name.
+    while (!Named("small")) std::this_thread::yield();
+  }
+
+  bool Named(const std::string& alias) {
+    const auto list = rpc::Invoke(*stub_, &pb::InferenceService::Stub::ListLoadedModels,
+                                  pb::ListLoadedModelsRequest());
+    if (!list.ok()) return false;
+    for (const pb::LoadedModel& model : list->loaded_models()) {
+      if (std::find(model.aliases().begin(), model.aliases().end(), alias) != model.aliases().end())
+        return true;
+    }
+    return false;
   }
 
   void TearDown() override {
