@@ -169,10 +169,10 @@ TEST_F(JobsTest, KindsAndSweepsBecomeJobs) {
       << err();
   EXPECT_EQ(jobs_.created.job().kind(), Job::PREFERENCE);
   EXPECT_EQ(jobs_.created.job().spec().training().preference_beta(), 0.2);
-  EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--sweep", "learning_rate=1e-4,0.001",
-                       "--sweep", "schedule=LINEAR", "--set", "epochs=2", "--suffix", "grid",
-                       "--detach"}),
-            kExitOk)
+  EXPECT_EQ(
+      Crossover({"tune", "rows", "--base", "b", "--sweep", "learning_rate=1e-4,0.001", "--sweep",
+                 "schedule=LINEAR", "--set", "epochs=2", "--suffix", "grid", "--detach"}),
+      kExitOk)
       << err();
   const auto& sweep = jobs_.created.job().spec().sweep();
   EXPECT_EQ(jobs_.created.job().kind(), Job::SWEEP);

@@ -1,6 +1,6 @@
-// Any template must be refused or rendered, in bounded time and memory, and every byte of the output
-// must have a source. The input is the template and a JSON text for its variable `x`, with a zero
-// byte between them.
+// Any template must be refused or rendered, in bounded time and memory, and every byte of the
+// output must have a source. The input is the template and a JSON text for its variable `x`, with a
+// zero byte between them.
 #include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>

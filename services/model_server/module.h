@@ -38,7 +38,7 @@ struct Options {
   int max_batch_rows = 32;
   int64_t max_queue = 1024;
   int64_t kv_cache_mb = 1024;
-  int threads = 0;  // That compute; 0 = one per core.
+  int threads = 0;                    // That compute; 0 = one per core.
   std::string compute_type = "auto";  // Or bf16 or fp32; auto: bf16 where the processor has it.
   int rpc_threads = 8;
   absl::Duration drain_timeout = absl::Seconds(10);

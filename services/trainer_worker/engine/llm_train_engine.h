@@ -43,7 +43,7 @@ class LlmTrainEngine final : public TrainEngine {
   const LlmTrainEngineOptions options_;
   std::shared_ptr<const llm::BaseModel> base_;
   llm::ComputeType base_compute_type_ = llm::ComputeType::kAuto;  // that was asked for
-  double peak_flops_ = 0;  // of the base in memory
+  double peak_flops_ = 0;                                         // of the base in memory
 };
 
 }  // namespace crossover::worker
