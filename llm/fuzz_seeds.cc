@@ -47,6 +47,16 @@ constexpr char kLlama3[] =
     "'<|eot_id|>' }}{% if m.tool_calls %}{{ m.tool_calls[0].function.arguments | items | list }}"
     "{% endif %}{% endfor %}{{ h('assistant') if add_generation_prompt }}";
 
+constexpr char kSchema[] =
+    R"({"type": "object", "properties": {"a": {"type": "string", "minLength": 1, "maxLength": 5},
+ "b": {"type": "integer", "minimum": -3, "exclusiveMaximum": 120}, "c": {"enum": ["x", 1, null]},
+ "d": {"type": "string", "pattern": "^[a-f]+$"}, "e": {"type": "string", "format": "date"},
+ "f": {"type": "array", "items": {"$ref": "#/$defs/t"}, "minItems": 1, "maxItems": 3},
+ "g": {"prefixItems": [{"type": "boolean"}], "items": false}}, "required": ["a"],
+ "additionalProperties": {"type": "number", "minimum": 0}, "anyOf": [{"required": ["b"]}, true],
+ "$defs": {"t": {"oneOf": [{"type": "null"}, {"type": "object", "properties": {"n":
+ {"$ref": "#/$defs/t"}}, "required": ["n"]}]}}, "allOf": [{"properties": {"h": {}}}]})";
+
 class Corpus {
  public:
   explicit Corpus(fs::path root) : root_(std::move(root)) {}
@@ -104,6 +114,8 @@ absl::Status WriteSeeds(Corpus& corpus) {
       "x.l %}{{ a | map('string') | join(',') }}{# c #}{% generation %}{{ x.s.split('a')[0] }}"
       "{% endgeneration %}" +
           std::string(1, '\0') + R"({"l": [1, "b"], "s": "banana", "n": null})");
+  corpus.Text("constrain", "schema", std::string(1, '\0') + kSchema);
+  corpus.Text("constrain", "regex", "\x01^(a|b\\d{2,3})*?[^x-z\\w]+\\u00e9.$");
   const fs::path folder = corpus.File("checkpoint", "folder");
   RETURN_IF_ERROR(WriteCheckpoint(folder, {.step = 1,
                                            .tokens_seen = 2,
