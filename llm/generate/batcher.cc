@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <exception>
 #include <span>
+#include <stdexcept>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
+#include "llm/generate/choose.h"
 #include "llm/generate/sampler.h"
 
 namespace crossover::llm {
@@ -215,8 +217,7 @@ void Batcher::Compute() {
     const Share& share = shares[i];
     if (share.logits == 0 || share.sequence->score != nullptr) return;
     std::vector<float> row = logits->Row(share.first_logit);
-    tokens[i] = Sample(share.sequence->sampling,
-                       static_cast<int64_t>(share.sequence->result.tokens.size()), row);
+    tokens[i] = ChooseToken(*share.sequence, {}, row);
   });
   for (size_t i = 0; i < shares.size(); ++i) {
     if (shares[i].sequence->score != nullptr) {
@@ -234,6 +235,10 @@ void Batcher::AcceptToken(Sequence& sequence, GeneratedToken token) {
   const std::vector<int32_t>& stops = sequence.sampling.stop_ids;
   if (std::find(stops.begin(), stops.end(), token.id) != stops.end())
     return Finish(sequence, FinishReason::kStop);
+  if (token.id < 0) {
+    return Fail(sequence, std::runtime_error("no token of the vocabulary can continue the answer "
+                                             "as its constraint demands"));
+  }
 
   sequence.tail->tokens.push_back(token.id);
   GenerateDelta delta;
@@ -244,7 +249,8 @@ void Batcher::AcceptToken(Sequence& sequence, GeneratedToken token) {
     delta.tokens.push_back(std::move(token));
     sequence.on_delta(delta);
   }
-  if (sequence.text.stopped()) return Finish(sequence, FinishReason::kStop);
+  const bool whole = sequence.constraint != nullptr && sequence.constraint->finished();
+  if (sequence.text.stopped() || whole) return Finish(sequence, FinishReason::kStop);
   if (static_cast<int64_t>(result.tokens.size()) >= sequence.sampling.max_tokens)
     Finish(sequence, FinishReason::kLength);
 }

@@ -26,6 +26,8 @@
 
 namespace crossover::llm {
 
+class Constraint;  // llm/constrain/constraint.h
+
 struct Sampling {
   double temperature = 1.0;  // 0: greedy (the most likely token, lowest id on a tie).
   double top_p = 1.0;        // Keep the smallest set of tokens with at least this probability.
@@ -40,6 +42,9 @@ struct Sampling {
     float bias = 0;
   };
   std::vector<Bias> logit_bias;
+  double repetition_penalty = 1;  // Over 0; divides logits of tokens seen before (penalties.h).
+  double presence_penalty = 0;    // -2 to 2, taken off logits of tokens in the answer …
+  double frequency_penalty = 0;   // … once, and once for each time.
   int top_logprobs =
       -1;  // -1: none; 0: of the chosen token; n: of the n most likely as well (at most 20).
 };
@@ -49,11 +54,16 @@ struct GenerateRequest {
   std::vector<int32_t> prompt;
   Sampling sampling;
   std::string cache_salt;  // Requests with different salts share no cached prefix.
+  // What the answer must match; null: anything. Other tokens have probability 0, before everything
+  // else; the stop ids may come where the answer is whole, and where nothing else may, it ends
+  // without one. An answer that max_tokens cut off is the beginning of one that matches.
+  std::shared_ptr<const Constraint> constraint;
 };
 
 struct TokenLogprob {
   int32_t id = 0;
-  float logprob = 0;  // Natural log, of the model's distribution before temperature and filters.
+  float logprob = 0;  // Natural log, of the model's distribution over the tokens that the
+                      // constraint allows, before penalties, temperature and filters.
 };
 
 struct GeneratedToken {

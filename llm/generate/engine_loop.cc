@@ -108,6 +108,8 @@ absl::StatusOr<RequestId> EngineLoop::Submit(GenerateRequest request, Engine::On
   sequence->prompt = std::move(request.prompt);
   sequence->text = TextStream(request.sampling.stop);
   sequence->sampling = std::move(request.sampling);
+  if (request.constraint != nullptr)
+    sequence->constraint = std::make_unique<ConstraintState>(std::move(request.constraint));
   sequence->on_delta = std::move(on_delta);
   sequence->on_done = std::move(on_done);
   std::vector<std::unique_ptr<Sequence>> sequences;

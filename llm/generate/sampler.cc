@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
@@ -11,6 +13,8 @@
 namespace crossover::llm {
 
 namespace {
+
+constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
 struct Candidate {
   float logit;
@@ -27,17 +31,21 @@ std::vector<Candidate> Nucleus(const Sampling& sampling, std::span<const float> 
   const float best = logits[MostLikely(logits)];
   const double scale = 1 / sampling.temperature;
   double total = 0;
-  for (const float logit : logits) total += std::exp((logit - best) * scale);
+  size_t possible = 0;  // The others are forbidden, and no reach brings them in.
+  for (const float logit : logits) {
+    total += std::exp((logit - best) * scale);
+    possible += logit != kForbidden;
+  }
   std::vector<Candidate> kept;
   for (double reach = 8 * sampling.temperature;; reach *= 2) {
     kept.clear();
     double inside = 0;
     for (size_t i = 0; i < logits.size(); ++i) {
-      if (logits[i] < best - reach) continue;
+      if (logits[i] == kForbidden || logits[i] < best - reach) continue;
       kept.push_back({logits[i], static_cast<int32_t>(i)});
       inside += std::exp((logits[i] - best) * scale);
     }
-    const bool all = kept.size() == logits.size();
+    const bool all = kept.size() == possible;
     const bool enough_k = sampling.top_k > 0 && static_cast<int>(kept.size()) >= sampling.top_k;
     const bool enough_p = sampling.top_p < 1 && inside >= sampling.top_p * total;
     if (all || enough_k || enough_p) break;
@@ -105,21 +113,26 @@ std::vector<TokenLogprob> TopLogprobs(std::span<const float> logits, int n) {
   std::partial_sort(all.begin(), end, all.end());
   const double lse = LogSumExp(logits);
   std::vector<TokenLogprob> top;
-  for (auto it = all.begin(); it != end; ++it)
+  for (auto it = all.begin(); it != end && it->logit != kForbidden; ++it)
     top.push_back({it->id, static_cast<float>(it->logit - lse)});
   return top;
 }
 
-GeneratedToken Sample(const Sampling& sampling, int64_t position, std::span<float> logits) {
+GeneratedToken Sample(const Sampling& sampling, int64_t position, std::span<float> logits,
+                      const TokenHistory& history) {
+  const bool changes = HasPenalties(sampling) || !sampling.logit_bias.empty();
   GeneratedToken token;
   double lse = 0;
   std::vector<float> original;
   if (sampling.top_logprobs >= 0) {
     lse = LogSumExp(logits);
     if (sampling.top_logprobs > 0) token.top = TopLogprobs(logits, sampling.top_logprobs);
-    if (!sampling.logit_bias.empty()) original.assign(logits.begin(), logits.end());
+    if (changes) original.assign(logits.begin(), logits.end());
   }
-  for (const Sampling::Bias& bias : sampling.logit_bias) logits[bias.id] += bias.bias;
+  if (HasPenalties(sampling)) ApplyPenalties(sampling, history, logits);
+  for (const Sampling::Bias& bias : sampling.logit_bias) {
+    if (logits[bias.id] != kForbidden) logits[bias.id] += bias.bias;
+  }
   token.id = sampling.temperature == 0 ? MostLikely(logits) : Draw(sampling, position, logits);
   if (sampling.top_logprobs >= 0) {
     token.logprob =
@@ -148,6 +161,15 @@ absl::Status CheckSampling(const Sampling& sampling, int64_t vocab, bool has_tex
       return bad(absl::StrCat("logit_bias has token ", bias.id, " of a vocabulary of ", vocab));
     if (std::isnan(bias.bias))
       return bad(absl::StrCat("logit_bias of token ", bias.id, " is not a number"));
+  }
+  if (!(sampling.repetition_penalty > 0 && sampling.repetition_penalty <= 10)) {
+    return bad(
+        absl::StrCat("repetition_penalty ", sampling.repetition_penalty, " is outside (0, 10]"));
+  }
+  for (const auto& [name, penalty] : {std::pair("presence_penalty", sampling.presence_penalty),
+                                      std::pair("frequency_penalty", sampling.frequency_penalty)}) {
+    if (!(penalty >= -2 && penalty <= 2))
+      return bad(absl::StrCat(name, " ", penalty, " is outside -2 to 2"));
   }
   for (const std::string& stop : sampling.stop) {
     if (stop.empty()) return bad("a stop string is empty");

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "llm/constrain/constraint.h"
 #include "llm/generate/engine.h"
 #include "llm/generate/kv_cache.h"
 #include "llm/generate/step.h"
@@ -54,6 +55,7 @@ struct Sequence {
   // which it will stand on.
   std::weak_ptr<const KvNode> awaited;
   int64_t awaited_tokens = 0;
+  std::unique_ptr<ConstraintState> constraint;  // Null: anything may come.
   TextStream text{{}};
   GenerateResult result;
   SteadyTime submitted;
