@@ -286,7 +286,8 @@ Task<absl::StatusOr<std::unique_ptr<AsyncStream>>> AsyncClient::Open(ClientReque
       cancel.state()->cut = [c = connection.get()] { c->Close(); };
       const absl::Duration limit =
           std::min(impl->options.connect_timeout, end - SystemClock().SteadyNow());
-      const absl::Status connected = co_await connection->Connect(*url, limit);
+      const absl::Status connected =
+          co_await connection->Connect(*url, limit, impl->options.may_connect);
       cancel.state()->cut = nullptr;
       if (!connected.ok()) co_return connected;
     }

@@ -23,6 +23,10 @@ struct ClientOptions {
   size_t max_body_bytes = 256 << 20;  // Send only
   bool verify_tls = true;
   std::string ca_file;  // empty = the system's
+  // Asked about every address ("10.0.0.7", "fe80::1") that a host resolves to, before anything is
+  // sent there; those it refuses are never connected to. Empty = all are fine. Guards clients whose
+  // URLs others choose; a name that resolves to another address later is asked about again.
+  std::function<bool(const std::string& address)> may_connect;
 };
 
 struct ClientRequest {

@@ -33,6 +33,12 @@ absl::Status ConnectError(const Url& url, const std::string& why) {
       {.reason = "CONNECT_FAILED", .metadata = {{"sent", "false"}}});
 }
 
+absl::Status AddressRefused(const Url& url) {
+  return Error(absl::StatusCode::kUnavailable,
+               absl::StrCat(url.host, " resolves to no address that may be connected to"),
+               {.reason = "ADDRESS_REFUSED", .metadata = {{"sent", "false"}}});
+}
+
 Task<absl::StatusOr<std::vector<Tcp::endpoint>>> Resolve(const asio::any_io_executor& executor,
                                                          const Url& url, absl::Duration timeout) {
   ErrorCode code;
@@ -65,10 +71,18 @@ ClientConnection::ClientConnection(const asio::any_io_executor& executor, asio::
   }
 }
 
-Task<absl::Status> ClientConnection::Connect(const Url& url, absl::Duration timeout) {
+Task<absl::Status> ClientConnection::Connect(
+    const Url& url, absl::Duration timeout,
+    const std::function<bool(const std::string&)>& may_connect) {
   absl::StatusOr<std::vector<Tcp::endpoint>> endpoints =
       co_await Resolve(Lowest().get_executor(), url, timeout);
   if (!endpoints.ok()) co_return endpoints.status();
+  if (may_connect) {
+    std::erase_if(*endpoints, [&](const Tcp::endpoint& endpoint) {
+      return !may_connect(endpoint.address().to_string());
+    });
+    if (endpoints->empty()) co_return AddressRefused(url);
+  }
   if (closed_) co_return Error(absl::StatusCode::kCancelled, "CANCELLED", "the call was cancelled");
   Lowest().expires_after(Chrono(timeout));
   auto [code, endpoint] = co_await Lowest().async_connect(*endpoints, kAwaitTuple);

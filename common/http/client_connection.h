@@ -5,6 +5,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,8 +21,10 @@ class ClientConnection {
   // `tls` = nullptr: plain.
   ClientConnection(const boost::asio::any_io_executor& executor, boost::asio::ssl::context* tls);
 
-  // Resolves, connects and, with TLS, shakes hands.
-  Task<absl::Status> Connect(const Url& url, absl::Duration timeout);
+  // Resolves, connects and, with TLS, shakes hands. Only to addresses that `may_connect` lets pass
+  // (empty = all): UNAVAILABLE ADDRESS_REFUSED if none is left.
+  Task<absl::Status> Connect(const Url& url, absl::Duration timeout,
+                             const std::function<bool(const std::string&)>& may_connect);
 
   void ExpiresAfter(absl::Duration duration);
   // Ends pending operations.

@@ -54,6 +54,21 @@ class ClientTest : public ::testing::Test {
   Client client_;
 };
 
+TEST_F(ClientTest, ConnectsOnlyWhereItMay) {
+  std::vector<std::string> asked;
+  Client guarded({.may_connect = [&](const std::string& address) {
+    asked.push_back(address);
+    return false;
+  }});
+  const absl::Status refused = guarded.Send({.url = Url("/hello")}).status();
+  EXPECT_THAT(refused, HasReasonThat("ADDRESS_REFUSED"));
+  EXPECT_EQ(asked, std::vector<std::string>{"127.0.0.1"});
+  EXPECT_EQ(server_.connections(), 0);
+  const std::string named = "http://localhost:" + std::to_string(server_.port()) + "/hello";
+  EXPECT_THAT(guarded.Send({.url = named}).status(), HasReasonThat("ADDRESS_REFUSED"));
+  EXPECT_EQ(server_.connections(), 0);
+}
+
 TEST_F(ClientTest, ReusesItsConnections) {
   for (int i = 0; i < 20; ++i) EXPECT_OK(client_.Send({.url = Url("/hello")}));
   EXPECT_EQ(server_.connections(), 1);
