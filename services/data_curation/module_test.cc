@@ -221,9 +221,10 @@ TEST_F(ModuleTest, ABadLine536IsReportedWithItsField) {
       Rows(10);
   const v1::File file = Upload(text);
   EXPECT_EQ(file.row_count(), 545);
-  EXPECT_EQ(file.state_reason(),
-            "1 of 546 lines are wrong and left out; ListProblems names them: correct those and "
-            "upload the file anew, or go on without");
+  EXPECT_EQ(
+      file.state_reason(),
+      "1 of 546 lines are wrong and left out; the file's problems name them: correct those and "
+      "upload the file anew, or go on without");
   v1::ListProblemsRequest request;
   request.set_parent(file.name());
   v1::ListProblemsResponse response;

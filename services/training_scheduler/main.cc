@@ -8,13 +8,20 @@ int main(int argc, char** argv) {
                                        "The queue of training jobs.");
   crossover::scheduler::Options options;
   std::string curation = "127.0.0.1:7071";
+  std::string evaluation;
   std::vector<std::string> package_folders;
   main.config().Add("curation", "address of data_curation", &curation);
+  main.config().Add("evaluation",
+                    "address of evaluation, for such steps of pipelines; may be empty",
+                    &evaluation);
   main.config().Add("lease-ttl", "how long a worker's lease lasts without a beat",
                     &options.lease_ttl);
   main.config().Add("heartbeat-interval", "how often workers beat", &options.heartbeat_interval);
   main.config().Add("package-folders", "where installed packages with models lie",
                     &package_folders);
+  main.config().Add("private-webhooks",
+                    "whether webhooks may be posted to this machine and to private networks",
+                    &options.private_webhooks);
   return main.Run(argc, argv,
                   [&](crossover::service::Runtime& runtime)
                       -> absl::StatusOr<std::unique_ptr<crossover::rpc::Module>> {
@@ -22,13 +29,16 @@ int main(int argc, char** argv) {
                     ASSIGN_OR_RETURN(crossover::pg::Pool * pool,
                                      runtime.OpenPool(Module::RequiredMigrations()));
                     ASSIGN_OR_RETURN(crossover::BlobStore * blobs, runtime.OpenBlobStore());
-                    return Module::Create(options, {.pool = *pool,
-                                                    .blobs = *blobs,
-                                                    .clock = runtime.clock,
-                                                    .random = runtime.random,
-                                                    .registry = runtime.registry,
-                                                    .logger = runtime.logger,
-                                                    .curation = runtime.Connect(curation),
-                                                    .authenticator = runtime.authenticator()});
+                    return Module::Create(
+                        options,
+                        {.pool = *pool,
+                         .blobs = *blobs,
+                         .clock = runtime.clock,
+                         .random = runtime.random,
+                         .registry = runtime.registry,
+                         .logger = runtime.logger,
+                         .curation = runtime.Connect(curation),
+                         .evaluation = evaluation.empty() ? nullptr : runtime.Connect(evaluation),
+                         .authenticator = runtime.authenticator()});
                   });
 }

@@ -1,7 +1,9 @@
 #include "services/training_scheduler/module.h"
 
+#include <atomic>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "common/id/uuid7.h"
 #include "common/pg/listener.h"
@@ -10,24 +12,37 @@
 #include "services/training_scheduler/domain/lease_queue.h"
 #include "services/training_scheduler/domain/leasing.h"
 #include "services/training_scheduler/domain/model_registry.h"
+#include "services/training_scheduler/domain/pipeline_runner.h"
 #include "services/training_scheduler/domain/planner.h"
 #include "services/training_scheduler/domain/scheduler.h"
 #include "services/training_scheduler/domain/scheduler_metrics.h"
 #include "services/training_scheduler/domain/ticker.h"
 #include "services/training_scheduler/domain/watch_hub.h"
+#include "services/training_scheduler/domain/webhook_deliverer.h"
 #include "services/training_scheduler/forecast/llm_forecaster.h"
 #include "services/training_scheduler/model_files/gguf_model_files.h"
 #include "services/training_scheduler/storage/embedded_sql.h"
 #include "services/training_scheduler/storage/pg_job_store.h"
 #include "services/training_scheduler/storage/pg_model_store.h"
+#include "services/training_scheduler/storage/pg_pipeline_store.h"
+#include "services/training_scheduler/storage/pg_webhook_store.h"
 #include "services/training_scheduler/transport/curation_catalog.h"
+#include "services/training_scheduler/transport/http_webhook_sender.h"
 #include "services/training_scheduler/transport/job_service.h"
+#include "services/training_scheduler/transport/job_steps.h"
 #include "services/training_scheduler/transport/lease_service.h"
 #include "services/training_scheduler/transport/model_service.h"
-#include "services/training_scheduler/transport/unserved_services.h"
+#include "services/training_scheduler/transport/pipeline_service.h"
+#include "services/training_scheduler/transport/remote_steps.h"
+#include "services/training_scheduler/transport/webhook_service.h"
 
 namespace crossover::scheduler {
 namespace {
+
+// A receiver that takes its time keeps one of these busy.
+constexpr int kWebhookThreads = 4;
+// Between two looks at what a pipeline's step has created.
+constexpr absl::Duration kPipelinePause = absl::Seconds(2);
 
 std::unique_ptr<rpc::Handler> NewHandler(const char* service, int threads, const Deps& deps) {
   return std::make_unique<rpc::Handler>(
@@ -59,22 +74,41 @@ struct Module::Impl {
         watchers(jobs, deps.clock),
         registry(models, deps.blobs, files, options.package_folders),
         housekeeper(jobs, scheduler, leasing, metrics),
+        webhooks(deps.pool),
+        webhook_sender(options.private_webhooks),
+        deliverer(webhooks, webhook_sender, deps.clock, deps.random, metrics),
+        pipelines(deps.pool),
+        job_steps(scheduler, false),
+        export_steps(scheduler, true),
+        curation_steps(deps.curation),
+        evaluation_steps(deps.evaluation == nullptr
+                             ? nullptr
+                             : std::make_unique<EvaluationSteps>(deps.evaluation)),
+        pipeline_runner(pipelines, Steps(), kPipelinePause),
         notifier([this] { return Notify(); }, PgJobStore::kNotifyGap),
         lease_ticker([this] { return PumpLeases(); }, PgJobStore::kNotifyGap),
         watch_ticker([this] { return PumpWatchers(); }, absl::Milliseconds(100)),
         house_ticker(
             [this, interval = options.housekeeping_interval] { return KeepHouse(interval); },
             absl::Milliseconds(200)),
+        pipeline_ticker([this] { return RunPipelines(); }, absl::Milliseconds(50)),
         job_handler(NewHandler("crossover.scheduler.v1.JobService", options.rpc_threads, deps)),
         lease_handler(NewHandler("crossover.scheduler.v1.LeaseService", options.rpc_threads, deps)),
         model_handler(NewHandler("crossover.scheduler.v1.ModelService", options.rpc_threads, deps)),
-        pipeline_handler(NewHandler("crossover.scheduler.v1.PipelineService", 1, deps)),
-        webhook_handler(NewHandler("crossover.scheduler.v1.WebhookService", 1, deps)),
+        pipeline_handler(NewHandler("crossover.scheduler.v1.PipelineService", 2, deps)),
+        webhook_handler(NewHandler("crossover.scheduler.v1.WebhookService", 2, deps)),
         job_service(*job_handler, scheduler, jobs, watchers, [this] { watch_ticker.Wake(); }),
         lease_service(*lease_handler, leasing, lease_queue, [this] { lease_ticker.Wake(); }),
         model_service(*model_handler, registry, models, scheduler, jobs, deps.blobs),
-        pipeline_service(*pipeline_handler),
-        webhook_service(*webhook_handler) {}
+        pipeline_service(*pipeline_handler, pipelines, Steps(), ids,
+                         [this] { pipeline_ticker.Wake(); }),
+        webhook_service(*webhook_handler, webhooks, ids, deps.random,
+                        [this] { WakeDeliverers(); }) {
+    for (int i = 0; i < kWebhookThreads; ++i) {
+      deliverers.push_back(
+          std::make_unique<Ticker>([this] { return DeliverWebhooks(); }, absl::Milliseconds(50)));
+    }
+  }
 
   // Handlers go first: each waits for calls that still run, and those use services and tickers.
   ~Impl() {
@@ -105,6 +139,37 @@ struct Module::Impl {
     return interval;
   }
 
+  // Whatever is due; several threads and schedulers do so at once.
+  absl::Duration DeliverWebhooks() {
+    while (!draining) {
+      const absl::StatusOr<bool> delivered = deliverer.DeliverOne();
+      Report("webhooks", delivered.status());
+      if (!delivered.ok() || !*delivered) break;
+    }
+    return absl::Seconds(1 + 4 * deps.random.Uniform());
+  }
+
+  StepServices Steps() {
+    StepServices steps = {{StepKind::kJob, &job_steps},
+                          {StepKind::kExport, &export_steps},
+                          {StepKind::kCurationRun, &curation_steps}};
+    if (evaluation_steps != nullptr) steps[StepKind::kEvaluationRun] = evaluation_steps.get();
+    return steps;
+  }
+
+  absl::Duration RunPipelines() {
+    while (!draining) {
+      const absl::StatusOr<bool> ran = pipeline_runner.RunOne();
+      Report("pipelines", ran.status());
+      if (!ran.ok() || !*ran) break;
+    }
+    return kPipelinePause;
+  }
+
+  void WakeDeliverers() {
+    for (const auto& ticker : deliverers) ticker->Wake();
+  }
+
   void Report(const char* pass, const absl::Status& status) {
     if (status.ok()) return;
     metrics.PassFailed();
@@ -126,10 +191,22 @@ struct Module::Impl {
   GgufModelFiles files;
   ModelRegistry registry;
   Housekeeper housekeeper;
+  PgWebhookStore webhooks;
+  HttpWebhookSender webhook_sender;
+  WebhookDeliverer deliverer;
+  PgPipelineStore pipelines;
+  JobSteps job_steps;
+  JobSteps export_steps;
+  CurationSteps curation_steps;
+  std::unique_ptr<EvaluationSteps> evaluation_steps;
+  PipelineRunner pipeline_runner;
+  std::atomic<bool> draining = false;
   Ticker notifier;
   Ticker lease_ticker;
   Ticker watch_ticker;
   Ticker house_ticker;
+  Ticker pipeline_ticker;
+  std::vector<std::unique_ptr<Ticker>> deliverers;
   std::unique_ptr<rpc::Handler> job_handler;
   std::unique_ptr<rpc::Handler> lease_handler;
   std::unique_ptr<rpc::Handler> model_handler;
@@ -164,11 +241,14 @@ absl::Status Module::Start() {
   impl.lease_ticker.Start();
   impl.watch_ticker.Start();
   impl.house_ticker.Start();
+  impl.pipeline_ticker.Start();
+  for (const auto& ticker : impl.deliverers) ticker->Start();
   impl.listener = pg::Listener::Start(
       {.dsn = impl.deps.pool.options().dsn, .channels = {"crossover_job"}},
       [&impl](std::string_view, std::string_view) {
         impl.lease_ticker.Wake();
         impl.watch_ticker.Wake();
+        impl.WakeDeliverers();
       },
       impl.deps.logger);
   return absl::OkStatus();
@@ -179,7 +259,10 @@ void Module::Drain() {
   impl.listener.reset();
   impl.lease_queue.Close();
   impl.watchers.Close();
+  impl.draining = true;
   impl.house_ticker.Stop();
+  impl.pipeline_ticker.Stop();
+  for (const auto& ticker : impl.deliverers) ticker->Stop();
   impl.watch_ticker.Stop();
   impl.lease_ticker.Stop();
   impl.notifier.Stop();

@@ -26,11 +26,13 @@ struct Options {
   absl::Duration heartbeat_interval = absl::Seconds(10);
   absl::Duration housekeeping_interval = absl::Seconds(1);
   int rpc_threads = 8;
+  // Whether webhooks may be posted to this machine and to private networks.
+  bool private_webhooks = false;
   // Where installed packages with models lie: <folder>/<package>/*.gguf.
   std::vector<std::filesystem::path> package_folders;
 };
 
-// All borrowed but the channel.
+// All borrowed but the channels.
 struct Deps {
   pg::Pool& pool;  // search_path = scheduler
   BlobStore& blobs;
@@ -38,8 +40,9 @@ struct Deps {
   RandomSource& random;
   metrics::Registry& registry;
   Logger& logger;
-  std::shared_ptr<grpc::Channel> curation;      // DatasetService
-  rpc::Authenticator* authenticator = nullptr;  // nullptr: everyone is ADMIN
+  std::shared_ptr<grpc::Channel> curation;              // DatasetService, CurationService
+  std::shared_ptr<grpc::Channel> evaluation = nullptr;  // nullptr: no such steps of pipelines
+  rpc::Authenticator* authenticator = nullptr;          // nullptr: everyone is ADMIN
 };
 
 class Module final : public rpc::Module {

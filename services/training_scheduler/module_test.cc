@@ -12,8 +12,6 @@
 #include "crossover/scheduler/v1/job_service.grpc.pb.h"
 #include "crossover/scheduler/v1/lease_service.grpc.pb.h"
 #include "crossover/scheduler/v1/model_service.grpc.pb.h"
-#include "crossover/scheduler/v1/pipeline_service.grpc.pb.h"
-#include "crossover/scheduler/v1/webhook_service.grpc.pb.h"
 #include "services/training_scheduler/testing/scheduler_fixture.h"
 
 namespace crossover::scheduler {
@@ -394,16 +392,6 @@ TEST_F(TwoProjectsTest, AnArtifactOfAnotherProjectIsNotSent) {
 }
 
 TEST_F(ModuleTest, WhatIsNotServedYetSaysWhatToDoInstead) {
-  auto pipelines = v1::PipelineService::NewStub(fixture_.channel());
-  v1::CreatePipelineRequest pipeline;
-  const absl::Status status =
-      rpc::Invoke(*pipelines, &v1::PipelineService::Stub::CreatePipeline, pipeline).status();
-  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("depends_on")));
-  EXPECT_THAT(status, HasReasonThat("NOT_IMPLEMENTED"));
-  auto webhooks = v1::WebhookService::NewStub(fixture_.channel());
-  v1::ListWebhookEndpointsRequest list;
-  EXPECT_THAT(rpc::Invoke(*webhooks, &v1::WebhookService::Stub::ListWebhookEndpoints, list),
-              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("WatchJob")));
   v1::CreateJobRequest request = NewJob();
   request.mutable_job()->mutable_requirements()->set_gang_size(4);
   const absl::Status gang = Create(request).status();

@@ -168,9 +168,10 @@ absl::StatusOr<FileRecord> FileManager::Validate(FileRecord file) {
                          : absl::StrCat("no line could be read; the first: ", problems[0].message,
                                         ". Correct the file and upload it anew");
   } else if (summary.bad_lines > 0) {
-    file.state_reason = absl::StrCat(summary.bad_lines, " of ", summary.rows + summary.bad_lines,
-                                     " lines are wrong and left out; ListProblems names them: "
-                                     "correct those and upload the file anew, or go on without");
+    file.state_reason =
+        absl::StrCat(summary.bad_lines, " of ", summary.rows + summary.bad_lines,
+                     " lines are wrong and left out; the file's problems name them: "
+                     "correct those and upload the file anew, or go on without");
   }
   return store_.UpdateFile(file);
 }

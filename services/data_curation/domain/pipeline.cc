@@ -177,8 +177,9 @@ absl::StatusOr<StepCache::Entry> Pipeline::ImportRows(const std::vector<Pipeline
   if (count == 0) {
     return Error(
         absl::StatusCode::kInvalidArgument, "FILE_EMPTY",
-        absl::StrCat("no row could be read from the ", inputs.size(), " inputs (", step.rows_in,
-                     " lines are wrong): see ListProblems of the file, or upload one with rows"));
+        absl::StrCat(
+            "no row could be read from the ", inputs.size(), " inputs (", step.rows_in,
+            " lines are wrong): look at the problems of the file, or upload one with rows"));
   }
   RETURN_IF_ERROR(writer->Finish());
   step.rows_in += count;

@@ -64,7 +64,7 @@ std::string Explain(const std::string& code, int64_t rows) {
     return n + " had the same input as another row and a different answer";
   if (code == "similar_input_other_answer")
     return n + " have nearly the input of another row and a different answer: look at them";
-  if (code == "row_invalid") return n + " could not be read: ListProblems of the file says why";
+  if (code == "row_invalid") return n + " could not be read: the problems of their file say why";
   if (code.rfind("leaks_into_", 0) == 0)
     return n + " would have leaked into " + code.substr(11) + " and left";
   return n + ": " + code;

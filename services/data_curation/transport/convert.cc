@@ -187,6 +187,8 @@ v1::DatasetVersion ToProto(const VersionRecord& version) {
   v1::DatasetVersion proto;
   proto.set_name(VersionName(version.project, version.dataset, version.digest));
   *proto.mutable_create_time() = Stamp(version.create_time);
+  *proto.mutable_update_time() = Stamp(version.create_time);
+  proto.set_etag(version.digest);
   proto.mutable_labels()->insert(version.labels.begin(), version.labels.end());
   proto.set_digest(version.digest);
   proto.set_merkle_root(version.merkle_root);

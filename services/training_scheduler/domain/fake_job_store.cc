@@ -65,11 +65,13 @@ absl::StatusOr<Job> FakeJobStore::Apply(Record& record, const Mutation& mutation
   for (Checkpoint& checkpoint : effects.checkpoints) {
     Checkpoint& place = record.checkpoints[checkpoint.step];
     checkpoint.pinned = place.pinned;
+    checkpoint.update_time = now;
     place = std::move(checkpoint);
   }
   if (effects.notable) job.update_time = now;
   job.revision += 1;
   record.job = std::move(job);
+  if (effects.ended && webhooks_ != nullptr) webhooks_->JobEnded(record.job);
   return record.job;
 }
 
@@ -362,6 +364,7 @@ absl::StatusOr<Checkpoint> FakeJobStore::PinCheckpoint(const JobId& id, int64_t 
                  absl::StrCat("job ", id, " has no checkpoint of step ", step));
   }
   found->second.pinned = pinned;
+  found->second.update_time = clock_.Now();
   return found->second;
 }
 

@@ -8,15 +8,18 @@
 
 #include "absl/synchronization/mutex.h"
 #include "common/time/clock.h"
+#include "services/training_scheduler/domain/fake_webhook_store.h"
 #include "services/training_scheduler/domain/job_store.h"
 #include "services/training_scheduler/domain/model_store.h"
 
 namespace crossover::scheduler {
 
-// Thread-safe. `clock` plays the database's clock; both are borrowed.
+// Thread-safe. `clock` plays the database's clock; all are borrowed. `webhooks` hears of jobs that
+// end.
 class FakeJobStore final : public JobStore {
  public:
-  FakeJobStore(Clock& clock, ModelStore& models) : clock_(clock), models_(models) {}
+  FakeJobStore(Clock& clock, ModelStore& models, FakeWebhookStore* webhooks = nullptr)
+      : clock_(clock), models_(models), webhooks_(webhooks) {}
 
   absl::StatusOr<Job> Insert(const Job& job, const RequestKey& key,
                              const Mutation& mutation) override;
@@ -67,6 +70,7 @@ class FakeJobStore final : public JobStore {
 
   Clock& clock_;
   ModelStore& models_;
+  FakeWebhookStore* const webhooks_;
   absl::Mutex mutex_;
   std::map<JobId, Record> records_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, WorkerRecord> workers_ ABSL_GUARDED_BY(mutex_);

@@ -218,6 +218,7 @@ struct Checkpoint {
   bool pinned = false;
   int64_t epoch = 0;
   absl::Time create_time;
+  absl::Time update_time;  // recorded, pinned or unpinned last; set by the store
   std::map<std::string, double> metrics;
 };
 

@@ -48,6 +48,7 @@ absl::Status MoveTo(Job& job, JobState to, const std::string& why, absl::Time no
   job.state = to;
   job.state_reason = why;
   if (!IsLeased(to)) job.lease.reset();
+  effects.ended = IsTerminal(to);
   job.finish_time = IsTerminal(to) ? std::optional(now) : std::nullopt;
   if (to == kQueued) job.ready_time = now;
   return absl::OkStatus();
@@ -102,7 +103,7 @@ absl::Status LoseRunning(Job& job, const std::string& why, const RetryPolicy& po
       job,
       {ErrorClass::kInfrastructure, "LEASES_EXHAUSTED",
        absl::StrCat(job.lease_loss_count, " workers in a row were lost without a new checkpoint (",
-                    why, "); look at the workers' logs and memory, then Retry"),
+                    why, "); look at the workers' logs and memory, then retry"),
        "", ""},
       now, effects);
 }
@@ -258,7 +259,7 @@ absl::Status EndOverdue(Job& job, absl::Time now, Effects& effects) {
   }
   return Fail(job,
               {ErrorClass::kUser, "JOB_DEADLINE_PASSED",
-               "it had not ended by its deadline; set a later one with UpdateJob, then retry: it "
+               "it had not ended by its deadline; set a later one, then retry: it "
                "goes on from its last checkpoint",
                "", "deadline"},
               now, effects);
@@ -321,7 +322,7 @@ absl::Status Retry(Job& job, Dependencies dependencies, absl::Time now, Effects&
   }
   if (DeadlinePassed(job, now)) {
     return Error(absl::StatusCode::kFailedPrecondition, "JOB_DEADLINE_PASSED",
-                 "the job's deadline has passed; set a later one with UpdateJob, then retry");
+                 "the job's deadline has passed; set a later one, then retry");
   }
   job.failure_count = 0;
   job.lease_loss_count = 0;

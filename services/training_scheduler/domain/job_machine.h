@@ -25,6 +25,8 @@ struct Effects {
   std::vector<MetricPoint> metrics;
   std::vector<Checkpoint> checkpoints;
   std::vector<ModelVersion> models;  // to register
+  // The job became terminal: those who want to be told of its end by webhook are.
+  bool ended = false;
   // False for a mere beat: update_time and etag stay, and nobody is notified.
   bool notable = true;
 };

@@ -9,8 +9,10 @@ namespace crossover::scheduler {
 std::vector<FieldViolation> CheckLabels(const std::string& field,
                                         const std::map<std::string, std::string>& labels) {
   std::vector<FieldViolation> violations;
-  if (labels.size() > 16) {
-    violations.push_back({field, absl::StrCat("has ", labels.size(), " entries; at most 16")});
+  size_t counted = 0;
+  for (const auto& [key, value] : labels) counted += key.rfind(kReservedLabelPrefix, 0) != 0;
+  if (counted > 16) {
+    violations.push_back({field, absl::StrCat("has ", counted, " entries; at most 16")});
   }
   for (const auto& [key, value] : labels) {
     if (!key.empty() && key.size() <= 64 && value.size() <= 512) continue;

@@ -1,4 +1,5 @@
-// What labels may be: at most 16, keys of 1 to 64 characters, values of at most 512.
+// What labels may be: at most 16, keys of 1 to 64 characters, values of at most 512. Keys that
+// begin with `crossover.dev/` are those of Crossover's own services and do not count.
 #pragma once
 
 #include <map>
@@ -9,6 +10,8 @@
 #include "common/status/error.h"
 
 namespace crossover::scheduler {
+
+inline constexpr char kReservedLabelPrefix[] = "crossover.dev/";
 
 std::vector<FieldViolation> CheckLabels(const std::string& field,
                                         const std::map<std::string, std::string>& labels);

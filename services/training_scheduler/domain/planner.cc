@@ -144,7 +144,7 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
                                        [](std::string* out, const Model& model) {
                                          out->append(model.model);
                                        }),
-                         " (import others with ImportModel)"),
+                         " (others have to be imported first)"),
             "BASE_MODEL_UNKNOWN");
   }
   RETURN_IF_ERROR(CheckInitialAdapter(job, plan));

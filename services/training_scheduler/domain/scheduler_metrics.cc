@@ -17,7 +17,12 @@ SchedulerMetrics::SchedulerMetrics(metrics::Registry& registry)
       claim_(registry.NewHistogram("crossover_scheduler_lease_claim_seconds",
                                    "Time a claim that found a job took.")),
       failed_passes_(registry.NewCounter("crossover_scheduler_background_failures_total",
-                                         "Background passes that ended with an error.")) {
+                                         "Background passes that ended with an error.")),
+      webhooks_(registry.NewCounterFamily("crossover_scheduler_webhook_attempts_total",
+                                          "Attempts to deliver a webhook, by outcome.")) {
+  for (const char* outcome : {"delivered", "failed", "exhausted"}) {
+    webhooks_.With({{"outcome", outcome}});
+  }
   for (const char* cause : {"expired", "crashed"}) lost_.With({{"cause", cause}});
   SetDepths({{JobState::kQueued, "default", 0, absl::ZeroDuration()},
              {JobState::kRunning, "default", 0, absl::ZeroDuration()}});
@@ -37,6 +42,13 @@ void SchedulerMetrics::Ended(const Job& job) {
 }
 
 void SchedulerMetrics::LeaseLost(const char* cause) { lost_.With({{"cause", cause}}).Increment(); }
+
+void SchedulerMetrics::WebhookTried(DeliveryState state) {
+  const char* outcome = state == DeliveryState::kDelivered   ? "delivered"
+                        : state == DeliveryState::kExhausted ? "exhausted"
+                                                             : "failed";
+  webhooks_.With({{"outcome", outcome}}).Increment();
+}
 
 void SchedulerMetrics::PassFailed() { failed_passes_.Increment(); }
 

@@ -9,6 +9,7 @@
 #include "common/metrics/registry.h"
 #include "services/training_scheduler/domain/job.h"
 #include "services/training_scheduler/domain/job_store.h"
+#include "services/training_scheduler/domain/webhook.h"
 
 namespace crossover::scheduler {
 
@@ -19,7 +20,8 @@ class SchedulerMetrics {
   void Claimed(const Job& job, absl::Duration claim_time);  // a job got a lease
   void Ended(const Job& job);                               // a job became terminal under a lease
   void LeaseLost(const char* cause);                        // expired, crashed
-  void PassFailed();  // a housekeeping pass could not do its work
+  void WebhookTried(DeliveryState state);  // an attempt to deliver left the delivery in this state
+  void PassFailed();                       // a housekeeping pass could not do its work
   // Sets the gauges; called from one thread.
   void SetDepths(const std::vector<QueueDepth>& depths);
 
@@ -31,6 +33,7 @@ class SchedulerMetrics {
   metrics::CounterFamily lost_;
   metrics::Histogram claim_;
   metrics::Counter failed_passes_;
+  metrics::CounterFamily webhooks_;
   std::set<std::pair<std::string, std::string>> seen_;  // (state, queue), to set vanished ones to 0
 };
 

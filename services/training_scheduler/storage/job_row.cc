@@ -136,6 +136,7 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const pqxx::row& row) {
   checkpoint.pinned = row["pinned"].as<bool>();
   checkpoint.epoch = Number(row, "epoch");
   checkpoint.create_time = Time(row, "create_us");
+  checkpoint.update_time = Time(row, "update_us");
   RETURN_IF_ERROR(NumbersFromJson(Text(row, "metrics"), checkpoint.metrics));
   return checkpoint;
 }

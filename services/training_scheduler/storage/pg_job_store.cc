@@ -7,6 +7,7 @@
 #include "common/pg/transaction.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/webhook.h"
 #include "services/training_scheduler/storage/embedded_sql.h"
 #include "services/training_scheduler/storage/insert_version.h"
 #include "services/training_scheduler/storage/job_json.h"
@@ -80,6 +81,10 @@ void Write(pqxx::transaction_base& txn, Job& job, Effects& effects, absl::Time n
   if (effects.notable) job.update_time = now;
   job.revision += 1;
   WriteJob(txn, job);
+  if (const auto event = WebhookEventOf(job); effects.ended && event.has_value()) {
+    txn.exec_params(sql::kInsertWebhookDeliveries, job.project, Uuid(job.id), *event,
+                    pg::ToTimestamp(now));
+  }
   for (const JobEvent& event : effects.events) WriteEvent(txn, job.id, event);
   for (const MetricPoint& point : effects.metrics) {
     txn.exec_params(sql::kUpsertMetric, Uuid(job.id), point.step,

@@ -7,11 +7,14 @@
 #include <set>
 #include <string>
 
+#include "services/training_scheduler/domain/loss_curves.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/transport/convert.h"
 
 namespace crossover::scheduler {
 namespace {
+
+constexpr size_t kLossRows = 100;
 
 // Leaves of the resolved spec by path ("training.adapter.r"), as JSON text.
 std::map<std::string, std::string> LeavesOf(const Job& job) {
@@ -60,6 +63,22 @@ v1::CompareJobsResponse Compare(const std::vector<ComparedJob>& jobs) {
     if (!compared.points.empty()) *column->mutable_last() = ToProto(compared.points.back());
     if (const MetricPoint* best = Best(compared.points)) *column->mutable_best() = ToProto(*best);
     *column->mutable_actual() = ToProto(compared.job.actual);
+    for (const LossSpike& spike : FindSpikes(compared.points)) {
+      v1::CompareJobsResponse::Spike* out = column->add_spikes();
+      out->set_step(spike.step);
+      out->set_train_loss(spike.loss);
+      out->set_median(spike.median);
+    }
+  }
+  std::vector<const std::vector<MetricPoint>*> runs;
+  for (const ComparedJob& compared : jobs) runs.push_back(&compared.points);
+  for (const LossRow& row : CommonLosses(runs, kLossRows)) {
+    v1::CompareJobsResponse::LossRow* out = response.add_losses();
+    out->set_step(row.step);
+    for (const double loss : row.losses) {
+      out->add_train_losses(loss);
+      out->add_differences(loss - row.losses[0]);
+    }
   }
   for (const std::string& field : fields) {
     std::set<std::string> values;

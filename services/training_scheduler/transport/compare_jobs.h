@@ -1,4 +1,4 @@
-// CompareJobs: where specs differ, and how the runs ended.
+// CompareJobs: where specs and losses differ, and how the runs ended.
 #pragma once
 
 #include <vector>

@@ -13,11 +13,6 @@
 namespace crossover::scheduler {
 namespace {
 
-// Changes with everything but progress.
-std::string EtagOf(absl::Time update_time) {
-  return absl::StrCat(absl::Hex(absl::ToUnixMicros(update_time)));
-}
-
 google::type::Money ToMoney(double usd) {
   google::type::Money money;
   money.set_currency_code("USD");
@@ -108,6 +103,10 @@ void SetTimes(const Job& job, pb::Job& out) {
 }
 
 }  // namespace
+
+std::string EtagOf(absl::Time update_time) {
+  return absl::StrCat(absl::Hex(absl::ToUnixMicros(update_time)));
+}
 
 google::protobuf::Timestamp ToProto(absl::Time time) {
   google::protobuf::Timestamp out;
@@ -234,6 +233,8 @@ pb::Checkpoint ToProto(const Checkpoint& checkpoint, const Job& job, bool best) 
   pb::Checkpoint out;
   out.set_name(absl::StrCat(FormatJobName(job.project, job.id), "/checkpoints/", checkpoint.step));
   *out.mutable_create_time() = ToProto(checkpoint.create_time);
+  *out.mutable_update_time() = ToProto(checkpoint.update_time);
+  out.set_etag(EtagOf(checkpoint.update_time));
   out.set_step(checkpoint.step);
   out.set_digest(checkpoint.digest);
   out.set_adapter_digest(checkpoint.adapter_digest);

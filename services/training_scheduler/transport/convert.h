@@ -19,6 +19,8 @@ namespace crossover::scheduler {
 
 namespace pb = ::crossover::scheduler::v1;
 
+// Changes with every update (of a job: but for progress): the microsecond of the last one.
+std::string EtagOf(absl::Time update_time);
 google::protobuf::Timestamp ToProto(absl::Time time);
 google::protobuf::Duration ToProto(absl::Duration duration);
 absl::Time FromProto(const google::protobuf::Timestamp& time);

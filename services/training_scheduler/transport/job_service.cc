@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/json/digest.h"
 #include "common/list/page.h"
+#include "common/list/resource_name.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/kept_checkpoints.h"
@@ -93,7 +94,10 @@ absl::Status JobServiceImpl::DoCreateJob(const v1::CreateJobRequest& request, v1
 }
 
 absl::Status JobServiceImpl::DoGetJob(const v1::GetJobRequest& request, v1::Job& response) {
-  return Answer(Find("name", request.name()), response);
+  ASSIGN_OR_RETURN(Job job, Find("name", request.name()));
+  RETURN_IF_ERROR(Answer(job, response));
+  response.set_log_tail(job.log_tail);
+  return absl::OkStatus();
 }
 
 absl::Status JobServiceImpl::DoListJobs(const v1::ListJobsRequest& request,
@@ -216,6 +220,16 @@ absl::Status JobServiceImpl::DoUpdateCheckpoint(const v1::UpdateCheckpointReques
                    absl::StrCat("update_mask has '", path, "'; only 'pinned' can change"));
     }
   }
+  if (!request.checkpoint().etag().empty()) {
+    v1::GetCheckpointRequest get;
+    get.set_name(request.checkpoint().name());
+    v1::Checkpoint now;
+    RETURN_IF_ERROR(DoGetCheckpoint(get, now));
+    if (now.etag() != request.checkpoint().etag()) {
+      return Error(absl::StatusCode::kAborted, "ETAG_MISMATCH",
+                   "the checkpoint has changed since it was read; read it, merge, try again");
+    }
+  }
   ASSIGN_OR_RETURN(Checkpoint pinned,
                    jobs_.PinCheckpoint(job.id, step, request.checkpoint().pinned()));
   ASSIGN_OR_RETURN(std::vector<Checkpoint> checkpoints, jobs_.Checkpoints(job.id));
@@ -262,6 +276,27 @@ absl::Status JobServiceImpl::DoEstimateJob(const v1::EstimateJobRequest& request
                                      " to ", static_cast<int64_t>(estimate.seconds_upper),
                                      " seconds rests on: ", estimate.basis));
   return absl::OkStatus();
+}
+
+absl::Status JobServiceImpl::DoGetWorker(const v1::GetWorkerRequest& request,
+                                         v1::Worker& response) {
+  ASSIGN_OR_RETURN(std::vector<std::string> parts,
+                   list::ParseName(request.name(), "workers/*", "name"));
+  std::string after;
+  while (true) {
+    ASSIGN_OR_RETURN(std::vector<WorkerRecord> page, jobs_.Workers(after, list::kMaxPageSize));
+    for (const WorkerRecord& worker : page) {
+      if (worker.name != parts[0]) continue;
+      response = ToProto(worker);
+      const std::string own = CallersProject();
+      if (!own.empty() && worker.project != own) response.clear_job();
+      return absl::OkStatus();
+    }
+    if (page.size() < static_cast<size_t>(list::kMaxPageSize)) break;
+    after = page.back().name;
+  }
+  return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+               absl::StrCat("no worker ", parts[0], " has asked for a job"));
 }
 
 absl::Status JobServiceImpl::DoListWorkers(const v1::ListWorkersRequest& request,

@@ -43,6 +43,7 @@ class JobServiceImpl final : public v1::JobService::CallbackService {
   CROSSOVER_UNARY(UpdateCheckpoint, UpdateCheckpointRequest, Checkpoint)
   CROSSOVER_UNARY(CompareJobs, CompareJobsRequest, CompareJobsResponse)
   CROSSOVER_UNARY(EstimateJob, EstimateJobRequest, EstimateJobResponse)
+  CROSSOVER_UNARY(GetWorker, GetWorkerRequest, Worker)
   CROSSOVER_UNARY(ListWorkers, ListWorkersRequest, ListWorkersResponse)
 #undef CROSSOVER_UNARY
 
@@ -71,6 +72,7 @@ class JobServiceImpl final : public v1::JobService::CallbackService {
                              v1::CompareJobsResponse& response);
   absl::Status DoEstimateJob(const v1::EstimateJobRequest& request,
                              v1::EstimateJobResponse& response);
+  absl::Status DoGetWorker(const v1::GetWorkerRequest& request, v1::Worker& response);
   absl::Status DoListWorkers(const v1::ListWorkersRequest& request,
                              v1::ListWorkersResponse& response);
 

@@ -76,7 +76,7 @@ std::optional<ReleaseReason> ReasonOf(v1::ReleaseLeaseRequest::Reason reason) {
   }
 }
 
-v1::HeartbeatResponse::Directive ToProto(Directive directive) {
+v1::HeartbeatResponse::Directive DirectiveToProto(Directive directive) {
   switch (directive) {
     case Directive::kContinue:
       return v1::HeartbeatResponse::CONTINUE;
@@ -118,7 +118,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::Heartbeat(grpc::CallbackServerContex
   return handler_.Unary(context, "Heartbeat", [=, this](const rpc::Call&) -> absl::Status {
     ASSIGN_OR_RETURN(LeaseToken token, TokenOf(*request));
     ASSIGN_OR_RETURN(HeartbeatReply reply, leasing_.Heartbeat(token, FromProto(*request)));
-    response->set_directive(ToProto(reply.directive));
+    response->set_directive(DirectiveToProto(reply.directive));
     *response->mutable_ttl() = scheduler::ToProto(reply.ttl);
     response->set_accepted_seq(reply.accepted_seq);
     return absl::OkStatus();

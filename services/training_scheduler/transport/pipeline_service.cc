@@ -1,0 +1,156 @@
+#include "services/training_scheduler/transport/pipeline_service.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/list/filter.h"
+#include "common/list/page.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/names.h"
+#include "services/training_scheduler/transport/convert.h"
+#include "services/training_scheduler/transport/enums.h"
+#include "services/training_scheduler/transport/job_query.h"
+
+namespace crossover::scheduler {
+namespace {
+
+constexpr char kPipelinePattern[] = "projects/*/pipelines/*";
+constexpr size_t kLabelPrefix = sizeof("labels.") - 1;
+
+v1::Pipeline PipelineToProto(const Pipeline& pipeline) {
+  v1::Pipeline out;
+  out.set_name(absl::StrCat("projects/", pipeline.project, "/pipelines/", pipeline.id));
+  *out.mutable_create_time() = ToProto(pipeline.create_time);
+  *out.mutable_update_time() = ToProto(pipeline.update_time);
+  out.set_etag(EtagOf(pipeline.update_time));
+  out.mutable_labels()->insert(pipeline.labels.begin(), pipeline.labels.end());
+  out.set_state(ToEnum<v1::Pipeline::State>(Name(pipeline.state)));
+  for (const PipelineStep& step : pipeline.steps) {
+    v1::Pipeline::Step& to = *out.add_steps();
+    to.set_id(step.id);
+    to.set_kind(ToEnum<v1::Pipeline::StepKind>(Name(step.kind)));
+    // It was a Struct before it was stored.
+    (void)google::protobuf::util::JsonStringToMessage(step.resource, to.mutable_resource());
+    to.set_state(ToEnum<v1::Pipeline::State>(Name(step.state)));
+    to.set_created(step.created);
+    to.set_output(step.output);
+    to.set_error(step.error);
+  }
+  return out;
+}
+
+absl::StatusOr<Pipeline> PipelineFromProto(const v1::Pipeline& pipeline,
+                                           const std::string& project) {
+  Pipeline out;
+  out.project = project;
+  out.labels = {pipeline.labels().begin(), pipeline.labels().end()};
+  for (const v1::Pipeline::Step& from : pipeline.steps()) {
+    PipelineStep step;
+    step.id = from.id();
+    const std::optional<StepKind> kind = FromEnum(from.kind(), &ParseStepKind);
+    if (!kind.has_value()) {
+      return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
+                   absl::StrCat("pipeline.steps[", out.steps.size(),
+                                "].kind is required: CURATION_RUN, JOB, EVALUATION_RUN or EXPORT"));
+    }
+    step.kind = *kind;
+    if (from.has_resource()) {
+      (void)google::protobuf::util::MessageToJsonString(from.resource(), &step.resource);
+    }
+    out.steps.push_back(std::move(step));
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::Status PipelineServiceImpl::DoCreatePipeline(const v1::CreatePipelineRequest& request,
+                                                   v1::Pipeline& response) {
+  ASSIGN_OR_RETURN(std::string project, ParseProject("parent", request.parent()));
+  ASSIGN_OR_RETURN(Pipeline pipeline, PipelineFromProto(request.pipeline(), project));
+  RETURN_IF_ERROR(CheckPipeline(pipeline));
+  RETURN_IF_ERROR(CheckSteps(steps_, pipeline));
+  if (request.validate_only()) {
+    response = PipelineToProto(pipeline);
+    response.clear_name();
+    return absl::OkStatus();
+  }
+  pipeline.id = ids_.NextId();
+  RequestKey key;
+  if (!request.request_id().empty()) key = {request.request_id(), PayloadHash(request.pipeline())};
+  ASSIGN_OR_RETURN(pipeline, store_.Insert(pipeline, key));
+  response = PipelineToProto(pipeline);
+  due_();
+  return absl::OkStatus();
+}
+
+absl::Status PipelineServiceImpl::DoGetPipeline(const v1::GetPipelineRequest& request,
+                                                v1::Pipeline& response) {
+  ASSIGN_OR_RETURN(std::vector<std::string> parts,
+                   ParseScoped(request.name(), kPipelinePattern, "name"));
+  ASSIGN_OR_RETURN(Pipeline pipeline, store_.Get(parts[0], parts[1]));
+  response = PipelineToProto(pipeline);
+  return absl::OkStatus();
+}
+
+absl::Status PipelineServiceImpl::DoListPipelines(const v1::ListPipelinesRequest& request,
+                                                  v1::ListPipelinesResponse& response) {
+  const std::string key = absl::StrCat(request.parent(), "\n", request.filter());
+  PipelineQuery query;
+  ASSIGN_OR_RETURN(query.project, ParseProject("parent", request.parent()));
+  ASSIGN_OR_RETURN(query.limit, list::PageSize(request.page_size()));
+  ASSIGN_OR_RETURN(query.before, list::ParsePageToken(request.page_token(), key));
+  ASSIGN_OR_RETURN(list::Filter filter, list::ParseFilter(request.filter(), {"state", "labels.*"}));
+  RETURN_IF_ERROR(list::RequireEqualityOnly(filter));
+  for (const list::Condition& condition : filter) {
+    if (condition.field != "state") {
+      query.labels[condition.field.substr(kLabelPrefix)] = condition.value;
+      continue;
+    }
+    query.state = ParsePipelineState(condition.value);
+    if (!query.state.has_value()) {
+      return Error(absl::StatusCode::kInvalidArgument, "FILTER_INVALID",
+                   absl::StrCat("filter: state has no value '", condition.value, "'"));
+    }
+  }
+  if (!request.order_by().empty() && request.order_by() != "create_time desc") {
+    return Error(
+        absl::StatusCode::kInvalidArgument, "FILTER_INVALID",
+        absl::StrCat("order_by is '", request.order_by(), "'; 'create_time desc' is served"));
+  }
+  ASSIGN_OR_RETURN(std::vector<Pipeline> pipelines, store_.List(query));
+  for (const Pipeline& pipeline : pipelines) *response.add_pipelines() = PipelineToProto(pipeline);
+  if (static_cast<int64_t>(pipelines.size()) == query.limit) {
+    response.set_next_page_token(list::MakePageToken(pipelines.back().id, key));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PipelineServiceImpl::Verb(const std::string& name, absl::Status (*verb)(Pipeline&),
+                                       v1::Pipeline& response) {
+  ASSIGN_OR_RETURN(std::vector<std::string> parts, ParseScoped(name, kPipelinePattern, "name"));
+  ASSIGN_OR_RETURN(Pipeline pipeline,
+                   store_.Update(parts[0], parts[1], [&](Pipeline& mine) -> absl::StatusOr<bool> {
+                     const PipelineState before = mine.state;
+                     RETURN_IF_ERROR(verb(mine));
+                     return mine.state != before;
+                   }));
+  response = PipelineToProto(pipeline);
+  due_();
+  return absl::OkStatus();
+}
+
+absl::Status PipelineServiceImpl::DoCancelPipeline(const v1::CancelPipelineRequest& request,
+                                                   v1::Pipeline& response) {
+  return Verb(request.name(), &scheduler::CancelPipeline, response);
+}
+
+absl::Status PipelineServiceImpl::DoResumePipeline(const v1::ResumePipelineRequest& request,
+                                                   v1::Pipeline& response) {
+  return Verb(request.name(), &scheduler::ResumePipeline, response);
+}
+
+}  // namespace crossover::scheduler
