@@ -21,6 +21,7 @@
 #include "bench/train/rows.h"
 #include "bench/train/temporary_folder.h"
 #include "common/status/status_macros.h"
+#include "llm/model/primitive_cache.h"
 #include "llm/train/trainer.h"
 
 namespace crossover::llm {
@@ -247,6 +248,7 @@ absl::Status Run(const Arguments& arguments) {
 }  // namespace crossover::llm
 
 int main(int argc, char** argv) {
+  crossover::llm::BoundPrimitiveCaches(crossover::llm::kTrainingPrimitives);
   crossover::llm::Arguments arguments;
   const char* wheels = std::getenv("CROSSOVER_WHEELS");
   arguments.model = absl::StrCat(wheels != nullptr ? wheels : CROSSOVER_WHEELS_DIR,

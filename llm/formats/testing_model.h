@@ -32,18 +32,13 @@ inline ModelConfig SmallModel(Architecture architecture = Architecture::kLlama) 
   return config;
 }
 
-// Writes the model in F32 with numbers in [-1, 1], each its own, and `extra` F32 vectors of 64
-// values beside them. Without a tokenizer, unless `add_metadata` writes one.
-inline absl::Status WriteSmallModel(
-    const std::filesystem::path& path, const ModelConfig& config,
-    const std::vector<std::string>& extra = {},
-    const std::function<absl::Status(GgufWriter& writer)>& add_metadata = nullptr) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<GgufWriter> writer, GgufWriter::Create(path));
+// Architecture and sizes of the model, under the keys of GGUF.
+inline absl::Status AddSizes(GgufWriter& writer, const ModelConfig& config) {
   const std::string name(NameOf(config.architecture));
   const auto size = [&](const std::string& key, int64_t value) {
-    return writer->AddUint32(name + "." + key, static_cast<uint32_t>(value));
+    return writer.AddUint32(name + "." + key, static_cast<uint32_t>(value));
   };
-  RETURN_IF_ERROR(writer->AddString("general.architecture", name));
+  RETURN_IF_ERROR(writer.AddString("general.architecture", name));
   RETURN_IF_ERROR(size("block_count", config.layers));
   RETURN_IF_ERROR(size("context_length", config.context_length));
   RETURN_IF_ERROR(size("embedding_length", config.hidden_size));
@@ -51,7 +46,18 @@ inline absl::Status WriteSmallModel(
   RETURN_IF_ERROR(size("attention.head_count", config.heads));
   RETURN_IF_ERROR(size("attention.head_count_kv", config.kv_heads));
   RETURN_IF_ERROR(size("attention.key_length", config.head_dim));
-  RETURN_IF_ERROR(writer->AddFloat32(name + ".attention.layer_norm_rms_epsilon", 1e-5f));
+  RETURN_IF_ERROR(size("attention.value_length", config.head_dim));
+  return writer.AddFloat32(name + ".attention.layer_norm_rms_epsilon", 1e-5f);
+}
+
+// Writes the model in F32 with numbers in [-1, 1], each its own, and `extra` F32 vectors of 64
+// values beside them. Without a tokenizer, unless `add_metadata` writes one.
+inline absl::Status WriteSmallModel(
+    const std::filesystem::path& path, const ModelConfig& config,
+    const std::vector<std::string>& extra = {},
+    const std::function<absl::Status(GgufWriter& writer)>& add_metadata = nullptr) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<GgufWriter> writer, GgufWriter::Create(path));
+  RETURN_IF_ERROR(AddSizes(*writer, config));
   if (add_metadata) RETURN_IF_ERROR(add_metadata(*writer));
   std::vector<WeightSpec> weights = WeightsOf(config);
   for (const std::string& vector : extra) weights.push_back({"", vector, {64}, 0});

@@ -18,8 +18,8 @@
 #include "llm/formats/dequantize.h"
 #include "llm/formats/float_bits.h"
 #include "llm/formats/gguf_writer.h"
-#include "llm/formats/model_config.h"
 #include "llm/formats/names.h"
+#include "llm/formats/testing_model.h"
 
 namespace crossover::llm {
 
@@ -71,20 +71,7 @@ inline absl::Status WriteRandomModel(const std::filesystem::path& path, const Mo
                                      const std::function<TensorType(const WeightSpec&)>& type_of,
                                      uint64_t seed) {
   ASSIGN_OR_RETURN(const std::unique_ptr<GgufWriter> writer, GgufWriter::Create(path));
-  const std::string name(NameOf(config.architecture));
-  const auto size = [&](const std::string& key, int64_t value) {
-    return writer->AddUint32(name + "." + key, static_cast<uint32_t>(value));
-  };
-  RETURN_IF_ERROR(writer->AddString("general.architecture", name));
-  RETURN_IF_ERROR(size("block_count", config.layers));
-  RETURN_IF_ERROR(size("context_length", config.context_length));
-  RETURN_IF_ERROR(size("embedding_length", config.hidden_size));
-  RETURN_IF_ERROR(size("feed_forward_length", config.intermediate_size));
-  RETURN_IF_ERROR(size("attention.head_count", config.heads));
-  RETURN_IF_ERROR(size("attention.head_count_kv", config.kv_heads));
-  RETURN_IF_ERROR(size("attention.key_length", config.head_dim));
-  RETURN_IF_ERROR(size("attention.value_length", config.head_dim));
-  RETURN_IF_ERROR(writer->AddFloat32(name + ".attention.layer_norm_rms_epsilon", 1e-5f));
+  RETURN_IF_ERROR(AddSizes(*writer, config));
   const std::vector<WeightSpec> weights = WeightsOf(config);
   const auto stored_type = [&](const WeightSpec& weight) {
     return weight.shape.size() == 1 ? TensorType::kF32 : type_of(weight);

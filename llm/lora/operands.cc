@@ -24,9 +24,9 @@ void AssignMatrix(const LoraMatrix& matrix, std::span<const float> values, LowRa
                          Data<T>(part.b) + matrix.out_offset * ranks + matrix.rank_offset, ranks);
 }
 
-}  // namespace
-
-LowRank& Part(BlockLowRank& block, Group group) {
+// Weights and what is added to them have a member of the same name for each group.
+template <typename Block>
+auto& PartOf(Block& block, Group group) {
   switch (group) {
     case Group::kQkv:
       return block.qkv;
@@ -40,9 +40,11 @@ LowRank& Part(BlockLowRank& block, Group group) {
   return block.down;
 }
 
-const LowRank& Part(const BlockLowRank& block, Group group) {
-  return Part(const_cast<BlockLowRank&>(block), group);
-}
+}  // namespace
+
+LowRank& Part(BlockLowRank& block, Group group) { return PartOf(block, group); }
+
+const LowRank& Part(const BlockLowRank& block, Group group) { return PartOf(block, group); }
 
 Activations::Ranks RanksOf(const LoraLayout& layout, bool dropout) {
   return {layout.MaxRankSum(Group::kQkv),
@@ -57,19 +59,7 @@ at::Tensor SquaredRowNorms(const FrozenLinear& linear) {
   return linear.Dense().to(at::kFloat).square().sum(1);
 }
 
-const FrozenLinear& Part(const BlockWeights& block, Group group) {
-  switch (group) {
-    case Group::kQkv:
-      return block.qkv;
-    case Group::kO:
-      return block.o;
-    case Group::kGateUp:
-      return block.gate_up;
-    case Group::kDown:
-      break;
-  }
-  return block.down;
-}
+const FrozenLinear& Part(const BlockWeights& block, Group group) { return PartOf(block, group); }
 
 LoraOperands::LoraOperands(const BaseModel& base, const LoraLayout& layout)
     : base_(base), blocks_(layout.layers()), squares_(layout.scaled() ? layout.layers() : 0) {

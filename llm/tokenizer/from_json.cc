@@ -44,7 +44,7 @@ class JsonReader {
         absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
         absl::StrCat(ToAbsl(path_), ": ", ToAbsl(part), " ", ToAbsl(what),
                      " is not supported; byte-level BPE tokenizers are, and SentencePiece's "
-                     "with Prepend and Replace"));
+                     "with Prepend and Replace, or Metaspace"));
   }
 
   static const Json& Member(const Json& object, const char* key) {
@@ -163,6 +163,7 @@ class JsonReader {
     const std::string type = Text(step, "type");
     if (parts_.sentencepiece) {
       if (step.is_null()) return absl::OkStatus();
+      if (type == "Metaspace") return ReadMetaspace(step);
       return Unsupported("pre_tokenizer", absl::StrCat("'", type, "' with byte_fallback"));
     }
     if (type == "Sequence") {
@@ -200,6 +201,23 @@ class JsonReader {
         "pre_tokenizer",
         absl::StrCat("'", type, "' with ",
                      step.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 200)));
+  }
+
+  // Until tokenizers 0.14 `add_prefix_space` said what `prepend_scheme` says since.
+  absl::Status ReadMetaspace(const Json& step) {
+    std::string scheme = Text(step, "prepend_scheme");
+    if (scheme.empty()) scheme = Flag(step, "add_prefix_space", true) ? "always" : "never";
+    if (Text(step, "replacement") != "\u2581" ||
+        (scheme != "always" && scheme != "first" && scheme != "never")) {
+      return Unsupported("pre_tokenizer",
+                         absl::StrCat("Metaspace with replacement '", Text(step, "replacement"),
+                                      "' and prepend_scheme '", scheme, "'"));
+    }
+    if (scheme == "always") parts_.prefix = Tokenizer::Prefix::kEveryStretch;
+    if (scheme == "first") parts_.prefix = Tokenizer::Prefix::kFirstStretch;
+    parts_.prefix_unless_spaced = true;
+    parts_.split_at_spaces = Flag(step, "split", true);
+    return absl::OkStatus();
   }
 
   absl::Status ReadPostProcessor(const Json& step) {

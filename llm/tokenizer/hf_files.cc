@@ -37,9 +37,20 @@ OrderedJson ByteLevel(bool use_regex) {
 
 constexpr char kMetaspace[] = "\u2581";
 
+OrderedJson Metaspace(const Tokenizer::Parts& parts) {
+  const char* scheme = parts.prefix == Tokenizer::Prefix::kNone           ? "never"
+                       : parts.prefix == Tokenizer::Prefix::kFirstStretch ? "first"
+                                                                          : "always";
+  return {{"type", "Metaspace"},
+          {"replacement", kMetaspace},
+          {"prepend_scheme", scheme},
+          {"split", parts.split_at_spaces}};
+}
+
 // As transformers writes a converted SentencePiece model.
 OrderedJson NormalizerOf(const Tokenizer::Parts& parts) {
   if (!parts.sentencepiece) return parts.nfc ? OrderedJson{{"type", "NFC"}} : OrderedJson();
+  if (parts.prefix_unless_spaced) return OrderedJson();  // Metaspace does it.
   OrderedJson steps = OrderedJson::array();
   if (parts.prefix != Tokenizer::Prefix::kNone)
     steps.push_back({{"type", "Prepend"}, {"prepend", kMetaspace}});
@@ -59,7 +70,7 @@ OrderedJson DecoderOf(const Tokenizer::Parts& parts) {
 }
 
 OrderedJson PreTokenizerOf(const Tokenizer::Parts& parts) {
-  if (parts.sentencepiece) return OrderedJson();
+  if (parts.sentencepiece) return parts.prefix_unless_spaced ? Metaspace(parts) : OrderedJson();
   OrderedJson steps = OrderedJson::array();
   bool gpt2 = false;
   for (size_t i = 0; i < parts.patterns.size(); ++i) {

@@ -73,6 +73,8 @@ class Tokenizer::Impl {
         nfc_(parts.nfc),
         sentencepiece_(parts.sentencepiece),
         prefix_(parts.prefix),
+        prefix_unless_spaced_(parts.prefix_unless_spaced),
+        split_at_spaces_(parts.split_at_spaces),
         bos_id_(parts.bos_id),
         eos_id_(parts.eos_id),
         adds_bos_(parts.adds_bos) {
@@ -163,12 +165,7 @@ class Tokenizer::Impl {
   void EncodeOrdinary(std::string_view text, bool trusted, bool spaced,
                       std::vector<int32_t>& ids) const {
     if (text.empty()) return;
-    if (sentencepiece_) {
-      bpe_->Encode(absl::StrCat(spaced ? ToAbsl(kSpaceMark) : "",
-                                absl::StrReplaceAll(ToAbsl(text), {{" ", ToAbsl(kSpaceMark)}})),
-                   ids);
-      return;
-    }
+    if (sentencepiece_) return EncodeMarked(text, spaced, ids);
     std::string normalized;
     if (nfc_ && !IsAsciiText(text)) {
       normalized = ToNfc(text);
@@ -181,6 +178,18 @@ class Tokenizer::Impl {
       ids.push_back(id);
     });
     EncodePieces(gathered, ids);
+  }
+
+  // SentencePiece's way: spaces are marks. `spaced`: a mark belongs before the text.
+  void EncodeMarked(std::string_view text, bool spaced, std::vector<int32_t>& ids) const {
+    std::string marked = absl::StrReplaceAll(ToAbsl(text), {{" ", ToAbsl(kSpaceMark)}});
+    if (spaced && !(prefix_unless_spaced_ && marked.starts_with(kSpaceMark)))
+      marked.insert(0, kSpaceMark);
+    for (size_t begin = 0, end = 0; begin < marked.size(); begin = end) {
+      end = split_at_spaces_ ? marked.find(kSpaceMark, begin + 1) : std::string::npos;
+      end = std::min(end, marked.size());
+      bpe_->Encode(std::string_view(marked).substr(begin, end - begin), ids);
+    }
   }
 
   void EncodePieces(std::string_view text, std::vector<int32_t>& ids) const {
@@ -200,6 +209,8 @@ class Tokenizer::Impl {
   bool nfc_;
   bool sentencepiece_;
   Prefix prefix_;
+  bool prefix_unless_spaced_;
+  bool split_at_spaces_;
   std::optional<int32_t> bos_id_;
   std::optional<int32_t> eos_id_;
   bool adds_bos_;

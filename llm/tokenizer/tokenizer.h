@@ -92,6 +92,10 @@ class Tokenizer {
     // no patterns. A stretch is what lies between added tokens.
     bool sentencepiece = false;
     Prefix prefix = Prefix::kNone;
+    // Of Hugging Face's Metaspace: a stretch that begins with a space gets no other; every space
+    // begins a piece.
+    bool prefix_unless_spaced = false;
+    bool split_at_spaces = false;
   };
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> Create(Parts parts);
   // What FromGguf makes of a file.

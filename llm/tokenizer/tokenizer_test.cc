@@ -280,6 +280,36 @@ TEST(SentencePieceTest, ItsTokenizerJsonIsReadBack) {
   EXPECT_EQ((*back)->bos_id(), 1);
 }
 
+// What huggingface/tokenizers 0.22 gives for a Metaspace pre-tokenizer and this vocabulary.
+TEST(SentencePieceTest, MetaspacePutsNoSecondSpaceBeforeAText) {
+  Tokenizer::Parts parts = SentencePieceParts();
+  parts.prefix = Tokenizer::Prefix::kFirstStretch;
+  parts.prefix_unless_spaced = true;
+  const auto back = Tokenizer::FromJson(TokenizerJson(parts), "tokenizer.json");
+  ASSERT_TRUE(back.ok()) << back.status();
+  const Tokenizer& tokenizer = **back;
+  EXPECT_THAT(tokenizer.Encode("ab"), ElementsAre(263));
+  EXPECT_THAT(tokenizer.Encode(" ab"), ElementsAre(263));
+  EXPECT_THAT(tokenizer.Encode("  ab"), ElementsAre(259, 263));
+  EXPECT_THAT(tokenizer.Encode("ab<s>ab"), ElementsAre(263, 1, 262));
+  EXPECT_THAT(tokenizer.Encode("<s>ab"), ElementsAre(1, 262));
+}
+
+TEST(SentencePieceTest, MetaspaceThatSplitsMergesNothingAcrossSpaces) {
+  Tokenizer::Parts parts = SentencePieceParts();
+  parts.tokens.emplace_back("\u2581\u2581");
+  parts.merges.emplace_back("\u2581", "\u2581");
+  parts.prefix_unless_spaced = true;
+  for (const bool split : {false, true}) {
+    parts.split_at_spaces = split;
+    const auto back = Tokenizer::FromJson(TokenizerJson(parts), "tokenizer.json");
+    ASSERT_TRUE(back.ok()) << back.status();
+    const std::vector<int32_t> expected =
+        split ? std::vector<int32_t>{259, 259, 260} : std::vector<int32_t>{264, 260};
+    EXPECT_EQ((*back)->Encode("  a"), expected);
+  }
+}
+
 class SmolLm2Test : public ::testing::Test {
  protected:
   SmolLm2Test() {

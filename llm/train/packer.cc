@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
+#include <utility>
 
 namespace crossover::llm {
 
@@ -92,6 +94,68 @@ class Builder {
   TrainPack result_;
 };
 
+// Rows that stand together because they share tokens: [begin, end) of the sorted rows.
+struct Bundle {
+  size_t begin = 0;
+  size_t end = 0;
+  int64_t tokens = 0;  // What the rows add up to, shared tokens once.
+};
+
+// Cuts the sorted rows where they share too little, and where a bundle would exceed a pack.
+std::vector<Bundle> Bundles(std::span<const TrainRow* const> rows, std::span<const int32_t> sorted,
+                            const PackOptions& options) {
+  std::vector<Bundle> bundles;
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    const TrainRow& row = *rows[sorted[i]];
+    // What a row adds is what it does not share with the row before it (a little more when that is
+    // under the minimum).
+    const int64_t shared =
+        i > 0 && options.share_prefix ? CommonPrefix(*rows[sorted[i - 1]], row) : 0;
+    const int64_t added = Length(row) - shared;
+    if (shared > 0 && shared >= options.min_shared_prefix &&
+        bundles.back().tokens + added <= options.max_tokens) {
+      bundles.back().end = i + 1;
+      bundles.back().tokens += added;
+    } else {
+      bundles.push_back({.begin = i, .end = i + 1, .tokens = Length(row)});
+    }
+  }
+  return bundles;
+}
+
+// The rows of each pack, in sorted order: best-fit decreasing. Of all packs with room the fullest
+// takes the next smaller bundle.
+std::vector<std::vector<int32_t>> BestFit(std::vector<Bundle> bundles,
+                                          std::span<const int32_t> sorted, int64_t max_tokens) {
+  std::stable_sort(bundles.begin(), bundles.end(),
+                   [](const Bundle& a, const Bundle& b) { return a.tokens > b.tokens; });
+  std::vector<std::vector<Bundle>> packs;
+  std::set<std::pair<int64_t, size_t>> room;  // Tokens that still fit, pack.
+  for (const Bundle& bundle : bundles) {
+    auto fit = room.lower_bound({bundle.tokens, 0});
+    size_t pack = packs.size();
+    int64_t free = std::max<int64_t>(0, max_tokens - bundle.tokens);
+    if (fit == room.end()) {
+      packs.emplace_back();
+    } else {
+      pack = fit->second;
+      free = fit->first - bundle.tokens;
+      room.erase(fit);
+    }
+    packs[pack].push_back(bundle);
+    room.insert({free, pack});
+  }
+  std::vector<std::vector<int32_t>> members;
+  for (std::vector<Bundle>& pack : packs) {
+    std::sort(pack.begin(), pack.end(),
+              [](const Bundle& a, const Bundle& b) { return a.begin < b.begin; });
+    std::vector<int32_t>& rows = members.emplace_back();
+    for (const Bundle& bundle : pack)
+      rows.insert(rows.end(), sorted.begin() + bundle.begin, sorted.begin() + bundle.end);
+  }
+  return members;
+}
+
 }  // namespace
 
 std::vector<TrainPack> PackRows(std::span<const TrainRow* const> rows, const PackOptions& options) {
@@ -99,23 +163,10 @@ std::vector<TrainPack> PackRows(std::span<const TrainRow* const> rows, const Pac
   std::iota(sorted.begin(), sorted.end(), 0);
   std::stable_sort(sorted.begin(), sorted.end(),
                    [&](int32_t a, int32_t b) { return rows[a]->ids < rows[b]->ids; });
-
   std::vector<TrainPack> packs;
-  for (size_t begin = 0; begin < sorted.size();) {
-    // What a row adds is what it does not share with the row before it (a little more when that is
-    // under the minimum).
-    int64_t tokens = Length(*rows[sorted[begin]]);
-    size_t end = begin + 1;
-    for (; end < sorted.size(); ++end) {
-      const TrainRow& row = *rows[sorted[end]];
-      const int64_t shared = options.share_prefix ? CommonPrefix(*rows[sorted[end - 1]], row) : 0;
-      const int64_t added = Length(row) - (shared >= options.min_shared_prefix ? shared : 0);
-      if (tokens + added > options.max_tokens) break;
-      tokens += added;
-    }
-    packs.push_back(Builder(rows, std::span(sorted).subspan(begin, end - begin), options).Build());
-    begin = end;
-  }
+  for (const std::vector<int32_t>& members :
+       BestFit(Bundles(rows, sorted, options), sorted, options.max_tokens))
+    packs.push_back(Builder(rows, members, options).Build());
   return packs;
 }
 

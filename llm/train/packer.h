@@ -1,9 +1,9 @@
 // Lays training rows out as packs: rows that begin with the same tokens share them. No torch.
 //
 // The rows of a pack form a forest of segments (llm/model/pack.h). Attention works segment by
-// segment, so there is no padding and no interaction between rows, and packing needs no bin-packing
-// heuristic: rows are sorted, so that common prefixes stand together, and cut where a pack would
-// exceed its token budget.
+// segment, so there is no padding and no interaction between rows. Rows are sorted, so that common
+// prefixes stand together; what shares a prefix stays in one pack as far as its token budget goes,
+// and these bundles fill packs by best-fit decreasing.
 #pragma once
 
 #include <cstdint>

@@ -100,6 +100,27 @@ TEST(PackerTest, BudgetCutsAndALongRowStandsAlone) {
   ExpectFaithful(rows, packs);
 }
 
+TEST(PackerTest, FewestPacksTakeRowsThatShareNothing) {
+  std::vector<TrainRow> rows;
+  for (const int length : {6, 3, 4, 7, 5, 5}) {
+    rows.push_back(Row(std::vector<int32_t>(length, static_cast<int32_t>(rows.size())), 1));
+  }
+  const auto packs = PackRows(Pointers(rows), {.max_tokens = 10});
+  ASSERT_EQ(packs.size(), 3u);
+  for (const TrainPack& pack : packs) EXPECT_EQ(pack.pack.tokens(), 10);
+  ExpectFaithful(rows, packs);
+}
+
+TEST(PackerTest, RowsOfOnePrefixStayTogether) {
+  // Cut by the budget alone, the second pair would be torn apart.
+  const std::vector<TrainRow> rows = {Row({1, 1, 1, 1, 2}, 1), Row({1, 1, 1, 1, 3}, 1),
+                                      Row({4, 4, 4, 4, 5}, 1), Row({4, 4, 4, 4, 6}, 1)};
+  const auto packs = PackRows(Pointers(rows), {.max_tokens = 11, .min_shared_prefix = 4});
+  ASSERT_EQ(packs.size(), 2u);
+  for (const TrainPack& pack : packs) EXPECT_EQ(pack.pack.tokens(), 6);
+  ExpectFaithful(rows, packs);
+}
+
 TEST(PackerTest, SharingCanBeSwitchedOff) {
   const std::vector<TrainRow> rows = {Row({1, 2, 3, 4, 5}, 1), Row({1, 2, 3, 4, 6}, 1)};
   const auto packs =

@@ -60,6 +60,8 @@ absl::StatusOr<WindowResult> WindowComputer::Gradient(Rows rows, int64_t step,
   LossResult sum;
   for (const TrainRow* row : rows) window.tokens += TokensOf(*row);
   StepNoise noise{config_.dropout, config_.neftune, config_.seed, static_cast<uint64_t>(step)};
+  // Each process counts its tokens from a place of its own, so that no two draw the same noise.
+  if (peers_ != nullptr) noise.first_token = static_cast<int64_t>(peers_->rank()) << 40;
   const std::vector<const TrainRow*> mine = Mine(rows);
   absl::Status status;
   for (const TrainPack& pack : objective_->Packs(mine, Packing())) {

@@ -2,10 +2,12 @@
 
 #include "common/service/service_main.h"
 #include "common/status/status_macros.h"
+#include "llm/model/primitive_cache.h"
 #include "services/model_server/module.h"
 
 int main(int argc, char** argv) {
   using crossover::inference::Module;
+  crossover::llm::BoundPrimitiveCaches(crossover::llm::kServingPrimitives);
   crossover::service::ServiceMain main(
       "crossover-model-server", "Answers with a base model and any number of LoRA adapters.");
   crossover::inference::Options options;

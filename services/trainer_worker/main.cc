@@ -8,6 +8,7 @@
 #include "common/rpc/deployment_keys.h"
 #include "common/service/service_main.h"
 #include "common/status/status_macros.h"
+#include "llm/model/primitive_cache.h"
 #include "services/trainer_worker/module.h"
 
 int main(int argc, char** argv) {
@@ -17,6 +18,7 @@ int main(int argc, char** argv) {
     setenv("OMP_WAIT_POLICY", "passive", 1);
     execv("/proc/self/exe", argv);
   }
+  crossover::llm::BoundPrimitiveCaches(crossover::llm::kTrainingPrimitives);
   crossover::service::ServiceMain main("crossover-trainer-worker",
                                        "Runs training jobs for a scheduler.");
   main.options().grpc_address = "127.0.0.1:7080";

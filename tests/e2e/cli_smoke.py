@@ -7,99 +7,10 @@ Starts `crossover up` with a data folder and ports of its own, and stops it at t
 first that does not do what it should. --keep leaves the data folder for a look.
 """
 import argparse
-import json
-import os
 import pathlib
-import random
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
 
-BASE = "smollm2-135m-instruct"
-LABELS = {"games": ["puzzle", "arcade", "chess", "card"], "mail": ["inbox", "imap", "smtp", "newsletter"],
-          "math": ["algebra", "matrix", "prime", "solver"]}
-SYSTEM = "Name the section of the package: games, mail or math. Answer with that word alone."
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def rows(count):
-    random.seed(7)
-    for number in range(count):
-        label = sorted(LABELS)[number % len(LABELS)]
-        words = random.sample(LABELS[label], 2)
-        text = f"package {number:03d}-{words[0]}: a {words[1]} tool for {words[0]} users, edition {random.randint(1000, 9999)}"
-        yield {"messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text},
-                            {"role": "assistant", "content": label}]}
-
-
-class Platform:
-    """`crossover up`, and the client that talks to it."""
-
-    def __init__(self, build, folder):
-        self.binary = build / "bin" / "crossover"
-        self.folder = folder
-        self.http = free_port()
-        self.environment = dict(os.environ, CROSSOVER_DATA=str(folder / "data"), NO_COLOR="1")
-        self.environment.pop("CROSSOVER_SERVER", None)
-        self.log = open(folder / "up.log", "wb")
-        self.process = subprocess.Popen(
-            [self.binary, "--data", str(folder / "data"), "up", "--http-address", f"127.0.0.1:{self.http}", "--admin-address",
-             f"127.0.0.1:{free_port()}", "--grpc-address", f"127.0.0.1:{free_port()}", "--metrics-address",
-             f"127.0.0.1:{free_port()}"], stdout=self.log, stderr=subprocess.STDOUT, env=self.environment)
-
-    def wait_until_ready(self):
-        for _ in range(240):
-            if self.process.poll() is not None:
-                self.fail(f"crossover up ended with {self.process.returncode}")
-            done = subprocess.run([self.binary, "status"], capture_output=True, text=True, env=self.environment, check=False)
-            if done.returncode == 0:
-                return
-            time.sleep(0.5)
-        self.fail("crossover up is not ready after two minutes:\n" + done.stdout + done.stderr)
-
-    def fail(self, message):
-        print(message, file=sys.stderr)
-        self.log.flush()
-        print((self.folder / "up.log").read_text(errors="replace")[-3000:], file=sys.stderr)
-        sys.exit(1)
-
-    def run(self, *arguments, code=0, contains=()):
-        begin = time.monotonic()
-        done = subprocess.run([self.binary, *arguments], capture_output=True, text=True, env=self.environment, timeout=900, check=False)
-        line = "crossover " + " ".join(arguments)
-        if done.returncode != code:
-            self.fail(f"{line}\n  ended with {done.returncode} instead of {code}\n{done.stdout}{done.stderr}")
-        for text in contains:
-            if text not in done.stdout + done.stderr:
-                self.fail(f"{line}\n  does not say {text!r}:\n{done.stdout}{done.stderr}")
-        print(f"ok {time.monotonic() - begin:6.1f} s  {line[:130]}", flush=True)
-        return done.stdout
-
-    def json(self, *arguments):
-        return json.loads(self.run(*arguments, "--json"))
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=60)
-
-
-def chat(platform, route, text):
-    body = {"model": route, "messages": [{"role": "user", "content": text}]}
-    request = urllib.request.Request(f"http://127.0.0.1:{platform.http}/v1/chat/completions", json.dumps(body).encode(),
-                                     {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        return json.load(answer)
+from platform_process import BASE, chat, running
+from section_rows import SYSTEM, rows, write
 
 
 def define(platform, folder):
@@ -123,8 +34,7 @@ def define(platform, folder):
 
 
 def collect(platform, folder):
-    path = folder / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows(60)))
+    path = write(folder / "rows.jsonl", rows(60))
     bad = folder / "bad.jsonl"
     bad.write_text(path.read_text() + '{"messages": 3}\n')  # left out and named; the others go on
     platform.run("dataset", "import", "bad-rows", str(bad), contains=["warning:", "line 61", "1 of 61 lines", "correct them", "STAGE"])
@@ -186,7 +96,7 @@ def serve(platform, adapter, prompt, tuned, evaluation):
                  "prompt", contains=["primary"])
     platform.run("route", "set", "sections", "--variant", f"tuned:{tuned}", contains=["tuned"])
     platform.run("route", "list", contains=["sections"])
-    answer = chat(platform, "sections", "package: a chess puzzle")
+    answer = chat(platform, "sections", [{"role": "user", "content": "package: a chess puzzle"}])
     platform.run("experiment", "start", "sections", "--candidate", "tuned", code=1, contains=["CANDIDATE_NOT_EVALUATED"])
     platform.run("experiment", "start", "sections", "--candidate", "tuned", "--evaluation", evaluation, contains=["calibrating"])
     platform.run("experiment", "status", "sections", contains=["tuned"])
@@ -208,25 +118,14 @@ def main():
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # so that the platform is stopped, too
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="crossover-smoke-"))
-    folder.chmod(0o755)  # Postgres may run as another user
-    platform = Platform(arguments.build.resolve(), folder)
-    try:
-        platform.wait_until_ready()
+    with running(arguments.build, arguments.keep) as platform:
         platform.run("status", contains=["scheduler", "router", "ok"])
         if not platform.json("status")["services"]["router"]["ok"]:
             platform.fail("status --json does not say that the router is well")
-        define(platform, folder)
-        collect(platform, folder)
-        prove_and_serve(platform, train(platform, folder))
+        define(platform, platform.folder)
+        collect(platform, platform.folder)
+        prove_and_serve(platform, train(platform, platform.folder))
         print("every command did what it should")
-    finally:
-        platform.stop()
-        if arguments.keep:
-            print(f"data folder: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
