@@ -22,6 +22,7 @@
 #include "bench/train/temporary_folder.h"
 #include "common/status/status_macros.h"
 #include "llm/model/primitive_cache.h"
+#include "llm/train/forecast.h"
 #include "llm/train/trainer.h"
 
 namespace crossover::llm {
@@ -233,7 +234,13 @@ absl::Status Run(const Arguments& arguments) {
               static_cast<double>(measured.computed) / static_cast<double>(measured.tokens));
   std::printf("train.best_step_tokens_per_second %.0f tokens/s\n", measured.best);
   std::printf("train.tokens_per_second %.0f tokens/s\n", measured.speed());
-  std::printf("train.peak_rss_mb %.0f MB\n", PeakRssMb());
+  const double peak = PeakRssMb();
+  std::printf("train.peak_rss_mb %.0f MB\n", peak);
+  const Forecast forecast = ForecastOf(
+      base->config(), config, rows, {},
+      {.train_rows = static_cast<int64_t>(rows.size()), .bf16 = base->execution().bf16()});
+  std::printf("train.memory_estimate_ratio %.3f ratio\n",
+              static_cast<double>(forecast.peak_memory_bytes) / (peak * (1 << 20)));
   std::printf("train.grad_rel_error %.2e ratio\n", GradientError());
   RETURN_IF_ERROR(CompareWithLimit(arguments, base, config, rows));
   if (arguments.peer.empty()) {
