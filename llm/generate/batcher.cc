@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <span>
 #include <stdexcept>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
-#include "llm/generate/choose.h"
 #include "llm/generate/sampler.h"
 
 namespace crossover::llm {
@@ -33,7 +33,7 @@ int64_t Uncomputed(const Sequence& sequence) {
 
 // Tokens that the sequence may still add to its prompt.
 int64_t StillToGenerate(const Sequence& sequence) {
-  if (sequence.score != nullptr) return 0;
+  if (!sequence.generates()) return 0;
   return sequence.sampling.max_tokens - static_cast<int64_t>(sequence.result.tokens.size());
 }
 
@@ -50,6 +50,14 @@ Batcher::Batcher(KvShape shape, EngineOptions options, std::unique_ptr<StepRunne
       pool_(shape, options_.kv_budget_bytes),
       runner_(std::move(runner)) {}
 
+void Batcher::Enqueue(std::unique_ptr<Sequence> sequence) {
+  order_.Join(*sequence);
+  // From the back: most go there.
+  auto place = waiting_.end();
+  while (place != waiting_.begin() && FairOrder::Passes(*sequence, **std::prev(place))) --place;
+  waiting_.insert(place, std::move(sequence));
+}
+
 void Batcher::Admit() {
   auto it = waiting_.begin();
   while (it != waiting_.end() && static_cast<int>(running_.size()) < options_.max_batch_rows) {
@@ -64,6 +72,7 @@ void Batcher::Admit() {
       ++it;
       continue;
     }
+    order_.Admitted(**it);
     running_.push_back(std::move(*it));
     it = waiting_.erase(it);
   }
@@ -83,9 +92,11 @@ bool Batcher::FitsBeside(const KvMatch& match, const Sequence& sequence) const {
 Batcher::Admission Batcher::TryAdmit(Sequence& sequence) {
   if (AwaitsPrefix(sequence)) return Admission::kAwaitsPrefix;
   // At least one token is computed, for its logits; to score, all from the token before the
-  // continuation.
+  // continuation; to embed, all.
   const int64_t length = static_cast<int64_t>(sequence.prompt.size());
-  const int64_t last = sequence.score != nullptr ? sequence.score_from : length - 1;
+  const int64_t last = sequence.score != nullptr   ? sequence.score_from
+                       : sequence.embed != nullptr ? 0
+                                                   : length - 1;
   const std::span<const int32_t> sharable(sequence.prompt.data(), static_cast<size_t>(last));
   KvMatch match = tree_.Find(sequence.owner, sharable, /*planned=*/false);
   if (const KvMatch planned = tree_.Find(sequence.owner, sharable, /*planned=*/true);
@@ -111,6 +122,7 @@ Batcher::Admission Batcher::TryAdmit(Sequence& sequence) {
     tree_.Touch(*used);
   tree_.Add(node);
   sequence.tail = std::move(node);
+  sequence.hidden_sum.clear();
   if (sequence.result.prompt_tokens > 0) return Admission::kAdmitted;  // Has been here before.
   sequence.result.prompt_tokens = length;
   sequence.result.cached_prompt_tokens = match.length;
@@ -139,11 +151,7 @@ void Batcher::Preempt() {
   std::unique_ptr<Sequence> sequence = std::move(running_.back());
   running_.pop_back();
   Release(*sequence);
-  const std::vector<GeneratedToken>& tokens = sequence->result.tokens;
-  const int64_t known =
-      static_cast<int64_t>(sequence->prompt.size()) - sequence->result.prompt_tokens;
-  for (size_t i = static_cast<size_t>(known); i < tokens.size(); ++i)
-    sequence->prompt.push_back(tokens[i].id);
+  sequence->preempted = true;
   waiting_.push_front(std::move(sequence));
   ++totals_.preemptions_total;
 }
@@ -178,20 +186,25 @@ StepInput Batcher::Compose(std::vector<Share>& shares) const {
     const int64_t row = static_cast<int64_t>(input.ids.size());
     const int64_t position = tail.start() + tail.computed;
     input.sequences.push_back({&tail, row, share.count});
-    const LoraOperands* operands =
-        sequence.adapter == nullptr ? nullptr : sequence.adapter->operands.get();
-    if (input.adapters.empty() || input.adapters.back().operands != operands)
-      input.adapters.push_back({row, row, operands});
+    const std::span<const AdapterShare> shares_of =
+        sequence.adapter == nullptr ? std::span<const AdapterShare>() : sequence.adapter->shares;
+    if (input.adapters.empty() || input.adapters.back().shares.data() != shares_of.data())
+      input.adapters.push_back({row, row, shares_of});
     input.adapters.back().end = row + share.count;
     share.first_logit = static_cast<int64_t>(input.logit_rows.size());
     for (int64_t i = 0; i < share.count; ++i) {
       input.ids.push_back(tail.tokens[tail.computed + i]);
       input.positions.push_back(static_cast<int32_t>(position + i));
-      const bool wanted = sequence.score != nullptr ? position + i >= sequence.score_from
-                                                    : i + 1 == Uncomputed(sequence);
+      const bool wanted =
+          sequence.score != nullptr
+              ? position + i >= sequence.score_from
+              : sequence.generates() && i + 1 + share.drafts >= Uncomputed(sequence);
       if (wanted) input.logit_rows.push_back(static_cast<int32_t>(row + i));
     }
     share.logits = static_cast<int64_t>(input.logit_rows.size()) - share.first_logit;
+    if (sequence.embed == nullptr) continue;
+    share.pooled = static_cast<int64_t>(input.pooled.size());
+    input.pooled.push_back({row, row + share.count});
   }
   return input;
 }
@@ -209,38 +222,43 @@ void Batcher::Step() {
 void Batcher::Compute() {
   std::vector<Share> shares = Shares();
   if (shares.empty()) return;
+  Draft(shares);
   const std::unique_ptr<StepLogits> logits = runner_->Run(Compose(shares));
   ++totals_.steps_total;
   // Choosing tokens is parallel; telling about them is not.
-  std::vector<GeneratedToken> tokens(shares.size());
+  std::vector<std::vector<GeneratedToken>> tokens(shares.size());
   runner_->ForEach(static_cast<int64_t>(shares.size()), [&](int64_t i) {
     const Share& share = shares[i];
-    if (share.logits == 0 || share.sequence->score != nullptr) return;
-    std::vector<float> row = logits->Row(share.first_logit);
-    tokens[i] = ChooseToken(*share.sequence, {}, row);
+    if (share.logits == 0 || !share.sequence->generates()) return;
+    tokens[i] = Choose(share, *logits);
   });
   for (size_t i = 0; i < shares.size(); ++i) {
     if (shares[i].sequence->score != nullptr) {
       AcceptScores(shares[i], *logits);
+    } else if (shares[i].sequence->embed != nullptr) {
+      AcceptHidden(*shares[i].sequence, logits->HiddenSum(shares[i].pooled));
     } else if (shares[i].logits > 0) {
-      AcceptToken(*shares[i].sequence, std::move(tokens[i]));
+      AcceptTokens(shares[i], std::move(tokens[i]));
     }
   }
 }
 
-void Batcher::AcceptToken(Sequence& sequence, GeneratedToken token) {
+bool Batcher::AcceptToken(Sequence& sequence, GeneratedToken token) {
   GenerateResult& result = sequence.result;
   if (result.tokens.empty()) result.first_token_seconds = SecondsSince(sequence.submitted);
   ++totals_.generated_tokens_total;
   const std::vector<int32_t>& stops = sequence.sampling.stop_ids;
-  if (std::find(stops.begin(), stops.end(), token.id) != stops.end())
-    return Finish(sequence, FinishReason::kStop);
-  if (token.id < 0) {
-    return Fail(sequence, std::runtime_error("no token of the vocabulary can continue the answer "
-                                             "as its constraint demands"));
+  if (std::find(stops.begin(), stops.end(), token.id) != stops.end()) {
+    Finish(sequence, FinishReason::kStop);
+    return false;
   }
-
+  if (token.id < 0) {
+    Fail(sequence, std::runtime_error("no token of the vocabulary can continue the answer as its "
+                                      "constraint demands"));
+    return false;
+  }
   sequence.tail->tokens.push_back(token.id);
+  sequence.prompt.push_back(token.id);
   GenerateDelta delta;
   if (options_.token_bytes) delta.text = sequence.text.Push(options_.token_bytes(token.id));
   result.text += delta.text;
@@ -249,26 +267,30 @@ void Batcher::AcceptToken(Sequence& sequence, GeneratedToken token) {
     delta.tokens.push_back(std::move(token));
     sequence.on_delta(delta);
   }
+  const bool full = static_cast<int64_t>(result.tokens.size()) >= sequence.sampling.max_tokens;
   const bool whole = sequence.constraint != nullptr && sequence.constraint->finished();
-  if (sequence.text.stopped() || whole) return Finish(sequence, FinishReason::kStop);
-  if (static_cast<int64_t>(result.tokens.size()) >= sequence.sampling.max_tokens)
-    Finish(sequence, FinishReason::kLength);
+  const bool stopped = sequence.text.stopped() || whole;
+  if (!stopped && !full) return true;
+  Finish(sequence, stopped ? FinishReason::kStop : FinishReason::kLength);
+  return false;
 }
 
 void Batcher::AcceptScores(const Share& share, const StepLogits& logits) {
   Sequence& sequence = *share.sequence;
   const int64_t first =
       sequence.tail->start() + sequence.tail->computed - share.logits - sequence.score_from;
-  std::vector<float>& logprobs = sequence.score->result.logprobs[sequence.continuation];
+  std::vector<float>& logprobs = sequence.score->result.logprobs[sequence.place];
   std::vector<char> best(static_cast<size_t>(share.logits));
   runner_->ForEach(share.logits, [&](int64_t i) {
     const std::vector<float> row = logits.Row(share.first_logit + i);
     const int32_t target = sequence.targets[first + i];
     logprobs[first + i] = static_cast<float>(row[target] - LogSumExp(row));
     best[i] = MostLikely(row) == target;
+    if (const int n = sequence.score->top_logprobs; n > 0)
+      sequence.score->result.top[sequence.place][first + i] = TopLogprobs(row, n);
   });
   if (std::find(best.begin(), best.end(), 0) != best.end())
-    sequence.score->result.greedy[sequence.continuation] = false;
+    sequence.score->result.greedy[sequence.place] = false;
   if (Uncomputed(sequence) == 0) FinishScore(sequence, absl::OkStatus());
 }
 
@@ -303,6 +325,7 @@ void Batcher::Fail(Sequence& sequence, const std::exception& reason) {
   const absl::Status status = Error(absl::StatusCode::kInternal, "GENERATION_FAILED",
                                     absl::StrCat("computation failed: ", reason.what()));
   if (sequence.score != nullptr) return FinishScore(sequence, status);
+  if (sequence.embed != nullptr) return FinishEmbedding(sequence, status);
   Release(sequence);
   const Engine::OnDone done = std::move(sequence.on_done);
   Remove(&sequence);
@@ -334,14 +357,17 @@ void Batcher::Cancel(RequestId id) {
         std::find_if(list.begin(), list.end(), [&](const auto& s) { return s->id == id; });
     return it == list.end() ? nullptr : it->get();
   };
-  // A score request has one sequence for each continuation.
+  const absl::Status cancelled =
+      Error(absl::StatusCode::kCancelled, "CANCELLED", "the request was cancelled");
+  // A score request has one sequence for each continuation, one to embed for each text.
   while (true) {
     Sequence* sequence = find(running_);
     if (sequence == nullptr) sequence = find(waiting_);
     if (sequence == nullptr) return;
     if (sequence->score != nullptr) {
-      FinishScore(*sequence,
-                  Error(absl::StatusCode::kCancelled, "CANCELLED", "the request was cancelled"));
+      FinishScore(*sequence, cancelled);
+    } else if (sequence->embed != nullptr) {
+      FinishEmbedding(*sequence, cancelled);
     } else {
       Finish(*sequence, FinishReason::kCancelled);
     }

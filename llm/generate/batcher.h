@@ -9,8 +9,9 @@
 // ends, and then the next. (If the beginning it stands on has grown since, because its owner went
 // on generating, it may have to go back once, and then does without.)
 //
-// Order: first come, first served. Nobody passes a sequence that waits for memory. One that waits
-// for another to compute their common beginning may be passed; that wait is short.
+// Order: by priority, then fairly between flows (fair_order.h), first come first served within one.
+// Who waits for memory is passed by nobody behind it. One that waits for another to compute their
+// common beginning may be passed; that wait is short.
 #pragma once
 
 #include <deque>
@@ -18,6 +19,7 @@
 #include <memory>
 #include <vector>
 
+#include "llm/generate/fair_order.h"
 #include "llm/generate/sequence.h"
 #include "llm/generate/step.h"
 
@@ -34,8 +36,8 @@ class Batcher {
   // See StepRunner.
   void BindThread() { runner_->BindThread(); }
 
-  // Prompt and answer (to score: the prompt) need at most total_pages().
-  void Enqueue(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
+  // Prompt and answer (to score or embed: the prompt) need at most total_pages().
+  void Enqueue(std::unique_ptr<Sequence> sequence);
   void Cancel(RequestId id);
   // Ends everything with Cancelled.
   void CancelAll();
@@ -58,6 +60,8 @@ class Batcher {
     int64_t count = 0;
     int64_t first_logit = 0;  // Of its rows in the logits.
     int64_t logits = 0;
+    int64_t pooled = 0;  // To embed: its range of StepInput::pooled.
+    int64_t drafts = 0;  // The last so many of `count` are guesses.
   };
   enum class Admission { kAdmitted, kAwaitsPrefix, kNoMemory };
 
@@ -70,7 +74,13 @@ class Batcher {
   std::vector<Share> Shares() const;
   StepInput Compose(std::vector<Share>& shares) const;
   void AcceptScores(const Share& share, const StepLogits& logits);
-  void AcceptToken(Sequence& sequence, GeneratedToken token);
+  void Draft(std::vector<Share>& shares);
+  std::vector<GeneratedToken> Choose(const Share& share, const StepLogits& logits) const;
+  void AcceptTokens(const Share& share, std::vector<GeneratedToken> tokens);
+  // False if the sequence has ended, and is gone.
+  bool AcceptToken(Sequence& sequence, GeneratedToken token);
+  void AcceptHidden(Sequence& sequence, const std::vector<float>& sum);
+  void FinishEmbedding(Sequence& sequence, const absl::Status& status);
   void Finish(Sequence& sequence, FinishReason reason);
   void FinishScore(Sequence& sequence, const absl::Status& status);
   void Fail(Sequence& sequence, const std::exception& reason);
@@ -81,7 +91,8 @@ class Batcher {
   KvPool pool_;
   PrefixTree tree_;
   const std::unique_ptr<StepRunner> runner_;
-  std::deque<std::unique_ptr<Sequence>> waiting_;   // First come first.
+  FairOrder order_;
+  std::deque<std::unique_ptr<Sequence>> waiting_;   // In the order of admission.
   std::vector<std::unique_ptr<Sequence>> running_;  // By admission.
   EngineStats totals_;
 };

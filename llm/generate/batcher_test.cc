@@ -181,7 +181,7 @@ TEST_F(BatcherTest, ScoresOutgrowingTheCacheAreComplete) {
     sequence->id = 1;
     sequence->prompt = Prompt(static_cast<uint32_t>(i), 120);
     sequence->score = group;
-    sequence->continuation = i;
+    sequence->place = i;
     sequence->score_from = 20;
     for (size_t t = 21; t < 120; ++t) sequence->targets.push_back(sequence->prompt[t]);
     sequence->targets.push_back(0);
@@ -214,7 +214,7 @@ TEST_F(BatcherTest, AContinuationIsGreedyWhenEveryTokenIsTheMostLikely) {
     sequence->prompt.insert(sequence->prompt.end(), sequence->targets.begin(),
                             sequence->targets.end() - 1);
     sequence->score = group;
-    sequence->continuation = i;
+    sequence->place = i;
     sequence->score_from = 19;
     group->result.logprobs.emplace_back(10);
     group->result.greedy.push_back(true);

@@ -60,6 +60,7 @@ class HashRunner final : public StepRunner {
     std::vector<float> Row(int64_t row) const override {
       return LogitsAfter(chains[row], vocabulary);
     }
+    std::vector<float> HiddenSum(int64_t) const override { return {}; }
   };
 
   const size_t vocabulary_;

@@ -8,12 +8,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "llm/generate/adapter_weights.h"
 #include "llm/generate/engine_loop.h"
 #include "llm/generate/model_runner.h"
 #include "llm/lora/adapter.h"
-#include "llm/lora/operands.h"
 #include "llm/model/weights.h"
 
 namespace crossover::llm {
@@ -24,19 +25,28 @@ absl::Status Invalid(std::string_view reason, const std::string& message) {
   return Error(absl::StatusCode::kInvalidArgument, reason, message);
 }
 
-std::unique_ptr<StepRunner> NewRunner(const BaseModel& base) {
+std::unique_ptr<StepRunner> NewRunner(const BaseModel& base, DecodeWeights weights) {
   const c10::InferenceMode inference;
-  return std::make_unique<ModelRunner>(base, KvShapeOf(base));
+  return std::make_unique<ModelRunner>(base, KvShapeOf(base), weights);
 }
 
 }  // namespace
 
+absl::StatusOr<DecodeWeights> ParseDecodeWeights(std::string_view setting, std::string_view text) {
+  if (text == "dense") return DecodeWeights::kDense;
+  if (text == "int8") return DecodeWeights::kInt8;
+  if (text == "int4") return DecodeWeights::kInt4;
+  return Error(
+      absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+      absl::StrCat(ToAbsl(setting), " is '", ToAbsl(text), "'; expected dense, int8 or int4"));
+}
+
 class Engine::Impl {
  public:
-  Impl(std::shared_ptr<const BaseModel> base, EngineOptions options)
+  Impl(std::shared_ptr<const BaseModel> base, const EngineOptions& options)
       : base_(std::move(base)),
         loop_({.vocab = base_->config().vocab_size, .positions = MaxPositions(base_->config())},
-              KvShapeOf(*base_), std::move(options), NewRunner(*base_)) {}
+              KvShapeOf(*base_), options, NewRunner(*base_, options.decode_weights)) {}
 
   absl::Status LoadAdapter(const std::string& key, const std::string& folder) {
     if (key.empty())
@@ -48,10 +58,10 @@ class Engine::Impl {
       loaded->rank = std::max(loaded->rank, static_cast<int>(matrix.rank));
     try {
       const c10::InferenceMode inference;
-      auto operands = std::make_shared<LoraOperands>(*base_, adapter.layout);
-      operands->Assign(adapter.layout, adapter.values);
-      loaded->bytes = operands->bytes();
-      loaded->operands = std::move(operands);
+      auto weights = std::make_shared<AdapterWeights>(*base_, adapter);
+      loaded->bytes = weights->bytes();
+      loaded->linear = weights->linear();
+      loaded->shares.push_back({std::move(weights), 1});
     } catch (const std::exception& e) {
       return Error(
           absl::StatusCode::kResourceExhausted, "MODEL_LOAD_FAILED",
@@ -78,9 +88,14 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Bas
     return Invalid("BAD_ENGINE_OPTIONS",
                    "max_batch_rows, max_queue, max_step_tokens and kv_budget_bytes must be over 0");
   }
+  if (options.decode_weights != DecodeWeights::kDense && !base->execution().bf16()) {
+    return Invalid(
+        "BAD_ENGINE_OPTIONS",
+        "int8 and int4 weights are for models that compute in bf16; this one computes in "
+        "fp32, so leave decode-weights dense");
+  }
   try {
-    return std::unique_ptr<Engine>(
-        new Engine(std::make_unique<Impl>(std::move(base), std::move(options))));
+    return std::unique_ptr<Engine>(new Engine(std::make_unique<Impl>(std::move(base), options)));
   } catch (const std::exception& e) {
     return Error(absl::StatusCode::kResourceExhausted, "MODEL_LOAD_FAILED",
                  absl::StrCat("the generation engine could not be set up: ", e.what()));
@@ -103,6 +118,9 @@ absl::StatusOr<RequestId> Engine::Submit(GenerateRequest request, OnDelta on_del
 absl::StatusOr<RequestId> Engine::Submit(ScoreRequest request, OnScore on_done) {
   return impl_->loop().Submit(std::move(request), std::move(on_done));
 }
+absl::StatusOr<RequestId> Engine::Submit(EmbedRequest request, OnEmbed on_done) {
+  return impl_->loop().Submit(std::move(request), std::move(on_done));
+}
 void Engine::Cancel(RequestId id) { impl_->loop().Cancel(id); }
 
 absl::StatusOr<GenerateResult> Engine::Generate(GenerateRequest request) {
@@ -116,6 +134,14 @@ absl::StatusOr<GenerateResult> Engine::Generate(GenerateRequest request) {
 absl::StatusOr<ScoreResult> Engine::Score(ScoreRequest request) {
   std::promise<absl::StatusOr<ScoreResult>> done;
   RETURN_IF_ERROR(Submit(std::move(request), [&](absl::StatusOr<ScoreResult> r) {
+                    done.set_value(std::move(r));
+                  }).status());
+  return done.get_future().get();
+}
+
+absl::StatusOr<EmbedResult> Engine::Embed(EmbedRequest request) {
+  std::promise<absl::StatusOr<EmbedResult>> done;
+  RETURN_IF_ERROR(Submit(std::move(request), [&](absl::StatusOr<EmbedResult> r) {
                     done.set_value(std::move(r));
                   }).status());
   return done.get_future().get();

@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -49,8 +50,16 @@ struct Sampling {
       -1;  // -1: none; 0: of the chosen token; n: of the n most likely as well (at most 20).
 };
 
+// One adapter of a sum.
+struct AdapterPart {
+  std::string adapter;  // Key given to LoadAdapter.
+  float weight = 1;     // Multiplies its contribution; any sign.
+};
+
 struct GenerateRequest {
   std::string adapter;  // Key given to LoadAdapter; "" is the base model.
+  // Instead of `adapter`: the base plus the weighted sum of these adapters' contributions.
+  std::vector<AdapterPart> mix;
   std::vector<int32_t> prompt;
   Sampling sampling;
   std::string cache_salt;  // Requests with different salts share no cached prefix.
@@ -58,6 +67,9 @@ struct GenerateRequest {
   // else; the stop ids may come where the answer is whole, and where nothing else may, it ends
   // without one. An answer that max_tokens cut off is the beginning of one that matches.
   std::shared_ptr<const Constraint> constraint;
+  // Whoever asks. Callers and adapters share the engine fairly: see fair_order.h.
+  std::string caller;
+  int priority = 0;  // Higher is admitted first.
 };
 
 struct TokenLogprob {
@@ -97,15 +109,42 @@ struct ScoreRequest {
   std::string adapter;
   std::vector<int32_t> prompt;  // May not be empty: the first token has no distribution.
   std::vector<std::vector<int32_t>> continuations;
+  int top_logprobs = 0;  // Of so many most likely tokens at each position as well, at most 20.
   std::string cache_salt;
+  std::string caller;
 };
 
 struct ScoreResult {
   std::vector<std::vector<float>> logprobs;  // As the continuations.
   std::vector<bool> greedy;                  // Of each: greedy decoding would have produced it.
+  // Of each token the most likely ones at its position, most likely first; empty if not asked for.
+  std::vector<std::vector<std::vector<TokenLogprob>>> top;
   int64_t prompt_tokens = 0;
   int64_t cached_prompt_tokens = 0;
 };
+
+// Averages of the last hidden states (after the final norm) of each text's tokens.
+struct EmbedRequest {
+  std::string adapter;
+  std::vector<std::vector<int32_t>> texts;  // None empty.
+  std::string caller;
+};
+
+struct EmbedResult {
+  std::vector<std::vector<float>> embeddings;  // As the texts, [hidden size] each.
+  int64_t prompt_tokens = 0;
+};
+
+// What steps with few rows multiply with. They wait for the memory that holds the weights.
+enum class DecodeWeights {
+  kDense,  // The base's own number type.
+  kInt8,   // 8 bits a number, a scale for each row. For bf16 bases.
+  kInt4,   // 4 bits a number, scale and minimum for each 32, where the shape allows it; int8
+           // elsewhere. For bf16 bases.
+};
+
+// "dense", "int8" or "int4"; for another text InvalidArgument CONFIG_INVALID, which tells these.
+absl::StatusOr<DecodeWeights> ParseDecodeWeights(std::string_view setting, std::string_view text);
 
 struct EngineOptions {
   int max_batch_rows = 32;        // Sequences computed together.
@@ -115,6 +154,12 @@ struct EngineOptions {
   // Keys and values of running rows and cached prefixes together. Taken as answers grow: what
   // max_tokens allows costs nothing until it is used.
   int64_t kv_budget_bytes = 1 << 30;
+  // Steps with fewer rows are filled up to this number with guesses of the tokens after next,
+  // looked up in what each sequence has said before. Answers stay the same. 0: no guesses.
+  int64_t speculative_rows = 8;
+  // All steps then compute with the quantised numbers, so that an answer does not depend on how
+  // many rows a step has; those with many rows in bf16.
+  DecodeWeights decode_weights = DecodeWeights::kDense;
   // Bytes of one token, for text and stop strings (tokenizer). Special tokens give "". Called on
   // the engine's thread.
   std::function<std::string(int32_t)> token_bytes;
@@ -129,7 +174,11 @@ struct EngineStats {
   int64_t cached_prompt_tokens_total = 0;
   int64_t generated_tokens_total = 0;
   int64_t steps_total = 0;
-  int64_t preemptions_total = 0;  // A running request went back to the queue for want of cache.
+  int64_t preemptions_total = 0;      // A running request went back to the queue for want of cache.
+  int64_t drafted_tokens_total = 0;   // Guessed by lookup,
+  int64_t accepted_drafts_total = 0;  // and found right.
+  // For how long there has been work and no step has ended. 0 when idle.
+  double stalled_seconds = 0;
 };
 
 struct AdapterInfo {
@@ -146,6 +195,7 @@ class Engine {
   using OnDelta = std::function<void(const GenerateDelta&)>;
   using OnDone = std::function<void(absl::StatusOr<GenerateResult>)>;
   using OnScore = std::function<void(absl::StatusOr<ScoreResult>)>;
+  using OnEmbed = std::function<void(absl::StatusOr<EmbedResult>)>;
 
   static absl::StatusOr<std::unique_ptr<Engine>> Create(std::shared_ptr<const BaseModel> base,
                                                         EngineOptions options);
@@ -165,9 +215,11 @@ class Engine {
 
   // Queues a request. `on_delta` may be null; `on_done` is called exactly once if the result is OK.
   // NotFound("ADAPTER_NOT_LOADED"), InvalidArgument("CONTEXT_TOO_LONG": over max_sequence_tokens;
-  // "EMPTY_PROMPT", "TOKEN_OUT_OF_RANGE", "BAD_SAMPLING"), ResourceExhausted("QUEUE_FULL").
+  // "EMPTY_PROMPT", "TOKEN_OUT_OF_RANGE", "BAD_SAMPLING", "BAD_MIX"),
+  // ResourceExhausted("QUEUE_FULL").
   absl::StatusOr<RequestId> Submit(GenerateRequest request, OnDelta on_delta, OnDone on_done);
   absl::StatusOr<RequestId> Submit(ScoreRequest request, OnScore on_done);
+  absl::StatusOr<RequestId> Submit(EmbedRequest request, OnEmbed on_done);
 
   // Ends a request at the next token boundary; its OnDone gets the tokens so far with
   // FinishReason::kCancelled. Unknown or finished ids are ignored.
@@ -176,6 +228,7 @@ class Engine {
   // Submit and wait, for tools and tests. Not from a callback.
   absl::StatusOr<GenerateResult> Generate(GenerateRequest request);
   absl::StatusOr<ScoreResult> Score(ScoreRequest request);
+  absl::StatusOr<EmbedResult> Embed(EmbedRequest request);
 
   EngineStats Stats() const;
 

@@ -17,11 +17,6 @@ absl::Status InvalidRequest(std::string_view reason, const std::string& message)
   return Error(absl::StatusCode::kInvalidArgument, reason, message);
 }
 
-absl::Status NotLoaded(const std::string& key) {
-  return Error(absl::StatusCode::kNotFound, "ADAPTER_NOT_LOADED",
-               absl::StrCat("no adapter is loaded under '", key, "'"));
-}
-
 absl::Status CheckTokens(const std::vector<int32_t>& ids, int64_t vocab) {
   for (const int32_t id : ids) {
     if (id < 0 || id >= vocab) {
@@ -54,29 +49,20 @@ EngineLoop::~EngineLoop() {
 
 void EngineLoop::AddAdapter(std::shared_ptr<LoadedAdapter> adapter) {
   const std::lock_guard lock(mutex_);
-  adapter->registration = ++registrations_;
-  const auto [it, fresh] = adapters_.try_emplace(adapter->key, nullptr);
-  if (!fresh) forgotten_.push_back(it->second->registration);
-  it->second = std::move(adapter);
+  adapters_.Add(std::move(adapter));
   wake_.notify_all();
 }
 
 absl::Status EngineLoop::RemoveAdapter(const std::string& key) {
   const std::lock_guard lock(mutex_);
-  const auto it = adapters_.find(key);
-  if (it == adapters_.end()) return NotLoaded(key);
-  forgotten_.push_back(it->second->registration);
-  adapters_.erase(it);
+  RETURN_IF_ERROR(adapters_.Remove(key));
   wake_.notify_all();
   return absl::OkStatus();
 }
 
 std::vector<AdapterInfo> EngineLoop::Adapters() const {
   const std::lock_guard lock(mutex_);
-  std::vector<AdapterInfo> infos;
-  for (const auto& [key, adapter] : adapters_)
-    infos.push_back({key, adapter->rank, adapter->bytes, adapter.use_count() - 1});
-  return infos;
+  return adapters_.List();
 }
 
 absl::Status EngineLoop::CheckPrompt(const std::vector<int32_t>& prompt) const {
@@ -114,14 +100,20 @@ absl::StatusOr<RequestId> EngineLoop::Submit(GenerateRequest request, Engine::On
   sequence->on_done = std::move(on_done);
   std::vector<std::unique_ptr<Sequence>> sequences;
   sequences.push_back(std::move(sequence));
-  return Push(std::move(sequences), request.adapter, request.cache_salt);
+  return Push(std::move(sequences),
+              {request.adapter, request.mix, request.cache_salt, request.caller, request.priority});
 }
 
 absl::StatusOr<RequestId> EngineLoop::Submit(ScoreRequest request, Engine::OnScore on_done) {
   if (request.continuations.empty())
     return InvalidRequest("EMPTY_CONTINUATION", "a score request needs at least one continuation");
+  if (request.top_logprobs < 0 || request.top_logprobs > 20) {
+    return InvalidRequest(
+        "BAD_SAMPLING", absl::StrCat("top_logprobs ", request.top_logprobs, " is outside 0 to 20"));
+  }
   RETURN_IF_ERROR(CheckPrompt(request.prompt));
   auto group = std::make_shared<ScoreGroup>();
+  group->top_logprobs = request.top_logprobs;
   group->on_done = std::move(on_done);
   group->unfinished = request.continuations.size();
   group->result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
@@ -137,26 +129,44 @@ absl::StatusOr<RequestId> EngineLoop::Submit(ScoreRequest request, Engine::OnSco
     sequence->prompt = request.prompt;
     sequence->prompt.insert(sequence->prompt.end(), continuation.begin(), continuation.end() - 1);
     sequence->score = group;
-    sequence->continuation = i;
+    sequence->place = i;
     sequence->targets = continuation;
     sequence->score_from = static_cast<int64_t>(request.prompt.size()) - 1;
     group->result.logprobs.emplace_back(continuation.size());
+    if (request.top_logprobs > 0) group->result.top.emplace_back(continuation.size());
     group->result.greedy.push_back(true);  // Until a token proves otherwise.
     sequences.push_back(std::move(sequence));
   }
-  return Push(std::move(sequences), request.adapter, request.cache_salt);
+  return Push(std::move(sequences), {request.adapter, {}, request.cache_salt, request.caller});
+}
+
+absl::StatusOr<RequestId> EngineLoop::Submit(EmbedRequest request, Engine::OnEmbed on_done) {
+  auto group = std::make_shared<EmbedGroup>();
+  group->on_done = std::move(on_done);
+  group->unfinished = request.texts.size();
+  group->result.embeddings.resize(request.texts.size());
+  std::vector<std::unique_ptr<Sequence>> sequences;
+  for (std::vector<int32_t>& text : request.texts) {
+    if (text.empty()) return InvalidRequest("EMPTY_PROMPT", "a text to embed has no tokens");
+    RETURN_IF_ERROR(CheckTokens(text, limits_.vocab));
+    RETURN_IF_ERROR(CheckLength(static_cast<int64_t>(text.size()), "a text to embed"));
+    group->result.prompt_tokens += static_cast<int64_t>(text.size());
+    auto sequence = std::make_unique<Sequence>();
+    sequence->prompt = std::move(text);
+    sequence->embed = group;
+    sequence->place = sequences.size();
+    sequences.push_back(std::move(sequence));
+  }
+  if (sequences.empty())
+    return InvalidRequest("EMPTY_PROMPT", "an embed request needs at least one text");
+  return Push(std::move(sequences), {request.adapter, {}, "", request.caller});
 }
 
 absl::StatusOr<RequestId> EngineLoop::Push(std::vector<std::unique_ptr<Sequence>> sequences,
-                                           const std::string& adapter_key,
-                                           const std::string& salt) {
+                                           const Origin& origin) {
   const std::lock_guard lock(mutex_);
-  std::shared_ptr<const LoadedAdapter> adapter;
-  if (!adapter_key.empty()) {
-    const auto it = adapters_.find(adapter_key);
-    if (it == adapters_.end()) return NotLoaded(adapter_key);
-    adapter = it->second;
-  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<const LoadedAdapter> adapter,
+                   origin.mix.empty() ? adapters_.Find(origin.adapter) : adapters_.Mix(origin.mix));
   if (queued_ + static_cast<int64_t>(inbox_.size() + sequences.size()) > options_.max_queue) {
     return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
                  absl::StrCat(options_.max_queue, " requests are waiting; try again later"));
@@ -165,7 +175,9 @@ absl::StatusOr<RequestId> EngineLoop::Push(std::vector<std::unique_ptr<Sequence>
   for (auto& sequence : sequences) {
     sequence->id = id;
     sequence->adapter = adapter;
-    sequence->owner = {adapter == nullptr ? 0 : adapter->registration, salt};
+    sequence->owner = {adapter == nullptr ? 0 : adapter->registration, origin.salt};
+    sequence->flow = absl::StrCat(sequence->owner.adapter, "/", origin.caller);
+    sequence->priority = origin.priority;
     sequence->submitted = std::chrono::steady_clock::now();
     inbox_.push_back(std::move(sequence));
   }
@@ -183,6 +195,10 @@ EngineStats EngineLoop::Stats() const {
   const std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
   stats.queued = queued_ + static_cast<int64_t>(inbox_.size());
+  if (busy_) {
+    stats.stalled_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - progress_).count();
+  }
   return stats;
 }
 
@@ -195,14 +211,15 @@ bool EngineLoop::TakeMail() {
   {
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [&] {
-      return stopping_ || !inbox_.empty() || !cancelled_.empty() || !forgotten_.empty() ||
+      return stopping_ || !inbox_.empty() || !cancelled_.empty() || adapters_.has_forgotten() ||
              !batcher_.idle();
     });
     stopping = stopping_;
     fresh = std::exchange(inbox_, {});
     cancelled = std::exchange(cancelled_, {});
-    forgotten = std::exchange(forgotten_, {});
+    forgotten = adapters_.TakeForgotten();
     queued_ += static_cast<int64_t>(fresh.size());
+    if (!std::exchange(busy_, true)) progress_ = std::chrono::steady_clock::now();
   }
   for (auto& sequence : fresh) batcher_.Enqueue(std::move(sequence));
   for (const RequestId id : cancelled) batcher_.Cancel(id);
@@ -215,8 +232,11 @@ void EngineLoop::Run() {
   while (TakeMail()) {
     batcher_.Step();
     const std::lock_guard lock(mutex_);
+    const int64_t steps = stats_.steps_total;
     stats_ = batcher_.stats();
     queued_ = stats_.queued;
+    busy_ = !batcher_.idle();
+    if (stats_.steps_total != steps) progress_ = std::chrono::steady_clock::now();
   }
   batcher_.CancelAll();
 }

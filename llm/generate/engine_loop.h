@@ -3,7 +3,6 @@
 #pragma once
 
 #include <condition_variable>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -12,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "llm/generate/adapter_table.h"
 #include "llm/generate/batcher.h"
 #include "llm/generate/engine.h"
 #include "llm/generate/sequence.h"
@@ -40,6 +40,7 @@ class EngineLoop {
   absl::StatusOr<RequestId> Submit(GenerateRequest request, Engine::OnDelta on_delta,
                                    Engine::OnDone on_done);
   absl::StatusOr<RequestId> Submit(ScoreRequest request, Engine::OnScore on_done);
+  absl::StatusOr<RequestId> Submit(EmbedRequest request, Engine::OnEmbed on_done);
   void Cancel(RequestId id);
 
   int64_t max_sequence_tokens() const { return max_tokens_; }
@@ -48,8 +49,16 @@ class EngineLoop {
  private:
   absl::Status CheckPrompt(const std::vector<int32_t>& prompt) const;
   absl::Status CheckLength(int64_t tokens, const char* what) const;
+  // Who asks for what, and how urgently.
+  struct Origin {
+    std::string adapter;
+    std::vector<AdapterPart> mix;
+    std::string salt;
+    std::string caller;
+    int priority = 0;
+  };
   absl::StatusOr<RequestId> Push(std::vector<std::unique_ptr<Sequence>> sequences,
-                                 const std::string& adapter_key, const std::string& salt);
+                                 const Origin& origin);
   void Run();
   bool TakeMail();
 
@@ -62,11 +71,11 @@ class EngineLoop {
   std::condition_variable wake_;
   std::vector<std::unique_ptr<Sequence>> inbox_;
   std::vector<RequestId> cancelled_;
-  std::vector<uint64_t> forgotten_;
-  std::map<std::string, std::shared_ptr<const LoadedAdapter>> adapters_;
+  AdapterTable adapters_;
   EngineStats stats_;
   int64_t queued_ = 0;  // In the batcher, when the thread last told.
-  uint64_t registrations_ = 0;
+  bool busy_ = false;
+  SteadyTime progress_;  // When the last step ended, or work came after none.
   RequestId requests_ = 0;
   bool stopping_ = false;
   std::thread thread_;

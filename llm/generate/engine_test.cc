@@ -140,6 +140,29 @@ TEST_P(NumberTypeTest, BatchedAnswersEqualSingleOnes) {
   }
 }
 
+// A tiny random model soon repeats itself, so guesses come true.
+TEST_P(NumberTypeTest, GuessedTokensChangeNoAnswer) {
+  for (const double temperature : {0.0, 0.7}) {
+    int64_t accepted = 0;
+    for (uint32_t i = 0; i < 6; ++i) {
+      std::vector<int32_t> prompt = Prompt(i, 20);
+      prompt.insert(prompt.end(), prompt.begin(), prompt.end());
+      const GenerateRequest request{
+          .prompt = prompt,
+          .sampling = {.temperature = temperature, .top_p = 0.9, .seed = i, .max_tokens = 120}};
+      const auto plain = Make(base_, {.speculative_rows = 0})->Generate(request);
+      const auto engine = Make(base_, {.speculative_rows = 8});
+      const auto guessed = engine->Generate(request);
+      ASSERT_TRUE(plain.ok() && guessed.ok());
+      EXPECT_EQ(Ids(*guessed), Ids(*plain)) << i;
+      EXPECT_EQ(guessed->text, plain->text);
+      accepted += engine->Stats().accepted_drafts_total;
+    }
+    if (temperature > 0) continue;
+    EXPECT_GT(accepted, 0);
+  }
+}
+
 TEST_F(EngineTest, ARequestThatDoesNotFitBesideItsCachedBeginningIsStillAnswered) {
   const auto engine = Make(base_, {.kv_budget_bytes = 8 * 48 * 1024});
   ASSERT_TRUE(
@@ -266,6 +289,80 @@ TEST_F(EngineTest, ScoreIsTheTrainersLoss) {
       EXPECT_NEAR(score->logprobs[2][i], score->logprobs[0][i],
                   type == ComputeType::kFp32 ? 1e-4 : 0.1);
   }
+}
+
+// y += w1 B1 A1 x + w2 B2 A2 x is what one adapter of both ranks adds whose B are w1 B1 and w2 B2.
+TEST_F(EngineTest, AMixOfAdaptersIsTheSumOfTheirContributions) {
+  const LoraAdapter x = *ReadAdapter(Adapter("x", 1), base_->config());
+  const LoraAdapter y = *ReadAdapter(Adapter("y", 2), base_->config());
+  const float weights[2] = {0.75f, -0.5f};
+  const LoraLayout layout = LoraLayout::Uniform(
+      base_->config(), {kAllTargets.begin(), kAllTargets.end()}, 8, /*scale=*/2.0);
+  std::vector<float> values(layout.size());
+  for (size_t m = 0; m < layout.matrices().size(); ++m) {
+    const LoraMatrix& sum = layout.matrices()[m];
+    for (int part = 0; part < 2; ++part) {
+      const LoraAdapter& adapter = part == 0 ? x : y;
+      const LoraMatrix& from = adapter.layout.matrices()[m];
+      ASSERT_EQ(from.target, sum.target);
+      for (int64_t i = 0; i < from.a_size(); ++i)
+        values[sum.a_offset + part * from.a_size() + i] = adapter.values[from.a_offset + i];
+      for (int64_t j = 0; j < from.out; ++j) {
+        for (int64_t r = 0; r < 4; ++r)
+          values[sum.b_offset + j * 8 + part * 4 + r] =
+              weights[part] * adapter.values[from.b_offset + j * 4 + r];
+      }
+    }
+  }
+  LoraConfig config{.rank = 8, .alpha = 16};
+  for (const Target target : kAllTargets) config.target_modules.emplace_back(NameOf(target));
+  std::sort(config.target_modules.begin(), config.target_modules.end());
+  ASSERT_TRUE(WriteAdapter(folder_ / "sum", config, layout, values).ok());
+
+  const auto engine = Make(base_);
+  ASSERT_TRUE(engine->LoadAdapter("x", (folder_ / "x").string()).ok());
+  ASSERT_TRUE(engine->LoadAdapter("y", (folder_ / "y").string()).ok());
+  ASSERT_TRUE(engine->LoadAdapter("sum", (folder_ / "sum").string()).ok());
+  const Sampling sampling{.temperature = 0, .max_tokens = 12, .top_logprobs = 0};
+  const auto results =
+      RunAll(*engine, {{.prompt = Prompt(1, 30), .sampling = sampling},
+                       {.mix = {{"x", weights[0]}, {"y", weights[1]}},
+                        .prompt = Prompt(1, 30),
+                        .sampling = sampling},
+                       {.adapter = "sum", .prompt = Prompt(1, 30), .sampling = sampling},
+                       {.mix = {{"x", 1}}, .prompt = Prompt(1, 30), .sampling = sampling},
+                       {.adapter = "x", .prompt = Prompt(1, 30), .sampling = sampling}});
+  EXPECT_EQ(Ids(results[1]), Ids(results[2]));
+  EXPECT_NE(Ids(results[1]), Ids(results[0]));
+  EXPECT_EQ(Ids(results[3]), Ids(results[4]));
+  for (size_t i = 0; i < results[1].tokens.size(); ++i)
+    EXPECT_NEAR(results[1].tokens[i].logprob, results[2].tokens[i].logprob, 1e-4);
+
+  Adapter("dora", 3, /*dora=*/true);
+  ASSERT_TRUE(engine->LoadAdapter("dora", (folder_ / "dora").string()).ok());
+  const auto refused = engine->Generate({.mix = {{"dora", 1}}, .prompt = {1}});
+  EXPECT_EQ(ReasonOf(refused.status()), "BAD_MIX");
+}
+
+TEST_F(EngineTest, EmbeddingsDependOnTheirTextAndAdapterAlone) {
+  const auto engine = Make(base_, {.max_step_tokens = 7});
+  ASSERT_TRUE(engine->LoadAdapter("x", Adapter("x", 1)).ok());
+  const auto together =
+      engine->Embed({.texts = {Prompt(1, 30), Prompt(2, 5), Prompt(1, 30), Prompt(3, 90)}});
+  ASSERT_TRUE(together.ok()) << together.status();
+  EXPECT_EQ(together->prompt_tokens, 155);
+  const auto alone = Make(base_)->Embed({.texts = {Prompt(1, 30)}});
+  const auto adapted = engine->Embed({.adapter = "x", .texts = {Prompt(1, 30)}});
+  ASSERT_EQ(together->embeddings[0].size(), 64u);
+  double moved = 0, differs = 0;
+  for (size_t i = 0; i < 64; ++i) {
+    EXPECT_NEAR(together->embeddings[0][i], alone->embeddings[0][i], 1e-5);
+    EXPECT_NEAR(together->embeddings[0][i], together->embeddings[2][i], 1e-5);
+    moved += std::abs(adapted->embeddings[0][i] - alone->embeddings[0][i]);
+    differs += std::abs(together->embeddings[1][i] - together->embeddings[0][i]);
+  }
+  EXPECT_GT(moved, 0.1);
+  EXPECT_GT(differs, 0.1);
 }
 
 TEST_F(EngineTest, StreamAddsUpAndLogprobsAreSorted) {

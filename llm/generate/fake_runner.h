@@ -29,8 +29,16 @@ class FakeRunner final : public StepRunner {
  public:
   using OnStep = std::function<void(const StepInput&)>;
 
-  // `on_step` sees every step first and may throw.
-  explicit FakeRunner(OnStep on_step = nullptr) : on_step_(std::move(on_step)) {}
+  using Answer = std::function<int32_t(const KvNode& node, int64_t last)>;
+
+  // `on_step` sees every step first and may throw. `answer` gives the token after place `last` of a
+  // node, by default a hash of all tokens before it.
+  explicit FakeRunner(OnStep on_step = nullptr, Answer answer = HashAnswer)
+      : on_step_(std::move(on_step)), answer_(std::move(answer)) {}
+
+  static int32_t HashAnswer(const KvNode& node, int64_t last) {
+    return static_cast<int32_t>(HashOfChain(node, last) >> 7) & (kFakeVocab - 1);
+  }
 
   void BindThread() override {}
 
@@ -38,6 +46,13 @@ class FakeRunner final : public StepRunner {
     if (on_step_) on_step_(input);
     auto logits = std::make_unique<Logits>();
     size_t wanted = 0;
+    for (const RowRange& range : input.pooled) {
+      std::vector<float>& sum = logits->sums.emplace_back(2);
+      for (int64_t i = range.begin; i < range.end; ++i) {
+        sum[0] += static_cast<float>(input.ids[i]);
+        sum[1] += static_cast<float>(input.positions[i]);
+      }
+    }
     for (const StepSequence& sequence : input.sequences) {
       KvNode& tail = *sequence.tail;
       if (PagesFor(tail.computed + sequence.count) > static_cast<int64_t>(tail.pages.size()))
@@ -46,8 +61,7 @@ class FakeRunner final : public StepRunner {
         const bool wants =
             wanted < input.logit_rows.size() && input.logit_rows[wanted] == sequence.row + i;
         if (!wants) continue;
-        logits->best.push_back(static_cast<int32_t>(HashOfChain(tail, tail.computed + i) >> 7) &
-                               (kFakeVocab - 1));
+        logits->best.push_back(answer_(tail, tail.computed + i));
         ++wanted;
       }
       tail.computed += sequence.count;
@@ -67,9 +81,13 @@ class FakeRunner final : public StepRunner {
       logits[best[row]] = 1;
       return logits;
     }
+    // A token's hidden state is (token, position).
+    std::vector<std::vector<float>> sums;
+    std::vector<float> HiddenSum(int64_t range) const override { return sums[range]; }
   };
 
   const OnStep on_step_;
+  const Answer answer_;
 };
 
 }  // namespace crossover::llm

@@ -16,16 +16,22 @@ namespace {
 
 class TensorLogits final : public StepLogits {
  public:
-  explicit TensorLogits(at::Tensor logits) : logits_(std::move(logits)) {}
+  TensorLogits(at::Tensor logits, at::Tensor sums)
+      : logits_(std::move(logits)), sums_(std::move(sums)) {}
 
   std::vector<float> Row(int64_t row) const override {
-    const at::Tensor values = logits_[row].to(at::kFloat).contiguous();
+    return Numbers(logits_[row].to(at::kFloat).contiguous());
+  }
+  std::vector<float> HiddenSum(int64_t range) const override { return Numbers(sums_[range]); }
+
+ private:
+  static std::vector<float> Numbers(const at::Tensor& values) {
     const float* data = values.const_data_ptr<float>();
     return {data, data + values.numel()};
   }
 
- private:
   const at::Tensor logits_;
+  const at::Tensor sums_;  // fp32
 };
 
 }  // namespace
@@ -36,27 +42,20 @@ KvShape KvShapeOf(const BaseModel& base) {
           KvItemBytes(ScalarTypeOf(base.execution()))};
 }
 
-ModelRunner::ModelRunner(const BaseModel& base, const KvShape& kv)
-    : base_(base), head_(base.weights().head), attention_(AttentionShapeOf(base.config()), kv) {
+ModelRunner::ModelRunner(const BaseModel& base, const KvShape& kv, DecodeWeights weights)
+    : base_(base),
+      head_(base.weights().head, weights),
+      attention_(AttentionShapeOf(base.config()), kv) {
   for (const BlockWeights& block : base.weights().blocks) {
-    blocks_.push_back({PackedLinear(block.qkv), PackedLinear(block.o), PackedLinear(block.gate_up),
-                       PackedLinear(block.down)});
+    blocks_.push_back({PackedLinear(block.qkv, weights), PackedLinear(block.o, weights),
+                       PackedLinear(block.gate_up, weights), PackedLinear(block.down, weights)});
   }
 }
 
 at::Tensor ModelRunner::Linear(const PackedLinear& linear, const at::Tensor& x,
                                const StepInput& input, size_t layer, Group group) const {
   at::Tensor y = linear.Forward(x);
-  for (const AdapterRows& rows : input.adapters) {
-    if (rows.operands == nullptr) continue;
-    const LowRank& low_rank = Part(rows.operands->blocks()[layer], group);
-    if (!low_rank.defined()) continue;
-    const at::Tensor t = at::mm(x.narrow(0, rows.begin, rows.end - rows.begin), low_rank.a.t());
-    at::Tensor part = y.narrow(0, rows.begin, rows.end - rows.begin);
-    part.addmm_(t, low_rank.b.t());
-    if (low_rank.scales_columns())
-      ScaleColumnsRows(part, low_rank.column_scale, low_rank.column_shift, part);
-  }
+  AddAdapters(input.adapters, layer, group, x, y);
   return y;
 }
 
@@ -68,7 +67,8 @@ void ModelRunner::ForEach(int64_t n, absl::FunctionRef<void(int64_t)> task) {
 
 std::unique_ptr<StepLogits> ModelRunner::Run(const StepInput& input) {
   const c10::InferenceMode inference;
-  return std::make_unique<TensorLogits>(Forward(input));
+  const at::Tensor hidden = Forward(input);
+  return std::make_unique<TensorLogits>(Logits(hidden, input), Sums(hidden, input));
 }
 
 at::Tensor ModelRunner::Forward(const StepInput& input) {
@@ -102,11 +102,22 @@ at::Tensor ModelRunner::Forward(const StepInput& input) {
                    rstd);
   }
   for (const StepSequence& sequence : input.sequences) sequence.tail->computed += sequence.count;
-  if (input.logit_rows.empty()) return {};
-  at::Tensor wanted =
-      at::empty({static_cast<int64_t>(input.logit_rows.size()), config.hidden_size}, type);
-  GatherRowsOf(h, input.logit_rows.data(), static_cast<int64_t>(input.logit_rows.size()), wanted);
+  return h;
+}
+
+at::Tensor ModelRunner::Logits(const at::Tensor& hidden, const StepInput& input) const {
+  const int64_t rows = static_cast<int64_t>(input.logit_rows.size());
+  if (rows == 0) return {};
+  at::Tensor wanted = at::empty({rows, hidden.size(1)}, hidden.options());
+  GatherRowsOf(hidden, input.logit_rows.data(), rows, wanted);
   return head_.Forward(wanted);
+}
+
+at::Tensor ModelRunner::Sums(const at::Tensor& hidden, const StepInput& input) {
+  std::vector<at::Tensor> sums;
+  for (const RowRange& range : input.pooled)
+    sums.push_back(hidden.narrow(0, range.begin, range.end - range.begin).to(at::kFloat).sum(0));
+  return sums.empty() ? at::Tensor() : at::stack(sums);
 }
 
 }  // namespace crossover::llm

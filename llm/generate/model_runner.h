@@ -6,10 +6,10 @@
 #include <memory>
 #include <vector>
 
+#include "llm/generate/adapter_weights.h"
 #include "llm/generate/cached_attention.h"
 #include "llm/generate/packed_linear.h"
 #include "llm/generate/step.h"
-#include "llm/lora/operands.h"
 #include "llm/model/base_model.h"
 
 namespace crossover::llm {
@@ -21,7 +21,8 @@ KvShape KvShapeOf(const BaseModel& base);
 class ModelRunner final : public StepRunner {
  public:
   // Borrows the base.
-  ModelRunner(const BaseModel& base, const KvShape& kv);
+  ModelRunner(const BaseModel& base, const KvShape& kv,
+              DecodeWeights weights = DecodeWeights::kDense);
 
   void BindThread() override;
   std::unique_ptr<StepLogits> Run(const StepInput& input) override;
@@ -32,8 +33,12 @@ class ModelRunner final : public StepRunner {
     PackedLinear qkv, o, gate_up, down;
   };
 
-  // Logits [logit_rows, vocab] in the activations' type.
+  // The last hidden states [rows, hidden] after the final norm.
   at::Tensor Forward(const StepInput& input);
+  // [logit_rows, vocab] in the activations' type.
+  at::Tensor Logits(const at::Tensor& hidden, const StepInput& input) const;
+  // [pooled, hidden] fp32.
+  static at::Tensor Sums(const at::Tensor& hidden, const StepInput& input);
   at::Tensor Linear(const PackedLinear& linear, const at::Tensor& x, const StepInput& input,
                     size_t layer, Group group) const;
 

@@ -4,6 +4,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
+#include "llm/generate/quantised_weight.h"
 #include "llm/model/linear.h"
 
 namespace crossover::llm {
@@ -12,8 +15,8 @@ namespace crossover::llm {
 // result is the same bits for any number of rows. fp32 weights stay plain.
 class PackedLinear {
  public:
-  // Borrows `linear`, whose bias and fp32 weight it uses.
-  explicit PackedLinear(const FrozenLinear& linear);
+  // Borrows `linear`, whose bias and fp32 weight it uses. Other than kDense: for bf16.
+  explicit PackedLinear(const FrozenLinear& linear, DecodeWeights weights = DecodeWeights::kDense);
 
   // y [n, out] = x W^T + bias. The result may share no memory with earlier ones.
   at::Tensor Forward(const at::Tensor& x) const;
@@ -21,6 +24,8 @@ class PackedLinear {
  private:
   const FrozenLinear& linear_;
   at::Tensor packed_;  // Undefined: plain.
+  // For products of few rows; `packed_` then holds the same numbers.
+  std::optional<QuantisedWeight> quantised_;
 };
 
 }  // namespace crossover::llm

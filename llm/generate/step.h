@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -10,7 +11,7 @@
 
 namespace crossover::llm {
 
-class LoraOperands;  // llm/lora/operands.h, for those who see torch.
+class AdapterWeights;  // llm/generate/adapter_weights.h, for those who see torch.
 
 // New tokens of one sequence in a step: rows [row, row + count), to be appended to `tail`, whose
 // pages suffice.
@@ -20,11 +21,22 @@ struct StepSequence {
   int64_t count = 0;
 };
 
-// Rows [begin, end) of a step that use one adapter.
+// One adapter of a sum, and what its contribution is multiplied by.
+struct AdapterShare {
+  std::shared_ptr<const AdapterWeights> weights;
+  float weight = 1;
+};
+
+// Rows [begin, end) of a step that use the same adapters.
 struct AdapterRows {
   int64_t begin = 0;
   int64_t end = 0;
-  const LoraOperands* operands = nullptr;  // Null: the base model.
+  std::span<const AdapterShare> shares;  // Empty: the base model. Borrowed.
+};
+
+struct RowRange {
+  int64_t begin = 0;
+  int64_t end = 0;
 };
 
 struct StepInput {
@@ -33,6 +45,7 @@ struct StepInput {
   std::vector<StepSequence> sequences;  // In row order, covering ids.
   std::vector<AdapterRows> adapters;    // In row order, covering ids.
   std::vector<int32_t> logit_rows;      // Rows whose next-token distribution is wanted.
+  std::vector<RowRange> pooled;         // Rows whose last hidden states are to be added up.
 };
 
 // What a step gave. Usable from several threads.
@@ -41,6 +54,8 @@ class StepLogits {
   virtual ~StepLogits() = default;
   // Logits over the vocabulary after the token of StepInput::logit_rows[row].
   virtual std::vector<float> Row(int64_t row) const = 0;
+  // Sum of the last hidden states of the rows StepInput::pooled[range].
+  virtual std::vector<float> HiddenSum(int64_t range) const = 0;
 };
 
 // Computes steps: ModelRunner, or a double in tests. Used by one thread.

@@ -73,6 +73,12 @@ struct RowKernels {
   // out[column] = sum over the rows of a * (b - bias[column]), row stride ld; a null bias is 0.
   void (*column_dot)(const T* a, const T* b, const float* bias, int64_t ld, int64_t rows,
                      int64_t dim, float* out);
+  // t [rows, ranks] = x A^T for A [ranks, dim]; x has row stride ld.
+  void (*low_rank_in)(const T* x, int64_t ld, const T* a, int64_t rows, int64_t ranks, int64_t dim,
+                      float* t);
+  // y += scale * t B for B [ranks, dim], with row strides.
+  void (*low_rank_out)(const float* t, int64_t ld_t, const T* b, float scale, int64_t rows,
+                       int64_t ranks, int64_t dim, T* y, int64_t ld_y);
 };
 
 // Pieces of attention over tiles. C is the type the matrix units multiply: T, or float where T has
