@@ -324,8 +324,13 @@ void AddMetricsRoute(Server& server, std::function<std::string()> expose) {
   });
 }
 
-void AddHealthRoutes(Server& server, std::function<absl::Status()> ready) {
-  server.Handle("GET", "/healthz", [](const Request&) { return Response::Text(200, "ok\n"); });
+void AddHealthRoutes(Server& server, std::function<absl::Status()> ready,
+                     std::function<absl::Status()> alive) {
+  server.Handle("GET", "/healthz", [alive = std::move(alive)](const Request&) {
+    const absl::Status status = alive ? alive() : absl::OkStatus();
+    if (status.ok()) return Response::Text(200, "ok\n");
+    return Response::Text(503, std::string(ToStd(status.message())) + "\n");
+  });
   server.Handle("GET", "/readyz", [ready = std::move(ready)](const Request&) {
     const absl::Status status = ready();
     if (status.ok()) return Response::Text(200, "ready\n");

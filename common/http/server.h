@@ -111,9 +111,11 @@ class Server {
   std::unique_ptr<Impl> impl_;
 };
 
-// GET /metrics, /healthz (200 while the process lives) and /readyz (503 with the reason until
-// `ready` returns OK).
+// GET /metrics, /healthz (200 while the process lives and `alive`, if given, returns OK; then 503
+// with the reason, for those who restart what hangs) and /readyz (503 with the reason until `ready`
+// returns OK).
 void AddMetricsRoute(Server& server, std::function<std::string()> expose);
-void AddHealthRoutes(Server& server, std::function<absl::Status()> ready);
+void AddHealthRoutes(Server& server, std::function<absl::Status()> ready,
+                     std::function<absl::Status()> alive = nullptr);
 
 }  // namespace crossover::http

@@ -26,10 +26,22 @@ int main(int argc, char** argv) {
   main.config().Add("scratch", "folder for adapters while they are read", &options.scratch);
   main.config().Add("max-bases", "base models kept in memory; the one unused for longest leaves",
                     &options.max_bases);
-  main.config().Add("max-adapters", "adapters kept in memory", &options.max_adapters);
+  main.config().Add("max-adapters", "adapters kept in memory; those unused for longest leave",
+                    &options.max_adapters);
+  main.config().Add("adapter-cache-mb", "size of their files together, MiB; 0 = any",
+                    &options.adapter_cache_mb);
   main.config().Add("max-batch-rows", "answers computed together", &options.max_batch_rows);
   main.config().Add("max-queue", "requests that may wait; one more is refused", &options.max_queue);
+  main.config().Add("decode-weights",
+                    "dense, or int8 or int4: less to read for each token, less exact",
+                    &options.decode_weights);
+  main.config().Add("speculative-rows",
+                    "steps with fewer rows also compute guesses of the tokens after next; 0 = none",
+                    &options.speculative_rows);
   main.config().Add("kv-cache-mb", "memory for keys and values, MiB", &options.kv_cache_mb);
+  main.config().Add("stall-timeout",
+                    "a batch that makes no progress for so long fails the health check; 0 = never",
+                    &options.stall_timeout);
   main.config().Add("threads", "threads that compute; 0 = one per core", &options.threads);
   main.config().Add("compute-type", "auto (bf16 where the processor multiplies it), bf16 or fp32",
                     &options.compute_type);

@@ -52,6 +52,7 @@ constexpr absl::Duration kLongestRetry = absl::Seconds(10);
 // Stands for the scheduler's newest base among the first models.
 constexpr char kNewest[] = "newest base";
 constexpr absl::Duration kRefresh = absl::Seconds(1);
+constexpr absl::Duration kProbeInterval = absl::Milliseconds(20);
 
 // Trying again would end the same way.
 bool IsPermanent(const absl::Status& status) {
@@ -85,7 +86,7 @@ struct Module::Impl {
         http::ServerOptions{.address = address.host, .port = address.port}, deps.logger);
     openai = std::make_unique<OpenAiHttp>(OpenAiOptions{.api_key = options.http_api_key},
                                           *inference, ids, deps.clock, *http);
-    http::AddHealthRoutes(*http, [this] { return Ready(); });
+    http::AddHealthRoutes(*http, [this] { return Ready(); }, [this] { return Progress(); });
     http::AddMetricsRoute(*http, [this] {
       metrics.Refresh(*models);
       return deps.registry.Expose();
@@ -106,13 +107,38 @@ struct Module::Impl {
       RETURN_IF_ERROR(loader->Inspect(digest));
       ASSIGN_OR_RETURN(digest, deps.blobs.PutFile(digest));
     }
-    return models->LoadBase(digest, {model.substr(0, equals)}).status();
+    RETURN_IF_ERROR(models->LoadBase(digest, {model.substr(0, equals)}).status());
+    return Probe(digest);
+  }
+
+  // Whether the model answers: computes one token with it.
+  absl::Status Probe(const std::string& digest) {
+    struct Outcome {
+      std::mutex mutex;
+      std::optional<absl::Status> status;
+    };
+    ASSIGN_OR_RETURN(const ModelLease lease, models->Acquire(digest));
+    const auto outcome = std::make_shared<Outcome>();
+    ASSIGN_OR_RETURN(const RequestId id,
+                     lease.engine().Score({.prompt = {0}, .continuations = {{0}}},
+                                          [outcome](const absl::StatusOr<llm::ScoreResult>& score) {
+                                            std::lock_guard lock(outcome->mutex);
+                                            outcome->status = score.status();
+                                          }));
+    for (;;) {
+      {
+        std::lock_guard lock(outcome->mutex);
+        if (outcome->status) return *outcome->status;
+      }
+      if (WaitUnlessStopping(kProbeInterval)) lease.engine().Cancel(id);
+    }
   }
 
   absl::Status LoadNewest() {
     ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> bases, directory->Bases());
     if (bases.empty()) return absl::OkStatus();  // The first request that names one loads it.
-    return models->LoadBase(bases.front().digest, bases.front().aliases).status();
+    RETURN_IF_ERROR(models->LoadBase(bases.front().digest, bases.front().aliases).status());
+    return Probe(bases.front().digest);
   }
 
   // Loads the first models. Ready() then says OK, or what is wrong with a model that can never be
@@ -158,11 +184,24 @@ struct Module::Impl {
   }
 
   absl::Status Ready() {
-    std::lock_guard lock(mutex);
-    if (stopping)
-      return Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING",
-                   "the model server is stopping");
-    return readiness;
+    {
+      std::lock_guard lock(mutex);
+      if (stopping)
+        return Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING",
+                     "the model server is stopping");
+      RETURN_IF_ERROR(readiness);
+    }
+    return Progress();
+  }
+
+  // The watchdog: whether every batch moves.
+  absl::Status Progress() {
+    const absl::Duration stalled = absl::Seconds(models->Stats().stalled_seconds);
+    if (options.stall_timeout <= absl::ZeroDuration() || stalled < options.stall_timeout)
+      return absl::OkStatus();
+    return Error(absl::StatusCode::kUnavailable, "ENGINE_STALLED",
+                 absl::StrCat("a batch has made no progress for ", absl::ToInt64Seconds(stalled),
+                              " s; restart the model server"));
   }
 
   void Drain() {
@@ -203,6 +242,7 @@ absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps dep
       LoadedModelsOptions{.max_bases = std::max(impl->options.max_bases,
                                                 static_cast<int>(impl->options.models.size())),
                           .max_adapters = impl->options.max_adapters,
+                          .adapter_bytes = impl->options.adapter_cache_mb << 20,
                           .scratch = ScratchOf(impl->options)},
       *impl->loader, deps.blobs, impl->directory.get(), deps.clock);
   impl->inference =

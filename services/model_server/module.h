@@ -34,13 +34,20 @@ struct Options {
   std::string project = "projects/default";
   std::filesystem::path scratch;  // "" = a folder below the system's temporary one.
   int max_bases = 2;              // In memory at once; never fewer than `models` names.
-  int max_adapters = 64;
+  // Adapters in memory: so many, with so much in their files. Others come back by digest.
+  int max_adapters = 1024;
+  int64_t adapter_cache_mb = 1024;
   int max_batch_rows = 32;
   int64_t max_queue = 1024;
   int64_t kv_cache_mb = 1024;
+  std::string decode_weights = "dense";  // Or int8 or int4 (llm::DecodeWeights).
+  // Steps with fewer rows are filled up to this number with guessed tokens (EngineOptions).
+  int64_t speculative_rows = 8;
   int threads = 0;                    // That compute; 0 = one per core.
   std::string compute_type = "auto";  // Or bf16 or fp32; auto: bf16 where the processor has it.
   int rpc_threads = 8;
+  // A batch that makes no progress for so long fails the health check; 0 = never.
+  absl::Duration stall_timeout = absl::Seconds(60);
   absl::Duration drain_timeout = absl::Seconds(10);
 };
 
@@ -65,8 +72,9 @@ class Module final : public rpc::Module {
   ~Module() override;
 
   std::vector<grpc::Service*> Services() override;
-  // Serves HTTP and loads the bases in the background: Ready() tells when they are there, or why
-  // they never will be. What may succeed later is tried again.
+  // Serves HTTP and loads the bases in the background: Ready() tells when they are there and have
+  // answered, or why they never will. What may succeed later is tried again. Later, UNAVAILABLE
+  // `ENGINE_STALLED` while a batch makes no progress.
   absl::Status Start() override;
   void Drain() override;
   absl::Status Ready() override;

@@ -1,142 +1,15 @@
 // The whole module over real gRPC and HTTP, with a fake engine.
-#include "services/model_server/module.h"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <algorithm>
+#include "services/model_server/module_fixture.h"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
-#include <thread>
 
-#include "common/http/client.h"
-#include "common/http/sse.h"
 #include "common/json/digest.h"
-#include "common/log/fake_logger.h"
-#include "common/rpc/channel.h"
-#include "common/rpc/error_mapper.h"
-#include "common/rpc/server.h"
-#include "crossover/inference/v1/inference_service.grpc.pb.h"
-#include "services/model_server/domain/model_fixture.h"
 
 namespace crossover::inference {
 namespace {
 
-namespace pb = ::crossover::inference::v1;
-using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-class ModuleTest : public ModelFixture {
- protected:
-  // A module that has not started.
-  void Make(Options options) {
-    auto loader = std::make_unique<FakeBaseLoader>();
-    fakes_ = loader.get();
-    options.http_address = "127.0.0.1:0";
-    options.scratch = folder_ / "scratch";
-    options.drain_timeout = absl::Seconds(1);
-    auto module = Module::Create(options,
-                                 {.blobs = *blobs_,
-                                  .clock = SystemClock(),
-                                  .random = random_,
-                                  .registry = registry_,
-                                  .logger = logger_},
-                                 std::move(loader));
-    ASSERT_OK(module);
-    module_ = *std::move(module);
-  }
-
-  void Start(Options options = {}) {
-    options.models = {"small=" + base_};
-    Make(options);
-    auto server =
-        rpc::Server::Start({.addresses = {"127.0.0.1:0"}, .drain_timeout = absl::Seconds(2)},
-                           {module_.get()}, logger_);
-    ASSERT_OK(server);
-    server_ = *std::move(server);
-    stub_ = pb::InferenceService::NewStub(
-        rpc::NewChannel("127.0.0.1:" + std::to_string(server_->port())));
-    pb::LoadModelRequest request;  // Waits for the one that loads in the background.
-    request.set_digest(base_);
-    ASSERT_OK(rpc::Invoke(*stub_, &pb::InferenceService::Stub::LoadModel, request));
-    // If this load came first, the one in the background has yet to give the model its name.
-    while (!Named("small")) std::this_thread::yield();
-  }
-
-  bool Named(const std::string& alias) {
-    const auto list = rpc::Invoke(*stub_, &pb::InferenceService::Stub::ListLoadedModels,
-                                  pb::ListLoadedModelsRequest());
-    if (!list.ok()) return false;
-    for (const pb::LoadedModel& model : list->loaded_models()) {
-      if (std::find(model.aliases().begin(), model.aliases().end(), alias) != model.aliases().end())
-        return true;
-    }
-    return false;
-  }
-
-  void TearDown() override {
-    if (fakes_ != nullptr && fakes_->engine(base_) != nullptr) fakes_->engine(base_)->Release();
-    if (server_ != nullptr) server_->Stop();
-  }
-
-  FakeEngine& fake() { return *fakes_->engine(base_); }
-
-  std::string Url(const std::string& path) {
-    return "http://127.0.0.1:" + std::to_string(module_->http_port()) + path;
-  }
-
-  http::ClientResponse Post(const json& body, http::Headers headers = {}) {
-    auto response = client_.Send({.method = "POST",
-                                  .url = Url("/v1/chat/completions"),
-                                  .headers = headers,
-                                  .body = body.dump()});
-    EXPECT_OK(response);
-    return response.ok() ? *response : http::ClientResponse{};
-  }
-
-  static json Chat(const std::string& model = "small") {
-    return {{"model", model}, {"messages", {{{"role", "user"}, {"content", "hi"}}}}};
-  }
-
-  static pb::GenerateRequest Generate(const std::string& model = "small") {
-    pb::GenerateRequest request;
-    request.set_model(model);
-    auto* message = request.mutable_chat()->add_messages();
-    message->set_role("user");
-    message->set_content("hi");
-    return request;
-  }
-
-  // The data of every event of a streamed answer.
-  std::vector<std::string> Stream(json body) {
-    body["stream"] = true;
-    http::SseParser parser;
-    std::vector<std::string> data;
-    const absl::Status status = client_.Stream(
-        {.method = "POST", .url = Url("/v1/chat/completions"), .body = body.dump()},
-        [](const http::ClientResponse& head) {
-          EXPECT_EQ(head.status, 200);
-          EXPECT_EQ(head.headers.Get("content-type"), "text/event-stream");
-          return true;
-        },
-        [&](std::string_view piece) {
-          for (const http::SseEvent& event : parser.Feed(piece)) data.push_back(event.data);
-          return true;
-        });
-    EXPECT_OK(status);
-    EXPECT_FALSE(parser.Incomplete());
-    return data;
-  }
-
-  metrics::Registry registry_{"model-server"};
-  FakeLogger logger_;
-  FakeBaseLoader* fakes_ = nullptr;
-  std::unique_ptr<Module> module_;
-  std::unique_ptr<rpc::Server> server_;
-  std::unique_ptr<pb::InferenceService::Stub> stub_;
-  http::Client client_;
-};
 
 TEST_F(ModuleTest, AChatCompletionIsAnswered) {
   Start();
@@ -500,12 +373,6 @@ TEST_F(ModuleTest, WhatIsNotServedIsRefusedByName) {
     EXPECT_THAT(rpc::Invoke(*stub_, &pb::InferenceService::Stub::GenerateBatch, request).status(),
                 HasReasonThat("CONSTRAINT_INVALID"));
   }
-  *request.mutable_requests(0) = Generate();
-  request.mutable_requests(0)->add_adapter_mix();
-  EXPECT_THAT(rpc::Invoke(*stub_, &pb::InferenceService::Stub::GenerateBatch, request).status(),
-              HasReasonThat("FIELD_INVALID"));
-  EXPECT_THAT(rpc::Invoke(*stub_, &pb::InferenceService::Stub::Embed, {}).status(),
-              StatusIs(absl::StatusCode::kUnimplemented));
 }
 
 TEST_F(ModuleTest, StoppingWithAnAnswerUnderWayEnds) {

@@ -13,8 +13,11 @@ absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps dep
   engine.execution.threads = options.threads;
   ASSIGN_OR_RETURN(engine.execution.compute_type,
                    llm::ParseComputeType("compute-type", options.compute_type));
+  ASSIGN_OR_RETURN(engine.engine.decode_weights,
+                   llm::ParseDecodeWeights("decode-weights", options.decode_weights));
   deps.logger.Info("compute", {{"as", llm::ToString(llm::Resolve(engine.execution))}});
   engine.engine.max_batch_rows = options.max_batch_rows;
+  engine.engine.speculative_rows = options.speculative_rows;
   engine.engine.max_queue = options.max_queue;
   engine.engine.kv_budget_bytes = options.kv_cache_mb << 20;
   return Create(std::move(options), deps, NewTorchBaseLoader(std::move(engine)));

@@ -37,22 +37,44 @@ struct Sampling {
   std::optional<int64_t> logprobs;       // Alternatives a position, 0 to 20; absent = none.
 };
 
+// An adapter and what its contribution is multiplied by.
+struct AdapterWeight {
+  std::string model;  // `sha256:…` or a name.
+  double weight = 1;
+};
+
 struct GenerateCommand {
   std::string model;
+  // Instead of one adapter: the weighted sum of several, on the base that `model` names.
+  std::vector<AdapterWeight> mix;
   Prompt prompt;
   Sampling sampling;
   std::string cache_salt;
   bool no_cache = false;
+  std::string caller;    // Whose share of the engine this takes.
+  int64_t priority = 0;  // Higher is earlier.
 };
 
 struct ScoreItem {
   Prompt prompt;
   std::vector<std::string> continuations;
+  // Instead of continuations: the prompt's own tokens after its first.
+  bool prompt_itself = false;
 };
 
 struct ScoreCommand {
   std::string model;
   std::vector<ScoreItem> items;
+  int64_t top_logprobs = 0;  // Alternatives a position, 0 to 20.
+  std::string caller;
+};
+
+struct EmbedCommand {
+  std::string model;
+  std::vector<Prompt> texts;  // 1 to 2,048.
+  // Keep so many leading components and normalise again; absent: all.
+  std::optional<int64_t> dimensions;
+  std::string caller;
 };
 
 // INVALID_ARGUMENT `FIELD_INVALID` with a violation for each value out of range; `prefix` goes

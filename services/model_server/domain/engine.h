@@ -30,6 +30,7 @@ class GenerationEngine {
   using OnDelta = std::function<void(const llm::GenerateDelta&)>;
   using OnDone = std::function<void(absl::StatusOr<llm::GenerateResult>)>;
   using OnScore = std::function<void(absl::StatusOr<llm::ScoreResult>)>;
+  using OnEmbed = std::function<void(absl::StatusOr<llm::EmbedResult>)>;
 
   virtual ~GenerationEngine() = default;
 
@@ -41,6 +42,7 @@ class GenerationEngine {
   virtual absl::StatusOr<RequestId> Generate(llm::GenerateRequest request, OnDelta on_delta,
                                              OnDone on_done) = 0;
   virtual absl::StatusOr<RequestId> Score(llm::ScoreRequest request, OnScore on_done) = 0;
+  virtual absl::StatusOr<RequestId> Embed(llm::EmbedRequest request, OnEmbed on_done) = 0;
   // Ends a request at the next token; unknown ids are ignored.
   virtual void Cancel(RequestId id) = 0;
 

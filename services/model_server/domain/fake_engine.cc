@@ -61,8 +61,14 @@ absl::StatusOr<RequestId> FakeEngine::Generate(llm::GenerateRequest request, OnD
     return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "the queue is full");
   ++under_way_;
   requests_.push_back(request);
-  jobs_.push_back(
-      {next_id_, std::move(request), std::move(on_delta), std::move(on_done), {}, nullptr});
+  jobs_.push_back({next_id_,
+                   std::move(request),
+                   std::move(on_delta),
+                   std::move(on_done),
+                   {},
+                   nullptr,
+                   {},
+                   nullptr});
   changed_.notify_all();
   return next_id_++;
 }
@@ -70,7 +76,17 @@ absl::StatusOr<RequestId> FakeEngine::Generate(llm::GenerateRequest request, OnD
 absl::StatusOr<RequestId> FakeEngine::Score(llm::ScoreRequest request, OnScore on_done) {
   std::lock_guard lock(mutex_);
   ++under_way_;
-  jobs_.push_back({next_id_, {}, nullptr, nullptr, std::move(request), std::move(on_done)});
+  jobs_.push_back(
+      {next_id_, {}, nullptr, nullptr, std::move(request), std::move(on_done), {}, nullptr});
+  changed_.notify_all();
+  return next_id_++;
+}
+
+absl::StatusOr<RequestId> FakeEngine::Embed(llm::EmbedRequest request, OnEmbed on_done) {
+  std::lock_guard lock(mutex_);
+  ++under_way_;
+  jobs_.push_back(
+      {next_id_, {}, nullptr, nullptr, {}, nullptr, std::move(request), std::move(on_done)});
   changed_.notify_all();
   return next_id_++;
 }
@@ -85,6 +101,7 @@ llm::EngineStats FakeEngine::Stats() const {
   std::lock_guard lock(mutex_);
   llm::EngineStats stats;
   stats.running = static_cast<int64_t>(under_way_);
+  stats.stalled_seconds = stalled_seconds_;
   return stats;
 }
 
@@ -118,6 +135,11 @@ void FakeEngine::ReleaseLoads() {
 void FakeEngine::SetCapacity(size_t capacity) {
   std::lock_guard lock(mutex_);
   capacity_ = capacity;
+}
+
+void FakeEngine::SetStalled(double seconds) {
+  std::lock_guard lock(mutex_);
+  stalled_seconds_ = seconds;
 }
 
 std::vector<llm::GenerateRequest> FakeEngine::Requests() const {
@@ -174,24 +196,44 @@ bool FakeEngine::MayGoOn(RequestId id, size_t token) {
   return !cancel_.contains(id);
 }
 
-void FakeEngine::Answer1(const Job& job) {
-  if (job.on_score) {
-    const bool cancelled = !MayGoOn(job.id, 1);
-    llm::ScoreResult result;
-    for (const auto& ids : job.score.continuations) {
-      result.logprobs.emplace_back(ids.size(), -0.5f);
-      result.greedy.push_back(ids.front() == 'c');
-    }
-    result.prompt_tokens = static_cast<int64_t>(job.score.prompt.size());
-    {
-      std::lock_guard lock(mutex_);
-      --under_way_;
-      cancelled_ += cancelled;
-      changed_.notify_all();
-    }
-    if (cancelled) return job.on_score(absl::CancelledError("cancelled"));
-    return job.on_score(std::move(result));
+// False if it was cancelled.
+bool FakeEngine::EndUncounted(const Job& job) {
+  const bool cancelled = !MayGoOn(job.id, 1);
+  std::lock_guard lock(mutex_);
+  --under_way_;
+  cancelled_ += cancelled;
+  changed_.notify_all();
+  return !cancelled;
+}
+
+void FakeEngine::AnswerScore(const Job& job) {
+  llm::ScoreResult result;
+  for (const auto& ids : job.score.continuations) {
+    result.logprobs.emplace_back(ids.size(), -0.5f);
+    result.greedy.push_back(ids.front() == 'c');
+    if (job.score.top_logprobs == 0) continue;
+    result.top.emplace_back();
+    for (const int32_t id : ids) result.top.back().push_back({{'z', -0.25f}, {id, -0.5f}});
   }
+  result.prompt_tokens = static_cast<int64_t>(job.score.prompt.size());
+  if (!EndUncounted(job)) return job.on_score(absl::CancelledError("cancelled"));
+  job.on_score(std::move(result));
+}
+
+void FakeEngine::AnswerEmbed(const Job& job) {
+  llm::EmbedResult result;
+  for (const auto& ids : job.embed.texts) {
+    const float length = static_cast<float>(ids.size());
+    result.embeddings.push_back({static_cast<float>(ids[0]), length, 0});
+    result.prompt_tokens += static_cast<int64_t>(ids.size());
+  }
+  if (!EndUncounted(job)) return job.on_embed(absl::CancelledError("cancelled"));
+  job.on_embed(std::move(result));
+}
+
+void FakeEngine::Answer1(const Job& job) {
+  if (job.on_score) return AnswerScore(job);
+  if (job.on_embed) return AnswerEmbed(job);
   Answer answer;
   {
     std::lock_guard lock(mutex_);

@@ -24,7 +24,8 @@ inline constexpr char kFakeTemplate[] =
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 // Thread-safe. Calls back from a thread of its own, a token (one byte) at a time. Scores every
-// token -0.5; continuations that begin with 'c' are greedy.
+// token -0.5; continuations that begin with 'c' are greedy. A text's embedding is (its first token,
+// its length, 0).
 class FakeEngine final : public GenerationEngine {
  public:
   using Answer = std::function<std::string(const llm::GenerateRequest&)>;
@@ -37,6 +38,7 @@ class FakeEngine final : public GenerationEngine {
   absl::StatusOr<RequestId> Generate(llm::GenerateRequest request, OnDelta on_delta,
                                      OnDone on_done) override;
   absl::StatusOr<RequestId> Score(llm::ScoreRequest request, OnScore on_done) override;
+  absl::StatusOr<RequestId> Embed(llm::EmbedRequest request, OnEmbed on_done) override;
   void Cancel(RequestId id) override;
   llm::EngineStats Stats() const override;
 
@@ -50,6 +52,8 @@ class FakeEngine final : public GenerationEngine {
   void ReleaseLoads();
   // Requests that may be under way; one more is QUEUE_FULL.
   void SetCapacity(size_t capacity);
+  // What Stats tells of a batch that makes no progress.
+  void SetStalled(double seconds);
 
   std::vector<llm::GenerateRequest> Requests() const;
   std::set<std::string> Adapters() const;
@@ -70,10 +74,15 @@ class FakeEngine final : public GenerationEngine {
     OnDone on_done;
     llm::ScoreRequest score;
     OnScore on_score;
+    llm::EmbedRequest embed;
+    OnEmbed on_embed;
   };
 
   void Run();
   void Answer1(const Job& job);
+  void AnswerScore(const Job& job);
+  void AnswerEmbed(const Job& job);
+  bool EndUncounted(const Job& job);
   // False if the request is cancelled.
   bool MayGoOn(RequestId id, size_t token);
 
@@ -86,6 +95,7 @@ class FakeEngine final : public GenerationEngine {
   int unknown_unloads_ = 0;
   bool stopping_ = false;
   size_t capacity_ = 100;
+  double stalled_seconds_ = 0;
   RequestId next_id_ = 1;
   std::deque<Job> jobs_;
   size_t under_way_ = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -9,15 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/model_server/domain/field_error.h"
 #include "services/model_server/domain/tool_calls.h"
 
 namespace crossover::inference {
 namespace {
-
-absl::Status FieldError(const std::string& field, const std::string& rule) {
-  return Error(absl::StatusCode::kInvalidArgument, absl::StrCat(field, " ", rule),
-               {.reason = "FIELD_INVALID", .violations = {{field, rule}}});
-}
 
 // `max_tokens` 0: the client left them out, or asked for scores.
 absl::Status TooLong(int64_t prompt, int64_t max_tokens, int64_t limit) {
@@ -44,14 +41,16 @@ std::string NameOf(llm::FinishReason reason) {
 class RunningGeneration final : public Generation,
                                 public std::enable_shared_from_this<RunningGeneration> {
  public:
-  RunningGeneration(ModelLease lease, std::shared_ptr<AnswerSink> sink, InferenceObserver& observer,
-                    Clock& clock, int64_t n)
+  RunningGeneration(ModelLease lease, std::vector<ModelLease> mixed,
+                    std::shared_ptr<AnswerSink> sink, InferenceObserver& observer, Clock& clock,
+                    int64_t n)
       : engine_(lease.engine()),
         sink_(std::move(sink)),
         observer_(observer),
         clock_(clock),
         started_(clock.SteadyNow()),
         lease_(std::move(lease)),
+        mixed_(std::move(mixed)),
         waiting_for_(n) {}
 
   absl::Status Submit(const llm::GenerateRequest& request, int64_t index) {
@@ -83,7 +82,10 @@ class RunningGeneration final : public Generation,
     std::lock_guard lock(mutex_);
     silent_ = true;
     waiting_for_ -= not_submitted;
-    if (waiting_for_ == 0) lease_ = {};
+    if (waiting_for_ == 0) {
+      mixed_.clear();
+      lease_ = {};
+    }
   }
 
  private:
@@ -110,7 +112,9 @@ class RunningGeneration final : public Generation,
     }
     const bool silent = silent_;
     ModelLease lease = std::move(lease_);
+    std::vector<ModelLease> mixed = std::move(mixed_);
     lock.unlock();
+    mixed.clear();
     lease = {};
     summary_.timing.total = clock_.SteadyNow() - started_;
     observer_.OnRequest(failure_, summary_);
@@ -163,6 +167,7 @@ class RunningGeneration final : public Generation,
 
   std::mutex mutex_;
   ModelLease lease_;
+  std::vector<ModelLease> mixed_;  // Adapters of a mix.
   int64_t waiting_for_;
   std::vector<RequestId> ids_;
   bool cancelled_ = false;
@@ -173,96 +178,6 @@ class RunningGeneration final : public Generation,
   bool has_timing_ = false;
   absl::Status failure_;
   AnswerSummary summary_;
-};
-
-// The items of one Score call. Keeps itself alive through the engine's callbacks.
-class RunningScore final : public Generation, public std::enable_shared_from_this<RunningScore> {
- public:
-  RunningScore(ModelLease lease, ScoreAnswer answer, InferenceObserver& observer,
-               Inference::OnScore done)
-      : engine_(lease.engine()),
-        observer_(observer),
-        lease_(std::move(lease)),
-        answer_(std::move(answer)),
-        done_(std::move(done)) {}
-
-  // Once.
-  void Submit(std::vector<llm::ScoreRequest> requests) {
-    // One more than there are items, so that nothing ends before all are queued.
-    waiting_for_ = requests.size() + 1;
-    for (size_t i = 0; i < requests.size(); ++i) {
-      const auto id =
-          engine_.Score(std::move(requests[i]),
-                        [self = shared_from_this(), i](absl::StatusOr<llm::ScoreResult> result) {
-                          self->Done(i, std::move(result));
-                        });
-      if (!id.ok()) {
-        Done(i, id.status());
-      } else {
-        Remember(*id);
-      }
-    }
-    Done(0, llm::ScoreResult{});
-  }
-
-  void Cancel() override {
-    // Under the lock, so that the lease, and with it the engine, lives as long as it is told. The
-    // engine only takes note and calls back later.
-    std::lock_guard lock(mutex_);
-    if (cancelled_ || waiting_for_ == 0) return;
-    cancelled_ = true;
-    for (const RequestId id : ids_) engine_.Cancel(id);
-  }
-
- private:
-  void Remember(RequestId id) {
-    std::lock_guard lock(mutex_);
-    ids_.push_back(id);
-    if (cancelled_) engine_.Cancel(id);
-  }
-
-  void Done(size_t item, absl::StatusOr<llm::ScoreResult> result) {
-    std::unique_lock lock(mutex_);
-    if (result.ok()) {
-      Add(item, *result);
-    } else if (failure_.ok()) {
-      failure_ = result.status();
-    }
-    if (--waiting_for_ > 0) return;
-    if (cancelled_)
-      failure_ = Error(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the request was cancelled");
-    lock.unlock();
-    lease_ = {};
-    observer_.OnScore(failure_, answer_.usage);
-    if (failure_.ok()) {
-      done_(std::move(answer_));
-    } else {
-      done_(failure_);
-    }
-  }
-
-  void Add(size_t item, const llm::ScoreResult& result) {
-    answer_.usage.input += result.prompt_tokens;
-    answer_.usage.cached_input += result.cached_prompt_tokens;
-    for (size_t i = 0; i < result.logprobs.size(); ++i) {
-      ContinuationScore& continuation = answer_.items[item][i];
-      continuation.logprobs = result.logprobs[i];
-      continuation.greedy = result.greedy[i];
-      for (const float logprob : continuation.logprobs) continuation.logprob += logprob;
-      answer_.usage.input += static_cast<int64_t>(continuation.ids.size());
-    }
-  }
-
-  GenerationEngine& engine_;
-  InferenceObserver& observer_;
-  std::mutex mutex_;
-  ModelLease lease_;
-  ScoreAnswer answer_;
-  Inference::OnScore done_;
-  size_t waiting_for_ = 0;
-  std::vector<RequestId> ids_;
-  bool cancelled_ = false;
-  absl::Status failure_;
 };
 
 }  // namespace
@@ -315,6 +230,28 @@ absl::StatusOr<std::vector<int32_t>> Inference::PromptIds(const LoadedBase& base
   return ids;
 }
 
+absl::Status Inference::AddMix(const GenerateCommand& command, const ModelLease& base,
+                               std::vector<ModelLease>& leases, llm::GenerateRequest& request) {
+  if (!base.adapter().empty())
+    return FieldError("model", "must name a base when adapters are mixed");
+  if (command.mix.size() > 16) return FieldError("adapter_mix", "may hold at most 16 adapters");
+  for (size_t i = 0; i < command.mix.size(); ++i) {
+    const AdapterWeight& part = command.mix[i];
+    const std::string field = absl::StrCat("adapter_mix[", i, "]");
+    const float weight = static_cast<float>(part.weight);
+    if (!std::isfinite(weight)) return FieldError(field + ".weight", "must be a number");
+    ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(part.model));
+    if (lease.adapter().empty()) return FieldError(field + ".digest", "must be an adapter");
+    if (&lease.base() != &base.base()) {
+      return Error(absl::StatusCode::kFailedPrecondition, "ADAPTER_BASE_MISMATCH",
+                   absl::StrCat(field, " stands on another base than ", command.model));
+    }
+    request.mix.push_back({lease.adapter(), weight});
+    leases.push_back(std::move(lease));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::shared_ptr<Generation>> Inference::Generate(const GenerateCommand& command,
                                                                 std::shared_ptr<AnswerSink> sink) {
   auto generation = Start(command, std::move(sink));
@@ -331,6 +268,10 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
   llm::GenerateRequest request;
   ASSIGN_OR_RETURN(request.prompt, PromptIds(base, command.prompt));
   request.adapter = lease.adapter();
+  std::vector<ModelLease> mixed;
+  if (!command.mix.empty()) RETURN_IF_ERROR(AddMix(command, lease, mixed, request));
+  request.caller = command.caller;
+  request.priority = static_cast<int>(std::clamp<int64_t>(command.priority, -1000, 1000));
   request.cache_salt =
       command.no_cache ? absl::StrCat("uncached/", ++uncached_) : command.cache_salt;
   const int64_t room = base.context_length - static_cast<int64_t>(request.prompt.size());
@@ -346,8 +287,8 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
   if (chat != nullptr && !chat->tools.empty())
     sink = std::make_shared<ToolCallSink>(std::move(sink));
   sink->OnStart({lease.digest(), base.tokenizer});
-  const auto generation =
-      std::make_shared<RunningGeneration>(std::move(lease), std::move(sink), observer_, clock_, n);
+  const auto generation = std::make_shared<RunningGeneration>(
+      std::move(lease), std::move(mixed), std::move(sink), observer_, clock_, n);
   for (int64_t i = 0; i < n; ++i) {
     request.sampling = ToEngine(command.sampling, seed, i, room, stop_ids);
     const absl::Status submitted = generation->Submit(request, i);
@@ -356,41 +297,6 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
     return submitted;
   }
   return generation;
-}
-
-absl::StatusOr<std::shared_ptr<Generation>> Inference::Score(const ScoreCommand& command,
-                                                             OnScore done) {
-  auto running = StartScore(command, std::move(done));
-  if (!running.ok()) observer_.OnScore(running.status(), {});
-  return running;
-}
-
-absl::StatusOr<std::shared_ptr<Generation>> Inference::StartScore(const ScoreCommand& command,
-                                                                  OnScore done) {
-  if (command.items.empty()) return FieldError("items", "must hold at least one item");
-  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model));
-  const LoadedBase& base = lease.base();
-  std::vector<llm::ScoreRequest> requests(command.items.size());
-  ScoreAnswer answer{.start = {lease.digest(), base.tokenizer}};
-  answer.items.resize(command.items.size());
-  for (size_t i = 0; i < command.items.size(); ++i) {
-    ASSIGN_OR_RETURN(requests[i].prompt, PromptIds(base, command.items[i].prompt));
-    requests[i].adapter = lease.adapter();
-    const std::string field = absl::StrCat("items[", i, "].continuations");
-    if (command.items[i].continuations.empty())
-      return FieldError(field, "must hold at least one text");
-    for (const std::string& text : command.items[i].continuations) {
-      const llm::TextSpan span{text, false};
-      std::vector<int32_t> ids = base.tokenizer->Encode(std::span(&span, 1));
-      if (ids.empty()) return FieldError(field, "may not hold an empty text");
-      requests[i].continuations.push_back(ids);
-      answer.items[i].push_back({.ids = std::move(ids)});
-    }
-  }
-  const auto score = std::make_shared<RunningScore>(std::move(lease), std::move(answer), observer_,
-                                                    std::move(done));
-  score->Submit(std::move(requests));
-  return score;
 }
 
 absl::StatusOr<std::vector<std::vector<int32_t>>> Inference::Tokenize(

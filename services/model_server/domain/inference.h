@@ -83,11 +83,19 @@ struct ContinuationScore {
   double logprob = 0;
   bool greedy = false;  // Greedy decoding would have produced it.
   std::vector<int32_t> ids;
-  std::vector<float> logprobs;  // As ids.
+  std::vector<float> logprobs;                      // As ids.
+  std::vector<std::vector<llm::TokenLogprob>> top;  // As ids, most likely first, if asked for.
 };
 
 struct ScoreAnswer {
   std::vector<std::vector<ContinuationScore>> items;
+  std::vector<std::vector<int32_t>> prompts;  // Of the items.
+  TokenUsage usage;
+  AnswerStart start;
+};
+
+struct EmbedAnswer {
+  std::vector<std::vector<float>> embeddings;  // Euclidean length 1.
   TokenUsage usage;
   AnswerStart start;
 };
@@ -103,6 +111,7 @@ class InferenceObserver {
  public:
   virtual ~InferenceObserver() = default;
   virtual void OnRequest(const absl::Status& outcome, const AnswerSummary& summary) = 0;
+  // Of Score and Embed.
   virtual void OnScore(const absl::Status& outcome, const TokenUsage& usage) = 0;
 };
 
@@ -111,6 +120,7 @@ class InferenceObserver {
 class Inference {
  public:
   using OnScore = std::function<void(absl::StatusOr<ScoreAnswer>)>;
+  using OnEmbed = std::function<void(absl::StatusOr<EmbedAnswer>)>;
 
   Inference(LoadedModels& models, Clock& clock, RandomSource& random, InferenceObserver& observer);
 
@@ -122,6 +132,9 @@ class Inference {
 
   // `done` is called once if the result is OK, from the engine's thread or before Score returns.
   absl::StatusOr<std::shared_ptr<Generation>> Score(const ScoreCommand& command, OnScore done);
+
+  // Mean-pooled last hidden states. As Score.
+  absl::StatusOr<std::shared_ptr<Generation>> Embed(const EmbedCommand& command, OnEmbed done);
 
   absl::StatusOr<std::vector<std::vector<int32_t>>> Tokenize(const std::string& model,
                                                              const std::vector<std::string>& texts,
@@ -139,6 +152,10 @@ class Inference {
   absl::StatusOr<std::shared_ptr<Generation>> Start(const GenerateCommand& command,
                                                     std::shared_ptr<AnswerSink> sink);
   absl::StatusOr<std::shared_ptr<Generation>> StartScore(const ScoreCommand& command, OnScore done);
+  absl::StatusOr<std::shared_ptr<Generation>> StartEmbed(const EmbedCommand& command, OnEmbed done);
+  // Holds the adapters of a mix, which must stand on `base`, and names them to the engine.
+  absl::Status AddMix(const GenerateCommand& command, const ModelLease& base,
+                      std::vector<ModelLease>& leases, llm::GenerateRequest& request);
   uint64_t RandomSeed();
 
   LoadedModels& models_;

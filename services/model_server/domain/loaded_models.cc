@@ -279,6 +279,8 @@ llm::EngineStats LoadedModels::Stats() const {
     sum.cached_prompt_tokens_total += stats.cached_prompt_tokens_total;
     sum.generated_tokens_total += stats.generated_tokens_total;
     sum.steps_total += stats.steps_total;
+    sum.preemptions_total += stats.preemptions_total;
+    sum.stalled_seconds = std::max(sum.stalled_seconds, stats.stalled_seconds);
   }
   return sum;
 }

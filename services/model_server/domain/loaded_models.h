@@ -72,8 +72,10 @@ struct LoadedModelsOptions {
   // Bases kept at once; another one takes the place of the one unused for longest, whose adapters
   // go with it.
   int max_bases = 2;
-  // Adapters kept at once; another one takes the place of the one unused for longest.
+  // Adapters kept at once, and bytes of their files together (0: any); another one takes the place
+  // of those unused for longest.
   int max_adapters = 64;
+  int64_t adapter_bytes = 0;
   // Adapters are laid out here while they are read.
   std::filesystem::path scratch;
   // A name is looked up in the directory again after this long, because names move.
@@ -114,7 +116,7 @@ class LoadedModels {
 
   // Bases first, then adapters, last used first.
   std::vector<ModelInfo> List() const;
-  // Sum over the engines.
+  // Sum over the engines; stalled_seconds the longest of them.
   llm::EngineStats Stats() const;
 
  private:
@@ -155,7 +157,7 @@ class LoadedModels {
   bool IsIdle(const Entry& base) const;
   absl::Time LastUse(const Entry& base) const;
   absl::StatusOr<std::vector<Claim>> MakeRoomForBase();
-  absl::StatusOr<std::vector<Claim>> MakeRoomForAdapter();
+  absl::StatusOr<std::vector<Claim>> MakeRoomForAdapter(int64_t bytes);
   Entry* WaitUntilLoaded(std::unique_lock<std::mutex>& lock, const std::string& digest);
   Entry* FindWhenLoaded(std::unique_lock<std::mutex>& lock, std::string_view model);
   Entry* BaseWhenLoaded(std::unique_lock<std::mutex>& lock, const std::string& digest);
@@ -165,6 +167,7 @@ class LoadedModels {
   void PutAwayUnused();
   void Remove(const std::string& digest);
   absl::StatusOr<ModelLease> LeaseBase(const AdapterFacts& facts, const std::string& wanted);
+  absl::StatusOr<int64_t> AdapterBytes(const std::string& digest) const;
   absl::Status ReadAdapter(const std::string& digest, const std::string& base_digest);
 
   ModelLease Take(Entry& entry);

@@ -151,6 +151,42 @@ TEST_F(LoadedModelsTest, WhatIsNoAdapterIsRefusedAndLeavesNothing) {
   EXPECT_EQ(models_->List().size(), 1u);
 }
 
+TEST_F(LoadedModelsTest, AdaptersLeaveForAnotherThatNeedsTheirBytes) {
+  const auto size_of = [&](const std::string& digest) {
+    return blobs_->ReadManifest(digest)->TotalSize();
+  };
+  const std::string a = Adapter("a"), b = Adapter("b"), c = Adapter("c");
+  const auto folder = folder_ / "large adapter";
+  testing::WriteFile(folder / "adapter_config.json", llm::LoraConfigJson({.rank = 4}));
+  testing::WriteFile(folder / "adapter_model.safetensors",
+                     std::string(static_cast<size_t>(2 * size_of(a)), 'x'));
+  const std::string large = blobs_->PutFolder("adapter", folder).value();  // Nearly three places.
+  MakeModels({.adapter_bytes = 3 * size_of(a)});
+  ASSERT_OK(models_->LoadBase(base_, {}).status());
+  const auto loaded = [&] {
+    std::set<std::string> digests;
+    for (const ModelInfo& info : models_->List()) {
+      if (info.kind == ModelKind::kAdapter) digests.insert(info.digest);
+    }
+    return digests;
+  };
+  for (const std::string& digest : {a, b, c}) {
+    ASSERT_OK(models_->LoadAdapter(digest, {}, false, "").status());
+    clock_.Advance(absl::Seconds(1));
+  }
+  EXPECT_EQ(loaded(), (std::set<std::string>{a, b, c}));
+  {
+    const auto busy = models_->Acquire(a);
+    ASSERT_OK(busy);
+    // The places of b and c would not do, and a is in use: nobody has to go.
+    EXPECT_THAT(models_->LoadAdapter(large, {}, false, "").status(),
+                HasReasonThat("ADAPTER_IN_USE"));
+    EXPECT_EQ(loaded(), (std::set<std::string>{a, b, c}));
+  }
+  ASSERT_OK(models_->LoadAdapter(large, {}, false, "").status());
+  EXPECT_EQ(loaded(), (std::set<std::string>{large}));
+}
+
 TEST_F(LoadedModelsTest, ManyRequestsForAMissingAdapterLoadItOnce) {
   const std::string adapter = Adapter("one");
   std::vector<std::thread> threads;

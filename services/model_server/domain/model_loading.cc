@@ -106,27 +106,39 @@ absl::StatusOr<std::vector<LoadedModels::Claim>> LoadedModels::MakeRoomForBase()
   return claims;
 }
 
-// Claims the adapter unused for longest if there is no room for another. Its names stay, so that a
-// request brings it back.
-absl::StatusOr<std::vector<LoadedModels::Claim>> LoadedModels::MakeRoomForAdapter() {
+// Claims the adapters unused for longest until another of so many bytes has room. Their names stay,
+// so that a request brings them back.
+absl::StatusOr<std::vector<LoadedModels::Claim>> LoadedModels::MakeRoomForAdapter(int64_t bytes) {
   int adapters = 0;
-  Entry* oldest = nullptr;
+  int64_t used = 0;
+  std::vector<Entry*> free;
   for (auto& [digest, entry] : entries_) {
     if (entry.info.kind != ModelKind::kAdapter || entry.claimed) continue;
     ++adapters;
-    const bool free =
-        entry.info.state == ModelState::kReady && !entry.info.pinned && entry.info.in_flight == 0;
-    if (free && (oldest == nullptr || entry.touched < oldest->touched)) oldest = &entry;
+    used += entry.info.bytes;
+    if (entry.info.state == ModelState::kReady && !entry.info.pinned && entry.info.in_flight == 0)
+      free.push_back(&entry);
+  }
+  std::sort(free.begin(), free.end(),
+            [](const Entry* a, const Entry* b) { return a->touched < b->touched; });
+  size_t leaving = 0;
+  const auto has_room = [&] {
+    const bool fits = options_.adapter_bytes <= 0 || used + bytes <= options_.adapter_bytes;
+    return adapters < options_.max_adapters && fits;
+  };
+  while (!has_room() && leaving < free.size()) {
+    --adapters;
+    used -= free[leaving++]->info.bytes;
+  }
+  if (!has_room()) {
+    return Error(absl::StatusCode::kResourceExhausted, "ADAPTER_IN_USE",
+                 absl::StrCat("an adapter of ", bytes, " bytes has no room: ", adapters,
+                              " adapters with ", used,
+                              " bytes are pinned or busy; unload one or raise max-adapters or "
+                              "adapter-cache-mb"));
   }
   std::vector<Claim> claims;
-  if (adapters < options_.max_adapters) return claims;
-  if (oldest == nullptr) {
-    return Error(
-        absl::StatusCode::kResourceExhausted, "ADAPTER_IN_USE",
-        absl::StrCat("all ", adapters,
-                     " places for adapters are pinned or busy; unload one or raise max-adapters"));
-  }
-  claims.push_back(ClaimEntry(*oldest));
+  for (size_t i = 0; i < leaving; ++i) claims.push_back(ClaimEntry(*free[i]));
   return claims;
 }
 
@@ -207,15 +219,17 @@ absl::StatusOr<ModelLease> LoadedModels::LeaseBase(const AdapterFacts& facts,
                    contradicts ? ", not on " + wanted : ", which is not loaded"));
 }
 
+absl::StatusOr<int64_t> LoadedModels::AdapterBytes(const std::string& digest) const {
+  const absl::StatusOr<Manifest> manifest = blobs_.ReadManifest(digest);
+  if (manifest.ok()) return manifest->TotalSize();
+  if (manifest.status().code() == absl::StatusCode::kNotFound) return manifest.status();
+  return Error(
+      absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
+      absl::StrCat(digest, " is not an adapter: ", ToAbsl(ToStd(manifest.status().message()))));
+}
+
 // Brings an adapter into its base's engine and its facts into the table.
 absl::Status LoadedModels::ReadAdapter(const std::string& digest, const std::string& base_digest) {
-  const absl::StatusOr<Manifest> manifest = blobs_.ReadManifest(digest);
-  if (!manifest.ok()) {
-    if (manifest.status().code() == absl::StatusCode::kNotFound) return manifest.status();
-    return Error(
-        absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
-        absl::StrCat(digest, " is not an adapter: ", ToAbsl(ToStd(manifest.status().message()))));
-  }
   fs::path folder;
   {
     std::lock_guard lock(mutex_);
@@ -241,7 +255,6 @@ absl::Status LoadedModels::ReadAdapter(const std::string& digest, const std::str
   std::lock_guard lock(mutex_);
   Entry& entry = entries_.at(digest);
   entry.base = lease.base_;
-  entry.info.bytes = manifest->TotalSize();
   entry.info.base_digest = lease.digest();
   entry.info.architecture = lease.base().architecture;
   entry.info.context_length = lease.base().context_length;
@@ -259,6 +272,7 @@ absl::StatusOr<ModelInfo> LoadedModels::LoadAdapter(const std::string& digest,
         {.reason = "FIELD_INVALID", .violations = {{"digest", "must be sha256:<64 hex digits>"}}});
   }
   PutAwayUnused();
+  const absl::StatusOr<int64_t> bytes = AdapterBytes(digest);
   std::vector<Claim> claims;
   {
     std::unique_lock lock(mutex_);
@@ -267,8 +281,9 @@ absl::StatusOr<ModelInfo> LoadedModels::LoadAdapter(const std::string& digest,
       entry->info.pinned |= pinned;
       return entry->info;
     }
-    ASSIGN_OR_RETURN(claims, MakeRoomForAdapter());
-    entries_[digest].info = {.digest = digest, .kind = ModelKind::kAdapter};
+    RETURN_IF_ERROR(bytes.status());
+    ASSIGN_OR_RETURN(claims, MakeRoomForAdapter(*bytes));
+    entries_[digest].info = {.digest = digest, .kind = ModelKind::kAdapter, .bytes = *bytes};
   }
   absl::Cleanup give_up = [&] { Remove(digest); };
   PutAway(std::move(claims));

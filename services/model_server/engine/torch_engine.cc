@@ -20,7 +20,8 @@ absl::Status Translate(const absl::Status& status) {
   };
   if (reason == "ADAPTER_NOT_LOADED") return as("MODEL_NOT_FOUND");
   if (reason == "CONTEXT_TOO_LONG") return as("CONTEXT_LENGTH_EXCEEDED");
-  if (reason == "EMPTY_PROMPT" || reason == "TOKEN_OUT_OF_RANGE" || reason == "BAD_SAMPLING")
+  if (reason == "EMPTY_PROMPT" || reason == "TOKEN_OUT_OF_RANGE" || reason == "BAD_SAMPLING" ||
+      reason == "BAD_MIX")
     return as("FIELD_INVALID");
   return status;
 }
@@ -44,6 +45,12 @@ class TorchEngine final : public GenerationEngine {
   }
 
   absl::StatusOr<RequestId> Score(llm::ScoreRequest request, OnScore on_done) override {
+    auto id = engine_->Submit(std::move(request), std::move(on_done));
+    if (!id.ok()) return Translate(id.status());
+    return *id;
+  }
+
+  absl::StatusOr<RequestId> Embed(llm::EmbedRequest request, OnEmbed on_done) override {
     auto id = engine_->Submit(std::move(request), std::move(on_done));
     if (!id.ok()) return Translate(id.status());
     return *id;

@@ -29,6 +29,13 @@ void FillScores(const ScoreAnswer& answer, bool per_token, pb::ScoreResponse* re
   response->set_system_fingerprint(answer.start.fingerprint);
 }
 
+void FillEmbeddings(const EmbedAnswer& answer, pb::EmbedResponse* response) {
+  for (const std::vector<float>& vector : answer.embeddings)
+    response->add_embeddings()->mutable_values()->Add(vector.begin(), vector.end());
+  ToProto(answer.usage, response->mutable_usage());
+  response->set_system_fingerprint(answer.start.fingerprint);
+}
+
 }  // namespace
 
 InferenceGrpcService::InferenceGrpcService(Inference& inference, rpc::HandlerOptions options,
@@ -40,9 +47,10 @@ grpc::ServerWriteReactor<pb::GenerateResponse>* InferenceGrpcService::Generate(
     grpc::CallbackServerContext* context, const pb::GenerateRequest* request) {
   return handler_.ServerStream<pb::GenerateResponse>(
       context, "Generate",
-      [=, this](const rpc::Call&, const rpc::Stream<pb::GenerateResponse>& stream) {
+      [=, this](const rpc::Call& call, const rpc::Stream<pb::GenerateResponse>& stream) {
         absl::StatusOr<GenerateCommand> command = ToCommand(*request);
         if (!command.ok()) return stream.Finish(command.status());
+        command->caller = call.principal().name;
         const auto sink =
             std::make_shared<StreamSink>(stream, command->sampling.logprobs.has_value());
         const auto generation = inference_.Generate(*command, sink);
@@ -55,7 +63,7 @@ grpc::ServerUnaryReactor* InferenceGrpcService::GenerateBatch(
     grpc::CallbackServerContext* context, const pb::GenerateBatchRequest* request,
     pb::GenerateBatchResponse* response) {
   return handler_.Deferred(
-      context, "GenerateBatch", [=, this](const rpc::Call&, const rpc::Finisher& finisher) {
+      context, "GenerateBatch", [=, this](const rpc::Call& call, const rpc::Finisher& finisher) {
         const int count = request->requests_size();
         if (count < 1 || count > 256) {
           return finisher.Finish(Error(
@@ -68,6 +76,7 @@ grpc::ServerUnaryReactor* InferenceGrpcService::GenerateBatch(
           if (!command.ok())
             return finisher.Finish(
                 WithContext(command.status(), absl::StrCat("requests[", i, "]")));
+          command->caller = call.principal().name;
           commands.push_back(*std::move(command));
         }
         const auto batch = std::make_shared<Batch>(
@@ -89,9 +98,10 @@ grpc::ServerUnaryReactor* InferenceGrpcService::Score(grpc::CallbackServerContex
                                                       const pb::ScoreRequest* request,
                                                       pb::ScoreResponse* response) {
   return handler_.Deferred(
-      context, "Score", [=, this](const rpc::Call&, const rpc::Finisher& finisher) {
-        const absl::StatusOr<ScoreCommand> command = ToCommand(*request);
+      context, "Score", [=, this](const rpc::Call& call, const rpc::Finisher& finisher) {
+        absl::StatusOr<ScoreCommand> command = ToCommand(*request);
         if (!command.ok()) return finisher.Finish(command.status());
+        command->caller = call.principal().name;
         const bool per_token = request->per_token();
         const auto score =
             inference_.Score(*command, [=](const absl::StatusOr<ScoreAnswer>& answer) {
@@ -104,11 +114,20 @@ grpc::ServerUnaryReactor* InferenceGrpcService::Score(grpc::CallbackServerContex
 }
 
 grpc::ServerUnaryReactor* InferenceGrpcService::Embed(grpc::CallbackServerContext* context,
-                                                      const pb::EmbedRequest*, pb::EmbedResponse*) {
-  return handler_.Unary(context, "Embed", [](const rpc::Call&) -> absl::Status {
-    return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
-                 "this server does not compute embeddings yet");
-  });
+                                                      const pb::EmbedRequest* request,
+                                                      pb::EmbedResponse* response) {
+  return handler_.Deferred(
+      context, "Embed", [=, this](const rpc::Call& call, const rpc::Finisher& finisher) {
+        EmbedCommand command{.model = request->model(), .caller = call.principal().name};
+        command.texts.assign(request->texts().begin(), request->texts().end());
+        const auto embedding =
+            inference_.Embed(command, [=](const absl::StatusOr<EmbedAnswer>& answer) {
+              if (answer.ok()) FillEmbeddings(*answer, response);
+              finisher.Finish(answer.status());
+            });
+        if (!embedding.ok()) return finisher.Finish(embedding.status());
+        finisher.OnCancel([embedding = *embedding] { embedding->Cancel(); });
+      });
 }
 
 grpc::ServerUnaryReactor* InferenceGrpcService::Tokenize(grpc::CallbackServerContext* context,

@@ -36,6 +36,8 @@ InferenceMetrics::InferenceMetrics(metrics::Registry& registry)
                                        "Prompt tokens taken from the prefix cache")),
       batch_rows_(
           registry.NewGauge("crossover_inference_batch_rows", "Sequences computed together now")),
+      stall_(registry.NewGauge("crossover_inference_stall_seconds",
+                               "For how long a batch has had work and made no progress")),
       cache_bytes_(
           registry.NewGaugeFamily("crossover_inference_kv_bytes", "Keys and values in memory")),
       adapters_(registry.NewGaugeFamily("crossover_inference_adapters", "Adapters by state")) {}
@@ -60,6 +62,7 @@ void InferenceMetrics::Count(const absl::Status& outcome, const TokenUsage& usag
 void InferenceMetrics::Refresh(const LoadedModels& models) {
   const llm::EngineStats stats = models.Stats();
   batch_rows_.Set(static_cast<double>(stats.running));
+  stall_.Set(stats.stalled_seconds);
   cache_bytes_.With({{"state", "running"}}).Set(static_cast<double>(stats.kv_bytes_running));
   cache_bytes_.With({{"state", "cached"}}).Set(static_cast<double>(stats.kv_bytes_cached));
   std::map<ModelState, int> count;

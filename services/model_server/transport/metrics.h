@@ -25,6 +25,7 @@ class InferenceMetrics final : public InferenceObserver {
   metrics::CounterFamily tokens_;
   metrics::Counter prefix_hits_;
   metrics::Gauge batch_rows_;
+  metrics::Gauge stall_;
   metrics::GaugeFamily cache_bytes_;
   metrics::GaugeFamily adapters_;
 };

@@ -1,4 +1,4 @@
-// OpenAI-compatible HTTP: /v1/chat/completions and /v1/models.
+// OpenAI-compatible HTTP: /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/models.
 #pragma once
 
 #include <memory>

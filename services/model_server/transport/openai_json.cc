@@ -13,13 +13,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json UsageJson(const TokenUsage& usage) {
-  return {{"prompt_tokens", usage.input},
-          {"completion_tokens", usage.output},
-          {"total_tokens", usage.input + usage.output},
-          {"prompt_tokens_details", {{"cached_tokens", usage.cached_input}}}};
-}
-
 Json TokenJson(int32_t id, float logprob, const llm::Tokenizer& tokenizer) {
   const std::string_view bytes = tokenizer.Bytes(id);
   Json list = Json::array();
@@ -96,6 +89,13 @@ const char* TypeOf(int http_status) {
 }
 
 }  // namespace
+
+Json UsageJson(const TokenUsage& usage) {
+  return {{"prompt_tokens", usage.input},
+          {"completion_tokens", usage.output},
+          {"total_tokens", usage.input + usage.output},
+          {"prompt_tokens_details", {{"cached_tokens", usage.cached_input}}}};
+}
 
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -24,6 +24,17 @@ struct ChatRequest {
 // do not change the answer are ignored; those that would and are not served are refused by name.
 absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body);
 
+struct StreamFields {
+  bool stream = false;
+  bool include_usage = false;
+};
+
+// The fields that chat completions and completions share: sampling, and how the answer comes.
+absl::Status ReadGenerationFields(const nlohmann::json& root, GenerateCommand& command,
+                                  StreamFields& stream);
+
+nlohmann::ordered_json UsageJson(const TokenUsage& usage);
+
 // What all pieces of one answer carry.
 struct AnswerHead {
   std::string id;  // "chatcmpl-…"

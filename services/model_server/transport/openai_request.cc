@@ -217,16 +217,23 @@ absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
   ASSIGN_OR_RETURN(prompt.messages, ReadMessages(Member(root, "messages")));
   ASSIGN_OR_RETURN(prompt.tools, ReadTools(root));
   request.command.prompt = std::move(prompt);
-  RETURN_IF_ERROR(RefuseUnserved(root));
-  RETURN_IF_ERROR(ReadSampling(root, request.command.sampling));
-  RETURN_IF_ERROR(ReadBool(root, "stream", request.stream));
-  const ParsedJson& options = Member(root, "stream_options");
-  if (!options.is_null()) {
-    if (!options.is_object()) return BodyFieldError("stream_options", "must be an object");
-    if (!request.stream) return BodyFieldError("stream_options", "needs stream to be true");
-    RETURN_IF_ERROR(ReadBool(options, "include_usage", request.include_usage));
-  }
+  StreamFields stream;
+  RETURN_IF_ERROR(ReadGenerationFields(root, request.command, stream));
+  request.stream = stream.stream;
+  request.include_usage = stream.include_usage;
   return request;
+}
+
+absl::Status ReadGenerationFields(const nlohmann::json& root, GenerateCommand& command,
+                                  StreamFields& stream) {
+  RETURN_IF_ERROR(RefuseUnserved(root));
+  RETURN_IF_ERROR(ReadSampling(root, command.sampling));
+  RETURN_IF_ERROR(ReadBool(root, "stream", stream.stream));
+  const ParsedJson& options = Member(root, "stream_options");
+  if (options.is_null()) return absl::OkStatus();
+  if (!options.is_object()) return BodyFieldError("stream_options", "must be an object");
+  if (!stream.stream) return BodyFieldError("stream_options", "needs stream to be true");
+  return ReadBool(options, "include_usage", stream.include_usage);
 }
 
 }  // namespace crossover::inference

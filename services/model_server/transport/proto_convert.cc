@@ -106,8 +106,9 @@ absl::StatusOr<GenerateCommand> ToCommand(const pb::GenerateRequest& request) {
                            "is not served yet; leave json_schema, regex and choice out",
                            "CONSTRAINT_INVALID");
   }
-  if (request.adapter_mix_size() > 0)
-    return ProtoFieldError("adapter_mix", "is not served yet; name one adapter as model");
+  for (const auto& share : request.adapter_mix())
+    command.mix.push_back({share.digest(), share.weight()});
+  command.priority = request.priority();
   ASSIGN_OR_RETURN(command.prompt, ToPrompt(request, ""));
   ASSIGN_OR_RETURN(command.sampling, ToSampling(request.sampling()));
   return command;

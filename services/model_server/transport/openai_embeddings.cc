@@ -1,0 +1,60 @@
+#include "services/model_server/transport/openai_embeddings.h"
+
+#include <bit>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/string_view.h"
+#include "common/status/absl_view.h"
+#include "common/status/status_macros.h"
+#include "services/model_server/domain/field_error.h"
+#include "services/model_server/transport/openai_prompts.h"
+
+namespace crossover::inference {
+
+static_assert(std::endian::native == std::endian::little, "base64 is of little-endian numbers");
+
+absl::StatusOr<EmbeddingsRequest> ParseEmbeddingsRequest(std::string_view body) {
+  const nlohmann::json root = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (!root.is_object()) return FieldError("body", "must be a JSON object in UTF-8");
+  const nlohmann::json none;
+  const auto field = [&](const char* key) -> const nlohmann::json& {
+    const auto found = root.find(key);
+    return found == root.end() ? none : *found;
+  };
+  EmbeddingsRequest request;
+  if (!field("model").is_string()) return FieldError("model", "is required and must be a text");
+  request.command.model = field("model").get<std::string>();
+  ASSIGN_OR_RETURN(request.command.texts, ReadPrompts(field("input"), "input"));
+  if (const nlohmann::json& format = field("encoding_format"); !format.is_null()) {
+    if (format != "float" && format != "base64")
+      return FieldError("encoding_format", "must be float or base64");
+    request.base64 = format == "base64";
+  }
+  if (const nlohmann::json& dimensions = field("dimensions"); !dimensions.is_null()) {
+    if (!dimensions.is_number_integer()) return FieldError("dimensions", "must be an integer");
+    request.command.dimensions = dimensions.get<int64_t>();
+  }
+  return request;
+}
+
+nlohmann::ordered_json EmbeddingsJson(const EmbeddingsRequest& request, const EmbedAnswer& answer) {
+  nlohmann::ordered_json data = nlohmann::ordered_json::array();
+  for (size_t i = 0; i < answer.embeddings.size(); ++i) {
+    const std::vector<float>& vector = answer.embeddings[i];
+    nlohmann::ordered_json entry = {{"object", "embedding"}, {"index", i}};
+    if (request.base64) {
+      entry["embedding"] = absl::Base64Escape(absl::string_view(
+          reinterpret_cast<const char*>(vector.data()), vector.size() * sizeof(float)));
+    } else {
+      entry["embedding"] = vector;
+    }
+    data.push_back(std::move(entry));
+  }
+  return {{"object", "list"},
+          {"data", std::move(data)},
+          {"model", request.command.model},
+          {"system_fingerprint", answer.start.fingerprint},
+          {"usage", {{"prompt_tokens", answer.usage.input}, {"total_tokens", answer.usage.input}}}};
+}
+
+}  // namespace crossover::inference
