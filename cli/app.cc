@@ -134,10 +134,13 @@ int Run(World& world, const std::vector<std::string>& arguments) {
   AddJobs(app, context);
   AddAdapter(app, context);
   AddModels(app, context);
+  AddPipeline(app, context);
+  AddWebhook(app, context);
   AddRoute(app, context);
   AddExperiment(app, context);
   AddFeedback(app, context);
   AddLineage(app, context);
+  AddKey(app, context);
   AddCompletion(app, context);
   LetThrough(app);
 

@@ -22,11 +22,14 @@ void AddTune(CLI::App& app, Context& context);
 void AddJobs(CLI::App& app, Context& context);
 void AddAdapter(CLI::App& app, Context& context);
 void AddModels(CLI::App& app, Context& context);
+void AddPipeline(CLI::App& app, Context& context);
+void AddWebhook(CLI::App& app, Context& context);
 void AddRoute(CLI::App& app, Context& context);
 void AddExperiment(CLI::App& app, Context& context);
 void AddFeedback(CLI::App& app, Context& context);
 void AddLineage(CLI::App& app, Context& context);
 void AddDiagnose(CLI::App& app, Context& context);
+void AddKey(CLI::App& app, Context& context);
 void AddCompletion(CLI::App& app, Context& context);
 
 }  // namespace crossover::cli

@@ -1,10 +1,13 @@
 // crossover jobs: what the scheduler works on.
+#include <algorithm>
 #include <memory>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "cli/client/names.h"
 #include "cli/commands/command.h"
 #include "cli/commands/commands.h"
@@ -23,6 +26,7 @@ using JobsStub = scheduler::JobService::Stub;
 
 struct JobsOptions {
   std::string job;
+  std::vector<std::string> others;  // to compare with
   std::string filter;
   std::string state;
   std::string reason;
@@ -133,6 +137,90 @@ absl::Status WatchJob(Context& context, const JobsOptions& options) {
   return JobOutcome(*ended);
 }
 
+// What its workers wrote last.
+absl::Status PrintLog(Context& context, const JobsOptions& options) {
+  ASSIGN_OR_RETURN(const scheduler::Job job, GetJob(context, options));
+  if (context.globals.json) {
+    (void)context.PrintedJson(job);
+    return absl::OkStatus();
+  }
+  const std::string& log = job.log_tail().empty() ? job.error().log_tail() : job.log_tail();
+  context.terminal().out << (log.empty() ? "no worker has written anything\n" : log);
+  return absl::OkStatus();
+}
+
+std::string LossCell(const scheduler::MetricPoint& point, bool valid) {
+  const bool has = valid ? point.has_valid_loss() : point.has_train_loss();
+  return has ? Number(valid ? point.valid_loss() : point.train_loss()) : "";
+}
+
+std::string SpikeCell(const scheduler::CompareJobsResponse::Column& column) {
+  if (column.spikes_size() == 0) return "none";
+  std::string text = absl::StrCat("step ", column.spikes(0).step());
+  for (int i = 1; i < column.spikes_size() && i < 3; ++i) {
+    absl::StrAppend(&text, ", ", column.spikes(i).step());
+  }
+  if (column.spikes_size() > 3) absl::StrAppend(&text, " and ", column.spikes_size() - 3, " more");
+  return text;
+}
+
+// Where the jobs' specs differ, how they ended, and their losses side by side.
+absl::Status CompareJobs(Context& context, const JobsOptions& options) {
+  auto stub = scheduler::JobService::NewStub(context.Channel());
+  scheduler::CompareJobsRequest request;
+  request.set_parent(context.Project());
+  ASSIGN_OR_RETURN(*request.add_names(), JobName(context, options.job));
+  for (const std::string& other : options.others) {
+    ASSIGN_OR_RETURN(*request.add_names(), JobName(context, other));
+  }
+  ASSIGN_OR_RETURN(const scheduler::CompareJobsResponse comparison,
+                   context.Call(stub, &JobsStub::CompareJobs, request, true));
+  if (context.PrintedJson(comparison)) return absl::OkStatus();
+  Table jobs({{"JOB"},
+              {"STEP", Align::kRight},
+              {"LOSS", Align::kRight},
+              {"BEST VALID", Align::kRight},
+              {"AT", Align::kRight},
+              {"TOOK", Align::kRight},
+              {"SPIKES"}});
+  std::vector<Column> fields = {{"FIELD"}};
+  std::vector<Column> losses = {{"STEP", Align::kRight}};
+  for (const auto& column : comparison.columns()) {
+    const std::string id(IdOf(column.name()));
+    fields.push_back({id, Align::kLeft, true});
+    losses.push_back({id, Align::kRight});
+    jobs.AddRow({id, absl::StrCat(column.last().step()), LossCell(column.last(), false),
+                 LossCell(column.best(), true),
+                 column.has_best() ? absl::StrCat(column.best().step()) : "",
+                 Length(column.actual().seconds()), SpikeCell(column)});
+  }
+  Table differences(std::move(fields));
+  for (const auto& difference : comparison.differences()) {
+    std::vector<std::string> cells = {difference.field()};
+    cells.insert(cells.end(), difference.values().begin(), difference.values().end());
+    differences.AddRow(std::move(cells));
+  }
+  Table curve(std::move(losses));
+  // Ten lines tell people what a hundred tell programs.
+  const int stride = std::max(1, (comparison.losses_size() + 9) / 10);
+  for (int i = (comparison.losses_size() - 1) % stride; i < comparison.losses_size(); i += stride) {
+    const auto& row = comparison.losses(i);
+    std::vector<std::string> cells = {absl::StrCat(row.step())};
+    for (int job = 0; job < row.train_losses_size(); ++job) {
+      const double difference = row.differences(job);
+      const std::string against = job == 0 ? "" : absl::StrFormat(" (%+.3f)", difference);
+      cells.push_back(Number(row.train_losses(job)) + against);
+    }
+    curve.AddRow(std::move(cells));
+  }
+  std::ostream& out = context.terminal().out;
+  out << jobs.Render(context.terminal()) << "\n"
+      << (differences.empty() ? "the specs are the same\n"
+                              : differences.Render(context.terminal()));
+  if (!curve.empty()) out << "\n" << curve.Render(context.terminal());
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void AddJobs(CLI::App& app, Context& context) {
@@ -156,6 +244,12 @@ void AddJobs(CLI::App& app, Context& context) {
   with_job("show", "Show a job", [&context, options] {
     return ShowJob(context, *options);
   })->add_flag("--events", options->events, "Show its events");
+  with_job("logs", "Show what its workers wrote last",
+           [&context, options] { return PrintLog(context, *options); });
+  with_job("compare", "Compare jobs: specs, losses at equal steps, spikes",
+           [&context, options] { return CompareJobs(context, *options); })
+      ->add_option("others", options->others, "Jobs to compare it with")
+      ->required();
   with_job("watch", "Follow a job until it ends",
            [&context, options] { return WatchJob(context, *options); });
   with_job("cancel", "Stop a job; what it has is kept as a checkpoint", [&context, options] {

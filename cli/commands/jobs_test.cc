@@ -95,6 +95,30 @@ class FakeJobs final : public scheduler::JobService::Service {
       return testing::Refuse(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
                              "there is no " + request->name());
     *response = AtStep(115);
+    response->set_log_tail("loading rows\nstep 115\n");
+    return grpc::Status::OK;
+  }
+  grpc::Status CompareJobs(grpc::ServerContext*, const scheduler::CompareJobsRequest* request,
+                           scheduler::CompareJobsResponse* response) override {
+    for (const std::string& name : request->names()) {
+      auto* column = response->add_columns();
+      column->set_name(name);
+      column->mutable_last()->set_step(115);
+      column->mutable_last()->set_train_loss(0.5);
+    }
+    response->mutable_columns(1)->add_spikes()->set_step(40);
+    auto* difference = response->add_differences();
+    difference->set_field("training.adapter.r");
+    difference->add_values("16");
+    difference->add_values("32");
+    for (int step = 1; step <= 100; ++step) {
+      auto* row = response->add_losses();
+      row->set_step(step);
+      for (const double loss : {0.5, 0.25}) {
+        row->add_train_losses(loss);
+        row->add_differences(loss - 0.5);
+      }
+    }
     return grpc::Status::OK;
   }
   grpc::Status ListJobs(grpc::ServerContext*, const scheduler::ListJobsRequest* request,
@@ -317,6 +341,20 @@ TEST_F(JobsTest, ADataSetWithoutAVersionIsToldBeforeAnythingIsCreated) {
 TEST_F(JobsTest, AMissingJobIsNotFound) {
   EXPECT_EQ(Crossover({"jobs", "show", "nope"}), kExitFailure);
   EXPECT_THAT(err(), HasSubstr("there is no projects/default/jobs/nope"));
+}
+
+TEST_F(JobsTest, LogsAreWhatTheWorkersWroteLast) {
+  ASSERT_EQ(Crossover({"jobs", "logs", "06bq3f"}), kExitOk) << err();
+  EXPECT_EQ(out(), "loading rows\nstep 115\n");
+}
+
+TEST_F(JobsTest, ComparedJobsShowWhereTheyDiffer) {
+  ASSERT_EQ(Crossover({"jobs", "compare", "06bq3f", "06bq40"}), kExitOk) << err();
+  EXPECT_THAT(out(), HasSubstr("training.adapter.r  16      32"));
+  EXPECT_THAT(out(), HasSubstr("step 40"));
+  EXPECT_THAT(out(), HasSubstr("0.25 (-0.250)"));
+  EXPECT_THAT(out(), HasSubstr("100"));
+  EXPECT_EQ(Crossover({"jobs", "compare", "06bq3f"}), kExitUsage);
 }
 
 }  // namespace
