@@ -7,11 +7,7 @@
 #include "llm/chat/jinja_characters.h"
 
 namespace crossover::llm::jinja {
-namespace {
-
-constexpr size_t kMaxText = size_t{64} << 20;
-
-}  // namespace
+namespace {}  // namespace
 
 Value ArgumentReader::Or(std::string_view name, Value fallback) {
   if (next_ < arguments_.positional.size()) return arguments_.positional[next_++];

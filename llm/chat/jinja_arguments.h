@@ -36,6 +36,9 @@ class ArgumentReader {
   size_t next_ = 0;
 };
 
+// Of a text that a template makes, in bytes, and of all texts that one filter makes.
+inline constexpr size_t kMaxText = size_t{64} << 20;
+
 // `limit` < 0: all of them.
 absl::StatusOr<Value> Replaced(const Text& text, const Text& from, const Text& to, int64_t limit);
 absl::StatusOr<Value> Joined(const List& parts, const Text& separator);

@@ -14,6 +14,7 @@ namespace {
 constexpr int64_t kMaxSteps = 2'000'000;
 constexpr int64_t kLoopCost = 10;  // `loop` has so many members.
 constexpr int kMaxEvaluationDepth = 400;
+constexpr int kMaxValueDepth = 400;
 constexpr size_t kMaxOutput = size_t{64} << 20;
 
 // Steps that making a value may have taken, beside its own.
@@ -21,6 +22,14 @@ int64_t CostOf(const Value& value) {
   if (value.list() != nullptr) return static_cast<int64_t>(value.list()->size() / 8);
   if (value.text() != nullptr) return static_cast<int64_t>(value.text()->size() / 64);
   return 0;
+}
+
+// Steps that a filter takes beside those of its result.
+int64_t FilterCost(std::string_view name, const Value& value) {
+  if (value.list() == nullptr) return CostOf(value);
+  const int64_t items = static_cast<int64_t>(value.list()->size());
+  // Each item is compared with those before it.
+  return name == "unique" ? items * std::max<int64_t>(1, items / 16) : items;
 }
 
 // `loop` of item `i`.
@@ -192,6 +201,11 @@ absl::Status Evaluator::AssignTo(const Target& target, Value value, int line) {
                              target.name, "' is ", ToAbsl(object.Kind()), ", not a namespace")),
         line);
   }
+  if (value.has_space()) {
+    return AtLine(Failure(absl::StrCat("'", target.name, ".", target.member,
+                                       "' cannot be set: a namespace cannot hold a namespace")),
+                  line);
+  }
   object.space()->members.Set(Text(target.member), std::move(value));
   return absl::OkStatus();
 }
@@ -248,6 +262,8 @@ absl::StatusOr<Value> Evaluator::CallMacro(const Statement& macro, size_t frames
     hidden.push_back(std::move(frames_.back()));
     frames_.pop_back();
   }
+  // Fewer than `frames` where the macro outlived the loop it was defined in.
+  const size_t visible = frames_.size();
   frames_.emplace_back();
   absl::Status status;
   for (size_t i = 0; i < macro.parameters.size() && status.ok(); ++i) {
@@ -268,7 +284,7 @@ absl::StatusOr<Value> Evaluator::CallMacro(const Statement& macro, size_t frames
     frames_.back()[parameter.name] = std::move(value);
   }
   absl::StatusOr<Text> text = status.ok() ? Captured(macro.body) : absl::StatusOr<Text>(status);
-  frames_.resize(frames);
+  frames_.resize(visible);
   while (!hidden.empty()) {
     frames_.push_back(std::move(hidden.back()));
     hidden.pop_back();
@@ -284,6 +300,8 @@ absl::StatusOr<Value> Evaluator::Evaluate(const Expression& expression) {
   absl::StatusOr<Value> value = EvaluateKind(expression);
   --depth_;
   if (!value.ok()) return AtLine(value.status(), expression.line);
+  if (value->depth() > kMaxValueDepth)
+    return AtLine(Failure("a value is nested too deeply"), expression.line);
   steps_ += CostOf(*value);
   return value;
 }
@@ -320,6 +338,8 @@ absl::StatusOr<Value> Evaluator::EvaluateKind(const Expression& expression) {
     case ExpressionKind::kFilter: {
       ASSIGN_OR_RETURN(const Value value, Evaluate(*expression.parts[0]));
       ASSIGN_OR_RETURN(Arguments arguments, EvaluateArguments(expression, 1));
+      steps_ += FilterCost(expression.name, value);
+      RETURN_IF_ERROR(Step(expression.line));
       return ApplyFilter(expression.name, value, std::move(arguments));
     }
     case ExpressionKind::kTest: {
@@ -406,6 +426,7 @@ absl::StatusOr<Value> Evaluator::EvaluateCompare(const Expression& expression) {
     if (op == "==" || op == "!=") {
       holds = Equal(left, right) == (op == "==");
     } else if (op == "in" || op == "not in") {
+      steps_ += CostOf(right);
       ASSIGN_OR_RETURN(const bool contains, Contains(right, left));
       holds = contains == (op == "in");
     } else {
@@ -446,6 +467,7 @@ absl::StatusOr<Value> Evaluator::EvaluateCall(const Expression& expression) {
     }
     const Value member = Attribute(object, callee.name);
     if (member.function() != nullptr) return member.function()->call(std::move(arguments));
+    steps_ += CostOf(object);
     return CallMethod(object, callee.name, std::move(arguments));
   }
   ASSIGN_OR_RETURN(const Value function, Evaluate(callee));

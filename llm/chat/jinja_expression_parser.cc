@@ -96,7 +96,8 @@ absl::StatusOr<ExpressionPtr> ExpressionParser::ParseExpression(bool conditions)
   const Level level(*this);
   RETURN_IF_ERROR(level.Check());
   ASSIGN_OR_RETURN(ExpressionPtr value, ParseOr());
-  while (conditions && IsWord("if")) {
+  for (int chain = 0; conditions && IsWord("if"); ++chain) {
+    if (chain >= kMaxChain) return SyntaxError(current().line, "an expression is too long");
     auto condition = Make(ExpressionKind::kCondition, Take().line);
     ASSIGN_OR_RETURN(ExpressionPtr test, ParseOr());
     ExpressionPtr otherwise;

@@ -201,6 +201,7 @@ Result Map(const Value& value, ArgumentReader& in) {
   if (attribute.text() == nullptr) return Failure("map takes a filter's name or attribute=");
   const std::string name(attribute.text()->view());
   const std::vector<Value> rest = in.Rest();
+  size_t bytes = 0;
   for (Value& item : items) {
     if (by_name) {
       ASSIGN_OR_RETURN(item, AttributePath(item, name));
@@ -210,6 +211,8 @@ Result Map(const Value& value, ArgumentReader& in) {
       if (!fallback.is_undefined())
         arguments.positional.insert(arguments.positional.begin(), fallback);
       ASSIGN_OR_RETURN(item, ApplyFilter(name, item, std::move(arguments)));
+      if (item.text() != nullptr) bytes += item.text()->size();
+      if (bytes > kMaxText) return Failure("the texts of a list become too long");
     }
   }
   return Value(std::move(items));
@@ -305,6 +308,7 @@ Result Indent(const Value& value, ArgumentReader& in) {
     if (!is_first) out.Append("\n", kTemplate);
     if ((is_first && first) || (!is_first && (blank || end > begin))) out.Append(prefix);
     out.Append(text.Cut(begin, end));
+    if (out.size() > kMaxText) return Failure("a text becomes too long");
     begin = end + 1;
   }
   return Value(std::move(out));

@@ -173,6 +173,32 @@ TEST(JinjaTest, HostileTemplatesEnd) {
   EXPECT_THAT(Of("{{ 9223372036854775807 + 1 }}"), HasSubstr("out of range"));
 }
 
+TEST(JinjaTest, ValuesAreTreesOfBoundedDepth) {
+  EXPECT_THAT(Of("{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}"),
+              HasSubstr("a namespace cannot hold a namespace"));
+  EXPECT_THAT(Of("{% set ns = namespace() %}{% set ns.a = [{'b': ns}] %}{{ ns }}"),
+              HasSubstr("a namespace cannot hold a namespace"));
+  EXPECT_THAT(Of("{% set ns = namespace(x=1) %}{% for i in range(100000) %}"
+                 "{% set ns.x = [ns.x] %}{% endfor %}"),
+              HasSubstr("a value is nested too deeply"));
+  std::string conditions = "{{ 1";
+  for (int i = 0; i < 100000; ++i) conditions += " if 1";
+  EXPECT_THAT(Of(conditions + " }}"), HasSubstr("too long"));
+}
+
+TEST(JinjaTest, FiltersCostWhatTheyTake) {
+  EXPECT_THAT(Of("{{ range(100000) | unique | length }}"), HasSubstr("too many steps"));
+  EXPECT_THAT(Of("{{ ('a\\n' * 1000) | indent('x' * 1000000) }}"), HasSubstr("too long"));
+  EXPECT_THAT(Of("{{ range(1000) | map('indent', 'x' * 1000000, true) | list | length }}"),
+              HasSubstr("too long"));
+}
+
+TEST(JinjaTest, AMacroThatOutlivesItsLoopLeavesNothingBehind) {
+  EXPECT_EQ(Of("{% set ns = namespace() %}{% for i in [1] %}{% macro m(x) %}[{{ x }}]{% endmacro %}"
+               "{% set ns.m = m %}{% endfor %}{{ ns.m('v') }}{{ x }}{{ ns.m('w') }}"),
+            "[v][w]");
+}
+
 TEST(JinjaTest, SourcesSurviveWhatIsDoneToText) {
   const auto program = Program::Compile(
       "<{{ s | upper }}>{{ [s] | tojson }}{{ (s ~ '!')[4:] }}{{ s.replace('l', 'L') }}");

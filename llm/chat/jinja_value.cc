@@ -97,6 +97,26 @@ void Dict::Set(Text key, Value value) {
   items.emplace_back(std::move(key), std::move(value));
 }
 
+Value::Value(List list) : depth_(1) {
+  for (const Value& item : list) Enclose(item);
+  data_ = std::make_shared<const List>(std::move(list));
+}
+
+Value::Value(Dict dict) : depth_(1) {
+  for (const auto& [key, value] : dict.items) Enclose(value);
+  data_ = std::make_shared<const Dict>(std::move(dict));
+}
+
+Value::Value(std::shared_ptr<Namespace> space) : depth_(1), has_space_(true) {
+  for (const auto& [key, value] : space->members.items) Enclose(value);
+  data_ = std::move(space);
+}
+
+void Value::Enclose(const Value& inner) {
+  depth_ = std::max(depth_, inner.depth_ + 1);
+  has_space_ = has_space_ || inner.has_space_;
+}
+
 Value Value::FromJson(const nlohmann::ordered_json& json, Source source) {
   if (json.is_string()) return Text(json.get<std::string>(), source);
   if (json.is_boolean()) return json.get<bool>();

@@ -31,7 +31,8 @@ struct Dict {
   const Value* Find(std::string_view key) const;
   void Set(Text key, Value value);
 };
-// The one thing a template may change: {% set ns.x = … %}.
+// The one thing a template may change: {% set ns.x = … %}. Holds no other namespace, so that
+// values are trees.
 struct Namespace {
   Dict members;
 };
@@ -54,10 +55,10 @@ class Value {
   Value(int64_t value) : data_(value) {}                       // NOLINT
   Value(double value) : data_(value) {}                        // NOLINT
   Value(Text text) : data_(std::make_shared<const Text>(std::move(text))) {}    // NOLINT
-  Value(List list) : data_(std::make_shared<const List>(std::move(list))) {}    // NOLINT
-  Value(Dict dict) : data_(std::make_shared<const Dict>(std::move(dict))) {}    // NOLINT
+  Value(List list);                                                             // NOLINT
+  Value(Dict dict);                                                             // NOLINT
   Value(Function f) : data_(std::make_shared<const Function>(std::move(f))) {}  // NOLINT
-  Value(std::shared_ptr<Namespace> space) : data_(std::move(space)) {}          // NOLINT
+  Value(std::shared_ptr<Namespace> space);                                      // NOLINT
   // Trusted text.
   static Value Of(std::string_view text) { return Value(Text(std::string(text))); }
   // Every text in it gets this source.
@@ -81,6 +82,12 @@ class Value {
   // Of an undefined value.
   std::string_view undefined_name() const { return std::get<Undefined>(data_).name; }
 
+  // Lists and mappings around the innermost value, itself included, when it was made. Who goes
+  // through a value, or ends it, goes so many calls deep.
+  int depth() const { return depth_; }
+  // Is or contains a namespace.
+  bool has_space() const { return has_space_; }
+
   bool Truth() const;
   // Python's str(): undefined is "".
   Text ToText() const;
@@ -88,6 +95,9 @@ class Value {
   std::string_view Kind() const;
 
  private:
+  // Of what this one holds.
+  void Enclose(const Value& inner);
+
   template <typename T>
   T* Shared() const {
     const auto* pointer = std::get_if<std::shared_ptr<T>>(&data_);
@@ -98,6 +108,8 @@ class Value {
                std::shared_ptr<const List>, std::shared_ptr<const Dict>, std::shared_ptr<Namespace>,
                std::shared_ptr<const Function>>
       data_;
+  int depth_ = 0;
+  bool has_space_ = false;
 };
 
 bool Equal(const Value& a, const Value& b);

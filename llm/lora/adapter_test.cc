@@ -135,7 +135,7 @@ TEST_F(AdapterTest, AdapterOfAnotherModelIsRefusedByModuleName) {
 
 TEST_F(AdapterTest, ExistingFolderIsNeverOverwritten) {
   const auto write = [](const fs::path&) { return absl::OkStatus(); };
-  ASSERT_TRUE(WriteFolder(folder_ / "x", 0, write).ok());
+  ASSERT_TRUE(WriteFolder(folder_ / "x/", 0, write).ok());
   EXPECT_TRUE(HasReason(WriteFolder(folder_ / "x", 0, write), "FOLDER_EXISTS"));
 }
 

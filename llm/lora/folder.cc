@@ -55,7 +55,8 @@ absl::Status Fill(const fs::path& temporary, absl::FunctionRef<absl::Status(cons
 absl::Status WriteFolder(const fs::path& folder, int64_t needed_bytes,
                          absl::FunctionRef<absl::Status(const fs::path&)> write) {
   std::error_code error;
-  const fs::path target = fs::absolute(folder, error).lexically_normal();
+  fs::path target = fs::absolute(folder, error).lexically_normal();
+  if (!target.has_filename()) target = target.parent_path();  // "out/" is out
   if (error) {
     return Error(absl::StatusCode::kFailedPrecondition, "FILE_UNREADABLE",
                  absl::StrCat(folder.string(), ": no absolute path: ", error.message()));

@@ -11,6 +11,7 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/formats/names.h"
+#include "llm/model/exceptions.h"
 #include "llm/model/memory.h"
 #include "llm/model/weight_source.h"
 #include "llm/model/weights.h"
@@ -49,14 +50,15 @@ void ForEachWeight(const ModelWeights& weights,
 // Dense weights if they take at most half of what is free.
 WeightStorage ChooseExecution(const ModelConfig& config, const Execution& execution) {
   if (execution.weights != WeightStorage::kAuto) return execution.weights;
-  int64_t values = 0;
+  double values = 0;  // A file may name sizes whose product passes 64 bits.
   for (const WeightSpec& weight : WeightsOf(config)) {
-    int64_t product = 1;
-    for (const int64_t size : weight.shape) product *= size;
+    double product = 1;
+    for (const int64_t size : weight.shape) product *= static_cast<double>(size);
     values += product;
   }
-  const int64_t bytes = values * (execution.bf16() ? 2 : 4);
-  return bytes <= AvailableMemory() / 2 ? WeightStorage::kDense : WeightStorage::kStored;
+  const double bytes = values * (execution.bf16() ? 2 : 4);
+  return bytes <= static_cast<double>(AvailableMemory()) / 2 ? WeightStorage::kDense
+                                                             : WeightStorage::kStored;
 }
 
 }  // namespace
@@ -77,16 +79,15 @@ absl::StatusOr<std::shared_ptr<const BaseModel>> BaseModel::Load(const std::stri
   Execution execution = Resolve(options);
   execution.weights = ChooseExecution(config, execution);
   BindThread(execution);
-  try {
+  auto loaded = WithoutExceptions([&]() -> absl::StatusOr<std::shared_ptr<const BaseModel>> {
     const c10::InferenceMode inference;
     auto weights = std::make_unique<ModelWeights>(AllocateWeights(config, execution));
     RETURN_IF_ERROR(ReadWeights(*source, execution.weights, *weights));
     return std::shared_ptr<const BaseModel>(
         new BaseModel(config, execution, path, std::move(weights)));
-  } catch (const std::exception& e) {
-    return Error(absl::StatusCode::kResourceExhausted, "MODEL_LOAD_FAILED",
-                 absl::StrCat(path, " could not be brought into memory: ", e.what()));
-  }
+  });
+  if (!loaded.ok()) return WithContext(loaded.status(), path);
+  return loaded;
 }
 
 std::shared_ptr<const BaseModel> BaseModel::Random(const ModelConfig& config,

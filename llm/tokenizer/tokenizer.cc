@@ -53,10 +53,12 @@ std::string BytesOfPiece(std::string_view piece) {
   return absl::StrReplaceAll(ToAbsl(piece), {{ToAbsl(kSpaceMark), " "}});
 }
 
+// Those searched for in normalised text, or in the text as it is. Control tokens are of the latter
+// whatever their flag says: no one but a template writes them.
 std::vector<AddedToken> Where(const std::vector<AddedToken>& tokens, bool normalized) {
   std::vector<AddedToken> out;
   for (const AddedToken& token : tokens) {
-    if (token.normalized == normalized) out.push_back(token);
+    if ((token.normalized && !token.special) == normalized) out.push_back(token);
   }
   return out;
 }
@@ -110,15 +112,13 @@ class Tokenizer::Impl {
         text = repaired;
       }
       SplitAdded(raw_matcher_, text, span.trusted, gathered, [&](int32_t id) {
-        EncodeOrdinary(gathered, span.trusted, spaced, ids);
+        EncodeOrdinary(gathered, spaced, ids);
         gathered.clear();
         ids.push_back(id);
         spaced = prefix_ == Prefix::kEveryStretch;
       });
     }
-    // Tokens that are searched for after normalisation are never control tokens in practice; those
-    // of the last span's kind decide for the tail.
-    EncodeOrdinary(gathered, spans.empty() || spans.back().trusted, spaced, ids);
+    EncodeOrdinary(gathered, spaced, ids);
   }
 
   const Entry* Find(int32_t id) const {
@@ -162,8 +162,7 @@ class Tokenizer::Impl {
     gathered.append(text.substr(done));
   }
 
-  void EncodeOrdinary(std::string_view text, bool trusted, bool spaced,
-                      std::vector<int32_t>& ids) const {
+  void EncodeOrdinary(std::string_view text, bool spaced, std::vector<int32_t>& ids) const {
     if (text.empty()) return;
     if (sentencepiece_) return EncodeMarked(text, spaced, ids);
     std::string normalized;
@@ -172,7 +171,7 @@ class Tokenizer::Impl {
       text = normalized;
     }
     std::string gathered;
-    SplitAdded(normalized_matcher_, text, trusted, gathered, [&](int32_t id) {
+    SplitAdded(normalized_matcher_, text, /*trusted=*/true, gathered, [&](int32_t id) {
       EncodePieces(gathered, ids);
       gathered.clear();
       ids.push_back(id);

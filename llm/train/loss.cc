@@ -109,9 +109,9 @@ LossResult LossHead::Run(const std::vector<LossEntry>& entries, const at::Tensor
                          double factor, at::Tensor* d_hidden, TokenLosses* losses) {
   LossResult result;
   const Turn turn = [&](std::span<const LossEntry> chunk, at::Tensor& logits) {
-    int32_t targets[kChunk];
-    float weights[kChunk], loss[kChunk];
-    uint8_t correct[kChunk];
+    int32_t targets[kChunk] = {};
+    float weights[kChunk] = {}, loss[kChunk] = {};
+    uint8_t correct[kChunk] = {};
     for (size_t i = 0; i < chunk.size(); ++i) {
       targets[i] = chunk[i].target;
       weights[i] = static_cast<float>(chunk[i].weight * factor);

@@ -13,6 +13,7 @@
 #include "common/status/status_macros.h"
 #include "llm/lora/adapter.h"
 #include "llm/lora/initial.h"
+#include "llm/model/exceptions.h"
 #include "llm/train/adapter_plan.h"
 #include "llm/train/checkpoint.h"
 #include "llm/train/fingerprint.h"
@@ -133,7 +134,7 @@ class Trainer::Impl {
     const c10::InferenceMode inference;
     std::vector<const TrainRow*> rows;
     for (const TrainRow& row : validation_) rows.push_back(&row);
-    ASSIGN_OR_RETURN(const LossResult sum, computer_.Evaluate(rows, adapter_));
+    ASSIGN_OR_RETURN(const LossResult sum, computer_.Evaluate(rows, step_, adapter_));
     return EvaluationLoss{sum.weighted_loss / sum.weight,
                           static_cast<double>(sum.correct) / static_cast<double>(sum.tokens),
                           sum.tokens, sum.Report()};
@@ -160,7 +161,11 @@ class Trainer::Impl {
   int64_t steps() const { return order_.steps(); }
 
  private:
-  std::string Fingerprint() const { return FingerprintOf(*base_, config_, train_); }
+  // Hashes weights and rows, so it is made when the first checkpoint asks for it.
+  const std::string& Fingerprint() const {
+    if (fingerprint_.empty()) fingerprint_ = FingerprintOf(*base_, config_, train_);
+    return fingerprint_;
+  }
 
   std::vector<const TrainRow*> RowsOf(const std::vector<int32_t>& indices) const {
     std::vector<const TrainRow*> rows;
@@ -213,22 +218,8 @@ class Trainer::Impl {
   int64_t step_ = 0;
   int64_t tokens_seen_ = 0;
   double last_loss_ = 0;
+  mutable std::string fingerprint_;
 };
-
-namespace {
-
-// LibTorch and the standard library report by exception: out of memory, mostly. They end here.
-template <typename Work>
-auto Guarded(const Work& work) -> decltype(work()) {
-  try {
-    return work();
-  } catch (const std::exception& e) {
-    return Error(absl::StatusCode::kResourceExhausted, "TRAINING_FAILED",
-                 absl::StrCat("computation failed: ", e.what()));
-  }
-}
-
-}  // namespace
 
 Trainer::Trainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Trainer::~Trainer() = default;
@@ -241,7 +232,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const B
   RETURN_IF_ERROR(CheckConfig(base->config(), config));
   RETURN_IF_ERROR(CheckRows(*base, config, train, "training"));
   if (!validation.empty()) RETURN_IF_ERROR(CheckRows(*base, config, validation, "validation"));
-  return Guarded([&]() -> absl::StatusOr<std::unique_ptr<Trainer>> {
+  return WithoutExceptions([&]() -> absl::StatusOr<std::unique_ptr<Trainer>> {
     const c10::InferenceMode inference;
     auto impl = std::make_unique<Impl>(std::move(base), std::move(config), std::move(train),
                                        std::move(validation), std::move(peers));
@@ -250,28 +241,28 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const B
 }
 
 absl::Status Trainer::LoadAdapter(const std::string& folder) {
-  return Guarded([&] { return impl_->LoadAdapter(folder); });
+  return WithoutExceptions([&] { return impl_->LoadAdapter(folder); });
 }
 
 absl::Status Trainer::Resume(const std::string& folder) {
-  return Guarded([&] { return impl_->Resume(folder); });
+  return WithoutExceptions([&] { return impl_->Resume(folder); });
 }
 
 absl::StatusOr<TrainOutcome> Trainer::Run(const StepCallback& callback) {
-  return Guarded([&] { return impl_->Run(callback); });
+  return WithoutExceptions([&] { return impl_->Run(callback); });
 }
 
 absl::StatusOr<EvaluationLoss> Trainer::Evaluate() {
-  return Guarded([&] { return impl_->Evaluate(); });
+  return WithoutExceptions([&] { return impl_->Evaluate(); });
 }
 
 absl::Status Trainer::SaveCheckpoint(const std::string& folder) const {
-  return Guarded([&] { return impl_->SaveCheckpoint(folder); });
+  return WithoutExceptions([&] { return impl_->SaveCheckpoint(folder); });
 }
 
 absl::Status Trainer::ExportAdapter(const std::string& folder,
                                     const std::string& base_model_name) const {
-  return Guarded([&] { return impl_->ExportAdapter(folder, base_model_name); });
+  return WithoutExceptions([&] { return impl_->ExportAdapter(folder, base_model_name); });
 }
 
 TrainEstimate Trainer::Estimate() const { return impl_->Estimate(); }

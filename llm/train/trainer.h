@@ -36,8 +36,11 @@ namespace crossover::llm {
 // (natural). They need not add up to 1: the rest of the vocabulary shares what is missing.
 struct TeacherToken {
   std::vector<int32_t> ids;
-  std::vector<float> log_probabilities;
+  std::vector<float> log_probabilities;  // At most kMaxLogProbability.
 };
+
+// A probability of 1, and what rounding may add.
+inline constexpr float kMaxLogProbability = 1e-3F;
 
 // One training example after the chat template and the tokenizer.
 struct TrainRow {

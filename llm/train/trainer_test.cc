@@ -131,13 +131,27 @@ TEST_F(TrainerTest, ResumedRunHasTheBytesOfAnUninterruptedOne) {
   }
 }
 
-TEST_F(TrainerTest, AccumulationEqualsABiggerBatchAlsoInAPartialWindow) {
-  std::vector<TrainRow> rows = Rows(21, 1);  // The last window has 5 rows.
+TEST_F(TrainerTest, AWindowsLossIsTheWeightedMeanAlsoOfAPartialOne) {
+  std::vector<TrainRow> rows = Rows(21, 1);
   rows[20].weight = 3;
-  TrainConfig accumulated = Config();
-  accumulated.batch_rows = 2;
-  accumulated.accumulation = 4;
-  EXPECT_EQ(Losses(Config(), rows), Losses(accumulated, rows));
+  TrainConfig config = Config();
+  config.epochs = 1;
+  config.shuffle = false;
+  config.learning_rate = 1e-12;  // All windows see the same adapter.
+  config.batch_rows = 2;
+  config.accumulation = 4;
+  const std::vector<double> losses = Losses(config, rows);
+  ASSERT_EQ(losses.size(), 3u);
+  const std::vector<TrainRow> last(rows.begin() + 16, rows.end());
+  const auto mean = Make(config, rows, last)->Evaluate();
+  ASSERT_TRUE(mean.ok()) << mean.status();
+  EXPECT_NEAR(losses[2], mean->loss, 1e-5 * mean->loss);
+  const std::vector<TrainRow> unweighted = [&] {
+    std::vector<TrainRow> copy = last;
+    copy.back().weight = 1;
+    return copy;
+  }();
+  EXPECT_GT(std::abs(Make(config, rows, unweighted)->Evaluate()->loss - mean->loss), 1e-4);
 }
 
 TEST_F(TrainerTest, PackingAndPrefixSharingChangeLossesByRoundingOnly) {
@@ -165,6 +179,17 @@ TEST_F(TrainerTest, ExportedAdapterIsAStartForAnotherRun) {
   other.rank = 4;
   EXPECT_TRUE(HasReason(Make(other, Rows(8, 1))->LoadAdapter((folder_ / "adapter").string()),
                         "ADAPTER_MISMATCH"));
+}
+
+TEST_F(TrainerTest, ValidationLossThatIsNotANumberIsAnErrorAndNamesTheRow) {
+  TrainConfig config = Config();
+  config.learning_rate = 1e30;
+  config.max_gradient_norm = 0;
+  const auto trainer = Make(config, Rows(32, 1), Rows(4, 2));
+  ASSERT_TRUE(trainer->Run(StopAfter(1)).ok());
+  const auto loss = trainer->Evaluate();
+  EXPECT_TRUE(HasReason(loss.status(), "LOSS_NOT_FINITE")) << loss.status();
+  EXPECT_NE(std::string(loss.status().message()).find("validation loss"), std::string::npos);
 }
 
 TEST_F(TrainerTest, LossThatIsNotANumberStopsAndNamesTheRow) {

@@ -69,8 +69,9 @@ absl::Status CheckTeacher(const TrainRow& row, int64_t vocab, const std::string&
                                          token.log_probabilities.size(), " log-probabilities"));
     }
     for (size_t k = 0; k < token.ids.size(); ++k) {
-      const bool good =
-          token.ids[k] >= 0 && token.ids[k] < vocab && std::isfinite(token.log_probabilities[k]);
+      const float value = token.log_probabilities[k];
+      const bool good = token.ids[k] >= 0 && token.ids[k] < vocab && std::isfinite(value) &&
+                        value <= kMaxLogProbability;
       if (good) continue;
       return Bad("BAD_ROW", absl::StrCat(where, " has teacher token ", token.ids[k],
                                          " with log-probability ", token.log_probabilities[k]));

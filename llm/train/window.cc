@@ -88,17 +88,26 @@ absl::StatusOr<WindowResult> WindowComputer::Gradient(Rows rows, int64_t step,
   return window;
 }
 
-absl::StatusOr<LossResult> WindowComputer::Evaluate(Rows rows, std::span<const float> adapter) {
+absl::StatusOr<LossResult> WindowComputer::Evaluate(Rows rows, int64_t step,
+                                                    std::span<const float> adapter) {
   operands_.Assign(layout_, adapter);
   const std::vector<const TrainRow*> mine = Mine(rows);
   LossResult sum;
+  absl::Status status;
   for (const TrainPack& pack : objective_->Packs(mine, Packing())) {
     objective_->Prepare(pack);
     DecoderForward(base_, operands_.blocks(), pack.pack, evaluation_activations_);
-    sum.Add(objective_->Evaluate(mine, pack, evaluation_activations_.h_final));
+    const LossResult result = objective_->Evaluate(mine, pack, evaluation_activations_.h_final);
+    if (result.bad_row >= 0) {
+      status = NotFinite("validation loss", step, Rows(mine).subspan(result.bad_row, 1),
+                         config_.learning_rate);
+      break;
+    }
+    sum.Add(result);
   }
   int64_t computed = 0;
-  if (peers_ != nullptr) RETURN_IF_ERROR(Combine(*peers_, absl::OkStatus(), sum, computed, {}));
+  if (peers_ != nullptr) status = Combine(*peers_, status, sum, computed, {});
+  RETURN_IF_ERROR(status);
   return sum;
 }
 

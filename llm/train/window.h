@@ -47,8 +47,8 @@ class WindowComputer {
   absl::StatusOr<WindowResult> Gradient(Rows rows, int64_t step, std::span<const float> adapter,
                                         std::span<float> gradients);
 
-  // Without gradient and without noise.
-  absl::StatusOr<LossResult> Evaluate(Rows rows, std::span<const float> adapter);
+  // Without gradient and without noise, after `step` steps. Errors as those of Gradient.
+  absl::StatusOr<LossResult> Evaluate(Rows rows, int64_t step, std::span<const float> adapter);
 
   // Adds the window's tokens to `estimate`; activation_bytes becomes those of its largest pack, if
   // that is more.

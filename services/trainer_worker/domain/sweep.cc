@@ -33,25 +33,31 @@ std::string Words(const std::map<std::string, std::string>& values) {
 }  // namespace
 
 absl::Status Sweep::Recover() {
-  const LeasedJob& job = context_.job();
-  if (job.resume_checkpoint.empty()) return absl::OkStatus();
+  checkpoints_ = CheckpointsOf(context_.job());
   const std::filesystem::path folder = context_.folder / "resume";
-  const absl::Status status = context_.deps.blobs.Materialise(job.resume_checkpoint, folder);
-  absl::StatusOr<SweepState> state = status.ok() ? ReadSweepState(folder) : status;
-  const bool fits = state.ok() && state->trials.size() < plan().trials.size();
-  if (fits) {
-    state_ = *std::move(state);
-    resume_ = true;
-    recorded_step_ = job.resume_step;
-    return absl::OkStatus();
+  while (!checkpoints_.empty()) {
+    std::error_code ignored;  // of the checkpoint before
+    std::filesystem::remove_all(folder, ignored);
+    const CheckpointRef checkpoint = checkpoints_.front();
+    const absl::Status status = context_.deps.blobs.Materialise(checkpoint.digest, folder);
+    absl::StatusOr<SweepState> state = status.ok() ? ReadSweepState(folder) : status;
+    if (state.ok() && state->trials.size() < plan().trials.size()) {
+      state_ = *std::move(state);
+      recorded_step_ = checkpoint.step;
+      return absl::OkStatus();
+    }
+    if (!state.ok() && !CheckpointIsGone(state.status())) {
+      return WithContext(state.status(), absl::StrCat("checkpoint of step ", checkpoint.step));
+    }
+    checkpoints_.erase(checkpoints_.begin());
+    context_.keeper.TellEvent(
+        Level::kWarn,
+        absl::StrCat("checkpoint of step ", checkpoint.step, " cannot be read, ",
+                     checkpoints_.empty()
+                         ? std::string("starting with the first trial")
+                         : absl::StrCat("going back to step ", checkpoints_.front().step),
+                     ": ", state.ok() ? "it is of another sweep" : state.status().message()));
   }
-  if (!state.ok() && !CheckpointIsGone(state.status())) {
-    return WithContext(state.status(), absl::StrCat("checkpoint of step ", job.resume_step));
-  }
-  context_.keeper.TellEvent(
-      Level::kWarn, absl::StrCat("checkpoint of step ", job.resume_step,
-                                 " cannot be read, starting with the first trial: ",
-                                 state.ok() ? "it is of another sweep" : state.status().message()));
   return absl::OkStatus();
 }
 
@@ -70,7 +76,7 @@ absl::StatusOr<TrainingEnd> Sweep::RunTrial(size_t trial) {
       .plan = &plan().trials[trial].plan,
       .first_step = StepsBefore(trial),
       .all_steps = StepsBefore(plan().trials.size()),
-      .resume = std::exchange(resume_, false),
+      .checkpoints = std::exchange(checkpoints_, {}),
       .publish = false,
       .keep = [&](const std::filesystem::path& folder) { return WriteSweepState(folder, state_); },
       .hopeless =

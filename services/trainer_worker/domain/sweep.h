@@ -34,7 +34,7 @@ class Sweep {
 
   JobContext& context_;
   SweepState state_;
-  bool resume_ = false;  // the next trial begins from the job's checkpoint
+  std::vector<CheckpointRef> checkpoints_;  // the next trial goes on from, the latest first
   int64_t recorded_step_ = 0;
   Ending sum_;  // of this attempt
   std::vector<std::string> former_bests_;

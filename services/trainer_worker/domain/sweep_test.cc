@@ -220,6 +220,22 @@ TEST_F(SweepTest, ACheckpointThatCannotBeReadStartsWithTheFirstTrialAndSaysSo) {
   EXPECT_THAT(Events().at(0).message, HasSubstr("starting with the first trial"));
 }
 
+TEST_F(SweepTest, BehindACheckpointThatCannotBeReadItGoesOnFromTheOneBefore) {
+  engine_.script.before_step = [&](int64_t step) {
+    if (step == 6 && engine_.steps_run == 15) draining_ = true;  // in the second trial
+  };
+  ASSERT_EQ(Run(), Outcome::kReleased);
+  draining_ = false;
+  const FakeLeaseClient::Recorded last = client_.checkpoints.back();
+  ResumeFrom({last.step + 1, "sha256:" + std::string(64, 'b'), ""});
+  job_.earlier_checkpoints = {{last.digest, last.step}};
+  ASSERT_EQ(Run(), Outcome::kCompleted);
+  EXPECT_EQ(engine_.steps_run, 4 + 2 + 2);
+  std::vector<std::string> messages;
+  for (const Event& event : Events()) messages.push_back(event.message);
+  EXPECT_THAT(messages, Contains(HasSubstr(absl::StrCat("going back to step ", last.step))));
+}
+
 TEST_F(SweepTest, WithoutValidationRowsItFailsAndSaysWhy) {
   engine_.script.trial_loss = nullptr;
   EXPECT_EQ(Run(), Outcome::kFailed);

@@ -47,12 +47,7 @@ absl::StatusOr<TrainInputs> Training::FetchInputs() {
     inputs.adapter = context_.folder / "initial_adapter";
     RETURN_IF_ERROR(MaterialiseOnce(blobs, job.adapter_digest, *inputs.adapter));
   }
-  if (place_.resume && !job.resume_checkpoint.empty()) {
-    checkpoints_ = {{job.resume_checkpoint, job.resume_step}};
-    checkpoints_.insert(checkpoints_.end(), job.earlier_checkpoints.begin(),
-                        job.earlier_checkpoints.end());
-    RETURN_IF_ERROR(FetchCheckpoint(inputs));
-  }
+  RETURN_IF_ERROR(FetchCheckpoint(inputs));
   return inputs;
 }
 
@@ -106,7 +101,7 @@ absl::Status Training::Prepare() {
   stop_ = AskedToStop(context_, &checkpoint_asked_);
   recorded_step_ = state_.step;
   const int64_t job_step = place_.first_step + state_.step;
-  if (place_.resume && job_step > 0) {
+  if (!checkpoints_.empty() && job_step > 0) {
     context_.keeper.TellEvent(Level::kInfo, absl::StrCat("resumed at step ", job_step));
   }
   return absl::OkStatus();

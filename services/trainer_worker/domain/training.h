@@ -36,9 +36,9 @@ struct TrainingPlace {
   // Of a sweep: optimiser steps of the trials before it and of all, so that steps, metrics and
   // checkpoints of the job count on.
   int64_t first_step = 0;
-  int64_t all_steps = 0;  // 0: those of this training
-  bool resume = true;     // from the job's checkpoint, if there is one
-  bool publish = true;    // pins the adapter as the job's output
+  int64_t all_steps = 0;                   // 0: those of this training
+  std::vector<CheckpointRef> checkpoints;  // to go on from, the latest first; may be empty
+  bool publish = true;                     // pins the adapter as the job's output
   // Writes what is to be kept beside the training's own state into a checkpoint's folder; may be
   // empty.
   std::function<absl::Status(const std::filesystem::path& folder)> keep;
@@ -52,9 +52,10 @@ class Training {
  public:
   // The whole job is one training.
   explicit Training(JobContext& context)
-      : Training(context, TrainingPlace{.plan = &context.job().train}) {}
+      : Training(context, TrainingPlace{.plan = &context.job().train,
+                                        .checkpoints = CheckpointsOf(context.job())}) {}
   Training(JobContext& context, TrainingPlace place)
-      : context_(context), place_(std::move(place)) {}
+      : context_(context), place_(std::move(place)), checkpoints_(std::move(place_.checkpoints)) {}
 
   // ABORTED LEASE_LOST from a fenced call; otherwise errors are the job's.
   absl::StatusOr<TrainingEnd> Run();
@@ -83,7 +84,7 @@ class Training {
   const TrainingPlace place_;
   std::unique_ptr<TrainRun> run_;
   RunState state_;
-  std::vector<CheckpointRef> checkpoints_;  // to go on from, the latest first
+  std::vector<CheckpointRef> checkpoints_;  // those of the place that were not passed over
   Step last_;
   Stop stop_ = Stop::kNone;
   int64_t tokens_ = 0;  // of this attempt

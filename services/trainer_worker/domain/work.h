@@ -129,6 +129,16 @@ struct LeasedJob {
   int64_t next_seq = 1;
 };
 
+// Those the job may go on from, the latest first.
+inline std::vector<CheckpointRef> CheckpointsOf(const LeasedJob& job) {
+  std::vector<CheckpointRef> checkpoints;
+  if (!job.resume_checkpoint.empty())
+    checkpoints.push_back({job.resume_checkpoint, job.resume_step});
+  checkpoints.insert(checkpoints.end(), job.earlier_checkpoints.begin(),
+                     job.earlier_checkpoints.end());
+  return checkpoints;
+}
+
 struct Progress {
   int64_t step = 0;
   int64_t steps = 0;

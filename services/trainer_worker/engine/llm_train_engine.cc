@@ -6,13 +6,13 @@
 #include <cmath>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/chat/chat_template.h"
 #include "llm/export/export.h"
 #include "llm/formats/gguf_file.h"
+#include "llm/model/exceptions.h"
 #include "llm/tokenizer/tokenizer.h"
 #include "services/trainer_worker/engine/peak_flops.h"
 #include "services/trainer_worker/engine/row_encoder.h"
@@ -172,7 +172,7 @@ class LlmTrainRun final : public TrainRun {
       return on_step(step) == Decision::kContinue ? llm::StepDecision::kContinue
                                                   : llm::StepDecision::kStop;
     });
-    if (!outcome.ok()) return NamedIfOutOfMemory(outcome.status());
+    RETURN_IF_ERROR(outcome.status());
     return outcome->finished || outcome->step == outcome->steps;
   }
 
@@ -180,7 +180,7 @@ class LlmTrainRun final : public TrainRun {
 
   absl::StatusOr<Validation> Validate() override {
     const absl::StatusOr<llm::EvaluationLoss> loss = trainer_->Evaluate();
-    if (!loss.ok()) return NamedIfOutOfMemory(loss.status());
+    RETURN_IF_ERROR(loss.status());
     return Validation{loss->loss, loss->token_accuracy,
                       MetricsOf(plan_, loss->objective, /*validation=*/true)};
   }
@@ -202,16 +202,6 @@ class LlmTrainRun final : public TrainRun {
 };
 
 }  // namespace
-
-absl::Status NamedIfOutOfMemory(const absl::Status& status) {
-  const absl::string_view message = status.message();
-  const bool is =
-      absl::IsResourceExhausted(status) &&
-      (absl::StrContains(message, "can't allocate memory") ||
-       absl::StrContains(message, "not enough memory") || absl::StrContains(message, "bad_alloc"));
-  return is ? Error(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY", std::string(message))
-            : status;
-}
 
 absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t rows) {
   llm::TrainConfig config;
@@ -265,7 +255,7 @@ absl::StatusOr<std::shared_ptr<const llm::BaseModel>> LlmTrainEngine::Load(
   options.weights = options_.weights;
   absl::StatusOr<std::shared_ptr<const llm::BaseModel>> base =
       llm::BaseModel::Load(path.string(), options);
-  if (!base.ok()) return NamedIfOutOfMemory(base.status());
+  RETURN_IF_ERROR(base.status());
   base_ = *std::move(base);
   base_compute_type_ = compute_type;
   llm::BindThread(base_->execution());
@@ -275,6 +265,11 @@ absl::StatusOr<std::shared_ptr<const llm::BaseModel>> LlmTrainEngine::Load(
 
 absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::Prepare(const TrainPlan& plan,
                                                                   const TrainInputs& inputs) {
+  return llm::WithoutExceptions([&] { return PrepareRun(plan, inputs); });
+}
+
+absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::PrepareRun(const TrainPlan& plan,
+                                                                     const TrainInputs& inputs) {
   ASSIGN_OR_RETURN(std::shared_ptr<const llm::GgufFile> file, llm::GgufFile::Open(inputs.base));
   ASSIGN_OR_RETURN(std::shared_ptr<const llm::Tokenizer> tokenizer,
                    llm::Tokenizer::FromGguf(*file));
@@ -308,7 +303,8 @@ absl::Status LlmTrainEngine::Export(const ExportPlan& plan, const ExportInputs& 
   llm::ExportOptions options;
   options.lineage = {{"crossover.base", inputs.base_digest},
                      {"crossover.adapter", inputs.adapter_digest}};
-  return llm::ExportAdapter(inputs.base, inputs.adapter, format, options, folder);
+  return llm::WithoutExceptions(
+      [&] { return llm::ExportAdapter(inputs.base, inputs.adapter, format, options, folder); });
 }
 
 int64_t LlmTrainEngine::PeakMemory() {

@@ -14,10 +14,6 @@ namespace crossover::worker {
 // unknown target.
 absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t rows);
 
-// What LibTorch says when memory does not suffice, as RESOURCE_EXHAUSTED OUT_OF_MEMORY; any other
-// status as it is.
-absl::Status NamedIfOutOfMemory(const absl::Status& status);
-
 struct LlmTrainEngineOptions {
   int threads = 0;  // 0: one per core
   // kAuto: as the job says, and 32-bit floats where the processor does not multiply bfloat16.
@@ -37,6 +33,8 @@ class LlmTrainEngine final : public TrainEngine {
   int64_t PeakMemory() override;
 
  private:
+  absl::StatusOr<std::unique_ptr<TrainRun>> PrepareRun(const TrainPlan& plan,
+                                                       const TrainInputs& inputs);
   absl::StatusOr<std::shared_ptr<const llm::BaseModel>> Load(const std::filesystem::path& path,
                                                              llm::ComputeType compute_type);
 

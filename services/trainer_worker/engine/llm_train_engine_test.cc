@@ -293,17 +293,13 @@ TEST_F(LlmTrainEngineTest, ATeachersLogProbabilitiesReachTheLoss) {
   EXPECT_EQ(reason(R"({"content":[]})"), "TEACHER_TOKENS_DIFFER");
   EXPECT_EQ(reason(R"({"content":[{"token":"101","logprob":-1}]})"), "TEACHER_TOKENS_DIFFER");
   EXPECT_EQ(reason(R"({"contents":[]})"), "ROW_INVALID");
-}
-
-TEST(NamedIfOutOfMemoryTest, WhatLibTorchSaysGetsItsReason) {
-  const absl::Status torch =
-      Error(absl::StatusCode::kResourceExhausted, "TRAINING_FAILED",
-            "computation failed: [enforce fail at alloc_cpu.cpp:114] err == 0. "
-            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes");
-  EXPECT_THAT(NamedIfOutOfMemory(torch), HasReasonThat("OUT_OF_MEMORY"));
-  const absl::Status other =
-      Error(absl::StatusCode::kResourceExhausted, "TRAINING_FAILED", "shapes differ");
-  EXPECT_THAT(NamedIfOutOfMemory(other), HasReasonThat("TRAINING_FAILED"));
+  // More tokens than the answer has, none of which has text.
+  nlohmann::json longer = nlohmann::json::parse(rows[1].logprobs);
+  for (int i = 0; i < 1000; ++i) longer["content"].push_back({{"token", ""}, {"logprob", 0}});
+  EXPECT_EQ(reason(longer.dump()), "TEACHER_TOKENS_DIFFER");
+  nlohmann::json positive = nlohmann::json::parse(rows[1].logprobs);
+  positive["content"][0]["logprob"] = 800;
+  EXPECT_EQ(reason(positive.dump()), "ROW_INVALID");
 }
 
 TEST_F(LlmTrainEngineTest, ARowThatIsTooLongIsNamed) {

@@ -37,6 +37,7 @@ absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::stri
   while (encoded.rows.size() < limit) {
     ASSIGN_OR_RETURN(std::optional<dataset::Row> row, reader->Next());
     if (!row.has_value()) break;
+    if (row->weight == 0) continue;  // Counts for nothing.
     ASSIGN_OR_RETURN(llm::TrainRow next, EncodeRow(*row, chat, encoding));
     encoded.clusters.push_back(row->cluster.empty() ? next.id : row->cluster);
     encoded.rows.push_back(std::move(next));

@@ -8,6 +8,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
+#include "common/status/status_macros.h"
 
 namespace crossover::worker {
 namespace {
@@ -34,6 +35,14 @@ std::pair<size_t, size_t> AnswerOf(const llm::TrainRow& row) {
   size_t begin = end;
   while (begin > 0 && row.token_weights[begin - 1] != 0) --begin;
   return {begin, end};
+}
+
+// Of a token's object. A logarithm of more than 1 by more than rounding is no probability.
+absl::StatusOr<double> LogProbabilityOf(const json& token) {
+  const double value = token.at("logprob").get<double>();
+  if (value <= llm::kMaxLogProbability) return value;
+  return Wrong("ROW_INVALID",
+               absl::StrCat("logprobs: ", value, " is no log-probability; those are 0 or less"));
 }
 
 void AddToken(int32_t id, double log_probability, llm::TeacherToken& token) {
@@ -65,7 +74,7 @@ absl::Status TeacherReader::Read(std::string_view logprobs, llm::TrainRow& out) 
       const std::string bytes = BytesOf(content[i]);
       const std::string_view own =
           begin + i < end ? tokenizer_.Bytes(out.ids[begin + i]) : std::string_view();
-      if (own != bytes) {
+      if (begin + i >= end || own != bytes) {
         return Wrong("TEACHER_TOKENS_DIFFER",
                      absl::StrCat("logprobs.content[", i, "] is '", absl::CHexEscape(bytes),
                                   "', and '", absl::CHexEscape(std::string(own)),
@@ -73,11 +82,13 @@ absl::Status TeacherReader::Read(std::string_view logprobs, llm::TrainRow& out) 
                                   "the base does"));
       }
       llm::TeacherToken& token = out.teacher[begin + i];
-      AddToken(out.ids[begin + i], content[i].at("logprob").get<double>(), token);
+      ASSIGN_OR_RETURN(const double own_value, LogProbabilityOf(content[i]));
+      AddToken(out.ids[begin + i], own_value, token);
       for (const json& other : content[i].value("top_logprobs", json::array())) {
         const auto found = ids_.find(BytesOf(other));
         if (found == ids_.end()) continue;
-        AddToken(found->second, other.at("logprob").get<double>(), token);
+        ASSIGN_OR_RETURN(const double value, LogProbabilityOf(other));
+        AddToken(found->second, value, token);
       }
     }
     for (size_t i = begin + content.size(); i < end; ++i) {

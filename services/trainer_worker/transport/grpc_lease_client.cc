@@ -78,7 +78,11 @@ absl::StatusOr<std::optional<LeasedJob>> GrpcLeaseClient::Greet(LeasedJob job, i
   hello.progress.step = job.resume_step;
   hello.progress.steps = steps;
   const absl::Duration before = clock_.SteadyNow();
-  RETURN_IF_ERROR(Heartbeat(job, hello).status());
+  const absl::Status greeted = Heartbeat(job, hello).status();
+  if (!greeted.ok()) {  // Nobody works on it: another attempt need not wait for the lease's end.
+    Release(job, ReleaseReason::kDrain, job.resume_step).IgnoreError();
+    return greeted;
+  }
   job.granted_at = before;
   return std::optional(std::move(job));
 }

@@ -99,6 +99,7 @@ absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::stri
     const absl::StatusOr<std::optional<dataset::Row>> row = (*reader)->Next();
     if (!row.ok()) return Unknown(row.status());
     if (!row->has_value()) return split;
+    if ((*row)->weight == 0) continue;  // The worker leaves it out.
     if (split.rows.size() == most) break;
     absl::StatusOr<llm::TrainRow> encoded = Encode(**row, chat, spec);
     if (!encoded.ok()) {
