@@ -39,7 +39,7 @@ absl::StatusOr<ModulePtr> NewCuration(const ModuleDeps& deps) {
 }
 
 absl::StatusOr<ModulePtr> NewScheduler(const ModuleDeps& deps) {
-  return scheduler::Module::Create({.package_folders = {WheelsFolder()}},
+  return scheduler::Module::Create({.private_webhooks = true, .package_folders = {WheelsFolder()}},
                                    {.pool = deps.pool("scheduler"),
                                     .blobs = deps.blobs,
                                     .clock = deps.clock,
@@ -47,6 +47,7 @@ absl::StatusOr<ModulePtr> NewScheduler(const ModuleDeps& deps) {
                                     .registry = deps.registry,
                                     .logger = deps.logger,
                                     .curation = deps.self,
+                                    .evaluation = deps.self,
                                     .authenticator = &deps.authenticator});
 }
 
@@ -77,6 +78,8 @@ absl::StatusOr<std::unique_ptr<router::Module>> NewRouter(const ModuleDeps& deps
                                                      .registry = deps.registry,
                                                      .logger = deps.logger,
                                                      .registry_service = deps.self,
+                                                     .curation = deps.self,
+                                                     .scheduler = deps.self,
                                                      .authenticator = &deps.authenticator});
 }
 

@@ -36,6 +36,11 @@ void ForwardServices(const GatewayOptions& gateway, rpc::Authenticator* doorkeep
   }
 }
 
+// nullptr where the address of the service was not told.
+std::shared_ptr<grpc::Channel> Connected(service::Runtime& runtime, const std::string& address) {
+  return address.empty() ? nullptr : runtime.Connect(address);
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::unique_ptr<rpc::Module>>> BuildGateway(
@@ -73,6 +78,8 @@ absl::StatusOr<std::vector<std::unique_ptr<rpc::Module>>> BuildGateway(
                                          .registry = runtime.registry,
                                          .logger = runtime.logger,
                                          .registry_service = runtime.Connect(gateway.registry),
+                                         .curation = Connected(runtime, gateway.curation),
+                                         .scheduler = Connected(runtime, gateway.scheduler),
                                          .authenticator = doorkeeper}));
   std::vector<std::unique_ptr<rpc::Module>> modules;
   modules.push_back(std::move(registry_module));

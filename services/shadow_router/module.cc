@@ -17,12 +17,22 @@
 #include "services/shadow_router/transport/registry_catalog.h"
 #include "services/shadow_router/transport/route_service.h"
 #include "services/shadow_router/transport/traffic_service.h"
+#include "services/shadow_router/tuning/scheduler_models.h"
+#include "services/shadow_router/tuning/tuning_routes.h"
 #include "services/shadow_router/upstream/http_upstream.h"
 
 namespace crossover::router {
 namespace {
 
 constexpr absl::Duration kDrainGrace = absl::Seconds(10);
+// Uploads and jobs whose files are being read keep one each.
+constexpr int kHttpWorkers = 16;
+
+ResolverOptions ResolverFor(const Options& options) {
+  return {.model_server_url = options.model_server,
+          .model_server_key = options.model_server_key,
+          .default_timeout = options.upstream_timeout};
+}
 
 rpc::HandlerOptions HandlerFor(const char* service, const Options& options, const Deps& deps) {
   return {.service = service, .threads = options.rpc_threads, .authenticator = deps.authenticator};
@@ -82,14 +92,7 @@ struct Module::Impl {
         catalog(registry_catalog, options.catalog_fresh_for, deps.clock),
         metrics(deps.registry),
         ids(deps.clock, deps.random),
-        control({*store,
-                 catalog,
-                 deps.clock,
-                 deps.logger,
-                 table,
-                 {.model_server_url = options.model_server,
-                  .model_server_key = options.model_server_key,
-                  .default_timeout = options.upstream_timeout}}),
+        control({*store, catalog, deps.clock, deps.logger, table, ResolverFor(options)}),
         books(options.instance, ids.NextId(), deps.clock),
         flusher(books, *store, *this->journal, deps.logger),
         mirror_breakers({}, deps.clock),
@@ -104,9 +107,12 @@ struct Module::Impl {
         callers(NewCallers(deps)),
         meter(deps.clock),
         door(*callers, meter),
+        tuning(deps.curation == nullptr || deps.scheduler == nullptr
+                   ? nullptr
+                   : std::make_unique<Tuning>(*this)),
         chat({.project = options.project},
              {door, meter, table, upstream, books, mirror, *this->redactor, metrics, ids,
-              deps.random, deps.clock}),
+              deps.random, deps.clock, tuning == nullptr ? nullptr : &tuning->model_routes}),
         watchers(*store, control),
         route_handler(HandlerFor("crossover.router.v1.RouteService", options, deps), deps.clock,
                       deps.logger, deps.registry),
@@ -131,10 +137,13 @@ struct Module::Impl {
         http::ServerOptions{.address = options.http_address,
                             .port = options.http_port,
                             .threads = options.http_threads,
+                            .worker_threads = kHttpWorkers,
                             .max_body_bytes = options.max_body_bytes},
         deps.logger);
     AddOpenAiRoutes(*server, {.project = options.project, .max_body_bytes = options.max_body_bytes},
-                    {door, chat, table, *store, flusher, ids, deps.clock});
+                    {door, chat, table, *store, flusher, ids, deps.clock,
+                     tuning == nullptr ? nullptr : &tuning->models});
+    if (tuning != nullptr) AddTuningRoutes(*server, tuning->routes);
     http::AddHealthRoutes(*server, [this] { return Ready(); });
   }
 
@@ -159,6 +168,20 @@ struct Module::Impl {
     return loaded ? absl::OkStatus() : absl::UnavailableError("the routes have not been read yet");
   }
 
+  // What needs the other services.
+  struct Tuning {
+    explicit Tuning(Impl& impl)
+        : backend(impl.deps.curation, impl.deps.scheduler, impl.deps.clock),
+          models(backend),
+          model_routes(models, impl.catalog, ResolverFor(impl.options)),
+          routes({.project = impl.options.project}, impl.door, backend) {}
+
+    TuningBackend backend;
+    SchedulerModels models;
+    ModelRoutes model_routes;
+    TuningRoutes routes;
+  };
+
   const Options options;
   const Deps deps;
   const std::unique_ptr<Journal> journal;
@@ -180,6 +203,7 @@ struct Module::Impl {
   const std::unique_ptr<Callers> callers;
   KeyMeter meter;
   Door door;
+  const std::unique_ptr<Tuning> tuning;
   ChatHandler chat;
   ExperimentWatchers watchers;
   rpc::Handler route_handler;
@@ -231,6 +255,7 @@ void Module::Drain() {
   impl_->server->Stop(kDrainGrace);
   impl_->upstream.Close();
   impl_->door.Stop();
+  if (impl_->tuning != nullptr) impl_->tuning->model_routes.Stop();
   impl_->ticking.Stop();
   impl_->watchers.Close();
   impl_->mirror.Stop();

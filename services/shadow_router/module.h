@@ -51,7 +51,7 @@ struct Options {
   int rpc_threads = 4;
 };
 
-// All borrowed but the channel.
+// All borrowed but the channels.
 struct Deps {
   pg::Pool& pool;  // search_path = router
   Clock& clock;
@@ -59,7 +59,11 @@ struct Deps {
   metrics::Registry& registry;
   Logger& logger;
   std::shared_ptr<grpc::Channel> registry_service;  // crossover.registry.v1
-  rpc::Authenticator* authenticator = nullptr;      // gRPC and HTTP; nullptr: everyone is ADMIN
+  // crossover.curation.v1 and crossover.scheduler.v1, behind /v1/files, /v1/uploads,
+  // /v1/fine_tuning and models called by their own name; nullptr: not served.
+  std::shared_ptr<grpc::Channel> curation = nullptr;
+  std::shared_ptr<grpc::Channel> scheduler = nullptr;
+  rpc::Authenticator* authenticator = nullptr;  // gRPC and HTTP; nullptr: everyone is ADMIN
 };
 
 class Module final : public rpc::Module {

@@ -208,7 +208,10 @@ TEST_F(WorkerCrashTest, AWorkerThatIsAskedToStopGivesItsJobToTheNextAtNoCost) {
   StartWorker();
   ASSERT_TRUE(
       WaitFor(created.name(), [](const pb::Job& job) { return job.progress().step() >= 3; }));
+  const absl::Duration asked = SystemClock().SteadyNow();
   EXPECT_EQ(Terminate(), 0);
+  // Orchestrators kill after their grace period, Kubernetes by default after 30 s.
+  EXPECT_LT(SystemClock().SteadyNow() - asked, absl::Seconds(15));
   const pb::Job drained = Get(created.name());
   EXPECT_EQ(drained.state(), pb::Job::QUEUED);
   EXPECT_EQ(drained.lease_loss_count(), 0);

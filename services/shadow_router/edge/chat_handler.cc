@@ -212,9 +212,23 @@ absl::StatusOr<std::shared_ptr<const ResolvedRoute>> ChatHandler::FindRoute(
   return route;
 }
 
-absl::Status ChatHandler::Prepare(http::Request& incoming, Call& call) {
-  ASSIGN_OR_RETURN(call.request, ParseChatRequest(std::move(incoming.body)));
-  ASSIGN_OR_RETURN(call.route, FindRoute(call.request.model, call.caller));
+http::Task<absl::Status> ChatHandler::SetRoute(Call& call) {
+  absl::StatusOr<std::shared_ptr<const ResolvedRoute>> route =
+      FindRoute(call.request.model, call.caller);
+  if (deps_.models != nullptr && HasReason(route.status(), "ROUTE_NOT_FOUND")) {
+    const std::string& project =
+        call.caller.project.empty() ? options_.project : call.caller.project;
+    absl::StatusOr<std::shared_ptr<const ResolvedRoute>> model =
+        co_await deps_.models->RouteTo(call.caller, project, call.request.model);
+    // Whoever meant a route is told which there are.
+    if (!HasReason(model.status(), "MODEL_NOT_FOUND")) route = std::move(model);
+  }
+  if (!route.ok()) co_return route.status();
+  call.route = *std::move(route);
+  co_return absl::OkStatus();
+}
+
+absl::Status ChatHandler::Reserve(Call& call) {
   const ResolvedVariant* primary = call.route->Find(call.route->route.primary);
   const KeyMeter::Amount expected =
       Expected(call.request, primary == nullptr ? Prices{} : primary->target.prices);
@@ -241,7 +255,13 @@ http::Task<void> ChatHandler::Handle(http::AsyncExchange& exchange) {
   absl::Status refused = caller.status();
   if (caller.ok()) {
     call.caller = *std::move(caller);
-    refused = Prepare(incoming, call);
+    absl::StatusOr<ChatRequest> request = ParseChatRequest(std::move(incoming.body));
+    refused = request.status();
+    if (request.ok()) {
+      call.request = *std::move(request);
+      refused = co_await SetRoute(call);
+    }
+    if (refused.ok()) refused = Reserve(call);
   }
   if (!refused.ok()) {
     http::Response response = OpenAiError(refused);

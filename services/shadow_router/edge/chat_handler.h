@@ -20,6 +20,7 @@
 #include "services/shadow_router/domain/redactor.h"
 #include "services/shadow_router/domain/routing_table.h"
 #include "services/shadow_router/edge/door.h"
+#include "services/shadow_router/edge/model_routes.h"
 #include "services/shadow_router/edge/router_metrics.h"
 #include "services/shadow_router/upstream/async_upstream.h"
 
@@ -48,6 +49,7 @@ class ChatHandler {
     UuidGenerator& ids;
     RandomSource& random;
     Clock& clock;
+    ModelRoutes* models = nullptr;  // nullptr: only routes can be called
   };
   ChatHandler(ChatHandlerOptions options, Deps deps) : options_(std::move(options)), deps_(deps) {}
 
@@ -60,8 +62,10 @@ class ChatHandler {
 
   absl::StatusOr<std::shared_ptr<const ResolvedRoute>> FindRoute(const std::string& model,
                                                                  const Caller& caller) const;
-  // What may be served to this caller, or why it may not.
-  absl::Status Prepare(http::Request& incoming, Call& call);
+  // The route that the request names, or one to the model that it names.
+  http::Task<absl::Status> SetRoute(Call& call);
+  // Reserves what the request will use, if the caller may use so much.
+  absl::Status Reserve(Call& call);
   http::Task<void> Serve(http::AsyncExchange& exchange, Call& call);
   // Tries the variants in order until one answers with something that a fallback could not better.
   http::Task<Attempt> FirstAnswer(Call& call);

@@ -10,10 +10,12 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/context/request_context.h"
 #include "common/http/async.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/shadow_router/edge/model_routes.h"
 #include "services/shadow_router/edge/openai_error.h"
 
 namespace crossover::router {
@@ -52,29 +54,73 @@ std::map<std::string, std::shared_ptr<const ResolvedRoute>> RoutesOf(
   return routes;
 }
 
+Json ModelJson(const LocalModelInfo& model) {
+  return {{"id", model.id},
+          {"object", "model"},
+          {"created", absl::ToUnixSeconds(model.create_time)},
+          {"owned_by", "crossover"}};
+}
+
+// Every model that this caller may name: routes, then models of our own.
+absl::StatusOr<std::vector<Json>> ModelsOf(const Caller& caller, const OpenAiRoutesOptions& options,
+                                           const OpenAiRoutesDeps& deps) {
+  std::vector<Json> models;
+  for (const auto& [name, route] : RoutesOf(caller, options, deps.table))
+    models.push_back(ModelJson(*route));
+  const std::string project = ProjectFor(caller, options);
+  const bool may = MayUseRoute(caller, absl::StrCat(project, "/routes/", kModelRoute));
+  if (deps.models == nullptr || !may) return models;
+  RequestContext context;
+  context.project = project;
+  const ScopedContext scope(std::move(context));
+  ASSIGN_OR_RETURN(const std::vector<LocalModelInfo> local, deps.models->List(project));
+  for (const LocalModelInfo& model : local) models.push_back(ModelJson(model));
+  return models;
+}
+
 http::Response ListModels(const http::Request&, const Caller& caller,
                           const OpenAiRoutesOptions& options, const OpenAiRoutesDeps& deps) {
-  Json data = Json::array();
-  for (const auto& [name, route] : RoutesOf(caller, options, deps.table))
-    data.push_back(ModelJson(*route));
-  return http::Response::Json(200, Dump({{"object", "list"}, {"data", data}}));
+  const absl::StatusOr<std::vector<Json>> models = ModelsOf(caller, options, deps);
+  if (!models.ok()) return OpenAiError(models.status());
+  return http::Response::Json(200, Dump({{"object", "list"}, {"data", *models}}));
+}
+
+std::string ModelParam(const http::Request& request) {
+  const auto param = request.params.find("model");
+  return param == request.params.end() ? "" : param->second;
 }
 
 http::Response GetModel(const http::Request& request, const Caller& caller,
                         const OpenAiRoutesOptions& options, const OpenAiRoutesDeps& deps) {
-  const auto param = request.params.find("model");
-  const std::string name = param == request.params.end() ? "" : param->second;
-  const auto routes = RoutesOf(caller, options, deps.table);
+  const std::string name = ModelParam(request);
+  const std::string prefix = absl::StrCat(ProjectFor(caller, options), "/routes/");
+  const absl::StatusOr<std::vector<Json>> models = ModelsOf(caller, options, deps);
+  if (!models.ok()) return OpenAiError(models.status());
   std::vector<std::string> names;
-  for (const auto& [slug, route] : routes) {
-    if (slug == name || route->route.name == name)
-      return http::Response::Json(200, Dump(ModelJson(*route)));
-    names.push_back(slug);
+  for (const Json& model : *models) {
+    const std::string id = model["id"];
+    if (id == name || prefix + id == name) return http::Response::Json(200, Dump(model));
+    names.push_back(id);
   }
   return OpenAiError(
       Error(absl::StatusCode::kNotFound,
             absl::StrCat("there is no route '", name, "'; there are: ", absl::StrJoin(names, ", ")),
             {.reason = "ROUTE_NOT_FOUND", .metadata = {}, .violations = {{"model", "unknown"}}}));
+}
+
+http::Response DeleteModel(const http::Request& request, const Caller& caller,
+                           const OpenAiRoutesOptions& options, const OpenAiRoutesDeps& deps) {
+  const std::string name = ModelParam(request);
+  const std::string project = ProjectFor(caller, options);
+  RequestContext context;
+  context.project = project;
+  const ScopedContext scope(std::move(context));
+  const absl::Status deleted =
+      deps.models == nullptr ? Error(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
+                                     absl::StrCat("there is no fine-tuned model '", name, "'"))
+                             : deps.models->Delete(project, name);
+  if (!deleted.ok()) return OpenAiError(deleted);
+  return http::Response::Json(200, Dump({{"id", name}, {"object", "model"}, {"deleted", true}}));
 }
 
 http::Response TakeFeedback(const http::Request& request, const Caller& caller,
@@ -212,6 +258,7 @@ void AddOpenAiRoutes(http::Server& server, const OpenAiRoutesOptions& options,
   add("GET", "/v1/chat/completions", Access::kRead, ListStored);
   add("GET", "/v1/models", Access::kRead, ListModels);
   add("GET", "/v1/models/{model...}", Access::kRead, GetModel);
+  add("DELETE", "/v1/models/{model...}", Access::kCall, DeleteModel);
   add("POST", "/v1/feedback", Access::kCall, TakeFeedback);
 }
 

@@ -7,6 +7,7 @@
 #include "common/id/uuid7.h"
 #include "common/time/clock.h"
 #include "services/shadow_router/domain/flusher.h"
+#include "services/shadow_router/domain/local_models.h"
 #include "services/shadow_router/domain/routing_table.h"
 #include "services/shadow_router/domain/store.h"
 #include "services/shadow_router/edge/chat_handler.h"
@@ -27,6 +28,7 @@ struct OpenAiRoutesDeps {
   Flusher& flusher;
   UuidGenerator& ids;
   Clock& clock;
+  LocalModels* models = nullptr;  // nullptr: only routes are models
 };
 
 // Adds the routes. Before Server::Start. Everything in `deps` outlives the server.
