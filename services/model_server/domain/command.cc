@@ -49,6 +49,12 @@ absl::Status Validate(const Sampling& sampling, const std::string& prefix) {
   wrong.Check(Within(sampling.n, 1, 128), "n", "must be from 1 to 128");
   wrong.Check(Within(sampling.max_tokens, 1, INT32_MAX), "max_tokens", "must be at least 1");
   wrong.Check(Within(sampling.logprobs, 0, 20), "logprobs", "must be from 0 to 20");
+  wrong.Check(
+      Within(sampling.repetition_penalty, 0, 10) && sampling.repetition_penalty.value_or(1) > 0,
+      "repetition_penalty", "must be over 0 and at most 10; 1 is off");
+  wrong.Check(Within(sampling.presence_penalty, -2, 2), "presence_penalty", "must be from -2 to 2");
+  wrong.Check(Within(sampling.frequency_penalty, -2, 2), "frequency_penalty",
+              "must be from -2 to 2");
   wrong.Check(sampling.stop.size() <= 16, "stop", "may hold at most 16 texts");
   const bool has_empty = std::any_of(sampling.stop.begin(), sampling.stop.end(),
                                      [](const auto& text) { return text.empty(); });
@@ -59,6 +65,20 @@ absl::Status Validate(const Sampling& sampling, const std::string& prefix) {
                 "must be a token id with a bias from -100 to 100");
   }
   return std::move(wrong).ToStatus();
+}
+
+std::optional<llm::ConstraintSpec> ConstraintOf(const GenerateCommand& command) {
+  llm::ConstraintSpec call{.kind = llm::ConstraintSpec::Kind::kToolCall};
+  if (const auto* chat = std::get_if<ChatPrompt>(&command.prompt)) {
+    for (const llm::ChatTool& tool : chat->tools) {
+      if (command.forced_tool.value_or("").empty() || tool.name == *command.forced_tool)
+        call.tools.push_back({tool.name, tool.parameters});
+    }
+  }
+  if (command.forced_tool) return call;
+  if (!command.constraint || call.tools.empty()) return command.constraint;
+  return llm::ConstraintSpec{.kind = llm::ConstraintSpec::Kind::kAnyOf,
+                             .alternatives = {*command.constraint, std::move(call)}};
 }
 
 llm::Sampling ToEngine(const Sampling& sampling, uint64_t seed, int64_t index, int64_t room,
@@ -74,6 +94,9 @@ llm::Sampling ToEngine(const Sampling& sampling, uint64_t seed, int64_t index, i
   out.stop = sampling.stop;
   for (const auto& [id, bias] : sampling.logit_bias)
     out.logit_bias.push_back({id, static_cast<float>(bias)});
+  out.repetition_penalty = sampling.repetition_penalty.value_or(1);
+  out.presence_penalty = sampling.presence_penalty.value_or(0);
+  out.frequency_penalty = sampling.frequency_penalty.value_or(0);
   out.top_logprobs = static_cast<int>(sampling.logprobs.value_or(-1));
   return out;
 }

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "llm/chat/message.h"
+#include "llm/constrain/spec.h"
 #include "llm/generate/engine.h"
 
 namespace crossover::inference {
@@ -26,15 +27,18 @@ struct ChatPrompt {
 using Prompt = std::variant<ChatPrompt, std::vector<int32_t>, std::string>;
 
 struct Sampling {
-  std::optional<double> temperature;     // 0 to 2, default 1.
-  std::optional<double> top_p;           // (0, 1], default 1.
-  std::optional<int64_t> top_k;          // >= 0, default 0 = off.
-  std::optional<int64_t> seed;           // Absent: a random one.
-  std::optional<int64_t> n;              // 1 to 128, default 1.
-  std::optional<int64_t> max_tokens;     // Absent: what the context has room for.
-  std::vector<std::string> stop;         // At most 16, none empty.
-  std::map<int32_t, double> logit_bias;  // -100 to 100.
-  std::optional<int64_t> logprobs;       // Alternatives a position, 0 to 20; absent = none.
+  std::optional<double> temperature;         // 0 to 2, default 1.
+  std::optional<double> top_p;               // (0, 1], default 1.
+  std::optional<int64_t> top_k;              // >= 0, default 0 = off.
+  std::optional<int64_t> seed;               // Absent: a random one.
+  std::optional<int64_t> n;                  // 1 to 128, default 1.
+  std::optional<int64_t> max_tokens;         // Absent: what the context has room for.
+  std::vector<std::string> stop;             // At most 16, none empty.
+  std::map<int32_t, double> logit_bias;      // -100 to 100.
+  std::optional<double> repetition_penalty;  // (0, 10], default 1 = off.
+  std::optional<double> presence_penalty;    // -2 to 2, default 0.
+  std::optional<double> frequency_penalty;   // -2 to 2, default 0.
+  std::optional<int64_t> logprobs;           // Alternatives a position, 0 to 20; absent = none.
 };
 
 // An adapter and what its contribution is multiplied by.
@@ -53,6 +57,11 @@ struct GenerateCommand {
   bool no_cache = false;
   std::string caller;    // Whose share of the engine this takes.
   int64_t priority = 0;  // Higher is earlier.
+  // What the answer must match. Where there are tools, it may be a call of one instead.
+  std::optional<llm::ConstraintSpec> constraint;
+  std::string constraint_field;  // Where the request says so, for messages.
+  // The answer must be a call of this tool, or of any with "". Goes before `constraint`.
+  std::optional<std::string> forced_tool;
 };
 
 struct ScoreItem {
@@ -80,6 +89,9 @@ struct EmbedCommand {
 // INVALID_ARGUMENT `FIELD_INVALID` with a violation for each value out of range; `prefix` goes
 // before the field names.
 absl::Status Validate(const Sampling& sampling, const std::string& prefix);
+
+// What the answer must match, tools considered; nullopt: anything.
+std::optional<llm::ConstraintSpec> ConstraintOf(const GenerateCommand& command);
 
 // The engine's sampling for answer `index` of n. `room` is what the context leaves for the answer.
 llm::Sampling ToEngine(const Sampling& sampling, uint64_t seed, int64_t index, int64_t room,

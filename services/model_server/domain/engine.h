@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "llm/chat/chat_template.h"
+#include "llm/constrain/constraint.h"
 #include "llm/generate/engine.h"
 #include "llm/tokenizer/tokenizer.h"
 
@@ -54,7 +55,8 @@ struct LoadedBase {
   std::string digest;
   std::shared_ptr<const llm::Tokenizer> tokenizer;
   std::shared_ptr<const llm::ChatTemplate> chat;
-  std::string template_text;  // For renderings with another date.
+  std::shared_ptr<llm::ConstraintCompiler> constraints;  // Of the tokenizer; LoadedModels sets it.
+  std::string template_text;                             // For renderings with another date.
   std::string architecture;
   int64_t context_length = 0;  // That the engine serves; the model's own may be longer.
   int64_t bytes = 0;

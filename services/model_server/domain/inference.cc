@@ -33,6 +33,20 @@ absl::Status TooLong(int64_t prompt, int64_t max_tokens, int64_t limit) {
                        absl::StrCat("must fit into ", limit, " tokens")}}});
 }
 
+// Names the field that asks for the constraint in errors about it.
+absl::StatusOr<std::shared_ptr<const llm::Constraint>> CompileConstraint(
+    const LoadedBase& base, const GenerateCommand& command) {
+  const std::optional<llm::ConstraintSpec> spec = ConstraintOf(command);
+  if (!spec) return nullptr;
+  auto constraint = base.constraints->Compile(*spec);
+  if (constraint.ok()) return constraint;
+  const std::string what(constraint.status().message());
+  const std::string field = command.forced_tool ? "tool_choice" : command.constraint_field;
+  ErrorDetail detail = DetailOf(constraint.status());
+  detail.violations.push_back({field, what});
+  return Error(constraint.status().code(), absl::StrCat(field, ": ", what), std::move(detail));
+}
+
 std::string NameOf(llm::FinishReason reason) {
   return reason == llm::FinishReason::kLength ? "length" : "stop";
 }
@@ -267,6 +281,7 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
   const LoadedBase& base = lease.base();
   llm::GenerateRequest request;
   ASSIGN_OR_RETURN(request.prompt, PromptIds(base, command.prompt));
+  ASSIGN_OR_RETURN(request.constraint, CompileConstraint(base, command));
   request.adapter = lease.adapter();
   std::vector<ModelLease> mixed;
   if (!command.mix.empty()) RETURN_IF_ERROR(AddMix(command, lease, mixed, request));

@@ -125,8 +125,8 @@ class Inference {
   Inference(LoadedModels& models, Clock& clock, RandomSource& random, InferenceObserver& observer);
 
   // An error means that `sink` hears nothing after OnStart. INVALID_ARGUMENT `FIELD_INVALID`,
-  // `CONTEXT_LENGTH_EXCEEDED`; NOT_FOUND `MODEL_NOT_FOUND`; RESOURCE_EXHAUSTED `QUEUE_FULL`; errors
-  // of LoadedModels::LoadAdapter.
+  // `CONTEXT_LENGTH_EXCEEDED`, `CONSTRAINT_INVALID`; NOT_FOUND `MODEL_NOT_FOUND`;
+  // RESOURCE_EXHAUSTED `QUEUE_FULL`; errors of LoadedModels::LoadAdapter.
   absl::StatusOr<std::shared_ptr<Generation>> Generate(const GenerateCommand& command,
                                                        std::shared_ptr<AnswerSink> sink);
 

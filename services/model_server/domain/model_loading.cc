@@ -17,6 +17,19 @@ namespace crossover::inference {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+std::shared_ptr<llm::ConstraintCompiler> NewConstraintCompiler(const llm::Tokenizer& tokenizer) {
+  std::vector<std::string> bytes(static_cast<size_t>(tokenizer.vocab_size()));
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    if (!tokenizer.IsSpecial(id)) bytes[id] = std::string(tokenizer.Bytes(id));
+  }
+  return std::make_shared<llm::ConstraintCompiler>(
+      std::make_shared<llm::TokenVocabulary>(std::move(bytes)));
+}
+
+}  // namespace
+
 LoadedModels::Claim LoadedModels::ClaimEntry(Entry& entry) {
   entry.info.state = ModelState::kUnloading;
   entry.claimed = true;
@@ -162,6 +175,7 @@ absl::StatusOr<ModelInfo> LoadedModels::LoadBase(const std::string& digest,
   PutAway(std::move(claims));  // Before the new base takes its memory.
   ASSIGN_OR_RETURN(const fs::path path, blobs_.LocalPath(digest));
   ASSIGN_OR_RETURN(std::shared_ptr<LoadedBase> base, loader_.Load(digest, path));
+  base->constraints = NewConstraintCompiler(*base->tokenizer);
   std::move(give_up).Cancel();
   std::lock_guard lock(mutex_);
   known_bases_.insert(digest);

@@ -7,6 +7,7 @@
 #include "common/status/status_macros.h"
 #include "llm/tokenizer/utf8.h"
 #include "services/model_server/domain/field_error.h"
+#include "services/model_server/transport/openai_fields.h"
 #include "services/model_server/transport/openai_prompts.h"
 
 namespace crossover::inference {
@@ -70,7 +71,7 @@ ScoreCommand CompletionsRequest::PromptScores() const {
 }
 
 absl::StatusOr<CompletionsRequest> ParseCompletionsRequest(std::string_view body) {
-  nlohmann::json root = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
+  nlohmann::json root = ParseBody(body);
   if (!root.is_object()) return FieldError("body", "must be a JSON object in UTF-8");
   GenerateCommand command;
   if (!root.contains("model") || !root["model"].is_string())
@@ -89,7 +90,7 @@ absl::StatusOr<CompletionsRequest> ParseCompletionsRequest(std::string_view body
   root.erase("logprobs");
   root.erase("max_tokens");
   StreamFields stream;
-  RETURN_IF_ERROR(ReadGenerationFields(root, command, stream));
+  RETURN_IF_ERROR(ReadGenerationFields(root, body, command, stream));
   request.stream = stream.stream;
   request.include_usage = stream.include_usage;
   if (logprobs.value_or(0) < 0 || logprobs.value_or(0) > 20)

@@ -29,9 +29,10 @@ struct StreamFields {
   bool include_usage = false;
 };
 
-// The fields that chat completions and completions share: sampling, and how the answer comes.
-absl::Status ReadGenerationFields(const nlohmann::json& root, GenerateCommand& command,
-                                  StreamFields& stream);
+// The fields that chat completions and completions share: sampling, what the answer must look like,
+// and how it comes. `body` is the text of `root`.
+absl::Status ReadGenerationFields(const nlohmann::json& root, std::string_view body,
+                                  GenerateCommand& command, StreamFields& stream);
 
 nlohmann::ordered_json UsageJson(const TokenUsage& usage);
 

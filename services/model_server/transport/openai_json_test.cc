@@ -81,15 +81,75 @@ TEST(ParseChatRequestTest, EveryMistakeNamesItsField) {
   EXPECT_EQ(FieldOf(With(R"("stop":[1])")), "stop");
   EXPECT_EQ(FieldOf(With(R"("top_logprobs":2)")), "top_logprobs");
   EXPECT_EQ(FieldOf(With(R"("logit_bias":{"x":1})")), "logit_bias.x");
-  EXPECT_EQ(FieldOf(With(R"("presence_penalty":0.5)")), "presence_penalty");
-  for (const char* type : {"json_schema", "json_object", "grammar"}) {
-    EXPECT_EQ(FieldOf(With(absl::StrCat(R"("response_format":{"type":")", type, R"("})"))),
-              "response_format.type");
+  EXPECT_EQ(FieldOf(With(R"("presence_penalty":2.5)")), "presence_penalty");
+  EXPECT_EQ(FieldOf(With(R"("frequency_penalty":"x")")), "frequency_penalty");
+  EXPECT_EQ(FieldOf(With(R"("repetition_penalty":0)")), "repetition_penalty");
+  EXPECT_EQ(FieldOf(With(R"("response_format":{"type":"grammar"})")), "response_format.type");
+  for (const char* holder : {"", R"(,"json_schema":{})", R"(,"json_schema":{"schema":3})"}) {
+    EXPECT_EQ(
+        FieldOf(With(absl::StrCat(R"("response_format":{"type":"json_schema")", holder, "}"))),
+        "response_format.json_schema.schema");
   }
-  EXPECT_EQ(FieldOf(With(R"("guided_regex":"a+")")), "guided_regex");
-  EXPECT_EQ(FieldOf(With(R"("guided_choice":["a","b"])")), "guided_choice");
+  EXPECT_EQ(FieldOf(With(R"("guided_regex":3)")), "guided_regex");
+  EXPECT_EQ(FieldOf(With(R"("guided_choice":[])")), "guided_choice");
+  EXPECT_EQ(FieldOf(With(R"("guided_json":3)")), "guided_json");
+  EXPECT_EQ(FieldOf(With(R"("grammar":"x")")), "grammar");
+  EXPECT_EQ(FieldOf(With(R"("guided_regex":"a","response_format":{"type":"json_object"})")),
+            "guided_regex");
   EXPECT_EQ(FieldOf(With(R"("tool_choice":"required")")), "tool_choice");
+  EXPECT_EQ(FieldOf(With(R"("tool_choice":{"type":"function","function":{"name":"f"}})")),
+            "tool_choice.function.name");
+  EXPECT_EQ(FieldOf(With(absl::StrCat(R"("x":)", std::string(300, '['), std::string(300, ']')))),
+            "body");
   EXPECT_EQ(FieldOf(With(R"("stream_options":{"include_usage":true})")), "stream_options");
+}
+
+TEST(ParseChatRequestTest, ReadsWhatTheAnswerMustLookLike) {
+  using Kind = llm::ConstraintSpec::Kind;
+  const auto constraint = [](const std::string& extra) {
+    const auto request = ParseChatRequest(With(extra));
+    EXPECT_OK(request);
+    return request.ok() ? request->command.constraint.value_or(llm::ConstraintSpec{.text = "none"})
+                        : llm::ConstraintSpec{};
+  };
+  EXPECT_EQ(constraint(R"("response_format":{"type":"text"})").text, "none");
+  EXPECT_EQ(constraint(R"("response_format":{"type":"json_object"})").text, "");
+  // Members keep their order.
+  const std::string schema = R"({"type":"object","properties":{"z":{},"a":{}}})";
+  const auto strict =
+      constraint(R"("response_format":{"json_schema":{"strict":true,"name":"n","schema":)" +
+                 schema + R"(},"type":"json_schema"})");
+  EXPECT_EQ(strict.kind, Kind::kJsonSchema);
+  EXPECT_EQ(strict.text, schema);
+  EXPECT_EQ(constraint(R"("guided_json":)" + schema).text, schema);
+  EXPECT_EQ(constraint(R"("guided_json":"{\"type\":\"null\"}")").text, R"({"type":"null"})");
+  EXPECT_EQ(constraint(R"("guided_regex":"a+")").kind, Kind::kRegex);
+  EXPECT_THAT(constraint(R"("guided_choice":["a","b"])").choices, ElementsAre("a", "b"));
+}
+
+TEST(ParseChatRequestTest, ReadsForcedToolsAndPenalties) {
+  const std::string tools =
+      R"("tools":[{"type":"function","function":{"name":"f"}},{"type":"function","function":{"name":"g"}}],)";
+  ASSERT_OK_AND_ASSIGN(const ChatRequest any,
+                       ParseChatRequest(With(tools + R"("tool_choice":"required")")));
+  EXPECT_EQ(any.command.forced_tool, "");
+  EXPECT_EQ(ConstraintOf(any.command)->tools.size(), 2u);
+  ASSERT_OK_AND_ASSIGN(
+      const ChatRequest one,
+      ParseChatRequest(
+          With(tools + R"("tool_choice":{"type":"function","function":{"name":"g"}})")));
+  EXPECT_EQ(ConstraintOf(one.command)->tools[0].name, "g");
+  // A constrained answer may be a call where tools are offered.
+  ASSERT_OK_AND_ASSIGN(const ChatRequest either,
+                       ParseChatRequest(With(tools + R"("guided_regex":"a")")));
+  EXPECT_EQ(ConstraintOf(either.command)->alternatives.size(), 2u);
+  ASSERT_OK_AND_ASSIGN(
+      const ChatRequest penalties,
+      ParseChatRequest(
+          With(R"("presence_penalty":-1,"frequency_penalty":0.5,"repetition_penalty":1.2)")));
+  EXPECT_EQ(penalties.command.sampling.presence_penalty, -1);
+  EXPECT_EQ(penalties.command.sampling.frequency_penalty, 0.5);
+  EXPECT_EQ(penalties.command.sampling.repetition_penalty, 1.2);
 }
 
 TEST(AnswerJsonTest, HasTheContractsShape) {

@@ -7,23 +7,11 @@
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/model_server/transport/openai_fields.h"
 #include "services/model_server/transport/openai_json.h"
 
 namespace crossover::inference {
 namespace {
-
-using ParsedJson = nlohmann::json;
-
-absl::Status BodyFieldError(const std::string& field, const std::string& rule) {
-  return Error(absl::StatusCode::kInvalidArgument, absl::StrCat("'", field, "' ", rule),
-               {.reason = "FIELD_INVALID", .violations = {{field, rule}}});
-}
-
-const ParsedJson& Member(const ParsedJson& object, const char* key) {
-  static const ParsedJson null;
-  const auto found = object.find(key);
-  return found == object.end() ? null : *found;
-}
 
 absl::Status ReadNumber(const ParsedJson& root, const char* key, std::optional<double>& out) {
   const ParsedJson& value = Member(root, key);
@@ -109,9 +97,6 @@ absl::StatusOr<std::vector<llm::ChatTool>> ReadTools(const ParsedJson& root) {
   std::vector<llm::ChatTool> out;
   const ParsedJson& tools = Member(root, "tools");
   const ParsedJson& choice = Member(root, "tool_choice");
-  if (!choice.is_null() && choice != "auto" && choice != "none") {
-    return BodyFieldError("tool_choice", "may be auto or none; a call cannot be forced yet");
-  }
   if (tools.is_null() || choice == "none") return out;
   if (!tools.is_array()) return BodyFieldError("tools", "must be a list");
   for (size_t i = 0; i < tools.size(); ++i) {
@@ -166,6 +151,9 @@ absl::Status ReadSampling(const ParsedJson& root, Sampling& sampling) {
   RETURN_IF_ERROR(ReadNumber(root, "temperature", sampling.temperature));
   RETURN_IF_ERROR(ReadNumber(root, "top_p", sampling.top_p));
   RETURN_IF_ERROR(ReadInteger(root, "top_k", sampling.top_k));
+  RETURN_IF_ERROR(ReadNumber(root, "repetition_penalty", sampling.repetition_penalty));
+  RETURN_IF_ERROR(ReadNumber(root, "presence_penalty", sampling.presence_penalty));
+  RETURN_IF_ERROR(ReadNumber(root, "frequency_penalty", sampling.frequency_penalty));
   RETURN_IF_ERROR(ReadInteger(root, "seed", sampling.seed));
   RETURN_IF_ERROR(ReadInteger(root, "n", sampling.n));
   RETURN_IF_ERROR(ReadInteger(root, "max_tokens", sampling.max_tokens));
@@ -176,39 +164,12 @@ absl::Status ReadSampling(const ParsedJson& root, Sampling& sampling) {
   return Validate(sampling, "");
 }
 
-constexpr char kUnconstrained[] =
-    "is not served yet: this server does not constrain what the model writes; leave it out, ask "
-    "for "
-    "the form in the prompt, and check the answer";
-
-// What would change the answer and is not served.
-absl::Status RefuseUnserved(const ParsedJson& root) {
-  for (const char* key : {"presence_penalty", "frequency_penalty"}) {
-    std::optional<double> penalty;
-    RETURN_IF_ERROR(ReadNumber(root, key, penalty));
-    if (penalty.value_or(0) != 0) return BodyFieldError(key, "is not served; leave it out or 0");
-  }
-  // Constraints of other servers' dialects, which clients send beside or in place of
-  // response_format.
-  for (const char* key :
-       {"guided_json", "guided_regex", "guided_choice", "grammar", "json_schema"}) {
-    if (!Member(root, key).is_null()) return BodyFieldError(key, kUnconstrained);
-  }
-  const ParsedJson& format = Member(root, "response_format");
-  if (format.is_null()) return absl::OkStatus();
-  if (!format.is_object()) return BodyFieldError("response_format", "must be an object");
-  const ParsedJson& type = Member(format, "type");
-  if (type == "text") return absl::OkStatus();
-  if (type == "json_object" || type == "json_schema")
-    return BodyFieldError("response_format.type", kUnconstrained);
-  return BodyFieldError("response_format.type", "must be text");
-}
-
 }  // namespace
 
 absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
-  const ParsedJson root = ParsedJson::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (!root.is_object()) return BodyFieldError("body", "must be a JSON object");
+  const ParsedJson root = ParseBody(body);
+  if (!root.is_object())
+    return BodyFieldError("body", "must be a JSON object, at most 200 levels deep");
   ChatRequest request;
   if (!Member(root, "model").is_string())
     return BodyFieldError("model", "is required and must be a text");
@@ -218,15 +179,15 @@ absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
   ASSIGN_OR_RETURN(prompt.tools, ReadTools(root));
   request.command.prompt = std::move(prompt);
   StreamFields stream;
-  RETURN_IF_ERROR(ReadGenerationFields(root, request.command, stream));
+  RETURN_IF_ERROR(ReadGenerationFields(root, body, request.command, stream));
   request.stream = stream.stream;
   request.include_usage = stream.include_usage;
   return request;
 }
 
-absl::Status ReadGenerationFields(const nlohmann::json& root, GenerateCommand& command,
-                                  StreamFields& stream) {
-  RETURN_IF_ERROR(RefuseUnserved(root));
+absl::Status ReadGenerationFields(const nlohmann::json& root, std::string_view body,
+                                  GenerateCommand& command, StreamFields& stream) {
+  RETURN_IF_ERROR(ReadConstraint(root, body, command));
   RETURN_IF_ERROR(ReadSampling(root, command.sampling));
   RETURN_IF_ERROR(ReadBool(root, "stream", stream.stream));
   const ParsedJson& options = Member(root, "stream_options");

@@ -43,17 +43,36 @@ absl::StatusOr<Sampling> ToSampling(const type::v1::Sampling& sampling) {
   if (sampling.has_logprobs()) out.logprobs = sampling.logprobs();
   out.stop.assign(sampling.stop().begin(), sampling.stop().end());
   for (const auto& [id, bias] : sampling.logit_bias()) out.logit_bias.emplace(id, bias);
+  if (sampling.has_repetition_penalty()) out.repetition_penalty = sampling.repetition_penalty();
   RETURN_IF_ERROR(Validate(out, "sampling."));
-  if (sampling.has_repetition_penalty() && sampling.repetition_penalty() != 1) {
-    return ProtoFieldError("sampling.repetition_penalty", "is not served; leave it out or 1");
-  }
-  if (sampling.response_format().type() == type::v1::ResponseFormat::JSON_SCHEMA ||
-      sampling.response_format().type() == type::v1::ResponseFormat::JSON_OBJECT) {
-    return ProtoFieldError("sampling.response_format.type",
-                           "JSON_OBJECT and JSON_SCHEMA are not served yet; TEXT is",
-                           "CONSTRAINT_INVALID");
-  }
   return out;
+}
+
+// The constraint, or what stands for it in the sampling.
+void ReadProtoConstraint(const pb::GenerateRequest& request, GenerateCommand& command) {
+  using Kind = llm::ConstraintSpec::Kind;
+  const type::v1::ResponseFormat& format = request.sampling().response_format();
+  const auto set = [&](const char* field, llm::ConstraintSpec spec) {
+    command.constraint = std::move(spec);
+    command.constraint_field = field;
+  };
+  switch (request.constraint_case()) {
+    case pb::GenerateRequest::kJsonSchema:
+      return set("json_schema", {.kind = Kind::kJsonSchema, .text = request.json_schema()});
+    case pb::GenerateRequest::kRegex:
+      return set("regex", {.kind = Kind::kRegex, .text = request.regex()});
+    case pb::GenerateRequest::kChoice:
+      return set("choice",
+                 {.kind = Kind::kChoice,
+                  .choices = {request.choice().texts().begin(), request.choice().texts().end()}});
+    default:
+      break;
+  }
+  if (format.type() == type::v1::ResponseFormat::JSON_OBJECT)
+    return set("sampling.response_format", {.kind = Kind::kJsonObject});
+  if (format.type() == type::v1::ResponseFormat::JSON_SCHEMA)
+    return set("sampling.response_format.json_schema",
+               {.kind = Kind::kJsonSchema, .text = format.json_schema()});
 }
 
 // GenerateRequest and ScoreRequest::Item have the same choice of prompts.
@@ -101,16 +120,12 @@ absl::StatusOr<GenerateCommand> ToCommand(const pb::GenerateRequest& request) {
   GenerateCommand command{
       .model = request.model(), .cache_salt = request.cache_salt(), .no_cache = request.no_cache()};
   if (command.model.empty()) return ProtoFieldError("model", "is required", "FIELD_REQUIRED");
-  if (request.constraint_case() != pb::GenerateRequest::CONSTRAINT_NOT_SET) {
-    return ProtoFieldError("constraint",
-                           "is not served yet; leave json_schema, regex and choice out",
-                           "CONSTRAINT_INVALID");
-  }
   for (const auto& share : request.adapter_mix())
     command.mix.push_back({share.digest(), share.weight()});
   command.priority = request.priority();
   ASSIGN_OR_RETURN(command.prompt, ToPrompt(request, ""));
   ASSIGN_OR_RETURN(command.sampling, ToSampling(request.sampling()));
+  ReadProtoConstraint(request, command);
   return command;
 }
 
