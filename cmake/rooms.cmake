@@ -27,7 +27,7 @@ function(crossover_library name)
     target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
     target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
     # Whose speed users feel: kernels, statistics, HTTP, hashing, what the router, the model server and the trainer do.
-    crossover_optimise(${name} -O1 "^(llm|common_(http|stats|blob|dataset|json)|curation_domain|router|model_server|worker)")
+    crossover_optimise(${name} -O1 "^(llm|common_(http|stats|blob|dataset|json)|curation_domain|router|model_server|scheduler_(domain|storage)|worker)")
     crossover_join(${name})
   else()
     add_library(${name} INTERFACE)

@@ -257,7 +257,8 @@ absl::StatusOr<std::unique_ptr<Postgres>> Postgres::Start(PostgresOptions option
                                               .command = [i = impl.get()] { return i->Command(); },
                                               .stop_signal = SIGINT,  // fast shutdown
                                               .death_signal = SIGINT,
-                                              .stop_timeout = absl::Seconds(30)},
+                                              .stop_timeout = absl::Seconds(30),
+                                              .healthy_after = impl->options.healthy_after},
                                              clock, logger, registry));
   RETURN_IF_ERROR(impl->WaitUntilReady(*impl->child));
   return std::unique_ptr<Postgres>(new Postgres(std::move(impl)));

@@ -20,6 +20,9 @@ struct PostgresOptions {
   std::filesystem::path binaries = "/usr/lib/postgresql/15/bin";
   absl::Duration start_timeout = absl::Seconds(60);  // recovery after a crash included
   int max_connections = 120;
+  // A server that lived this long is started again at once when it dies; the others wait longer
+  // each time.
+  absl::Duration healthy_after = absl::Seconds(20);
 };
 
 // Thread-safe. As root the server runs as user `postgres` (it refuses root); if that user cannot

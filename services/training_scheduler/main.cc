@@ -17,6 +17,14 @@ int main(int argc, char** argv) {
   main.config().Add("lease-ttl", "how long a worker's lease lasts without a beat",
                     &options.lease_ttl);
   main.config().Add("heartbeat-interval", "how often workers beat", &options.heartbeat_interval);
+  main.config().Add("job-retention",
+                    "how long jobs that have ended are kept, with their events and metrics; 0 = "
+                    "for ever",
+                    &options.job_retention);
+  main.config().Add("project-quotas",
+                    "PROJECT=N: most workers that a project's jobs may have at a time; PROJECT= "
+                    "takes its quota away. Kept in the database",
+                    &options.project_quotas);
   main.config().Add("package-folders", "where installed packages with models lie",
                     &package_folders);
   main.config().Add("private-webhooks",

@@ -5,8 +5,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/id/uuid7.h"
 #include "common/pg/listener.h"
+#include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/housekeeper.h"
 #include "services/training_scheduler/domain/lease_queue.h"
@@ -51,6 +55,31 @@ std::unique_ptr<rpc::Handler> NewHandler(const char* service, int threads, const
       deps.clock, deps.logger, deps.registry);
 }
 
+Retention RetentionOf(const Options& options) {
+  Retention retention;
+  if (options.job_retention > absl::ZeroDuration()) retention.jobs = options.job_retention;
+  return retention;
+}
+
+// INVALID_ARGUMENT CONFIG_INVALID names the entry that is not PROJECT=N.
+absl::Status WriteQuotas(const std::vector<std::string>& quotas, JobStore& jobs) {
+  for (const std::string& entry : quotas) {
+    const std::pair<std::string, std::string> quota =
+        absl::StrSplit(entry, absl::MaxSplits('=', 1));
+    int32_t leases = 0;
+    const bool none = quota.second.empty() && entry.ends_with('=');
+    if (quota.first.empty() ||
+        (!none && (!absl::SimpleAtoi(quota.second, &leases) || leases < 0))) {
+      return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+                   absl::StrCat("project-quotas has '", entry,
+                                "'; PROJECT=N with N of at least 0, or PROJECT= for no quota"));
+    }
+    RETURN_IF_ERROR(
+        jobs.SetQuota(quota.first, none ? std::nullopt : std::optional<int32_t>(leases)));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 // Declared in the order of construction: what comes later borrows what came before.
@@ -73,7 +102,7 @@ struct Module::Impl {
         lease_queue(leasing, deps.clock),
         watchers(jobs, deps.clock),
         registry(models, deps.blobs, files, options.package_folders),
-        housekeeper(jobs, scheduler, leasing, metrics),
+        housekeeper(jobs, scheduler, leasing, metrics, deps.clock, RetentionOf(options)),
         webhooks(deps.pool),
         webhook_sender(options.private_webhooks),
         deliverer(webhooks, webhook_sender, deps.clock, deps.random, metrics),
@@ -86,14 +115,15 @@ struct Module::Impl {
                              : std::make_unique<EvaluationSteps>(deps.evaluation)),
         pipeline_runner(pipelines, Steps(), kPipelinePause),
         notifier([this] { return Notify(); }, PgJobStore::kNotifyGap),
-        lease_ticker([this] { return PumpLeases(); }, PgJobStore::kNotifyGap),
+        lease_ticker([this] { return PumpLeases(); }, absl::Milliseconds(10)),
         watch_ticker([this] { return PumpWatchers(); }, absl::Milliseconds(100)),
         house_ticker(
             [this, interval = options.housekeeping_interval] { return KeepHouse(interval); },
             absl::Milliseconds(200)),
         pipeline_ticker([this] { return RunPipelines(); }, absl::Milliseconds(50)),
         job_handler(NewHandler("crossover.scheduler.v1.JobService", options.rpc_threads, deps)),
-        lease_handler(NewHandler("crossover.scheduler.v1.LeaseService", options.rpc_threads, deps)),
+        lease_handler(
+            NewHandler("crossover.scheduler.v1.LeaseService", options.lease_threads, deps)),
         model_handler(NewHandler("crossover.scheduler.v1.ModelService", options.rpc_threads, deps)),
         pipeline_handler(NewHandler("crossover.scheduler.v1.PipelineService", 2, deps)),
         webhook_handler(NewHandler("crossover.scheduler.v1.WebhookService", 2, deps)),
@@ -224,7 +254,9 @@ pg::SchemaMigrations Module::RequiredMigrations() { return Migrations(); }
 
 absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps) {
   RETURN_IF_ERROR(pg::VerifyMigrations(deps.pool.options().dsn, Migrations()));
-  return std::unique_ptr<Module>(new Module(std::make_unique<Impl>(options, deps)));
+  auto impl = std::make_unique<Impl>(options, deps);
+  RETURN_IF_ERROR(WriteQuotas(options.project_quotas, impl->jobs));
+  return std::unique_ptr<Module>(new Module(std::move(impl)));
 }
 
 Module::Module(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -25,9 +25,14 @@ struct Options {
   absl::Duration lease_ttl = absl::Seconds(30);
   absl::Duration heartbeat_interval = absl::Seconds(10);
   absl::Duration housekeeping_interval = absl::Seconds(1);
+  absl::Duration job_retention;  // of jobs that have ended; 0 = for ever
+  // Most leases at a time by project; written to the database at the start.
+  std::vector<std::string> project_quotas;  // PROJECT=N, or PROJECT= for none
   int rpc_threads = 8;
   // Whether webhooks may be posted to this machine and to private networks.
   bool private_webhooks = false;
+  // Of LeaseService: they mostly wait for a transaction that they share.
+  int lease_threads = 32;
   // Where installed packages with models lie: <folder>/<package>/*.gguf.
   std::vector<std::filesystem::path> package_folders;
 };

@@ -391,14 +391,6 @@ TEST_F(TwoProjectsTest, AnArtifactOfAnotherProjectIsNotSent) {
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
 }
 
-TEST_F(ModuleTest, WhatIsNotServedYetSaysWhatToDoInstead) {
-  v1::CreateJobRequest request = NewJob();
-  request.mutable_job()->mutable_requirements()->set_gang_size(4);
-  const absl::Status gang = Create(request).status();
-  EXPECT_THAT(gang,
-              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("requirements.gang_size")));
-}
-
 TEST_F(ModuleTest, ImportsAndRetriesTakeTheirRequestIdOnce) {
   v1::ImportModelRequest import;
   import.set_parent("projects/default");

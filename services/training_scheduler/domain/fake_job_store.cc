@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/kept_checkpoints.h"
 #include "services/training_scheduler/domain/state_machine.h"
 
@@ -28,6 +29,16 @@ bool Passes(const Job& job, const JobFilter& filter) {
          (filter.dataset_version.empty() || filter.dataset_version == job.dataset_version) &&
          (filter.queue.empty() || filter.queue == job.queue) &&
          (filter.adapter.empty() || filter.adapter == job.outputs.adapter_digest);
+}
+
+// Whether the claimants may have the job, were they enough.
+bool Fits(const Job& job, const ClaimRequest& request) {
+  const Capabilities& has = request.capabilities;
+  const std::string& device = job.requirements.device;
+  return (request.project.empty() || request.project == job.project) &&
+         EmptyOrHas(has.kinds, job.kind) && EmptyOrHas(has.queues, job.queue) &&
+         (device.empty() || has.device.empty() || device == has.device) &&
+         (has.memory_bytes == 0 || job.needed_memory_bytes <= has.memory_bytes);
 }
 
 bool ClaimedBefore(const Job& a, const Job& b) {
@@ -141,6 +152,12 @@ absl::StatusOr<Job> FakeJobStore::Update(const JobId& id, const Mutation& mutati
   return Apply(*record, mutation);
 }
 
+std::vector<absl::StatusOr<Job>> FakeJobStore::UpdateAll(std::span<const JobUpdate> updates) {
+  std::vector<absl::StatusOr<Job>> results;
+  for (const JobUpdate& update : updates) results.push_back(Update(update.id, update.mutation));
+  return results;
+}
+
 absl::StatusOr<Job> FakeJobStore::UpdateOnce(const JobId& id, const RequestKey& key,
                                              const Mutation& mutation) {
   absl::MutexLock lock(&mutex_);
@@ -156,24 +173,74 @@ absl::StatusOr<Job> FakeJobStore::UpdateOnce(const JobId& id, const RequestKey& 
   return RequestIdReused(key.id, "was used before");
 }
 
-absl::StatusOr<std::vector<Job>> FakeJobStore::Claim(const ClaimRequest& request) {
+absl::StatusOr<std::vector<Job>> FakeJobStore::ClaimGang(const ClaimRequest& request) {
   absl::MutexLock lock(&mutex_);
-  std::vector<Record*> ready;
+  std::map<std::string, int32_t> held;
+  Record* first = nullptr;
   for (auto& [id, record] : records_) {
-    if (record.job.state == JobState::kQueued &&
-        (request.project.empty() || request.project == record.job.project) &&
-        EmptyOrHas(request.capabilities.kinds, record.job.kind) &&
-        EmptyOrHas(request.capabilities.queues, record.job.queue)) {
-      ready.push_back(&record);
+    if (record.job.lease.has_value()) held[record.job.project] += record.job.requirements.gang_size;
+  }
+  for (auto& [id, record] : records_) {
+    const int32_t size = record.job.requirements.gang_size;
+    const auto quota = quotas_.find(record.job.project);
+    const bool fits = record.job.state == JobState::kQueued && size > 1 &&
+                      size <= static_cast<int32_t>(request.claimants.size()) &&
+                      Fits(record.job, request) &&
+                      (quota == quotas_.end() || held[record.job.project] + size <= quota->second);
+    if (fits && (first == nullptr || ClaimedBefore(record.job, first->job))) first = &record;
+  }
+  if (first == nullptr) return std::vector<Job>();
+  ASSIGN_OR_RETURN(Job job, Apply(*first, [&](Job& mine, absl::Time now, Effects& effects) {
+                     return Grant(mine, GangLease(request, mine.requirements.gang_size, now), now,
+                                  effects);
+                   }));
+  first->metrics.erase(first->metrics.upper_bound(job.last_checkpoint_step), first->metrics.end());
+  return std::vector<Job>{std::move(job)};
+}
+
+absl::Status FakeJobStore::SetQuota(const std::string& project, std::optional<int32_t> leases) {
+  absl::MutexLock lock(&mutex_);
+  quotas_.erase(project);
+  if (leases.has_value()) quotas_[project] = *leases;
+  return absl::OkStatus();
+}
+
+std::vector<FakeJobStore::Record*> FakeJobStore::InLine(const ClaimRequest& request) {
+  std::vector<Record*> fitting;
+  std::map<std::string, int32_t> turns;  // leases that a project would hold with its next job
+  for (auto& [id, record] : records_) {
+    if (record.job.lease.has_value()) {
+      turns[record.job.project] += record.job.requirements.gang_size;
+    }
+    if (record.job.state == JobState::kQueued && record.job.requirements.gang_size == 1 &&
+        Fits(record.job, request)) {
+      fitting.push_back(&record);
     }
   }
-  std::sort(ready.begin(), ready.end(),
+  std::sort(fitting.begin(), fitting.end(),
             [](Record* a, Record* b) { return ClaimedBefore(a->job, b->job); });
+  std::vector<std::pair<int32_t, Record*>> line;
+  for (Record* record : fitting) {
+    const int32_t turn = ++turns[record->job.project];
+    const auto quota = quotas_.find(record->job.project);
+    if (quota == quotas_.end() || turn <= quota->second) line.emplace_back(turn, record);
+  }
+  std::stable_sort(line.begin(), line.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Record*> ready;
+  for (const auto& [turn, record] : line) ready.push_back(record);
+  return ready;
+}
+
+absl::StatusOr<std::vector<Job>> FakeJobStore::Claim(const ClaimRequest& request) {
+  absl::MutexLock lock(&mutex_);
+  const std::vector<Record*> ready = InLine(request);
   std::vector<Job> claimed;
-  for (size_t i = 0; i < ready.size() && i < request.token_hashes.size(); ++i) {
+  for (size_t i = 0; i < ready.size() && i < request.claimants.size(); ++i) {
+    const Claimant& claimant = request.claimants[i];
     ASSIGN_OR_RETURN(Job job, Apply(*ready[i], [&](Job& mine, absl::Time now, Effects& effects) {
                        return Grant(mine,
-                                    {request.token_hashes[i], request.worker, request.incarnation,
+                                    {claimant.token_hash, claimant.worker, claimant.incarnation,
                                      now, now + request.ttl, 0},
                                     now, effects);
                      }));
@@ -182,6 +249,37 @@ absl::StatusOr<std::vector<Job>> FakeJobStore::Claim(const ClaimRequest& request
     claimed.push_back(std::move(job));
   }
   return claimed;
+}
+
+absl::StatusOr<std::optional<Preemption>> FakeJobStore::FindPreemption(absl::Duration waited,
+                                                                       int32_t gap) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<const Job*> waiting, running;
+  for (const auto& [id, record] : records_) {
+    const Job& job = record.job;
+    if (job.lease.has_value() && job.lease->asked_to_release) return std::optional<Preemption>();
+    if (job.state == JobState::kQueued && job.priority > 0 &&
+        *job.ready_time + waited <= clock_.Now()) {
+      waiting.push_back(&job);
+    }
+    if (job.state == JobState::kRunning) running.push_back(&job);
+  }
+  std::sort(waiting.begin(), waiting.end(),
+            [](const Job* a, const Job* b) { return ClaimedBefore(*a, *b); });
+  std::sort(running.begin(), running.end(), [](const Job* a, const Job* b) {
+    return std::pair(a->priority, b->lease->grant_time) <
+           std::pair(b->priority, a->lease->grant_time);
+  });
+  for (const Job* urgent : waiting) {
+    for (const Job* held : running) {
+      const auto worker = workers_.find(held->lease->worker);
+      if (held->priority + gap <= urgent->priority && worker != workers_.end() &&
+          Fits(*urgent, {.capabilities = worker->second.capabilities})) {
+        return std::optional(Preemption{urgent->id, held->id});
+      }
+    }
+  }
+  return std::optional<Preemption>();
 }
 
 absl::StatusOr<std::vector<JobId>> FakeJobStore::Due(int64_t limit) {
@@ -226,10 +324,7 @@ absl::StatusOr<std::vector<JobId>> FakeJobStore::LeasedBy(const std::string& wor
   absl::MutexLock lock(&mutex_);
   std::vector<JobId> ids;
   for (const auto& [id, record] : records_) {
-    if (record.job.lease.has_value() && record.job.lease->worker == worker &&
-        (incarnation.empty() || record.job.lease->incarnation == incarnation)) {
-      ids.push_back(id);
-    }
+    if (HeldBy(record.job, worker, incarnation)) ids.push_back(id);
   }
   return ids;
 }
@@ -378,6 +473,39 @@ absl::StatusOr<std::vector<std::string>> FakeJobStore::PruneCheckpoints(const Jo
   return std::move(pruning.released);
 }
 
+absl::StatusOr<int64_t> FakeJobStore::RemoveEnded(absl::Duration age, int64_t limit) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::pair<absl::Time, JobId>> old;
+  for (const auto& [id, record] : records_) {
+    const Job& job = record.job;
+    const bool needed = std::any_of(records_.begin(), records_.end(), [&, id = id](const auto& it) {
+      const std::vector<JobId>& needs = it.second.job.depends_on;
+      return it.second.job.state != JobState::kSucceeded &&
+             std::find(needs.begin(), needs.end(), id) != needs.end();
+    });
+    if (job.finish_time.has_value() && *job.finish_time + age <= clock_.Now() && !needed) {
+      old.emplace_back(*job.finish_time, id);
+    }
+  }
+  std::sort(old.begin(), old.end());
+  if (static_cast<int64_t>(old.size()) > limit) old.resize(static_cast<size_t>(limit));
+  for (const auto& [finished, id] : old) records_.erase(id);
+  std::erase_if(requests_,
+                [&](const auto& entry) { return !records_.contains(entry.second.second); });
+  return static_cast<int64_t>(old.size());
+}
+
+absl::Status FakeJobStore::Forget(absl::Duration age) {
+  absl::MutexLock lock(&mutex_);
+  std::erase_if(workers_, [&](const auto& entry) {
+    const bool busy = std::any_of(records_.begin(), records_.end(), [&](const auto& it) {
+      return HeldBy(it.second.job, entry.first, "");
+    });
+    return !busy && entry.second.seen_time + age <= clock_.Now();
+  });
+  return absl::OkStatus();
+}
+
 absl::StatusOr<WorkerLife> FakeJobStore::SawWorker(const WorkerRecord& worker) {
   absl::MutexLock lock(&mutex_);
   const auto [place, added] = workers_.try_emplace(worker.name, worker);
@@ -401,7 +529,7 @@ absl::StatusOr<std::vector<WorkerRecord>> FakeJobStore::Workers(const std::strin
     WorkerRecord worker = known;
     worker.silent = clock_.Now() - worker.seen_time > absl::Seconds(125);
     for (const auto& [id, record] : records_) {
-      if (!record.job.lease.has_value() || record.job.lease->worker != name) continue;
+      if (!HeldBy(record.job, name, "")) continue;
       worker.job = id;
       worker.project = record.job.project;
     }

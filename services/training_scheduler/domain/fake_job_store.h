@@ -28,9 +28,14 @@ class FakeJobStore final : public JobStore {
   absl::StatusOr<Job> Get(const JobId& id) override;
   absl::StatusOr<std::vector<Job>> List(const JobQuery& query) override;
   absl::StatusOr<Job> Update(const JobId& id, const Mutation& mutation) override;
+  std::vector<absl::StatusOr<Job>> UpdateAll(std::span<const JobUpdate> updates) override;
   absl::StatusOr<Job> UpdateOnce(const JobId& id, const RequestKey& key,
                                  const Mutation& mutation) override;
   absl::StatusOr<std::vector<Job>> Claim(const ClaimRequest& request) override;
+  absl::StatusOr<std::vector<Job>> ClaimGang(const ClaimRequest& request) override;
+  absl::Status SetQuota(const std::string& project, std::optional<int32_t> leases) override;
+  absl::StatusOr<std::optional<Preemption>> FindPreemption(absl::Duration waited,
+                                                           int32_t gap) override;
   absl::StatusOr<std::vector<JobId>> Due(int64_t limit) override;
   absl::StatusOr<std::vector<JobId>> LeasedBy(const std::string& worker,
                                               const std::string& incarnation) override;
@@ -48,6 +53,8 @@ class FakeJobStore final : public JobStore {
   absl::StatusOr<WorkerLife> SawWorker(const WorkerRecord& worker) override;
   absl::StatusOr<std::vector<WorkerRecord>> Workers(const std::string& after,
                                                     int64_t limit) override;
+  absl::StatusOr<int64_t> RemoveEnded(absl::Duration age, int64_t limit) override;
+  absl::Status Forget(absl::Duration age) override;
   absl::Status AsLeader(const std::function<absl::Status()>& pass) override { return pass(); }
 
  private:
@@ -61,6 +68,8 @@ class FakeJobStore final : public JobStore {
   absl::StatusOr<std::optional<Job>> Created(const std::string& project, const RequestKey& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Record*> Find(const JobId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // QUEUED jobs that fit, in the order of their claims.
+  std::vector<Record*> InLine(const ClaimRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Place of a job in Due's order; nullopt if it is not due.
   std::optional<int> DueRank(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool WaitsForDependency(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -73,6 +82,7 @@ class FakeJobStore final : public JobStore {
   FakeWebhookStore* const webhooks_;
   absl::Mutex mutex_;
   std::map<JobId, Record> records_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, int32_t> quotas_ ABSL_GUARDED_BY(mutex_);  // by project
   std::map<std::string, WorkerRecord> workers_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> earlier_lives_ ABSL_GUARDED_BY(mutex_);  // by worker
   std::map<std::pair<std::string, std::string>, std::string> updates_         // payload hash by key

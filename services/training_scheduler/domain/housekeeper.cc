@@ -11,6 +11,12 @@ namespace crossover::scheduler {
 namespace {
 
 constexpr int64_t kDueBatch = 200;
+// Of a second's pass: a long history goes in good time, and no transaction is long.
+constexpr int64_t kRetireBatch = 200;
+// Counting reads every job that has not ended. Of a long queue it is done less often: the pause
+// after it is so many times what it took.
+constexpr int kCountPause = 50;
+constexpr int64_t kForgetEvery = 600;  // passes; it reads whole tables
 
 }  // namespace
 
@@ -40,10 +46,42 @@ absl::Status Housekeeper::TendAll() {
   return first;
 }
 
-absl::Status Housekeeper::Pass() {
-  absl::Status status = jobs_.AsLeader([this] { return TendAll(); });
+absl::Status Housekeeper::Preempt() {
+  ASSIGN_OR_RETURN(std::optional<Preemption> found,
+                   jobs_.FindPreemption(kPreemptionWait, kPreemptionGap));
+  if (!found.has_value()) return absl::OkStatus();
+  return jobs_
+      .Update(found->running,
+              [&](Job& job, absl::Time now, Effects& effects) {
+                return AskToRelease(job, found->urgent, now, effects);
+              })
+      .status();
+}
+
+absl::Status Housekeeper::Retire() {
+  if (passes_++ % kForgetEvery == 0) RETURN_IF_ERROR(jobs_.Forget(retention_.forgotten));
+  if (retention_.jobs == absl::InfiniteDuration()) return absl::OkStatus();
+  return jobs_.RemoveEnded(retention_.jobs, kRetireBatch).status();
+}
+
+absl::Status Housekeeper::Count() {
+  const absl::Duration begin = clock_.SteadyNow();
+  if (begin < next_count_) return absl::OkStatus();
   ASSIGN_OR_RETURN(std::vector<QueueDepth> depths, jobs_.Depths());
   metrics_.SetDepths(depths);
+  const absl::Duration end = clock_.SteadyNow();
+  next_count_ = end + kCountPause * (end - begin);
+  return absl::OkStatus();
+}
+
+absl::Status Housekeeper::Pass() {
+  absl::Status status = jobs_.AsLeader([this] {
+    absl::Status tended = TendAll();
+    tended.Update(Preempt());
+    tended.Update(Retire());
+    return tended;
+  });
+  status.Update(Count());
   return status;
 }
 

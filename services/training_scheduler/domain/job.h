@@ -103,6 +103,13 @@ struct Inputs {
   std::string licence;
 };
 
+// What a worker must have to be given the job.
+struct Requirements {
+  std::string device;        // cpu or cuda; empty = any
+  int64_t memory_bytes = 0;  // 0 = as estimated
+  int32_t gang_size = 1;     // workers that train it together
+};
+
 struct Outputs {
   std::string adapter_digest;
   std::string artifact_digest;  // of what an EXPORT job wrote
@@ -113,6 +120,16 @@ struct Outputs {
   int64_t bytes = 0;  // of the adapter or artifact; 0 = not known
 };
 
+// One of several workers that hold a lease together. Rank 0 leads: it alone records checkpoints and
+// completes.
+struct GangMember {
+  int32_t rank = 0;
+  std::string worker;
+  std::string incarnation;
+  std::string token_hash;
+  absl::Time expire_time;
+};
+
 // Present ⇔ the job's state is leased.
 struct LeaseRecord {
   std::string token_hash;  // DigestOf(secret)
@@ -121,6 +138,12 @@ struct LeaseRecord {
   absl::Time grant_time;
   absl::Time expire_time;       // by the database's clock
   int64_t last_worker_seq = 0;  // of the last heartbeat applied
+  // The holder is told to write a checkpoint and give the lease back: a more urgent job waits.
+  bool asked_to_release = false;
+  // Of a job that several workers share: all of them, by rank; worker, incarnation and token above
+  // are rank 0's, and expire_time is the earliest of all. Empty for one worker alone.
+  std::vector<GangMember> gang;
+  std::string rendezvous;  // host:port where rank 0 awaits the others
 };
 
 struct Job {
@@ -141,6 +164,8 @@ struct Job {
   std::optional<absl::Time> deadline;
   std::vector<JobId> depends_on;
   int32_t max_failures = 3;
+  Requirements requirements;
+  int64_t needed_memory_bytes = 0;  // as required, else as estimated; 0 = not known
 
   JobState state = JobState::kValidating;
   std::string state_reason;

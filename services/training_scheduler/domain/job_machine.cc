@@ -10,6 +10,7 @@
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/state_machine.h"
 
 namespace crossover::scheduler {
@@ -49,6 +50,7 @@ absl::Status MoveTo(Job& job, JobState to, const std::string& why, absl::Time no
   job.state_reason = why;
   if (!IsLeased(to)) job.lease.reset();
   effects.ended = IsTerminal(to);
+  if (job.lease.has_value()) job.lease->asked_to_release = false;
   job.finish_time = IsTerminal(to) ? std::optional(now) : std::nullopt;
   if (to == kQueued) job.ready_time = now;
   return absl::OkStatus();
@@ -143,6 +145,23 @@ void Apply(Job& job, const Heartbeat& beat, Effects& effects) {
   }
 }
 
+// A lease ends when the first of its ranks does.
+void Renew(LeaseRecord& lease, int32_t rank, absl::Time until) {
+  lease.expire_time = until;
+  for (GangMember& member : lease.gang) {
+    if (member.rank == rank) member.expire_time = until;
+    lease.expire_time = std::min(lease.expire_time, member.expire_time);
+  }
+}
+
+// Who has not been heard of for longest.
+std::string_view SilentWorker(const LeaseRecord& lease) {
+  for (const GangMember& member : lease.gang) {
+    if (member.expire_time == lease.expire_time) return member.worker;
+  }
+  return lease.worker;
+}
+
 // Attempts add up.
 void AddActual(Job& job, const Consumption& attempt) {
   job.actual.seconds += attempt.seconds;
@@ -151,9 +170,10 @@ void AddActual(Job& job, const Consumption& attempt) {
   job.actual.peak_memory_bytes = std::max(job.actual.peak_memory_bytes, attempt.peak_memory_bytes);
 }
 
-Directive DirectiveFor(JobState state) {
-  if (state == kPausing) return Directive::kPause;
-  if (state == kCancelling) return Directive::kCancel;
+Directive DirectiveFor(const Job& job) {
+  if (job.state == kPausing) return Directive::kPause;
+  if (job.state == kCancelling) return Directive::kCancel;
+  if (job.lease->asked_to_release) return Directive::kRelease;
   return Directive::kContinue;
 }
 
@@ -236,6 +256,9 @@ absl::Status Accept(Job& job, const Validated& validated, Dependencies dependenc
   job.inputs = validated.inputs;
   job.base_model = validated.base_model;
   job.estimate = validated.estimate;
+  job.needed_memory_bytes = job.requirements.memory_bytes > 0
+                                ? job.requirements.memory_bytes
+                                : std::max<int64_t>(0, validated.estimate.peak_memory_bytes);
   job.progress.steps = validated.resolved.steps;
   JobEvent event = Event(EventLevel::kInfo, EventType::kResolved, "spec resolved", job);
   nlohmann::json data = nlohmann::json::object();
@@ -342,24 +365,37 @@ absl::Status Grant(Job& job, const LeaseRecord& lease, absl::Time now, Effects& 
   return absl::OkStatus();
 }
 
-absl::Status CheckFence(const Job& job, const LeaseToken& token) {
+absl::StatusOr<int32_t> RankOf(const Job& job, const LeaseToken& token) {
   if (!job.lease.has_value()) {
     return LeaseLost(absl::StrCat("job ", job.id, " is ", ToAbsl(Name(job.state))));
   }
-  if (token.epoch != job.lease_epoch || DigestOf(token.secret) != job.lease->token_hash) {
-    return LeaseLost(absl::StrCat("epoch ", token.epoch, " of job ", job.id,
-                                  " is over, its present epoch is ", job.lease_epoch));
+  const std::string hash = DigestOf(token.secret);
+  if (token.epoch == job.lease_epoch) {
+    if (hash == job.lease->token_hash) return 0;
+    for (const GangMember& member : job.lease->gang) {
+      if (hash == member.token_hash) return member.rank;
+    }
   }
-  return absl::OkStatus();
+  return LeaseLost(absl::StrCat("epoch ", token.epoch, " of job ", job.id,
+                                " is over, its present epoch is ", job.lease_epoch));
+}
+
+absl::Status CheckFence(const Job& job, const LeaseToken& token) {
+  ASSIGN_OR_RETURN(int32_t rank, RankOf(job, token));
+  if (rank == 0) return absl::OkStatus();
+  return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+               absl::StrCat("the token is of rank ", rank, " of the ", job.lease->gang.size(),
+                            " workers that share job ", job.id,
+                            "; rank 0 alone records checkpoints and completes"));
 }
 
 absl::Status Beat(Job& job, const LeaseToken& token, const Heartbeat& beat, absl::Duration ttl,
                   absl::Time now, Effects& effects, HeartbeatReply& reply) {
-  RETURN_IF_ERROR(CheckFence(job, token));
-  job.lease->expire_time = now + ttl;
-  Apply(job, beat, effects);
+  ASSIGN_OR_RETURN(int32_t rank, RankOf(job, token));
+  Renew(*job.lease, rank, now + ttl);
+  if (rank == 0) Apply(job, beat, effects);
   effects.notable = false;
-  reply = {DirectiveFor(job.state), ttl, job.lease->last_worker_seq};
+  reply = {DirectiveFor(job), ttl, rank == 0 ? job.lease->last_worker_seq : beat.worker_seq};
   return absl::OkStatus();
 }
 
@@ -418,28 +454,41 @@ absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
 
 absl::Status Release(Job& job, const LeaseToken& token, ReleaseReason reason,
                      const RetryPolicy& policy, absl::Time now, Effects& effects) {
-  RETURN_IF_ERROR(CheckFence(job, token));
+  ASSIGN_OR_RETURN(int32_t rank, RankOf(job, token));
+  const std::string worker = job.lease->gang.empty()
+                                 ? job.lease->worker
+                                 : job.lease->gang[static_cast<size_t>(rank)].worker;
   const std::string why =
-      absl::StrCat("worker ", job.lease->worker, " gave the lease back: ", ToAbsl(Name(reason)));
+      absl::StrCat("worker ", worker, " gave the lease back: ", ToAbsl(Name(reason)));
   if (reason == ReleaseReason::kCrashed || job.state != kRunning) {
     return Lose(job, why, policy, now, effects);
   }
   return MoveTo(job, kQueued, why, now, effects);
 }
 
+absl::Status AskToRelease(Job& job, const JobId& urgent, absl::Time, Effects& effects) {
+  if (job.state != kRunning || job.lease->asked_to_release) {
+    effects.notable = false;
+    return absl::OkStatus();
+  }
+  job.lease->asked_to_release = true;
+  effects.events.push_back(Event(
+      EventLevel::kInfo, EventType::kMessage,
+      absl::StrCat("asked to give its place to job ", urgent, ", which is more urgent"), job));
+  return absl::OkStatus();
+}
+
 absl::Status Expire(Job& job, const RetryPolicy& policy, absl::Time now, Effects& effects) {
   if (!job.lease.has_value() || job.lease->expire_time >= now) return absl::OkStatus();
-  return Lose(job, absl::StrCat("worker ", job.lease->worker, " was not heard of in time"), policy,
-              now, effects);
+  return Lose(
+      job, absl::StrCat("worker ", ToAbsl(SilentWorker(*job.lease)), " was not heard of in time"),
+      policy, now, effects);
 }
 
 absl::Status Crash(Job& job, const std::string& worker, const std::string& incarnation,
                    const std::string& how, const RetryPolicy& policy, absl::Time now,
                    Effects& effects) {
-  if (!job.lease.has_value() || job.lease->worker != worker ||
-      (!incarnation.empty() && job.lease->incarnation != incarnation)) {
-    return absl::OkStatus();
-  }
+  if (!HeldBy(job, worker, incarnation)) return absl::OkStatus();
   return Lose(job, absl::StrCat("worker ", worker, " crashed", how.empty() ? "" : ": ", how),
               policy, now, effects);
 }

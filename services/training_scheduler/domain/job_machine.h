@@ -64,11 +64,14 @@ absl::Status Retry(Job& job, Dependencies dependencies, absl::Time now, Effects&
 // QUEUED → RUNNING with the next epoch.
 absl::Status Grant(Job& job, const LeaseRecord& lease, absl::Time now, Effects& effects);
 
-// ABORTED LEASE_LOST unless `token` is of the job's present lease. An expired lease that nobody has
-// taken still holds.
+// The rank of the worker that `token` is of, 0 for one alone. ABORTED LEASE_LOST unless it is of
+// the job's present lease. An expired lease that nobody has taken still holds.
+absl::StatusOr<int32_t> RankOf(const Job& job, const LeaseToken& token);
+// As RankOf, and INVALID_ARGUMENT unless it is rank 0, which alone reports, records and completes.
 absl::Status CheckFence(const Job& job, const LeaseToken& token);
 
-// Under a lease. `token` is checked first.
+// Under a lease. `token` is checked first. What a rank above 0 says in a beat is not stored: all of
+// a gang do the same, and rank 0 tells.
 absl::Status Beat(Job& job, const LeaseToken& token, const Heartbeat& beat, absl::Duration ttl,
                   absl::Time now, Effects& effects, HeartbeatReply& reply);
 absl::Status RecordCheckpoint(Job& job, const LeaseToken& token, const Checkpoint& checkpoint,
@@ -77,6 +80,10 @@ absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
                       const RetryPolicy& policy, absl::Time now, Effects& effects);
 absl::Status Release(Job& job, const LeaseToken& token, ReleaseReason reason,
                      const RetryPolicy& policy, absl::Time now, Effects& effects);
+
+// Asks the holder of a RUNNING job to give its place to a more urgent one: its next beat is
+// answered RELEASE. It costs the job nothing. A no-op otherwise.
+absl::Status AskToRelease(Job& job, const JobId& urgent, absl::Time now, Effects& effects);
 
 // The lease ran out (no-op if it has not, or if there is none).
 absl::Status Expire(Job& job, const RetryPolicy& policy, absl::Time now, Effects& effects);

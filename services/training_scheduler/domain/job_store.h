@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,14 +45,26 @@ struct JobQuery {
   int64_t limit = 50;
 };
 
-struct ClaimRequest {
+// Who gets one of the jobs that are claimed.
+struct Claimant {
   std::string worker;
   std::string incarnation;
+  std::string token_hash;  // DigestOf(secret)
+  std::string rendezvous;  // host:port where it would lead a gang; empty = it cannot
+};
+
+// A claim for several workers that take the same jobs.
+struct ClaimRequest {
   Capabilities capabilities;
   absl::Duration ttl;
-  // One for each job that may be claimed: DigestOf(secret).
-  std::vector<std::string> token_hashes;
-  std::string project;  // whose jobs it may have; empty = all
+  std::vector<Claimant> claimants;  // one for each job that may be claimed
+  std::string project;              // whose jobs they may have; empty = all
+};
+
+// A job that waits, and one that runs in its place.
+struct Preemption {
+  JobId urgent;
+  JobId running;
 };
 
 // What a store knew of a worker before it asked for work.
@@ -82,12 +95,20 @@ struct MeasuredRate {
   double work_per_second_upper = 0;
 };
 
+// Runs on the locked job, on any thread while its caller waits. An error writes nothing. May run
+// more than once.
+using JobMutation = std::function<absl::Status(Job& job, absl::Time now, Effects& effects)>;
+
+struct JobUpdate {
+  JobId id;
+  JobMutation mutation;
+};
+
 // Thread-safe. UNAVAILABLE when the database cannot be reached; NOT_FOUND RESOURCE_NOT_FOUND for an
 // id that does not exist.
 class JobStore {
  public:
-  // Runs on the locked job. An error rolls everything back. May run more than once.
-  using Mutation = std::function<absl::Status(Job& job, absl::Time now, Effects& effects)>;
+  using Mutation = JobMutation;
 
   virtual ~JobStore() = default;
 
@@ -105,15 +126,37 @@ class JobStore {
   virtual absl::StatusOr<Job> Get(const JobId& id) = 0;
   virtual absl::StatusOr<std::vector<Job>> List(const JobQuery& query) = 0;
   virtual absl::StatusOr<Job> Update(const JobId& id, const Mutation& mutation) = 0;
+  // Several updates of different jobs in one transaction, with a result each: a mutation that fails
+  // leaves the others alone; what ends the transaction ends all.
+  virtual std::vector<absl::StatusOr<Job>> UpdateAll(std::span<const JobUpdate> updates) = 0;
   // Update, once per key of the job's project: a repeat gives the job as it is now, another payload
   // is REQUEST_ID_REUSED. A mutation that fails leaves the key unused.
   virtual absl::StatusOr<Job> UpdateOnce(const JobId& id, const RequestKey& key,
                                          const Mutation& mutation) = 0;
 
-  // Moves up to token_hashes.size() QUEUED jobs that fit the capabilities to RUNNING, first in rank
-  // first, and returns them with their leases. Two callers never get the same job. Empty = nothing
-  // to do. Metric points above a job's resume point go: the new epoch says them anew.
+  // Moves up to claimants.size() QUEUED jobs that fit the capabilities to RUNNING and returns them
+  // with their leases: each to one claimant. Of one project the first in rank goes first; between
+  // projects the one that holds the fewest leases (fair shares). None above its project's quota.
+  // Two callers never get the same job. Empty = nothing to do. Metric points above a job's resume
+  // point go: the new epoch says them anew.
   virtual absl::StatusOr<std::vector<Job>> Claim(const ClaimRequest& request) = 0;
+
+  // Leases the first QUEUED job in rank that needs 2 to claimants.size() workers and fits: all of
+  // it or nothing. The claimants are its ranks in their order, as many as it needs. Empty = there
+  // is none.
+  virtual absl::StatusOr<std::vector<Job>> ClaimGang(const ClaimRequest& request) = 0;
+
+  // How many leases the project's jobs may hold at a time; nullopt = no quota. Leases that are held
+  // already stay. Claims count what each project holds in their own transactions.
+  virtual absl::Status SetQuota(const std::string& project, std::optional<int32_t> leases) = 0;
+
+  // The first QUEUED job in rank that has been ready for `waited` or longer while a job which is
+  // less urgent by `gap` points of priority or more runs on a worker that it fits (only jobs of a
+  // priority above 0 take others' places); of those that
+  // run the least urgent, and of these the one leased last. nullopt if there is none, or if a
+  // RUNNING job is asked to release its place already: one at a time.
+  virtual absl::StatusOr<std::optional<Preemption>> FindPreemption(absl::Duration waited,
+                                                                   int32_t gap) = 0;
 
   // Jobs that the housekeeper should look at, in this order, the oldest of each first: leases that
   // have run out, deadlines that have passed, BLOCKED jobs that wait for nothing any more (or whose
@@ -150,6 +193,12 @@ class JobStore {
   // By name, those after `after`.
   virtual absl::StatusOr<std::vector<WorkerRecord>> Workers(const std::string& after,
                                                             int64_t limit) = 0;
+
+  // Removes up to `limit` jobs that ended `age` ago or earlier, with all that was recorded of them;
+  // one that another job may still wait for stays. Models they made stay. Returns how many.
+  virtual absl::StatusOr<int64_t> RemoveEnded(absl::Duration age, int64_t limit) = 0;
+  // Forgets request ids and workers that have not been heard of for `age`.
+  virtual absl::Status Forget(absl::Duration age) = 0;
 
   // Runs `pass` if no other scheduler runs one now: housekeeping needs to be done by one only. (It
   // is safe with several.)

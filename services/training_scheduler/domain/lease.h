@@ -69,10 +69,11 @@ struct Outcome {
 struct Capabilities {
   std::vector<JobKind> kinds;       // empty = all
   std::vector<std::string> queues;  // empty = all
-  std::string device;               // cpu, cuda:…
-  int64_t memory_bytes = 0;
+  std::string device;               // cpu or cuda; empty = not known: every job fits
+  int64_t memory_bytes = 0;         // of the device; 0 = not known
   int32_t threads = 0;
   std::vector<std::string> base_digests;  // present on the worker's disk
+  int32_t gang = 0;                       // most workers it trains together with; 0, 1 = alone
 };
 
 }  // namespace crossover::scheduler

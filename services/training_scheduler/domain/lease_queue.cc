@@ -1,6 +1,7 @@
 #include "services/training_scheduler/domain/lease_queue.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -9,10 +10,8 @@
 namespace crossover::scheduler {
 namespace {
 
-bool SameWishes(const LeaseRequest& a, const LeaseRequest& b) {
-  return a.project == b.project && a.capabilities.kinds == b.capabilities.kinds &&
-         a.capabilities.queues == b.capabilities.queues;
-}
+// Most leases of one claim: a transaction of a few milliseconds.
+constexpr size_t kMaxClaim = 64;
 
 }  // namespace
 
@@ -27,18 +26,121 @@ void LeaseQueue::Deliver(LeaseCaller& caller, Result result) {
 
 void LeaseQueue::Lease(const LeaseRequest& request, absl::Duration wait,
                        std::shared_ptr<LeaseCaller> caller) {
-  // A failure to note who asks is no reason to refuse work; that a later life has been seen is.
+  // A failure to note who asks is no reason to refuse work; that a later life has been seen, or
+  // that nobody knows who asks, is.
   const absl::Status seen = leasing_.Saw(request);
-  if (HasReason(seen, "RESOURCE_IN_USE")) return Deliver(*caller, seen);
-  Result result = leasing_.TryLease(request);
-  if (result.ok() && !result->has_value() && wait > absl::ZeroDuration()) {
+  if (HasReason(seen, "RESOURCE_IN_USE") || absl::IsInvalidArgument(seen)) {
+    return Deliver(*caller, seen);
+  }
+  if (!Arrive({request, clock_.SteadyNow() + wait, std::move(caller)})) return;
+  while (true) {
+    std::list<Waiter> arrived;
+    {
+      absl::MutexLock lock(&mutex_);
+      claiming_ = !arrivals_.empty();
+      if (!claiming_) return;
+      arrived.swap(arrivals_);
+    }
+    ServeAll(arrived);
+    Park(std::move(arrived));
+  }
+}
+
+bool LeaseQueue::Arrive(Waiter waiter) {
+  {
     absl::MutexLock lock(&mutex_);
     if (!closed_) {
-      waiters_.push_back({request, clock_.SteadyNow() + wait, std::move(caller)});
-      return;
+      arrivals_.push_back(std::move(waiter));
+      if (claiming_) return false;
+      claiming_ = true;
+      return true;
     }
   }
-  Deliver(*caller, std::move(result));
+  Deliver(*waiter.caller, std::nullopt);
+  return false;
+}
+
+void LeaseQueue::Serve(std::list<Waiter>& alike) {
+  while (!alike.empty()) {
+    std::list<Waiter> group;
+    const auto end = std::next(alike.begin(), std::min(alike.size(), kMaxClaim));
+    group.splice(group.end(), alike, alike.begin(), end);
+    std::vector<LeaseRequest> requests;
+    for (const Waiter& waiter : group) requests.push_back(waiter.request);
+    auto granted = leasing_.TryLeaseAll(requests);
+    if (!granted.ok()) {
+      for (const Waiter& waiter : group) Deliver(*waiter.caller, granted.status());
+      continue;
+    }
+    DeliverAll(group, *std::move(granted));
+    // Equal wishes have equal answers: when there was less than was asked for, nothing is left.
+    const bool nothing_left = !group.empty();
+    alike.splice(alike.begin(), group);
+    if (nothing_left) return;
+  }
+}
+
+void LeaseQueue::DeliverAll(std::list<Waiter>& group,
+                            std::vector<std::pair<size_t, GrantedLease>> granted) {
+  std::vector<std::list<Waiter>::iterator> places;
+  for (auto place = group.begin(); place != group.end(); ++place) places.push_back(place);
+  for (auto& [place, lease] : granted) {
+    Deliver(*places[place]->caller, std::optional(std::move(lease)));
+    group.erase(places[place]);
+  }
+}
+
+void LeaseQueue::ServeGangs(std::list<Waiter>& alike) {
+  while (alike.size() > 1 && alike.front().request.capabilities.gang > 1) {
+    std::vector<LeaseRequest> requests;
+    for (const Waiter& waiter : alike) requests.push_back(waiter.request);
+    auto granted = leasing_.TryLeaseGang(requests);
+    // An error is no answer to anybody: they wait on, and the next pass asks again.
+    if (!granted.ok() || granted->empty()) return;
+    DeliverAll(alike, *std::move(granted));
+  }
+}
+
+void LeaseQueue::ServeAll(std::list<Waiter>& waiters) {
+  waiters.remove_if([](const Waiter& waiter) { return waiter.caller->Gone(); });
+  std::list<Waiter> left;
+  while (!waiters.empty()) {
+    std::list<Waiter> alike;
+    alike.splice(alike.end(), waiters, waiters.begin());
+    for (auto place = waiters.begin(); place != waiters.end();) {
+      const auto next = std::next(place);
+      if (SameWishes(place->request, alike.front().request)) {
+        alike.splice(alike.end(), waiters, place);
+      }
+      place = next;
+    }
+    Serve(alike);
+    ServeGangs(alike);
+    left.splice(left.end(), alike);
+  }
+  waiters = std::move(left);
+}
+
+absl::Duration LeaseQueue::Park(std::list<Waiter> waiters) {
+  const absl::Duration now = clock_.SteadyNow();
+  absl::Duration next = absl::InfiniteDuration();
+  std::list<Waiter> over;
+  for (auto place = waiters.begin(); place != waiters.end();) {
+    const auto following = std::next(place);
+    if (place->deadline <= now) {
+      over.splice(over.end(), waiters, place);
+    } else {
+      next = std::min(next, place->deadline - now);
+    }
+    place = following;
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!closed_) waiters_.splice(waiters_.begin(), waiters);
+  }
+  over.splice(over.end(), waiters);  // closed meanwhile
+  for (const Waiter& waiter : over) Deliver(*waiter.caller, std::nullopt);
+  return next;
 }
 
 absl::Duration LeaseQueue::Pump() {
@@ -47,36 +149,8 @@ absl::Duration LeaseQueue::Pump() {
     absl::MutexLock lock(&mutex_);
     waiters.swap(waiters_);
   }
-  // Equal wishes have equal answers: after one has found nothing, the rest of its kind need not
-  // ask.
-  std::vector<LeaseRequest> empty_handed;
-  std::list<Waiter> still_waiting;
-  const absl::Duration now = clock_.SteadyNow();
-  absl::Duration next = absl::InfiniteDuration();
-  while (!waiters.empty()) {
-    Waiter waiter = std::move(waiters.front());
-    waiters.pop_front();
-    if (waiter.caller->Gone()) continue;
-    const bool hopeless =
-        std::any_of(empty_handed.begin(), empty_handed.end(),
-                    [&](const LeaseRequest& wishes) { return SameWishes(wishes, waiter.request); });
-    Result result = hopeless ? Result(std::nullopt) : leasing_.TryLease(waiter.request);
-    const bool nothing = result.ok() && !result->has_value();
-    if (nothing && !hopeless) empty_handed.push_back(waiter.request);
-    if (nothing && waiter.deadline > now) {
-      next = std::min(next, waiter.deadline - now);
-      still_waiting.push_back(std::move(waiter));
-    } else {
-      Deliver(*waiter.caller, std::move(result));
-    }
-  }
-  {
-    absl::MutexLock lock(&mutex_);
-    if (!closed_) waiters_.splice(waiters_.begin(), still_waiting);
-  }
-  for (const Waiter& waiter : still_waiting)
-    Deliver(*waiter.caller, std::nullopt);  // closed meanwhile
-  return next;
+  ServeAll(waiters);
+  return Park(std::move(waiters));
 }
 
 void LeaseQueue::Close() {

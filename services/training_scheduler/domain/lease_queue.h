@@ -1,10 +1,13 @@
-// Workers that wait for a job. A parked wait costs an entry in a list, not a thread.
+// Workers that wait for a job. A parked wait costs an entry in a list, not a thread; workers that
+// ask at the same time share one claim.
 #pragma once
 
 #include <cstdint>
 #include <list>
 #include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -34,7 +37,8 @@ class LeaseQueue {
 
   LeaseQueue(Leasing& leasing, Clock& clock) : leasing_(leasing), clock_(clock) {}
 
-  // Tries at once; parks the request for up to `wait` if there is nothing to do.
+  // Tries at once; parks the request for up to `wait` if there is nothing to do. While another
+  // thread claims, that one claims for this caller too, and this returns before the answer.
   void Lease(const LeaseRequest& request, absl::Duration wait, std::shared_ptr<LeaseCaller> caller);
 
   // Ends waits whose time is over and tries to claim for the others, longest wait first. Returns
@@ -53,12 +57,26 @@ class LeaseQueue {
     std::shared_ptr<LeaseCaller> caller;
   };
 
+  // True if the caller is to serve the arrivals; another thread does so otherwise.
+  bool Arrive(Waiter waiter);
+  // Workers of equal wishes: one claim for all of them, and those that got nothing are left.
+  void Serve(std::list<Waiter>& alike);
+  // Those of equal wishes that got no job of their own: jobs that several of them share.
+  void ServeGangs(std::list<Waiter>& alike);
+  // Serves all by their wishes; leaves those that got nothing.
+  void ServeAll(std::list<Waiter>& waiters);
+  // Answers those whose time is over and parks the others. Returns the time until the next ends.
+  absl::Duration Park(std::list<Waiter> waiters);
+  // Delivers leases by their places in `group`, and takes those waiters out of it.
+  void DeliverAll(std::list<Waiter>& group, std::vector<std::pair<size_t, GrantedLease>> granted);
   void Deliver(LeaseCaller& caller, Result result);
 
   Leasing& leasing_;
   Clock& clock_;
   mutable absl::Mutex mutex_;
   std::list<Waiter> waiters_ ABSL_GUARDED_BY(mutex_);
+  std::list<Waiter> arrivals_ ABSL_GUARDED_BY(mutex_);  // not tried yet
+  bool claiming_ ABSL_GUARDED_BY(mutex_) = false;       // a thread serves the arrivals
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -1,6 +1,7 @@
 #include "services/training_scheduler/domain/leasing.h"
 
 #include <algorithm>
+#include <map>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "common/json/digest.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/job_machine.h"
 #include "services/training_scheduler/domain/state_machine.h"
 
@@ -23,26 +25,101 @@ absl::StatusOr<Job> FencedUpdate(JobStore& jobs, const LeaseToken& token,
   return job;
 }
 
+absl::Status CheckNamed(const LeaseRequest& request) {
+  if (!request.worker.empty() && !request.incarnation.empty()) return absl::OkStatus();
+  return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
+               "worker and incarnation are required: who asks for a lease must be known");
+}
+
+// More names than a deployment has workers: some have gone.
+constexpr size_t kManyNames = 10'000;
+
 }  // namespace
 
+bool SameWishes(const LeaseRequest& a, const LeaseRequest& b) {
+  return a.project == b.project && a.capabilities.kinds == b.capabilities.kinds &&
+         a.capabilities.queues == b.capabilities.queues &&
+         a.capabilities.device == b.capabilities.device &&
+         a.capabilities.memory_bytes == b.capabilities.memory_bytes &&
+         a.capabilities.gang == b.capabilities.gang;
+}
+
 absl::StatusOr<std::optional<GrantedLease>> Leasing::TryLease(const LeaseRequest& request) {
-  if (request.worker.empty() || request.incarnation.empty()) {
-    return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
-                 "worker and incarnation are required: who asks for a lease must be known");
+  ASSIGN_OR_RETURN(auto granted, TryLeaseAll({request}));
+  if (granted.empty()) return std::optional<GrantedLease>();
+  return std::optional(std::move(granted.front().second));
+}
+
+absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> Leasing::TryLeaseAll(
+    const std::vector<LeaseRequest>& requests) {
+  ClaimRequest claim{.capabilities = requests.front().capabilities,
+                     .ttl = options_.ttl,
+                     .claimants = {},
+                     .project = requests.front().project};
+  std::vector<std::string> secrets;
+  std::map<std::string, size_t> places;  // by token hash
+  for (const LeaseRequest& request : requests) {
+    RETURN_IF_ERROR(CheckNamed(request));
+    secrets.push_back(random_.Hex(16));
+    claim.claimants.push_back({request.worker, request.incarnation, DigestOf(secrets.back()), ""});
+    places[claim.claimants.back().token_hash] = secrets.size() - 1;
   }
-  const std::string secret = random_.Hex(16);
   const absl::Duration started = clock_.SteadyNow();
-  ASSIGN_OR_RETURN(std::vector<Job> jobs, jobs_.Claim({.worker = request.worker,
-                                                       .incarnation = request.incarnation,
-                                                       .capabilities = request.capabilities,
-                                                       .ttl = options_.ttl,
-                                                       .token_hashes = {DigestOf(secret)},
-                                                       .project = request.project}));
-  if (jobs.empty()) return std::optional<GrantedLease>();
-  Job& job = jobs.front();
-  metrics_.Claimed(job, clock_.SteadyNow() - started);
-  GrantedLease granted{.job = std::move(job), .token = {}, .resume = std::nullopt, .earlier = {}};
-  granted.token = {granted.job.id, granted.job.lease_epoch, secret};
+  ASSIGN_OR_RETURN(std::vector<Job> jobs, jobs_.Claim(claim));
+  const absl::Duration took = clock_.SteadyNow() - started;
+  std::vector<std::pair<size_t, GrantedLease>> granted;
+  for (Job& job : jobs) {
+    metrics_.Claimed(job, took);
+    const size_t place = places.at(job.lease->token_hash);
+    granted.emplace_back(place, Grant(std::move(job), std::move(secrets[place])));
+  }
+  return granted;
+}
+
+absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> Leasing::TryLeaseGang(
+    const std::vector<LeaseRequest>& requests) {
+  std::vector<std::pair<size_t, GrantedLease>> granted;
+  const auto leader =
+      std::find_if(requests.begin(), requests.end(),
+                   [](const LeaseRequest& request) { return !request.rendezvous.empty(); });
+  if (leader == requests.end()) return granted;
+  std::vector<size_t> order{static_cast<size_t>(leader - requests.begin())};
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (i != order.front()) order.push_back(i);
+  }
+  const size_t most = static_cast<size_t>(std::max(1, requests[0].capabilities.gang));
+  order.resize(std::min(order.size(), most));
+  if (order.size() < 2) return granted;
+  ClaimRequest claim{.capabilities = requests[0].capabilities,
+                     .ttl = options_.ttl,
+                     .claimants = {},
+                     .project = requests[0].project};
+  std::vector<std::string> secrets;
+  for (const size_t place : order) {
+    RETURN_IF_ERROR(CheckNamed(requests[place]));
+    secrets.push_back(random_.Hex(16));
+    claim.claimants.push_back({requests[place].worker, requests[place].incarnation,
+                               DigestOf(secrets.back()), requests[place].rendezvous});
+  }
+  const absl::Duration started = clock_.SteadyNow();
+  ASSIGN_OR_RETURN(std::vector<Job> jobs, jobs_.ClaimGang(claim));
+  for (const Job& job : jobs) {
+    metrics_.Claimed(job, clock_.SteadyNow() - started);
+    const int32_t size = job.requirements.gang_size;
+    for (int32_t rank = 0; rank < size; ++rank) {
+      const auto index = static_cast<size_t>(rank);
+      GrantedLease lease = Grant(job, std::move(secrets[index]));
+      lease.gang = GangPlace{rank, size, job.lease->rendezvous};
+      granted.emplace_back(order[index], std::move(lease));
+    }
+  }
+  return granted;
+}
+
+GrantedLease Leasing::Grant(Job job, std::string secret) {
+  GrantedLease granted;
+  granted.job = std::move(job);
+  granted.token = {granted.job.id, granted.job.lease_epoch, std::move(secret)};
   if (granted.job.last_checkpoint_step > 0) {
     granted.resume = Checkpoint{.step = granted.job.last_checkpoint_step,
                                 .digest = granted.job.last_checkpoint_digest,
@@ -51,9 +128,12 @@ absl::StatusOr<std::optional<GrantedLease>> Leasing::TryLease(const LeaseRequest
                                 .epoch = 0,
                                 .create_time = {},
                                 .metrics = {}};
-    ASSIGN_OR_RETURN(granted.earlier, EarlierCheckpoints(granted.job));
+    // The job is the worker's already; should the last checkpoint be damaged, it starts anew.
+    if (auto earlier = EarlierCheckpoints(granted.job); earlier.ok()) {
+      granted.earlier = *std::move(earlier);
+    }
   }
-  return std::optional(std::move(granted));
+  return granted;
 }
 
 absl::StatusOr<std::vector<Checkpoint>> Leasing::EarlierCheckpoints(const Job& job) {
@@ -67,15 +147,22 @@ absl::StatusOr<std::vector<Checkpoint>> Leasing::EarlierCheckpoints(const Job& j
   return checkpoints;
 }
 
+bool Leasing::SeenLately(const LeaseRequest& request) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = seen_.find(request.worker);
+  return found != seen_.end() && found->second.incarnation == request.incarnation &&
+         clock_.SteadyNow() - found->second.when < kSeenAgain;
+}
+
 absl::Status Leasing::Saw(const LeaseRequest& request) {
-  if (request.worker.empty() || request.incarnation.empty()) return absl::OkStatus();  // nobody
+  RETURN_IF_ERROR(CheckNamed(request));
+  if (SeenLately(request)) return absl::OkStatus();
   WorkerRecord worker;
   worker.name = request.worker;
   worker.incarnation = request.incarnation;
   worker.version = request.version;
   worker.capabilities = request.capabilities;
   ASSIGN_OR_RETURN(WorkerLife life, jobs_.SawWorker(worker));
-  if (life == WorkerLife::kSame) return absl::OkStatus();
   if (life == WorkerLife::kReplaced) {
     return Error(absl::StatusCode::kFailedPrecondition, "RESOURCE_IN_USE",
                  absl::StrCat("another process that was started later works under the name '",
@@ -83,17 +170,28 @@ absl::Status Leasing::Saw(const LeaseRequest& request) {
                               "'; give every worker a --worker-name of its own and restart this "
                               "one"));
   }
+  if (life == WorkerLife::kNew) RETURN_IF_ERROR(EndEarlierLives(request));
+  absl::MutexLock lock(&mutex_);
+  const absl::Duration now = clock_.SteadyNow();
+  if (seen_.size() > kManyNames) {
+    std::erase_if(seen_, [&](const auto& entry) { return now - entry.second.when >= kSeenAgain; });
+  }
+  seen_[request.worker] = {request.incarnation, now};
+  return absl::OkStatus();
+}
+
+absl::Status Leasing::EndEarlierLives(const LeaseRequest& request) {
   ASSIGN_OR_RETURN(std::vector<JobId> held, jobs_.LeasedBy(request.worker, ""));
   for (const JobId& id : held) {
-    RETURN_IF_ERROR(
-        EndLease(id, [&](Job& job, absl::Time now, Effects& effects) -> absl::Status {
-          const bool others = !request.project.empty() && job.project != request.project;
-          if (others || !job.lease.has_value() || job.lease->incarnation == request.incarnation) {
-            return absl::OkStatus();
-          }
-          return Crash(job, request.worker, job.lease->incarnation, "its process was started anew",
-                       options_.retry, now, effects);
-        }).status());
+    RETURN_IF_ERROR(EndLease(id, [&](Job& job, absl::Time now, Effects& effects) -> absl::Status {
+                      const bool others =
+                          !request.project.empty() && job.project != request.project;
+                      const std::string life = HolderOf(job, request.worker);
+                      if (others || life.empty() || life == request.incarnation)
+                        return absl::OkStatus();
+                      return Crash(job, request.worker, life, "its process was started anew",
+                                   options_.retry, now, effects);
+                    }).status());
   }
   return absl::OkStatus();
 }

@@ -1,11 +1,14 @@
 // The decisions behind LeaseService: who gets a job, and what its holder may write.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "common/blob/blob_store.h"
 #include "common/id/random.h"
 #include "common/time/clock.h"
@@ -27,7 +30,18 @@ struct LeaseRequest {
   std::string incarnation;
   Capabilities capabilities;
   std::string version;
-  std::string project;  // whose jobs the caller may have; empty = all
+  std::string project;     // whose jobs the caller may have; empty = all
+  std::string rendezvous;  // host:port where it would lead a gang; empty = it cannot
+};
+
+// True if the same jobs fit both.
+bool SameWishes(const LeaseRequest& a, const LeaseRequest& b);
+
+// A worker's place in a gang.
+struct GangPlace {
+  int32_t rank = 0;
+  int32_t size = 1;
+  std::string rendezvous;
 };
 
 struct GrantedLease {
@@ -35,6 +49,7 @@ struct GrantedLease {
   LeaseToken token;
   std::optional<Checkpoint> resume;  // the last one, if there is one
   std::vector<Checkpoint> earlier;   // those before it that are kept, the latest first
+  std::optional<GangPlace> gang;     // if several workers share the job
 };
 
 struct RecordedCheckpoint {
@@ -57,9 +72,19 @@ class Leasing {
 
   // One attempt; nullopt if there is nothing to do for this worker.
   absl::StatusOr<std::optional<GrantedLease>> TryLease(const LeaseRequest& request);
+  // One attempt for workers of equal wishes (SameWishes): as many leases as there are jobs, each
+  // with the place in `requests` of the worker that has it.
+  absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> TryLeaseAll(
+      const std::vector<LeaseRequest>& requests);
+  // A job that several of these workers share, if there is one for as many as they are: a lease for
+  // each that gets a place. The first of them that has a rendezvous leads.
+  absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> TryLeaseGang(
+      const std::vector<LeaseRequest>& requests);
   // Remembers who asked, for ListWorkers. The first word of a new life ends the leases of the
   // worker's earlier ones. FAILED_PRECONDITION RESOURCE_IN_USE: a later life has been seen, so two
-  // processes share one name.
+  // processes share one name. INVALID_ARGUMENT: who asks has no name.
+  // A life that was seen less than kSeenAgain ago is not looked up anew.
+  static constexpr absl::Duration kSeenAgain = absl::Seconds(5);
   absl::Status Saw(const LeaseRequest& request);
 
   absl::StatusOr<HeartbeatReply> Heartbeat(const LeaseToken& token,
@@ -79,6 +104,9 @@ class Leasing {
   const LeaseOptions& options() const { return options_; }
 
  private:
+  bool SeenLately(const LeaseRequest& request);
+  absl::Status EndEarlierLives(const LeaseRequest& request);
+  GrantedLease Grant(Job job, std::string secret);
   absl::StatusOr<Job> EndLease(const JobId& id, const JobStore::Mutation& mutation);
   int64_t SizeOf(const Outputs& outputs);
   absl::StatusOr<std::vector<Checkpoint>> EarlierCheckpoints(const Job& job);
@@ -88,6 +116,12 @@ class Leasing {
   Clock& clock_;
   SchedulerMetrics& metrics_;
   const LeaseOptions options_;
+  absl::Mutex mutex_;
+  struct Seen {
+    std::string incarnation;
+    absl::Duration when;  // by the steady clock
+  };
+  std::map<std::string, Seen> seen_ ABSL_GUARDED_BY(mutex_);  // by worker
   BlobStore* const blobs_;  // to measure what was made; nullptr: sizes stay unknown
 };
 

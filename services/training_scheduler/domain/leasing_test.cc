@@ -289,6 +289,32 @@ TEST_F(LeasingTest, HigherPriorityGoesFirstUntilTheOtherHasWaitedLongEnough) {
   EXPECT_EQ(Lease("a").job.id, old);
 }
 
+TEST_F(LeasingTest, AnUrgentJobTakesThePlaceOfOneThatIsNotAtNoCostToIt) {
+  ASSERT_OK(leasing_.Saw({"w", "w-1", {}}));
+  const JobId slow = Add();
+  const GrantedLease lease = Lease("w");
+  const JobId urgent = Add();
+  ASSERT_OK(jobs_.Update(urgent, [](Job& job, absl::Time, Effects&) {
+    job.priority = kPreemptionGap;
+    return absl::OkStatus();
+  }));
+  FakeDatasetCatalog datasets;
+  Planner planner(jobs_, models_, datasets, clock_);
+  Scheduler scheduler(jobs_, planner, ids_);
+  Housekeeper housekeeper(jobs_, scheduler, leasing_, metrics_, clock_);
+  ASSERT_OK(housekeeper.Pass());  // it has not waited long enough
+  EXPECT_EQ(leasing_.Heartbeat(lease.token, {.worker_seq = 1})->directive, Directive::kContinue);
+  clock_.Advance(kPreemptionWait);
+  ASSERT_OK(housekeeper.Pass());
+  EXPECT_EQ(leasing_.Heartbeat(lease.token, {.worker_seq = 2})->directive, Directive::kRelease);
+  ASSERT_OK(leasing_.RecordCheckpoint(lease.token, {.step = 7, .digest = "sha256:x"}));
+  ASSERT_OK(leasing_.Release(lease.token, ReleaseReason::kPreempted));
+  EXPECT_EQ(Lease("w").job.id, urgent);
+  EXPECT_EQ(Get(slow).state, JobState::kQueued);
+  EXPECT_EQ(Get(slow).lease_loss_count, 0);
+  EXPECT_EQ(Get(slow).last_checkpoint_step, 7);
+}
+
 TEST_F(LeasingTest, EarlierCheckpointsComeWithTheLastOne) {
   const JobId id = Add();
   const GrantedLease first = Lease("a");
@@ -417,7 +443,7 @@ TEST_F(LeasingTest, TheHousekeeperReapsAtOnceAndAsksASilentCatalogueOnce) {
   } catalogue;
   Planner planner(jobs_, models_, catalogue, clock_);
   Scheduler scheduler(jobs_, planner, ids_);
-  Housekeeper housekeeper(jobs_, scheduler, leasing_, metrics_);
+  Housekeeper housekeeper(jobs_, scheduler, leasing_, metrics_, clock_);
   for (int i = 0; i < 3; ++i) {
     Job job;
     job.id = ids_.NextId();
@@ -476,6 +502,54 @@ TEST_F(LeaseQueueTest, AWaitingWorkerGetsTheJobThatComes) {
   queue_.Pump();
   ASSERT_THAT(results_, SizeIs(1));
   EXPECT_EQ((*results_[0])->job.id, id);
+}
+
+TEST_F(LeaseQueueTest, WorkersThatWaitTogetherShareAJobAndLoseItTogether) {
+  LeaseRequest request{"a", "a-1", {}};
+  request.capabilities.gang = 2;
+  queue_.Lease(request, absl::Seconds(60), Keep());
+  request.worker = "b";
+  request.incarnation = "b-1";
+  request.rendezvous = "b:7000";
+  const JobId id = Add();
+  ASSERT_OK(jobs_.Update(id, [](Job& job, absl::Time, Effects&) {
+    job.requirements.gang_size = 2;
+    return absl::OkStatus();
+  }));
+  queue_.Pump();
+  EXPECT_TRUE(results_.empty());  // one alone does not get it
+  queue_.Lease(request, absl::Seconds(60), Keep());
+  queue_.Pump();
+  ASSERT_THAT(results_, SizeIs(2));
+  const GrantedLease* ranks[2] = {};
+  for (const LeaseQueue::Result& result : results_) {
+    const GrantedLease& lease = result->value();
+    EXPECT_EQ(lease.job.id, id);
+    EXPECT_EQ(lease.gang->size, 2);
+    EXPECT_EQ(lease.gang->rendezvous, "b:7000");
+    ranks[lease.gang->rank] = &lease;
+  }
+  ASSERT_NE(ranks[0], nullptr);
+  ASSERT_NE(ranks[1], nullptr);
+  const LeaseToken leader = ranks[0]->token, other = ranks[1]->token;
+  EXPECT_EQ(Get(id).lease->worker, "b");  // it has an address, so it leads
+
+  // Rank 0 alone writes; the lease lasts as long as both are heard of.
+  EXPECT_OK(leasing_.RecordCheckpoint(leader, {.step = 3, .digest = "sha256:c"}));
+  EXPECT_THAT(leasing_.RecordCheckpoint(other, {.step = 4, .digest = "sha256:d"}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(leasing_.Complete(other, Success()), StatusIs(absl::StatusCode::kInvalidArgument));
+  clock_.Advance(options_.ttl - absl::Seconds(1));
+  EXPECT_OK(leasing_.Heartbeat(leader, {.worker_seq = 1}));
+  EXPECT_EQ(Get(id).lease->expire_time, clock_.Now() + absl::Seconds(1));
+  EXPECT_OK(leasing_.Heartbeat(other, {.worker_seq = 1}));
+  EXPECT_EQ(Get(id).lease->expire_time, clock_.Now() + options_.ttl);
+
+  ASSERT_OK_AND_ASSIGN(std::optional<Job> crashed, leasing_.Crashed("a", "a-1"));
+  EXPECT_EQ(crashed->id, id);
+  EXPECT_EQ(Get(id).state, JobState::kQueued);
+  EXPECT_EQ(Get(id).lease_loss_count, 1);
+  EXPECT_THAT(leasing_.Heartbeat(leader, {.worker_seq = 2}), HasReasonThat("LEASE_LOST"));
 }
 
 TEST_F(LeaseQueueTest, AWaitEndsEmptyWhenItsTimeIsOver) {

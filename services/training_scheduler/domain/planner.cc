@@ -1,9 +1,11 @@
 #include "services/training_scheduler/domain/planner.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "common/status/absl_view.h"
@@ -49,6 +51,20 @@ void CheckCommon(const Job& job, absl::Time now, Plan& plan) {
     Violate(plan, "max_failures",
             absl::StrCat("is ", job.max_failures, "; must be between 1 and 100, or 0 for 3"));
   }
+  const Requirements& requirements = job.requirements;
+  if (!requirements.device.empty() && requirements.device != "cpu" &&
+      requirements.device != "cuda") {
+    Violate(plan, "requirements.device",
+            absl::StrCat("is '", requirements.device, "'; must be cpu or cuda, or absent for any"));
+  }
+  if (requirements.gang_size < 1 || requirements.gang_size > 64) {
+    Violate(plan, "requirements.gang_size",
+            absl::StrCat("is ", requirements.gang_size, "; must be between 1 and 64, or 0 for 1"));
+  }
+  if (requirements.memory_bytes < 0) {
+    Violate(plan, "requirements.memory_bytes",
+            absl::StrCat("is ", requirements.memory_bytes, "; must be at least 0"));
+  }
   if (!IsSlug(job.queue)) {
     Violate(plan, "queue", absl::StrCat("is '", job.queue, "'; must be a lower-case name"));
   }
@@ -56,6 +72,25 @@ void CheckCommon(const Job& job, absl::Time now, Plan& plan) {
     Violate(plan, std::move(violation.field), std::move(violation.description));
   }
 }
+
+// Whether the worker is there and takes such jobs, its memory left aside.
+bool MayServe(const WorkerRecord& worker, const Job& job) {
+  const Capabilities& has = worker.capabilities;
+  const auto takes = [](const auto& values, const auto& value) {
+    return values.empty() || std::find(values.begin(), values.end(), value) != values.end();
+  };
+  const std::string& device = job.requirements.device;
+  return (!worker.silent || !worker.job.empty()) && takes(has.kinds, job.kind) &&
+         takes(has.queues, job.queue) &&
+         (device.empty() || has.device.empty() || device == has.device);
+}
+
+int64_t MemoryOf(const WorkerRecord& worker) {
+  const int64_t bytes = worker.capabilities.memory_bytes;
+  return bytes > 0 ? bytes : std::numeric_limits<int64_t>::max();  // not known: it may fit
+}
+
+double ToGib(int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
 
 BaseFacts FactsOf(const ModelVersion& base) {
   return {.digest = base.digest,
@@ -272,6 +307,42 @@ absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
   return absl::OkStatus();
 }
 
+absl::Status Planner::CheckWorkers(const Job& job, Plan& plan) {
+  // Workers beyond the first thousand are like some of these.
+  ASSIGN_OR_RETURN(std::vector<WorkerRecord> workers, jobs_.Workers("", 1000));
+  std::erase_if(workers, [&](const WorkerRecord& worker) { return !MayServe(worker, job); });
+  const int32_t size = job.requirements.gang_size;
+  const auto able = std::count_if(workers.begin(), workers.end(), [&](const WorkerRecord& worker) {
+    return worker.capabilities.gang >= size;
+  });
+  if (size > 1 && !workers.empty() && able < size) {
+    Violate(
+        plan, "requirements.gang_size",
+        absl::StrCat("is ", size, "; of the ", workers.size(), " workers that could take the job, ",
+                     able, " train in gangs of that size. Ask for fewer, or start such workers"),
+        "NO_CAPABLE_WORKER");
+  }
+  const bool asked = job.requirements.memory_bytes > 0;
+  const int64_t needed =
+      asked ? job.requirements.memory_bytes : plan.validated.estimate.peak_memory_bytes;
+  if (needed <= 0) return absl::OkStatus();
+  const auto largest = std::max_element(
+      workers.begin(), workers.end(),
+      [](const WorkerRecord& a, const WorkerRecord& b) { return MemoryOf(a) < MemoryOf(b); });
+  if (largest == workers.end() || needed <= MemoryOf(*largest)) return absl::OkStatus();
+  Violate(plan, "requirements.memory_bytes",
+          absl::StrFormat("%s %d bytes (%.1f GiB); the largest of the %d workers that could take "
+                          "the job, %s, has %d (%.1f GiB). %s",
+                          asked ? "is" : "is not given, and the job is estimated to need", needed,
+                          ToGib(needed), workers.size(), largest->name, MemoryOf(*largest),
+                          ToGib(MemoryOf(*largest)),
+                          asked ? "Ask for less, or start a larger worker"
+                                : "Take a smaller max_length, batch_size or base, or start a "
+                                  "larger worker"),
+          "NO_CAPABLE_WORKER");
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Plan> Planner::Check(const Job& job) {
   Plan plan;
   CheckCommon(job, clock_.Now(), plan);
@@ -284,6 +355,7 @@ absl::StatusOr<Plan> Planner::Check(const Job& job) {
   } else {
     RETURN_IF_ERROR(CheckTraining(job, plan));
   }
+  if (plan.violations.empty()) RETURN_IF_ERROR(CheckWorkers(job, plan));
   return plan;
 }
 

@@ -49,6 +49,8 @@ class Planner {
                     const MeasuredRate& rate, const std::string& today, Plan& plan);
   absl::Status CheckInitialAdapter(const Job& job, Plan& plan);
   absl::Status CheckExport(const Job& job, Plan& plan);
+  // A job that no worker can hold would wait for ever.
+  absl::Status CheckWorkers(const Job& job, Plan& plan);
   absl::StatusOr<ModelVersion> FindVersion(const std::string& project, const std::string& text);
 
   JobStore& jobs_;

@@ -354,11 +354,8 @@ TEST_F(SchedulerTest, KindsThatAreNotServedYetSaySo) {
 
 TEST_F(SchedulerTest, FinishedJobsMakeTheNextEstimateAMeasuredOne) {
   ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
-  ASSERT_OK(jobs_.Claim({.worker = "w",
-                         .incarnation = "i",
-                         .capabilities = {},
-                         .ttl = absl::Seconds(30),
-                         .token_hashes = {"h"}}));
+  ASSERT_OK(
+      jobs_.Claim({.capabilities = {}, .ttl = absl::Seconds(30), .claimants = {{"w", "i", "h"}}}));
   ASSERT_OK(jobs_.Update(job.id, [](Job& mine, absl::Time now, Effects&) {
     mine.state = JobState::kSucceeded;
     mine.lease.reset();

@@ -282,6 +282,31 @@ std::string SpecToJson(const JobSpec& spec) {
   return Dump(object);
 }
 
+std::string GangToJson(const std::vector<GangMember>& gang) {
+  if (gang.empty()) return "";
+  json members = json::array();
+  for (const GangMember& member : gang) {
+    members.push_back({{"rank", member.rank},
+                       {"worker", member.worker},
+                       {"incarnation", member.incarnation},
+                       {"token_hash", member.token_hash},
+                       {"expire_us", absl::ToUnixMicros(member.expire_time)}});
+  }
+  return Dump(members);
+}
+
+absl::Status GangFromJson(std::string_view text, std::vector<GangMember>& gang) {
+  return Parsing("lease_gang", text, [&](const json& members) {
+    for (const json& member : members) {
+      gang.push_back({.rank = member.at("rank").get<int32_t>(),
+                      .worker = member.at("worker").get<std::string>(),
+                      .incarnation = member.at("incarnation").get<std::string>(),
+                      .token_hash = member.at("token_hash").get<std::string>(),
+                      .expire_time = absl::FromUnixMicros(member.at("expire_us").get<int64_t>())});
+    }
+  });
+}
+
 std::string PlanToJson(const Job& job) {
   json sources = json::object();
   for (const auto& [field, source] : job.resolved.sources) {

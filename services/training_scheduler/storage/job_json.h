@@ -18,6 +18,9 @@ using NumberMap = std::map<std::string, double>;
 std::string StringsToJson(const StringMap& values);
 std::string NumbersToJson(const NumberMap& values);
 std::string SpecToJson(const JobSpec& spec);
+// Of a lease that several workers share; "" for none.
+std::string GangToJson(const std::vector<GangMember>& gang);
+absl::Status GangFromJson(std::string_view text, std::vector<GangMember>& gang);
 std::string PlanToJson(const Job& job);    // resolved, inputs, estimate
 std::string ReportToJson(const Job& job);  // progress, actual, outputs, error, log tail
 

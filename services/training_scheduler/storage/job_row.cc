@@ -44,7 +44,8 @@ std::optional<LeaseRecord> ReadLease(const pqxx::row& row) {
                      .incarnation = Text(row, "lease_incarnation"),
                      .grant_time = Time(row, "lease_grant_us"),
                      .expire_time = Time(row, "lease_expire_us"),
-                     .last_worker_seq = Number(row, "lease_worker_seq")};
+                     .last_worker_seq = Number(row, "lease_worker_seq"),
+                     .asked_to_release = row["lease_release"].as<bool>()};
 }
 
 void ReadTimes(const pqxx::row& row, Job& job) {
@@ -59,6 +60,9 @@ void ReadTimes(const pqxx::row& row, Job& job) {
 
 void ReadCounts(const pqxx::row& row, Job& job) {
   job.priority = row["priority"].as<int32_t>();
+  job.requirements.memory_bytes = Number(row, "required_memory");
+  job.requirements.gang_size = row["gang_size"].as<int32_t>();
+  job.needed_memory_bytes = Number(row, "need_memory");
   job.max_failures = row["max_failures"].as<int32_t>();
   job.lease_epoch = Number(row, "lease_epoch");
   job.failure_count = row["failure_count"].as<int32_t>();
@@ -88,6 +92,7 @@ absl::StatusOr<Job> ReadJob(const pqxx::row& row) {
   job.state_reason = Text(row, "state_reason");
   job.last_checkpoint_digest = Text(row, "last_checkpoint_digest");
   job.worker = Text(row, "worker");
+  job.requirements.device = Text(row, "need_device");
   RETURN_IF_ERROR(ReadEnum(row, "kind", &ParseJobKind, job.kind));
   RETURN_IF_ERROR(ReadEnum(row, "state", &ParseJobState, job.state));
   RETURN_IF_ERROR(StringsFromJson(Text(row, "labels"), job.labels));
@@ -103,6 +108,10 @@ absl::StatusOr<Job> ReadJob(const pqxx::row& row) {
   ReadCounts(row, job);
   ReadTimes(row, job);
   job.lease = ReadLease(row);
+  if (job.lease.has_value() && !row["lease_gang"].is_null()) {
+    RETURN_IF_ERROR(GangFromJson(Text(row, "lease_gang"), job.lease->gang));
+    job.lease->rendezvous = Text(row, "lease_rendezvous");
+  }
   return job;
 }
 
@@ -191,6 +200,7 @@ absl::StatusOr<WorkerRecord> ReadWorker(const pqxx::row& row) {
     if (const auto parsed = ParseJobKind(kind)) worker.capabilities.kinds.push_back(*parsed);
   }
   worker.capabilities.queues = absl::StrSplit(Text(row, "queues"), ',', absl::SkipEmpty());
+  worker.capabilities.gang = row["gang"].as<int32_t>();
   worker.create_time = Time(row, "create_us");
   worker.seen_time = Time(row, "seen_us");
   if (!row["job"].is_null()) {

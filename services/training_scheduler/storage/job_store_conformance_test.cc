@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <set>
 #include <thread>
@@ -85,12 +86,10 @@ class JobStoreConformance : public ::testing::TestWithParam<const char*> {
   Job Add() { return Add(Draft()); }
 
   ClaimRequest Claimant(const std::string& worker, int count = 1) {
-    ClaimRequest request{.worker = worker,
-                         .incarnation = "life-1",
-                         .capabilities = {},
-                         .ttl = absl::Seconds(30),
-                         .token_hashes = {}};
-    for (int i = 0; i < count; ++i) request.token_hashes.push_back(random_.Hex(16));
+    ClaimRequest request{.capabilities = {}, .ttl = absl::Seconds(30), .claimants = {}};
+    for (int i = 0; i < count; ++i) {
+      request.claimants.push_back({worker, "life-1", random_.Hex(16)});
+    }
     return request;
   }
 
@@ -233,6 +232,220 @@ TEST_P(JobStoreConformance, TheUrgentAndThenTheOlderJobIsClaimedFirst) {
   EXPECT_EQ(store().QueuePosition(*store().Get(young.id)).value(), 0);
 }
 
+TEST_P(JobStoreConformance, ProjectsTakeTurnsByWhatTheyHold) {
+  Job draft = Draft();
+  const auto add = [&](const std::string& project, int32_t priority) {
+    draft.id = ids_.NextId();
+    draft.project = project;
+    draft.priority = priority;
+    return Add(draft).id;
+  };
+  const JobId a1 = add("a", 50), a2 = add("a", 40), a3 = add("a", 30);
+  const JobId b1 = add("b", 0), c1 = add("c", 10);
+  // Of those that hold as many leases the first in rank; a project of many or urgent jobs does not
+  // keep the others waiting.
+  for (const JobId& id : {a1, c1, b1, a2, a3}) {
+    EXPECT_EQ(store().Claim(Claimant("w"))->at(0).id, id);
+  }
+}
+
+TEST_P(JobStoreConformance, AProjectHoldsNoMoreLeasesThanItsQuota) {
+  for (int i = 0; i < 4; ++i) Add();
+  ASSERT_OK(store().SetQuota("default", 2));
+  ASSERT_OK_AND_ASSIGN(std::vector<Job> claimed, store().Claim(Claimant("w", 10)));
+  ASSERT_THAT(claimed, SizeIs(2));
+  EXPECT_THAT(*store().Claim(Claimant("w", 10)), IsEmpty());
+  // A lease that ends makes room for one.
+  ASSERT_OK(store().Update(claimed[0].id, [&](Job& job, absl::Time now, Effects& effects) {
+    return Crash(job, "w", "", "", RetryPolicy{}, now, effects);
+  }));
+  EXPECT_THAT(*store().Claim(Claimant("w", 10)), SizeIs(1));
+  ASSERT_OK(store().SetQuota("default", 1));  // below what it holds: they stay, no more come
+  EXPECT_THAT(*store().Claim(Claimant("w", 10)), IsEmpty());
+  ASSERT_OK(store().SetQuota("default", std::nullopt));
+  EXPECT_THAT(*store().Claim(Claimant("w", 10)), SizeIs(2));
+}
+
+TEST_P(JobStoreConformance, AQuotaHoldsWhenManyClaimAtOnce) {
+  for (int i = 0; i < 30; ++i) Add();
+  ASSERT_OK(store().SetQuota("default", 7));
+  std::atomic<size_t> claimed = 0;
+  std::vector<std::thread> threads;
+  std::vector<ClaimRequest> requests;
+  for (int t = 0; t < 6; ++t) requests.push_back(Claimant("w" + std::to_string(t), 3));
+  for (const ClaimRequest& request : requests) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 3; ++i) {
+        absl::StatusOr<std::vector<Job>> jobs = store().Claim(request);
+        ASSERT_OK(jobs);
+        claimed += jobs->size();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(claimed, 7u);
+}
+
+TEST_P(JobStoreConformance, AJobIsForWorkersThatHaveWhatItNeeds) {
+  Job draft = Draft();
+  draft.requirements = {"cuda", 0};
+  const JobId gpu = Add(draft).id;
+  draft = Draft();
+  draft.requirements = {"", 1000};
+  const JobId large = Add(draft).id;
+  ClaimRequest request = Claimant("w");
+  request.capabilities.device = "cpu";
+  request.capabilities.memory_bytes = 999;
+  EXPECT_THAT(*store().Claim(request), IsEmpty());
+  request.capabilities.memory_bytes = 1000;
+  EXPECT_EQ(store().Claim(request)->at(0).id, large);
+  EXPECT_THAT(*store().Claim(request), IsEmpty());
+  request.capabilities.device = "cuda";
+  EXPECT_EQ(store().Claim(request)->at(0).id, gpu);
+  EXPECT_EQ(store().Get(gpu)->requirements.device, "cuda");
+  EXPECT_EQ(store().Get(large)->needed_memory_bytes, 1000);
+}
+
+TEST_P(JobStoreConformance, AGangIsLeasedWholeOrNotAtAll) {
+  Job draft = Draft();
+  draft.requirements.gang_size = 3;
+  const JobId id = Add(draft).id;
+  ClaimRequest request = Claimant("a");
+  request.claimants = {{"a", "1", "hash a", "a:7000"}, {"b", "1", "hash b", ""}};
+  EXPECT_THAT(*store().Claim(request), IsEmpty());  // is for nobody alone
+  EXPECT_THAT(*store().ClaimGang(request), IsEmpty());
+  request.claimants.push_back({"c", "1", "hash c", ""});
+  request.claimants.push_back({"d", "1", "hash d", ""});
+  ASSERT_OK(store().SetQuota("default", 2));
+  EXPECT_THAT(*store().ClaimGang(request), IsEmpty());  // it would hold three places
+  ASSERT_OK(store().SetQuota("default", 3));
+  ASSERT_OK_AND_ASSIGN(std::vector<Job> claimed, store().ClaimGang(request));
+  ASSERT_THAT(claimed, SizeIs(1));
+  ASSERT_OK_AND_ASSIGN(Job job, store().Get(id));
+  ASSERT_TRUE(job.lease.has_value());
+  EXPECT_EQ(job.lease->worker, "a");
+  EXPECT_EQ(job.lease->rendezvous, "a:7000");
+  ASSERT_THAT(job.lease->gang, SizeIs(3));
+  EXPECT_EQ(job.lease->gang[2].worker, "c");
+  EXPECT_EQ(job.lease->gang[2].token_hash, "hash c");
+  EXPECT_EQ(job.lease->gang[1].expire_time, job.lease->expire_time);
+  EXPECT_THAT(*store().LeasedBy("b", "1"), ElementsAre(id));
+  EXPECT_THAT(*store().LeasedBy("b", "2"), IsEmpty());
+  EXPECT_THAT(*store().LeasedBy("d", ""), IsEmpty());
+
+  Add();
+  EXPECT_THAT(*store().Claim(Claimant("e")), IsEmpty());  // the quota is used up
+  ASSERT_OK(store().Update(id, [](Job& mine, absl::Time now, Effects& effects) {
+    return Crash(mine, "b", "1", "", RetryPolicy{}, now, effects);
+  }));
+  EXPECT_FALSE(store().Get(id)->lease.has_value());
+  EXPECT_THAT(*store().Claim(Claimant("e")), SizeIs(1));
+}
+
+TEST_P(JobStoreConformance, UpdatesOfOneBatchFailEachForItself) {
+  const Job a = Add(), b = Add();
+  const std::vector<JobUpdate> updates = {
+      {a.id,
+       [](Job& job, absl::Time, Effects&) {
+         job.display_name = "changed";
+         return absl::OkStatus();
+       }},
+      {b.id, [](Job&, absl::Time, Effects&) { return absl::AbortedError("no"); }},
+      {ids_.NextId(), [](Job&, absl::Time, Effects&) { return absl::OkStatus(); }}};
+  const std::vector<absl::StatusOr<Job>> results = store().UpdateAll(updates);
+  ASSERT_THAT(results, SizeIs(3));
+  EXPECT_EQ(results[0]->display_name, "changed");
+  EXPECT_THAT(results[1], StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(results[2], StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(store().Get(a.id)->display_name, "changed");
+  EXPECT_EQ(store().Get(b.id)->revision, b.revision);
+}
+
+TEST_P(JobStoreConformance, UpdatesOfManyThreadsAreAllWrittenOnce) {
+  std::vector<JobId> ids;
+  for (int i = 0; i < 5; ++i) ids.push_back(Add().id);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) {
+        EXPECT_OK(store().Update(ids[static_cast<size_t>(i) % ids.size()],
+                                 [](Job& job, absl::Time, Effects& effects) {
+                                   job.actual.tokens += 1;
+                                   effects.events.emplace_back();
+                                   return absl::OkStatus();
+                                 }));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const JobId& id : ids) {
+    ASSERT_OK_AND_ASSIGN(Job job, store().Get(id));
+    EXPECT_EQ(job.actual.tokens, 32);
+    EXPECT_THAT(*store().Events(id, 3, 100), SizeIs(32));
+    EXPECT_EQ(job.last_event_sequence, 35);
+  }
+}
+
+TEST_P(JobStoreConformance, AnUrgentJobFindsTheLeastUrgentOneThatRunsInItsPlace) {
+  const auto add = [&](int32_t priority, const std::string& queue = "default") {
+    Job draft = Draft();
+    draft.priority = priority;
+    draft.queue = queue;
+    return Add(draft).id;
+  };
+  const auto find = [&](absl::Duration waited = absl::ZeroDuration()) {
+    absl::StatusOr<std::optional<Preemption>> found = store().FindPreemption(waited, 20);
+    EXPECT_OK(found);
+    return *found;
+  };
+  WorkerRecord worker{.name = "w", .incarnation = "life-1"};
+  worker.capabilities.queues = {"default"};
+  ASSERT_OK(store().SawWorker(worker));
+  const JobId less = add(5), least = add(0);
+  ASSERT_THAT(*store().Claim(Claimant("w", 2)), SizeIs(2));
+  EXPECT_FALSE(find().has_value());
+  add(50, "elsewhere");  // w does not serve it
+  add(19);               // not urgent enough
+  EXPECT_FALSE(find().has_value());
+  const JobId urgent = add(30);
+  EXPECT_FALSE(find(absl::Hours(1)).has_value());  // has not waited long enough
+  ASSERT_TRUE(find().has_value());
+  EXPECT_EQ(find()->urgent, urgent);
+  EXPECT_EQ(find()->running, least);
+  ASSERT_OK(store().Update(least, [&](Job& job, absl::Time now, Effects& effects) {
+    return AskToRelease(job, urgent, now, effects);
+  }));
+  EXPECT_TRUE(store().Get(least)->lease->asked_to_release);
+  EXPECT_FALSE(find().has_value());  // one at a time
+  ASSERT_OK(store().Update(
+      least, [](Job& job, absl::Time now, Effects& effects) { return Pause(job, now, effects); }));
+  EXPECT_EQ(find()->running, less);
+}
+
+TEST_P(JobStoreConformance, WhatEndedLongAgoIsRemovedUnlessAnotherJobMayWaitForIt) {
+  const auto finish = [&](const JobId& id) {
+    ASSERT_OK(store().Update(
+        id, [](Job& job, absl::Time now, Effects& effects) { return Cancel(job, now, effects); }));
+  };
+  const Job old = Add(Draft(), {"r-1", "payload"}), needed = Add(), open = Add();
+  Job draft = Draft();
+  draft.depends_on = {needed.id};
+  const Job waiting = Add(draft);
+  finish(old.id);
+  finish(needed.id);
+  EXPECT_EQ(*store().RemoveEnded(absl::Hours(1), 10), 0);
+  EXPECT_EQ(*store().RemoveEnded(absl::ZeroDuration(), 10), 1);
+  EXPECT_THAT(store().Get(old.id), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_FALSE(store().FindCreated("default", {"r-1", "payload"})->has_value());
+  for (const JobId& id : {needed.id, open.id, waiting.id}) EXPECT_OK(store().Get(id));
+
+  ASSERT_OK(store().SawWorker({.name = "w", .incarnation = "i"}));
+  ASSERT_OK(store().Forget(absl::Hours(1)));
+  EXPECT_THAT(*store().Workers("", 10), SizeIs(1));
+  ASSERT_OK(store().Forget(absl::ZeroDuration()));
+  EXPECT_THAT(*store().Workers("", 10), IsEmpty());
+}
+
 TEST_P(JobStoreConformance, ManyClaimantsNeverGetTheSameJob) {
   constexpr int kJobs = 60;
   for (int i = 0; i < kJobs; ++i) Add();
@@ -242,11 +455,9 @@ TEST_P(JobStoreConformance, ManyClaimantsNeverGetTheSameJob) {
   for (int t = 0; t < 6; ++t) {
     threads.emplace_back([&, t] {
       while (true) {
-        ClaimRequest request{.worker = "w" + std::to_string(t),
-                             .incarnation = "i",
-                             .capabilities = {},
+        ClaimRequest request{.capabilities = {},
                              .ttl = absl::Seconds(30),
-                             .token_hashes = {"hash"}};
+                             .claimants = {{"w" + std::to_string(t), "i", "hash"}}};
         absl::StatusOr<std::vector<Job>> jobs = store().Claim(request);
         ASSERT_OK(jobs);
         if (jobs->empty()) return;

@@ -1,5 +1,6 @@
 // PgJobStore's reads and small writes.
 #include "absl/strings/str_cat.h"
+#include "common/id/uuid7.h"
 #include "common/pg/transaction.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -46,6 +47,24 @@ absl::StatusOr<std::vector<Job>> PgJobStore::List(const JobQuery& query) {
             StringsToJson(query.filter.labels), query.after.empty() ? "" : Uuid(query.after),
             query.limit, query.filter.adapter));
   return ReadAll(rows, &ReadJob);
+}
+
+absl::Status PgJobStore::SetQuota(const std::string& project, std::optional<int32_t> leases) {
+  return pg::Transact(pool_, {.name = "set_quota"}, [&](pqxx::transaction_base& txn) {
+    txn.exec_params(sql::kSetQuota, project, leases.has_value() ? absl::StrCat(*leases) : "");
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::optional<Preemption>> PgJobStore::FindPreemption(absl::Duration waited,
+                                                                     int32_t gap) {
+  ASSIGN_OR_RETURN(pqxx::result rows, Query(pool_, "find_preemption", sql::kFindPreemption,
+                                            absl::ToDoubleSeconds(waited), gap));
+  if (rows.empty()) return std::optional<Preemption>();
+  Preemption found;
+  ASSIGN_OR_RETURN(found.urgent, UuidToId(rows[0]["urgent"].as<std::string>()));
+  ASSIGN_OR_RETURN(found.running, UuidToId(rows[0]["running"].as<std::string>()));
+  return std::optional(std::move(found));
 }
 
 absl::StatusOr<std::vector<JobId>> PgJobStore::Due(int64_t limit) {
@@ -155,6 +174,21 @@ absl::StatusOr<std::vector<std::string>> PgJobStore::PruneCheckpoints(const JobI
       });
 }
 
+absl::StatusOr<int64_t> PgJobStore::RemoveEnded(absl::Duration age, int64_t limit) {
+  return pg::Transact(
+      pool_, {.name = "remove_ended"}, [&](pqxx::transaction_base& txn) -> absl::StatusOr<int64_t> {
+        return static_cast<int64_t>(
+            txn.exec_params(sql::kRemoveEnded, absl::ToDoubleSeconds(age), limit).size());
+      });
+}
+
+absl::Status PgJobStore::Forget(absl::Duration age) {
+  return pg::Transact(pool_, {.name = "forget"}, [&](pqxx::transaction_base& txn) {
+    txn.exec_params(sql::kRemoveForgotten, absl::ToDoubleSeconds(age));
+    return absl::OkStatus();
+  });
+}
+
 absl::StatusOr<WorkerLife> PgJobStore::SawWorker(const WorkerRecord& worker) {
   std::vector<std::string> kinds;
   for (const JobKind kind : worker.capabilities.kinds) kinds.emplace_back(Name(kind));
@@ -169,7 +203,7 @@ absl::StatusOr<WorkerLife> PgJobStore::SawWorker(const WorkerRecord& worker) {
         txn.exec_params(sql::kUpsertWorker, worker.name, worker.incarnation, worker.version,
                         worker.capabilities.device, worker.capabilities.memory_bytes,
                         worker.capabilities.threads, pg::ArrayLiteral(kinds),
-                        pg::ArrayLiteral(worker.capabilities.queues));
+                        pg::ArrayLiteral(worker.capabilities.queues), worker.capabilities.gang);
         return life.empty() || is("incarnation") ? WorkerLife::kSame : WorkerLife::kNew;
       });
 }

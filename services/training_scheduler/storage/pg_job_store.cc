@@ -1,5 +1,7 @@
 #include "services/training_scheduler/storage/pg_job_store.h"
 
+#include <map>
+#include <pqxx/pqxx>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -7,9 +9,10 @@
 #include "common/pg/transaction.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "services/training_scheduler/domain/webhook.h"
+#include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/storage/embedded_sql.h"
 #include "services/training_scheduler/storage/insert_version.h"
+#include "services/training_scheduler/storage/job_batch.h"
 #include "services/training_scheduler/storage/job_json.h"
 #include "services/training_scheduler/storage/job_row.h"
 
@@ -35,67 +38,32 @@ struct LockedJob {
   absl::Time now;
 };
 
-absl::StatusOr<LockedJob> Lock(pqxx::transaction_base& txn, const JobId& id) {
-  if (txn.exec_params(sql::kLockJob, Uuid(id)).empty()) return NoJob(id);
-  const pqxx::result rows = txn.exec_params(sql::kGetLockedJob, Uuid(id));
-  if (rows.empty()) return NoJob(id);
-  LockedJob locked;
-  ASSIGN_OR_RETURN(locked.job, ReadJob(rows[0]));
-  locked.now = absl::FromUnixMicros(rows[0]["now_us"].as<int64_t>());
+// By id; those that do not exist are absent.
+absl::StatusOr<std::map<JobId, LockedJob>> LockAll(pqxx::transaction_base& txn,
+                                                   const std::vector<JobId>& ids) {
+  std::map<JobId, LockedJob> locked;
+  for (const pqxx::row& row : txn.exec_params(sql::kGetLockedJobs, UuidArray(ids))) {
+    ASSIGN_OR_RETURN(Job job, ReadJob(row));
+    const JobId id = job.id;
+    locked[id] = {std::move(job), absl::FromUnixMicros(row["now_us"].as<int64_t>())};
+  }
   return locked;
 }
 
-void WriteJob(pqxx::transaction_base& txn, const Job& job) {
-  const bool leased = job.lease.has_value();
-  const LeaseRecord lease = job.lease.value_or(LeaseRecord{});
-  txn.exec_params(
-      sql::kUpdateJob, Uuid(job.id), job.display_name, StringsToJson(job.labels), job.base_model,
-      job.priority, job.queue, Timestamp(job.start_time), Timestamp(job.deadline), PlanToJson(job),
-      ReportToJson(job), std::string(Name(job.state)), job.state_reason, job.lease_epoch,
-      job.failure_count, job.lease_loss_count, job.last_checkpoint_step,
-      job.checkpoint_step_at_loss, job.last_checkpoint_digest, job.worker, lease.token_hash,
-      lease.worker, lease.incarnation, leased ? pg::ToTimestamp(lease.grant_time) : "",
-      leased ? pg::ToTimestamp(lease.expire_time) : "",
-      leased ? absl::StrCat(lease.last_worker_seq) : "", pg::ToTimestamp(job.update_time),
-      Timestamp(job.run_time), Timestamp(job.ready_time), Timestamp(job.finish_time),
-      pg::ToTimestamp(RankTime(job)), job.last_event_sequence, job.revision);
+absl::StatusOr<LockedJob> Lock(pqxx::transaction_base& txn, const JobId& id) {
+  ASSIGN_OR_RETURN(auto locked, LockAll(txn, {id}));
+  const auto found = locked.find(id);
+  if (found == locked.end()) return NoJob(id);
+  return std::move(found->second);
 }
 
-void WriteEvent(pqxx::transaction_base& txn, const JobId& id, const JobEvent& event) {
-  txn.exec_params(sql::kInsertEvent, Uuid(id), event.sequence, pg::ToTimestamp(event.time),
-                  std::string(Name(event.level)), std::string(Name(event.type)), event.message,
-                  event.data, event.epoch, event.worker_seq);
-}
-
-// Job and effects, in the order that foreign keys need.
-void Write(pqxx::transaction_base& txn, Job& job, Effects& effects, absl::Time now) {
-  for (JobEvent& event : effects.events) {
-    event.sequence = ++job.last_event_sequence;
-    event.time = now;
-  }
-  for (const ModelVersion& version : effects.models) {
-    const std::string alias = InsertVersion(txn, version);
-    // What an earlier job made, byte for byte, keeps the alias it has.
-    if (!version.alias.empty()) job.outputs.model_alias = alias;
-  }
-  if (effects.notable) job.update_time = now;
-  job.revision += 1;
-  WriteJob(txn, job);
-  if (const auto event = WebhookEventOf(job); effects.ended && event.has_value()) {
-    txn.exec_params(sql::kInsertWebhookDeliveries, job.project, Uuid(job.id), *event,
-                    pg::ToTimestamp(now));
-  }
-  for (const JobEvent& event : effects.events) WriteEvent(txn, job.id, event);
-  for (const MetricPoint& point : effects.metrics) {
-    txn.exec_params(sql::kUpsertMetric, Uuid(job.id), point.step,
-                    pg::ToTimestamp(point.time == absl::Time() ? now : point.time), point.epoch,
-                    NumbersToJson(point.values));
-  }
-  for (const Checkpoint& checkpoint : effects.checkpoints) {
-    txn.exec_params(sql::kInsertCheckpoint, Uuid(job.id), checkpoint.step, checkpoint.digest,
-                    checkpoint.adapter_digest, checkpoint.epoch,
-                    pg::ToTimestamp(checkpoint.create_time), NumbersToJson(checkpoint.metrics));
-  }
+// Runs the mutation and adds what it did to the batch.
+absl::StatusOr<Job> Mutate(JobBatch& batch, const LockedJob& locked, Effects effects,
+                           const JobStore::Mutation& mutation) {
+  Job job = locked.job;
+  RETURN_IF_ERROR(mutation(job, locked.now, effects));
+  batch.Add(locked.job, job, effects, locked.now);
+  return job;
 }
 
 // What `key` created, read inside a transaction.
@@ -124,6 +92,13 @@ bool PgJobStore::MayNotify() {
   return false;
 }
 
+bool PgJobStore::NotifyNow(pqxx::transaction_base& txn, const JobBatch& batch) {
+  if (!batch.notable()) return false;
+  if (!MayNotify()) return true;
+  txn.exec(sql::kNotify);
+  return false;
+}
+
 absl::Status PgJobStore::FlushNotify() {
   if (!owed_.exchange(false)) return absl::OkStatus();
   last_notify_us_ = absl::ToInt64Microseconds(pool_.clock().SteadyNow());
@@ -143,7 +118,8 @@ absl::StatusOr<Job> PgJobStore::Insert(const Job& job, const RequestKey& key,
             StringsToJson(job.labels), std::string(Name(job.kind)), job.task, job.base_model,
             job.dataset_version, job.priority, job.queue, Timestamp(job.start_time),
             Timestamp(job.deadline), UuidArray(job.depends_on), job.max_failures,
-            SpecToJson(job.spec));
+            SpecToJson(job.spec), job.requirements.device, job.requirements.memory_bytes,
+            job.requirements.gang_size);
         if (inserted.empty()) {
           ASSIGN_OR_RETURN(std::optional<Job> known, Created(txn, job.project, key));
           if (known.has_value()) return *std::move(known);
@@ -155,11 +131,11 @@ absl::StatusOr<Job> PgJobStore::Insert(const Job& job, const RequestKey& key,
         created.type = EventType::kVerb;
         created.message = "created";
         effects.events.push_back(std::move(created));
-        RETURN_IF_ERROR(mutation(locked.job, locked.now, effects));
-        Write(txn, locked.job, effects, locked.now);
-        owed = !MayNotify();
-        if (!owed) txn.exec(sql::kNotify);
-        return std::move(locked.job);
+        JobBatch batch(txn);
+        ASSIGN_OR_RETURN(Job made, Mutate(batch, locked, std::move(effects), mutation));
+        batch.Flush();
+        owed = NotifyNow(txn, batch);
+        return made;
       });
   if (stored.ok() && owed) notify_owed_();
   return stored;
@@ -172,49 +148,102 @@ absl::StatusOr<std::optional<Job>> PgJobStore::FindCreated(const std::string& pr
 }
 
 absl::StatusOr<Job> PgJobStore::Update(const JobId& id, const Mutation& mutation) {
-  return UpdateOnce(id, {}, mutation);
+  return commits_.Update({id, mutation});
+}
+
+std::vector<absl::StatusOr<Job>> PgJobStore::UpdateAll(std::span<const JobUpdate> updates) {
+  std::vector<JobId> ids;
+  for (const JobUpdate& update : updates) ids.push_back(update.id);
+  bool owed = false;
+  std::vector<absl::StatusOr<Job>> results;
+  const absl::Status status = pg::Transact(
+      pool_, {.name = "update_jobs"}, [&](pqxx::transaction_base& txn) -> absl::Status {
+        results.clear();
+        ASSIGN_OR_RETURN(auto locked, LockAll(txn, ids));
+        JobBatch batch(txn);
+        for (const JobUpdate& update : updates) {
+          const auto found = locked.find(update.id);
+          results.push_back(found == locked.end()
+                                ? absl::StatusOr<Job>(NoJob(update.id))
+                                : Mutate(batch, found->second, {}, update.mutation));
+        }
+        batch.Flush();
+        owed = NotifyNow(txn, batch);
+        return absl::OkStatus();
+      });
+  if (!status.ok()) results.assign(updates.size(), status);
+  if (status.ok() && owed) notify_owed_();
+  return results;
 }
 
 absl::StatusOr<Job> PgJobStore::UpdateOnce(const JobId& id, const RequestKey& key,
                                            const Mutation& mutation) {
+  if (key.id.empty()) return Update(id, mutation);
   bool owed = false;
   absl::StatusOr<Job> updated = pg::Transact(
       pool_, {.name = "update_job"}, [&](pqxx::transaction_base& txn) -> absl::StatusOr<Job> {
         ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, id));
-        if (!key.id.empty()) {
-          ASSIGN_OR_RETURN(bool first, UseRequest(txn, locked.job.project, key));
-          if (!first) return std::move(locked.job);
-        }
-        Effects effects;
-        RETURN_IF_ERROR(mutation(locked.job, locked.now, effects));
-        Write(txn, locked.job, effects, locked.now);
-        owed = effects.notable && !MayNotify();
-        if (effects.notable && !owed) txn.exec(sql::kNotify);
-        return std::move(locked.job);
+        ASSIGN_OR_RETURN(bool first, UseRequest(txn, locked.job.project, key));
+        if (!first) return std::move(locked.job);
+        JobBatch batch(txn);
+        ASSIGN_OR_RETURN(Job job, Mutate(batch, locked, {}, mutation));
+        batch.Flush();
+        owed = NotifyNow(txn, batch);
+        return job;
       });
   if (updated.ok() && owed) notify_owed_();
   return updated;
 }
 
 absl::StatusOr<std::vector<Job>> PgJobStore::Claim(const ClaimRequest& request) {
-  std::vector<std::string> kinds;
+  std::vector<std::string> kinds, workers, incarnations, hashes;
   for (const JobKind kind : request.capabilities.kinds) kinds.emplace_back(Name(kind));
+  for (const Claimant& claimant : request.claimants) {
+    workers.push_back(claimant.worker);
+    incarnations.push_back(claimant.incarnation);
+    hashes.push_back(claimant.token_hash);
+  }
   return pg::Transact(
       pool_, {.name = "claim_jobs"},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<Job>> {
-        const pqxx::result claimed =
-            txn.exec_params(sql::kClaimJobs, request.worker, request.incarnation,
-                            absl::ToDoubleSeconds(request.ttl),
-                            pg::ArrayLiteral(request.token_hashes), pg::ArrayLiteral(kinds),
-                            pg::ArrayLiteral(request.capabilities.queues), request.project);
-        ASSIGN_OR_RETURN(std::vector<JobId> ids, ReadIds(claimed));
-        std::vector<Job> jobs;
-        for (const JobId& id : ids) {
-          ASSIGN_OR_RETURN(Job job, ReadJob(txn.exec_params(sql::kGetJob, Uuid(id))[0]));
-          jobs.push_back(std::move(job));
-        }
-        return jobs;
+        return ReadAll(
+            txn.exec_params(sql::kClaimJobs, pg::ArrayLiteral(workers),
+                            pg::ArrayLiteral(incarnations), pg::ArrayLiteral(hashes),
+                            absl::ToDoubleSeconds(request.ttl), pg::ArrayLiteral(kinds),
+                            pg::ArrayLiteral(request.capabilities.queues), request.project,
+                            request.capabilities.device, request.capabilities.memory_bytes),
+            &ReadJob);
       });
+}
+
+absl::StatusOr<std::vector<Job>> PgJobStore::ClaimGang(const ClaimRequest& request) {
+  std::vector<std::string> kinds;
+  for (const JobKind kind : request.capabilities.kinds) kinds.emplace_back(Name(kind));
+  bool owed = false;
+  absl::StatusOr<std::vector<Job>> claimed = pg::Transact(
+      pool_, {.name = "claim_gang"},
+      [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<Job>> {
+        txn.exec(sql::kLockQuotas);
+        const pqxx::result found = txn.exec_params(
+            sql::kFindGangJob, static_cast<int64_t>(request.claimants.size()),
+            pg::ArrayLiteral(kinds), pg::ArrayLiteral(request.capabilities.queues), request.project,
+            request.capabilities.device, request.capabilities.memory_bytes);
+        if (found.empty()) return std::vector<Job>();
+        ASSIGN_OR_RETURN(std::vector<JobId> ids, ReadIds(found));
+        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, ids.front()));
+        JobBatch batch(txn);
+        ASSIGN_OR_RETURN(
+            Job job, Mutate(batch, locked, {}, [&](Job& mine, absl::Time now, Effects& effects) {
+              return Grant(mine, GangLease(request, mine.requirements.gang_size, now), now,
+                           effects);
+            }));
+        batch.Flush();
+        txn.exec_params(sql::kForgetMetrics, Uuid(job.id), job.last_checkpoint_step);
+        owed = NotifyNow(txn, batch);
+        return std::vector<Job>{std::move(job)};
+      });
+  if (claimed.ok() && owed) notify_owed_();
+  return claimed;
 }
 
 absl::Status PgJobStore::AsLeader(const std::function<absl::Status()>& pass) {

@@ -8,10 +8,18 @@
 
 #include "common/pg/pool.h"
 #include "services/training_scheduler/domain/job_store.h"
+#include "services/training_scheduler/storage/group_commit.h"
+
+namespace pqxx {
+class transaction_base;
+}
 
 namespace crossover::scheduler {
 
-// Thread-safe. Borrows the pool.
+class JobBatch;
+
+// Thread-safe. Borrows the pool. Updates that come while others are being written are joined into
+// one transaction (group_commit.h).
 //
 // Writes that others may care about send NOTIFY crossover_job in their transaction, at most once in
 // kNotifyGap; those in between are joined into one that FlushNotify sends. `notify_owed` is called
@@ -22,7 +30,9 @@ class PgJobStore final : public JobStore {
 
   explicit PgJobStore(
       pg::Pool& pool, std::function<void()> notify_owed = [] {})
-      : pool_(pool), notify_owed_(std::move(notify_owed)) {}
+      : pool_(pool),
+        notify_owed_(std::move(notify_owed)),
+        commits_([this](std::span<const JobUpdate> updates) { return UpdateAll(updates); }) {}
 
   absl::StatusOr<Job> Insert(const Job& job, const RequestKey& key,
                              const Mutation& mutation) override;
@@ -31,9 +41,14 @@ class PgJobStore final : public JobStore {
   absl::StatusOr<Job> Get(const JobId& id) override;
   absl::StatusOr<std::vector<Job>> List(const JobQuery& query) override;
   absl::StatusOr<Job> Update(const JobId& id, const Mutation& mutation) override;
+  std::vector<absl::StatusOr<Job>> UpdateAll(std::span<const JobUpdate> updates) override;
   absl::StatusOr<Job> UpdateOnce(const JobId& id, const RequestKey& key,
                                  const Mutation& mutation) override;
   absl::StatusOr<std::vector<Job>> Claim(const ClaimRequest& request) override;
+  absl::StatusOr<std::vector<Job>> ClaimGang(const ClaimRequest& request) override;
+  absl::Status SetQuota(const std::string& project, std::optional<int32_t> leases) override;
+  absl::StatusOr<std::optional<Preemption>> FindPreemption(absl::Duration waited,
+                                                           int32_t gap) override;
   absl::StatusOr<std::vector<JobId>> Due(int64_t limit) override;
   absl::StatusOr<std::vector<JobId>> LeasedBy(const std::string& worker,
                                               const std::string& incarnation) override;
@@ -51,6 +66,8 @@ class PgJobStore final : public JobStore {
   absl::StatusOr<WorkerLife> SawWorker(const WorkerRecord& worker) override;
   absl::StatusOr<std::vector<WorkerRecord>> Workers(const std::string& after,
                                                     int64_t limit) override;
+  absl::StatusOr<int64_t> RemoveEnded(absl::Duration age, int64_t limit) override;
+  absl::Status Forget(absl::Duration age) override;
   absl::Status AsLeader(const std::function<absl::Status()>& pass) override;
 
   // Sends the notification that is owed, if one is.
@@ -59,9 +76,13 @@ class PgJobStore final : public JobStore {
  private:
   // True if a notification may be sent now; otherwise it is owed.
   bool MayNotify();
+  // Notifies in the transaction if the batch is worth it and that may be done now. True: one is
+  // owed once the transaction has committed.
+  bool NotifyNow(pqxx::transaction_base& txn, const JobBatch& batch);
 
   pg::Pool& pool_;
   const std::function<void()> notify_owed_;
+  GroupCommit commits_;
   std::atomic<int64_t> last_notify_us_ = 0;  // by the steady clock
   std::atomic<bool> owed_ = false;
 };

@@ -50,10 +50,27 @@ void FakeCuration::Add(const std::string& name, const std::string& artifact_dige
   versions_[name] = version;
 }
 
-SchedulerFixture::SchedulerFixture(Options options, rpc::Authenticator* authenticator)
+std::string BaseModelSql(const std::string& slug, const std::string& digest,
+                         const std::string& project) {
+  return absl::StrCat(
+      "INSERT INTO scheduler.model (project, model) VALUES ('", project, "', '", slug, "');",
+      "INSERT INTO scheduler.model_version (project, model, digest, kind, architecture, "
+      "base_digest,"
+      " tokenizer_digest, template_digest, parameters, bytes, hidden_size, context_length, "
+      "source_job,"
+      " dataset_version, task, licence, alias) VALUES ('",
+      project, "', '", slug, "', '", digest,
+      "', 'BASE', 'llama', '', 'sha256:tok', 'sha256:tpl', 1000, 1000, 576, 2048, '', '', '', "
+      "'MIT', '",
+      slug, "')");
+}
+
+SchedulerFixture::SchedulerFixture(Options options, rpc::Authenticator* authenticator,
+                                   Logger* logger)
     : options_(std::move(options)),
       authenticator_(authenticator),
       database_({Module::RequiredMigrations()}),
+      logger_(logger == nullptr ? kept_log_ : *logger),
       curation_(std::make_unique<FakeCuration>()) {
   blobs_ =
       Must(NewDirectoryBlobStore({.root = blob_root(), .sync = false}, SystemClock()), "blobs");
@@ -100,17 +117,7 @@ std::shared_ptr<grpc::Channel> SchedulerFixture::channel() const {
 
 void SchedulerFixture::AddBase(const std::string& slug, const std::string& digest,
                                const std::string& project) {
-  database_.Execute(absl::StrCat(
-      "INSERT INTO scheduler.model (project, model) VALUES ('", project, "', '", slug, "');",
-      "INSERT INTO scheduler.model_version (project, model, digest, kind, architecture, "
-      "base_digest,"
-      " tokenizer_digest, template_digest, parameters, bytes, hidden_size, context_length, "
-      "source_job,"
-      " dataset_version, task, licence, alias) VALUES ('",
-      project, "', '", slug, "', '", digest,
-      "', 'BASE', 'llama', '', 'sha256:tok', 'sha256:tpl', 1000, 1000, 576, 2048, '', '', '', "
-      "'MIT', '",
-      slug, "')"));
+  database_.Execute(BaseModelSql(slug, digest, project));
 }
 
 }  // namespace crossover::scheduler

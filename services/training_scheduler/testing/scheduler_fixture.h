@@ -40,11 +40,17 @@ class FakeCuration final : public ::crossover::curation::v1::DatasetService::Cal
   std::map<std::string, ::crossover::curation::v1::DatasetVersion> versions_;
 };
 
+// SQL that registers a base model which points at any digest.
+std::string BaseModelSql(const std::string& slug, const std::string& digest,
+                         const std::string& project = "default");
+
 class SchedulerFixture {
  public:
   // Any failure aborts the process with a message.
-  // Without an authenticator (borrowed) everyone is ADMIN.
-  explicit SchedulerFixture(Options options = {}, rpc::Authenticator* authenticator = nullptr);
+  // Without an authenticator (borrowed) everyone is ADMIN; without a logger (borrowed) what is
+  // logged is kept in memory.
+  explicit SchedulerFixture(Options options = {}, rpc::Authenticator* authenticator = nullptr,
+                            Logger* logger = nullptr);
   ~SchedulerFixture();
 
   std::string address() const;                     // 127.0.0.1:port
@@ -68,7 +74,8 @@ class SchedulerFixture {
   rpc::Authenticator* const authenticator_;
   crossover::testing::TempDir folder_;
   crossover::testing::PgDatabase database_;
-  FakeLogger logger_;
+  FakeLogger kept_log_;
+  Logger& logger_;
   metrics::Registry registry_{"scheduler"};
   std::unique_ptr<BlobStore> blobs_;
   std::unique_ptr<FakeCuration> curation_;

@@ -75,24 +75,6 @@ JobError ErrorFromProto(const pb::JobError& error) {
           error.reason(), error.message(), error.log_tail(), error.field()};
 }
 
-// Workers are alike for now (one, with a processor), so only what every one of them has may be
-// asked for.
-absl::Status CheckRequirements(const pb::Requirements& requirements) {
-  const auto refuse = [](const char* field) {
-    return Error(absl::StatusCode::kUnimplemented,
-                 absl::StrCat("job.requirements.", field,
-                              " is not served yet: leave it out, and give the workers that fit a "
-                              "queue of their own (job.queue)"),
-                 {.reason = "NOT_IMPLEMENTED",
-                  .metadata = {},
-                  .violations = {{absl::StrCat("requirements.", field), "is not served yet"}}});
-  };
-  if (!requirements.device().empty() && requirements.device() != "cpu") return refuse("device");
-  if (requirements.memory_bytes() != 0) return refuse("memory_bytes");
-  if (requirements.gang_size() > 1) return refuse("gang_size");
-  return absl::OkStatus();
-}
-
 void SetTimes(const Job& job, pb::Job& out) {
   *out.mutable_create_time() = ToProto(job.create_time);
   *out.mutable_update_time() = ToProto(job.update_time);
@@ -150,7 +132,6 @@ Consumption FromProto(const pb::Resources& resources) {
 }
 
 absl::StatusOr<Job> FromProto(const pb::Job& job, const std::string& project) {
-  RETURN_IF_ERROR(CheckRequirements(job.requirements()));
   Job out;
   out.project = project;
   out.display_name = job.display_name();
@@ -171,6 +152,11 @@ absl::StatusOr<Job> FromProto(const pb::Job& job, const std::string& project) {
   out.dataset_version = job.dataset_version();
   out.priority = job.priority();
   if (!job.queue().empty()) out.queue = job.queue();
+  out.requirements = {.device = job.requirements().device(),
+                      .memory_bytes = job.requirements().memory_bytes()};
+  if (job.requirements().gang_size() != 0) {
+    out.requirements.gang_size = job.requirements().gang_size();
+  }
   if (job.has_start_time()) out.start_time = FromProto(job.start_time());
   if (job.has_deadline()) out.deadline = FromProto(job.deadline());
   if (job.max_failures() != 0) out.max_failures = job.max_failures();
@@ -197,6 +183,15 @@ pb::Job ToProto(const Job& job) {
   out.set_queue(job.queue);
   for (const JobId& id : job.depends_on) out.add_depends_on(FormatJobName(job.project, id));
   out.set_max_failures(job.max_failures);
+  if (!job.requirements.device.empty()) {
+    out.mutable_requirements()->set_device(job.requirements.device);
+  }
+  if (job.requirements.gang_size > 1) {
+    out.mutable_requirements()->set_gang_size(job.requirements.gang_size);
+  }
+  if (job.requirements.memory_bytes != 0) {
+    out.mutable_requirements()->set_memory_bytes(job.requirements.memory_bytes);
+  }
   out.set_state(ToEnum<pb::Job::State>(Name(job.state)));
   out.set_state_reason(job.state_reason);
   out.set_lease_epoch(job.lease_epoch);
@@ -297,6 +292,8 @@ LeaseRequest FromProto(const pb::LeaseJobRequest& request) {
     if (const auto parsed = ParseJobKind(kind)) to.kinds.push_back(*parsed);
   }
   to.queues.assign(from.queues().begin(), from.queues().end());
+  to.gang = from.gang();
+  out.rendezvous = from.rendezvous();
   to.base_digests.assign(from.base_digests().begin(), from.base_digests().end());
   if (from.devices_size() > 0) {
     to.device = from.devices(0).kind();
@@ -329,6 +326,12 @@ pb::LeaseJobResponse ToProto(const GrantedLease& granted, const LeaseOptions& op
   lease->set_epoch(granted.token.epoch);
   *lease->mutable_ttl() = ToProto(options.ttl);
   *lease->mutable_heartbeat_interval() = ToProto(options.heartbeat_interval);
+  if (granted.gang.has_value()) {
+    pb::Gang* gang = out.mutable_gang();
+    gang->set_rank(granted.gang->rank);
+    gang->set_size(granted.gang->size);
+    gang->set_rendezvous(granted.gang->rendezvous);
+  }
   out.set_next_worker_seq(1);
   return out;
 }
@@ -345,6 +348,7 @@ pb::Worker ToProto(const WorkerRecord& worker) {
   pb::Capabilities& to = *out.mutable_capabilities();
   for (const JobKind kind : from.kinds) to.add_kinds(std::string(Name(kind)));
   to.mutable_queues()->Add(from.queues.begin(), from.queues.end());
+  to.set_gang(from.gang);
   pb::Capabilities::Device* device = to.add_devices();
   device->set_kind(from.device);
   device->set_memory_bytes(from.memory_bytes);

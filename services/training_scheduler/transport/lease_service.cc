@@ -8,6 +8,7 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/names.h"
+#include "services/training_scheduler/transport/check_lease.h"
 #include "services/training_scheduler/transport/convert.h"
 #include "services/training_scheduler/transport/enums.h"
 
@@ -99,6 +100,8 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::LeaseJob(grpc::CallbackServerContext
                                                      v1::LeaseJobResponse* response) {
   return handler_.Deferred(
       context, "LeaseJob", [=, this](const rpc::Call&, rpc::Finisher finisher) {
+        const absl::Status fields = CheckRequest(*request);
+        if (!fields.ok()) return finisher.Finish(fields);
         LeaseRequest wanted = FromProto(*request);
         wanted.project = CallersProject();
         const absl::Duration wait = std::min(scheduler::FromProto(request->wait()), kMaxWait);
@@ -116,6 +119,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::Heartbeat(grpc::CallbackServerContex
                                                       const v1::HeartbeatRequest* request,
                                                       v1::HeartbeatResponse* response) {
   return handler_.Unary(context, "Heartbeat", [=, this](const rpc::Call&) -> absl::Status {
+    RETURN_IF_ERROR(CheckRequest(*request));
     ASSIGN_OR_RETURN(LeaseToken token, TokenOf(*request));
     ASSIGN_OR_RETURN(HeartbeatReply reply, leasing_.Heartbeat(token, FromProto(*request)));
     response->set_directive(DirectiveToProto(reply.directive));
@@ -129,6 +133,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::RecordCheckpoint(
     grpc::CallbackServerContext* context, const v1::RecordCheckpointRequest* request,
     v1::RecordCheckpointResponse* response) {
   return handler_.Unary(context, "RecordCheckpoint", [=, this](const rpc::Call&) -> absl::Status {
+    RETURN_IF_ERROR(CheckRequest(*request));
     ASSIGN_OR_RETURN(LeaseToken token, TokenOf(*request));
     Checkpoint checkpoint;
     checkpoint.step = request->step();
@@ -147,6 +152,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::CompleteJob(grpc::CallbackServerCont
                                                         const v1::CompleteJobRequest* request,
                                                         v1::CompleteJobResponse* response) {
   return handler_.Unary(context, "CompleteJob", [=, this](const rpc::Call&) -> absl::Status {
+    RETURN_IF_ERROR(CheckRequest(*request));
     ASSIGN_OR_RETURN(LeaseToken token, TokenOf(*request));
     if (request->outcome_case() == v1::CompleteJobRequest::OUTCOME_NOT_SET) {
       return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",

@@ -1,5 +1,5 @@
 -- $1 after (name), $2 limit. Busy: holds a lease. Lost: neither that nor heard of for two long polls.
-SELECT name, incarnation, version, device, memory_bytes, threads, array_to_string(kinds, ',') AS kinds,
+SELECT name, incarnation, version, device, memory_bytes, threads, gang, array_to_string(kinds, ',') AS kinds,
        array_to_string(queues, ',') AS queues,
        (extract(epoch FROM create_time) * 1000000)::bigint AS create_us,
        (extract(epoch FROM seen_time) * 1000000)::bigint AS seen_us,
@@ -7,5 +7,7 @@ SELECT name, incarnation, version, device, memory_bytes, threads, array_to_strin
        clock_timestamp() - seen_time > interval '125 seconds' AS silent
   FROM worker w
   LEFT JOIN LATERAL (SELECT id, project FROM job
-                      WHERE state IN ('RUNNING', 'PAUSING', 'CANCELLING') AND lease_worker = w.name LIMIT 1) j ON true
+                      WHERE state IN ('RUNNING', 'PAUSING', 'CANCELLING') 
+                        AND (lease_worker = w.name OR lease_gang @> jsonb_build_array(jsonb_build_object('worker', w.name)))
+                      LIMIT 1) j ON true
  WHERE name > $1 ORDER BY name LIMIT $2;
