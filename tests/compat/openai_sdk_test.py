@@ -69,7 +69,9 @@ class Platform:
         self.folder = folder
         self.http = free_port()
         self.environment = dict(os.environ, CROSSOVER_DATA=str(folder / "data"), NO_COLOR="1")
-        self.environment.pop("CROSSOVER_SERVER", None)
+        # The programs refuse variables of theirs that they do not know.
+        for name in ("CROSSOVER_SERVER", "CROSSOVER_COMPAT_PYTHON", "CROSSOVER_NODE_MODULES"):
+            self.environment.pop(name, None)
         self.log = open(folder / "up.log", "wb")
         self.process = subprocess.Popen(
             [self.binary, "--data", str(folder / "data"), "up", "--http-address", f"127.0.0.1:{self.http}", "--admin-address",
