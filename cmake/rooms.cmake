@@ -2,10 +2,10 @@
 # dep_ libraries its public headers show; PRIVATE_DEPS those that only its .cc files see. What is not listed cannot be linked,
 # and scripts/check_layering.py checks from the compiler's depfiles that nothing else was included.
 
-# The level of optimisation of a target in the dev preset: `level`, but -O2 where the name matches `hot`.
+# The level of optimisation of a target in the dev preset: `level`, but -O2 where the name matches `hot` ("": none does).
 function(crossover_optimise name level hot)
   if(CMAKE_BUILD_TYPE STREQUAL "Dev")
-    if(name MATCHES "${hot}")
+    if(hot AND name MATCHES "${hot}")
       set(level -O2)
     endif()
     target_compile_options(${name} PRIVATE ${level})
@@ -20,6 +20,26 @@ function(crossover_join name)
   endif()
 endfunction()
 
+# What every test includes takes longer to read than most tests to compile, so it is read once: GoogleTest, and ATen with autograd for
+# tests that use LibTorch. The owner of a precompiled header must be compiled with the flags of those who use it.
+function(crossover_share_headers name owner)
+  if(NOT CMAKE_BUILD_TYPE STREQUAL "Dev" OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU" OR CROSSOVER_SANITIZE)
+    return()
+  endif()
+  if(NOT TARGET ${owner})
+    add_executable(${owner} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/common/testing/test_main.cc)
+    target_link_libraries(${owner} PRIVATE dep_gtest)
+    target_compile_definitions(${owner} PRIVATE _GLIBCXX_ASSERTIONS)
+    target_compile_options(${owner} PRIVATE -O0)
+    target_precompile_headers(${owner} PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+    if(owner STREQUAL "headers_of_torch_tests")
+      target_link_libraries(${owner} PRIVATE dep_torch)
+      target_precompile_headers(${owner} PRIVATE <ATen/ATen.h> <torch/csrc/autograd/autograd.h>)
+    endif()
+  endif()
+  target_precompile_headers(${name} REUSE_FROM ${owner})
+endfunction()
+
 function(crossover_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
   if(ARG_SRCS)
@@ -27,7 +47,12 @@ function(crossover_library name)
     target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
     target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
     # Whose speed users feel: kernels, statistics, HTTP, hashing, what the router, the model server and the trainer do.
-    crossover_optimise(${name} -O1 "^(llm|common_(http|stats|blob|dataset|json)|curation_domain|router|model_server|scheduler_(domain|storage)|worker)")
+    set(level -O1)
+    if(name MATCHES "^cli_")   # waits for people and servers
+      set(level -O0)
+    endif()
+    crossover_optimise(${name} ${level}
+      "^(llm|common_(http|stats|blob|dataset|json)|curation_domain|router|model_server|scheduler_(domain|storage)|worker)")
     crossover_join(${name})
   else()
     add_library(${name} INTERFACE)
@@ -67,8 +92,13 @@ function(crossover_test name)
   if(CROSSOVER_SANITIZE MATCHES "thread")
     target_link_libraries(${name} PRIVATE common_testing_tsan)
   endif()
-  crossover_optimise(${name} -O0 "^(llm|compat)")
+  crossover_optimise(${name} -O0 "")
   crossover_join(${name})
+  if("dep_torch" IN_LIST ARG_DEPS)
+    crossover_share_headers(${name} headers_of_torch_tests)
+  else()
+    crossover_share_headers(${name} headers_of_tests)
+  endif()
   if("compat" IN_LIST ARG_LABELS)
     crossover_on_demand(compat_tests ${name})
   endif()

@@ -14,8 +14,9 @@ add_link_options(-Wl,--as-needed)
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  # Paths are hashed relative to the checkout, so that clones share one cache.
-  set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
+  # Paths are hashed relative to the checkout, so that clones share one cache. The sloppiness is what precompiled headers ask for.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
