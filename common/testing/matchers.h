@@ -19,9 +19,9 @@ namespace crossover::testing {
 
 // NOLINTNEXTLINE(bugprone-return-const-ref-from-parameter): lives as long as the matched
 // expression.
-inline const absl::Status& StatusOf(const absl::Status& status) { return status; }
+inline absl::Status StatusOf(const absl::Status& status) { return status; }
 template <typename T>
-const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
+absl::Status StatusOf(const absl::StatusOr<T>& result) {
   return result.status();
 }
 

@@ -151,7 +151,8 @@ absl::StatusOr<std::string> DateText(std::string_view format, absl::CivilDay day
   constexpr std::string_view kLetters = "debBmyYaAjHMSp%";
   for (size_t i = 0; i < format.size(); ++i) {
     if (format[i] != '%') continue;
-    if (++i == format.size() || kLetters.find(format[i]) == std::string_view::npos) {
+    ++i;
+    if (i == format.size() || kLetters.find(format[i]) == std::string_view::npos) {
       return jinja::Failure(absl::StrCat("the date format '", ToAbsl(format),
                                          "' has a letter that is not supported"));
     }

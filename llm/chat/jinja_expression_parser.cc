@@ -154,11 +154,10 @@ ExpressionParser::Result ExpressionParser::ParseCompare() {
   std::unique_ptr<Expression> compare;
   while (true) {
     std::string op;
-    if (current().kind == TokenKind::kOperator &&
-        std::find(std::begin(kOperators), std::end(kOperators), current().text) !=
-            std::end(kOperators)) {
-      op = Take().text;
-    } else if (IsWord("in")) {
+    const bool is_operator = current().kind == TokenKind::kOperator &&
+                             std::find(std::begin(kOperators), std::end(kOperators),
+                                       current().text) != std::end(kOperators);
+    if (is_operator || IsWord("in")) {
       op = Take().text;
     } else if (IsWord("not") && next().kind == TokenKind::kName && next().text == "in") {
       Take();

@@ -112,6 +112,16 @@ Result ToList(const Value& value, ArgumentReader&) {
 
 Result ToString(const Value& value, ArgumentReader&) { return Value(value.ToText()); }
 
+// The whole text as a number, but for spaces around it.
+std::optional<double> NumberIn(const Text& text) {
+  const Text stripped = Stripped(text, "", Sides::kBoth);
+  const std::string_view view = stripped.view();
+  double number = 0;
+  const auto parsed = std::from_chars(view.begin(), view.end(), number);
+  if (view.empty() || parsed.ptr != view.end()) return std::nullopt;
+  return number;
+}
+
 Result ToInteger(const Value& value, ArgumentReader& in) {
   ASSIGN_OR_RETURN(const int64_t fallback, in.IntegerOr("default", 0));
   if (const auto whole = value.integer()) return Value(*whole);
@@ -119,10 +129,9 @@ Result ToInteger(const Value& value, ArgumentReader& in) {
   if (value.is_float()) {
     number = *value.number();
   } else if (value.text() != nullptr) {
-    const Text text = Stripped(*value.text(), "", Sides::kBoth);
-    const char* end = text.view().data() + text.size();
-    if (std::from_chars(text.view().data(), end, number).ptr != end || text.empty())
-      return Value(fallback);
+    const std::optional<double> parsed = NumberIn(*value.text());
+    if (!parsed) return Value(fallback);
+    number = *parsed;
   } else {
     return Value(fallback);
   }
@@ -133,11 +142,8 @@ Result ToFloat(const Value& value, ArgumentReader& in) {
   const Value fallback = in.Or("default", 0.0);
   if (value.number()) return Value(*value.number());
   if (value.text() == nullptr) return fallback;
-  const Text text = Stripped(*value.text(), "", Sides::kBoth);
-  const char* end = text.view().data() + text.size();
-  double number = 0;
-  if (std::from_chars(text.view().data(), end, number).ptr != end || text.empty()) return fallback;
-  return Value(number);
+  const std::optional<double> number = NumberIn(*value.text());
+  return number ? Value(*number) : fallback;
 }
 
 Result Absolute(const Value& value, ArgumentReader&) {

@@ -12,24 +12,24 @@
 
 namespace crossover::llm::constrain {
 
-// Reads texts byte by byte, without any vocabulary.
+// Reads texts byte by byte, without any vocabulary. Borrows the automaton.
 class TextReader {
  public:
   explicit TextReader(const Automaton& automaton)
-      : automaton_(automaton),
+      : automaton_(&automaton),
         threads_(Close(automaton, stacks_, {{automaton.entry(), Stacks::kBottom}})) {}
 
   // False if the text so far is the beginning of no allowed text.
   bool Read(std::string_view text) {
     for (const char c : text)
-      threads_ = Step(automaton_, stacks_, threads_, static_cast<uint8_t>(c));
+      threads_ = Step(*automaton_, stacks_, threads_, static_cast<uint8_t>(c));
     return !threads_.dead();
   }
   bool whole() const { return threads_.ends; }
   bool finished() const { return threads_.open.empty(); }
 
  private:
-  const Automaton& automaton_;
+  const Automaton* automaton_;
   Stacks stacks_;
   Threads threads_;
 };
