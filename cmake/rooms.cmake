@@ -16,9 +16,11 @@ endfunction()
 # Names of unnamed namespaces must therefore differ within a room.
 function(crossover_join name)
   if(CROSSOVER_JOIN AND NOT name MATCHES "^llm.*_test$")
-    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
-    # Of a type in a file that others include; here each is included once.
-    target_compile_options(${name} PRIVATE -Wno-subobject-linkage)
+    # GCC warns of types with members of unnamed namespaces in a file that another includes; here each is included once.
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8 UNITY_BUILD_CODE_BEFORE_INCLUDE
+"#ifndef __clang__
+#pragma GCC diagnostic ignored \"-Wsubobject-linkage\"
+#endif")
   endif()
 endfunction()
 

@@ -3,11 +3,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cli/client/nearest.h"
 #include "cli/output/error.h"
 #include "common/status/error.h"
 #include "crossover/curation/v1/dataset_service.grpc.pb.h"
 #include "crossover/evaluation/v1/suite_service.grpc.pb.h"
 #include "crossover/registry/v1/prompt_service.grpc.pb.h"
+#include "crossover/registry/v1/task_service.grpc.pb.h"
 
 namespace crossover::cli {
 namespace {
@@ -70,6 +72,30 @@ absl::StatusOr<std::string> TaskName(const Context& context, std::string_view te
   return FullName(context, "tasks", text);
 }
 
+absl::StatusOr<std::string> ExistingTaskName(Context& context, std::string_view text) {
+  ASSIGN_OR_RETURN(const std::string name, TaskName(context, text));
+  auto stub = registry::TaskService::NewStub(context.Channel());
+  registry::GetTaskRequest get;
+  get.set_name(name);
+  const absl::Status found =
+      context.Call(stub, &registry::TaskService::Stub::GetTask, get, true).status();
+  // A key that may not read tasks may use them: the server has the last word.
+  if (found.code() != absl::StatusCode::kNotFound) return name;
+  registry::ListTasksRequest request;
+  request.set_parent(context.Project());
+  const auto list = context.ListAll(stub, &registry::TaskService::Stub::ListTasks, request,
+                                    [](auto& page) { return page.mutable_tasks(); });
+  std::vector<std::string> known;
+  if (list.ok()) {
+    for (const auto& task : list->tasks()) known.emplace_back(IdOf(task.name()));
+  }
+  const std::string meant = Nearest(IdOf(name), known);
+  return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+               absl::StrCat("there is no task '", std::string(IdOf(name)), "'; ",
+                            meant.empty() ? "`crossover task create` makes one"
+                                          : absl::StrCat("did you mean '", meant, "'?")));
+}
+
 absl::StatusOr<std::string> PromptName(const Context& context, std::string_view text) {
   if (IsFullName(text)) return std::string(text);
   const size_t slash = text.find('/');
@@ -125,6 +151,15 @@ absl::StatusOr<std::string> DatasetVersionName(Context& context, std::string_vie
       context.ListAll(stub, &curation_pb::DatasetService::Stub::ListDatasetVersions, request,
                       [](auto& page) { return page.mutable_dataset_versions(); }));
   if (list.dataset_versions().empty()) {
+    curation_pb::GetDatasetRequest get;
+    get.set_name(dataset);
+    const absl::Status found =
+        context.Call(stub, &curation_pb::DatasetService::Stub::GetDataset, get, true).status();
+    if (found.code() == absl::StatusCode::kNotFound) {
+      return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+                   absl::StrCat("there is no data set '", std::string(IdOf(dataset)),
+                                "'; `crossover dataset list` shows them"));
+    }
     return Error(
         absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
         absl::StrCat(dataset, " has no sealed version yet; make one with `crossover dataset seal ",

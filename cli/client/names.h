@@ -30,6 +30,8 @@ Versioned SplitVersion(std::string_view text);
 
 absl::StatusOr<std::string> TaskName(const Context& context, std::string_view text);
 // `task/prompt`.
+// The same, of a task that is there: NOT_FOUND names the one that was probably meant.
+absl::StatusOr<std::string> ExistingTaskName(Context& context, std::string_view text);
 absl::StatusOr<std::string> PromptName(const Context& context, std::string_view text);
 absl::StatusOr<std::string> JobName(const Context& context, std::string_view text);
 

@@ -112,7 +112,7 @@ absl::Status EnsureDataset(Context& context, const std::string& name,
   create.set_request_id(context.RequestId());
   curation::Dataset& dataset = *create.mutable_dataset();
   if (!options.task.empty()) {
-    ASSIGN_OR_RETURN(*dataset.mutable_task(), TaskName(context, options.task));
+    ASSIGN_OR_RETURN(*dataset.mutable_task(), ExistingTaskName(context, options.task));
   }
   dataset.set_licence(options.licence);
   if (!options.source.empty()) dataset.add_sources()->set_uri(options.source);

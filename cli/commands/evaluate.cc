@@ -178,14 +178,26 @@ void PrintComparison(Context& context, const evaluation::Comparison& comparison,
   if (!worse.empty()) out << "\n" << worse.Render(context.terminal());
 }
 
-// `exact>=0.6` against the last system's result. CLI_OUTCOME when it is missed.
-absl::Status CheckCutoff(const Run& run, const std::string& cutoff) {
-  const size_t at = cutoff.find(">=");
+struct Cutoff {
+  std::string grader;
   double least = 0;
-  if (at == std::string::npos || !absl::SimpleAtod(cutoff.substr(at + 2), &least)) {
-    return UsageError(absl::StrCat("'", cutoff, "' is not GRADER>=SCORE, such as exact>=0.6"));
+};
+
+// `exact>=0.6`
+absl::StatusOr<Cutoff> ParseCutoff(const std::string& text) {
+  const size_t at = text.find(">=");
+  Cutoff cutoff;
+  if (at == std::string::npos || !absl::SimpleAtod(text.substr(at + 2), &cutoff.least)) {
+    return UsageError(absl::StrCat("'", text, "' is not GRADER>=SCORE, such as exact>=0.6"));
   }
-  const std::string name = cutoff.substr(0, at);
+  cutoff.grader = text.substr(0, at);
+  return cutoff;
+}
+
+// Against the last system's result. CLI_OUTCOME when it is missed.
+absl::Status CheckCutoff(const Run& run, const Cutoff& cutoff) {
+  const std::string& name = cutoff.grader;
+  const double least = cutoff.least;
   if (run.results().empty())
     return Error(absl::StatusCode::kFailedPrecondition, kOutcome, "the run has no results");
   for (const auto& grader : run.results(run.results_size() - 1).graders()) {
@@ -269,6 +281,10 @@ absl::Status ListRuns(Context& context) {
 
 absl::Status Evaluate(Context& context, const EvaluateOptions& options) {
   if (options.list) return ListRuns(context);
+  std::vector<Cutoff> cutoffs;  // Read before a run is spent.
+  for (const std::string& text : options.cutoffs) {
+    ASSIGN_OR_RETURN(cutoffs.emplace_back(), ParseCutoff(text));
+  }
   ASSIGN_OR_RETURN(Run run, StartOrGet(context, options));
   if (options.estimate || options.detach) {
     if (context.PrintedJson(run)) return absl::OkStatus();
@@ -289,7 +305,7 @@ absl::Status Evaluate(Context& context, const EvaluateOptions& options) {
                  absl::StrCat("the run is ", EnumWord(Run::State_Name(run.state())), ": ",
                               run.state_reason()));
   }
-  for (const std::string& cutoff : options.cutoffs) RETURN_IF_ERROR(CheckCutoff(run, cutoff));
+  for (const Cutoff& cutoff : cutoffs) RETURN_IF_ERROR(CheckCutoff(run, cutoff));
   return absl::OkStatus();
 }
 

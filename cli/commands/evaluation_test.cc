@@ -1,5 +1,6 @@
 // evaluate, compare, ladder, decide and suite against a fake evaluation service.
 #include <gmock/gmock.h>
+#include <algorithm>
 
 #include <cmath>
 #include <map>
@@ -23,6 +24,7 @@ using evaluation::Decision;
 using evaluation::Run;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr char kTask[] = "projects/default/tasks/support";
 constexpr char kSuite[] = "projects/default/suites/support-test/versions/sha256:aa00000000000000";
@@ -187,10 +189,22 @@ class FakeSuites final : public evaluation::SuiteService::Service {
 class FakeTasks final : public registry::TaskService::Service {
  public:
   registry::Task task;
+  std::vector<std::string> known;  // empty: every task is
 
  private:
+  grpc::Status ListTasks(grpc::ServerContext*, const registry::ListTasksRequest*,
+                         registry::ListTasksResponse* response) override {
+    for (const std::string& name : known)
+      response->add_tasks()->set_name("projects/default/tasks/" + name);
+    return grpc::Status::OK;
+  }
   grpc::Status GetTask(grpc::ServerContext*, const registry::GetTaskRequest* request,
                        registry::Task* response) override {
+    const bool is_known = std::any_of(known.begin(), known.end(), [&](const std::string& name) {
+      return request->name() == "projects/default/tasks/" + name;
+    });
+    if (!known.empty() && !is_known)
+      return testing::Refuse(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND", "no such task");
     *response = task;
     response->set_name(request->name());
     return grpc::Status::OK;
@@ -215,6 +229,22 @@ class EvaluationTest : public testing::CliTest {
   FakeSuites suites_;
   FakeTasks tasks_;
 };
+
+TEST_F(EvaluationTest, ATaskThatIsNotThereIsNamedBeforeAnythingIsMade) {
+  tasks_.known = {"support"};
+  EXPECT_EQ(Crossover({"suite", "freeze", "support-test", "--task", "suport", "--role", "test",
+                       "--dataset", "rows", "--split", "test", "--grader", "exact"}),
+            1);
+  EXPECT_THAT(err(), HasSubstr("there is no task 'suport'; did you mean 'support'?"));
+}
+
+TEST_F(EvaluationTest, ACutoffIsReadBeforeARunIsSpent) {
+  EXPECT_EQ(
+      Crossover({"evaluate", "support-test", "--system", "model=base", "--cutoff", "exact=0.6"}),
+      2);
+  EXPECT_THAT(err(), HasSubstr("'exact=0.6' is not GRADER>=SCORE"));
+  EXPECT_THAT(err(), Not(HasSubstr("answers")));
+}
 
 TEST_F(EvaluationTest, ComparePrintsTheSixRowsMeasuredBesideThePublishedOnes) {
   EXPECT_EQ(Crossover({"compare", "06br", "--consistency", "06bs"}), kExitOk) << err();

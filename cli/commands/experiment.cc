@@ -15,6 +15,7 @@
 #include "cli/output/progress.h"
 #include "cli/output/table.h"
 #include "common/status/error.h"
+#include "crossover/evaluation/v1/evaluation_service.grpc.pb.h"
 #include "crossover/router/v1/experiment_service.grpc.pb.h"
 #include "crossover/router/v1/route_service.grpc.pb.h"
 #include "crossover/router/v1/traffic_service.grpc.pb.h"
@@ -22,6 +23,7 @@
 namespace crossover::cli {
 namespace {
 
+namespace evaluation = ::crossover::evaluation::v1;
 namespace router = ::crossover::router::v1;
 using router::Experiment;
 using ExperimentStub = router::ExperimentService::Stub;
@@ -140,12 +142,35 @@ absl::StatusOr<std::string> FindExperiment(Context& context, const std::string& 
   router::ListExperimentsRequest list;
   list.set_parent(context.Project());
   list.set_filter(absl::StrCat("route = \"", route->name(), "\""));
-  list.set_page_size(1);
   ASSIGN_OR_RETURN(const auto found,
-                   context.Call(stub, &ExperimentStub::ListExperiments, list, true));
-  if (!found.experiments().empty()) return found.experiments(0).name();
+                   context.ListAll(stub, &ExperimentStub::ListExperiments, list,
+                                   [](auto& page) { return page.mutable_experiments(); }));
+  // In the order of creation.
+  if (!found.experiments().empty()) return found.experiments().rbegin()->name();
   return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
                absl::StrCat("route ", text, " has no experiment"));
+}
+
+// The name of the run that speaks for a candidate.
+absl::StatusOr<std::string> EvaluationRun(Context& context, const std::string& text) {
+  evaluation::GetRunRequest get;
+  ASSIGN_OR_RETURN(*get.mutable_name(), FullName(context, "runs", text));
+  auto stub = evaluation::EvaluationService::NewStub(context.Channel());
+  const auto run =
+      context.Call(stub, &evaluation::EvaluationService::Stub::GetRun, get, /*idempotent=*/true);
+  const absl::StatusCode code = run.status().code();
+  if (code == absl::StatusCode::kNotFound || code == absl::StatusCode::kInvalidArgument) {
+    return Error(code, DetailOf(run.status()).reason,
+                 absl::StrCat("--evaluation ", text,
+                              ": there is no such run; `crossover evaluate "
+                              "--list` shows them"));
+  }
+  if (run.ok() && run->state() != evaluation::Run::SUCCEEDED) {
+    return Error(absl::StatusCode::kFailedPrecondition, "CANDIDATE_NOT_EVALUATED",
+                 absl::StrCat("--evaluation ", text, ": the run is ",
+                              EnumWord(evaluation::Run::State_Name(run->state()))));
+  }
+  return get.name();
 }
 
 // An experiment whose start was refused leaves no draft behind. Returns why it was refused.
@@ -177,8 +202,7 @@ absl::Status StartExperiment(Context& context, const ExperimentOptions& options)
   if (experiment.candidate().empty())
     return UsageError("which variant is the candidate? give --candidate");
   if (!options.evaluation.empty()) {
-    ASSIGN_OR_RETURN(*experiment.mutable_evaluation(),
-                     FullName(context, "runs", options.evaluation));
+    ASSIGN_OR_RETURN(*experiment.mutable_evaluation(), EvaluationRun(context, options.evaluation));
   }
   ASSIGN_OR_RETURN(Experiment created,
                    context.Call(stub, &ExperimentStub::CreateExperiment, create, true));

@@ -59,7 +59,7 @@ absl::StatusOr<Ladder> StartLadder(Context& context, const LadderOptions& option
   request.set_request_id(context.RequestId());
   Ladder& ladder = *request.mutable_ladder();
   if (!options.file.empty()) RETURN_IF_ERROR(ReadSpecFile(options.file, &ladder));
-  ASSIGN_OR_RETURN(*ladder.mutable_task(), TaskName(context, options.task));
+  ASSIGN_OR_RETURN(*ladder.mutable_task(), ExistingTaskName(context, options.task));
   for (const std::string& rung : options.rungs) RETURN_IF_ERROR(AddRung(context, rung, ladder));
   RETURN_IF_ERROR(ApplyAssignments(options.settings, &ladder));
   if (options.climb_all) ladder.set_climb_all(true);

@@ -1,4 +1,5 @@
 // crossover lineage: what something was made from, and what was made from it.
+#include <algorithm>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -6,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "cli/client/names.h"
 #include "cli/commands/command.h"
@@ -88,7 +90,18 @@ absl::Status RunLineage(Context& context, const std::string& text) {
 }
 
 // Adapters that saw a row.
+// "no adapter saw this row" must not be the answer to a digest that no row can have.
+absl::Status CheckRowDigest(const std::string& row) {
+  constexpr std::string_view kPrefix = "sha256:";
+  const bool digits = std::all_of(row.begin() + std::min(kPrefix.size(), row.size()), row.end(),
+                                  [](char c) { return absl::ascii_isxdigit(c); });
+  if (row.starts_with(kPrefix) && row.size() == kPrefix.size() + 64 && digits)
+    return absl::OkStatus();
+  return UsageError(absl::StrCat("--row ", row, ": a row's digest is sha256: and 64 hex digits"));
+}
+
 absl::Status RunRow(Context& context, const std::string& row) {
+  RETURN_IF_ERROR(CheckRowDigest(row));
   auto stub = curation::DatasetService::NewStub(context.Channel());
   curation::ListAdaptersRequest request;
   request.set_parent(context.Project() + "/datasets/-/versions/-");

@@ -47,7 +47,7 @@ absl::Status Apply(Context& context, const RouteOptions& options, Route& route,
     route.MergeFrom(read);
   }
   if (!options.task.empty()) {
-    ASSIGN_OR_RETURN(*route.mutable_task(), TaskName(context, options.task));
+    ASSIGN_OR_RETURN(*route.mutable_task(), ExistingTaskName(context, options.task));
     changed.push_back("task");
   }
   if (!options.mode.empty()) {

@@ -64,7 +64,7 @@ absl::Status Build(Context& context, const SuiteOptions& options, SuiteVersion& 
   RETURN_IF_ERROR(ApplyAssignments(options.settings, &version));
   if (!options.task.empty()) version.set_task(options.task);
   if (version.task().empty()) return UsageError("which task does it measure? give --task");
-  ASSIGN_OR_RETURN(*version.mutable_task(), TaskName(context, version.task()));
+  ASSIGN_OR_RETURN(*version.mutable_task(), ExistingTaskName(context, version.task()));
   if (!options.dataset.empty()) {
     evaluation::DatasetRows& rows = *version.mutable_dataset();
     ASSIGN_OR_RETURN(*rows.mutable_dataset_version(), DatasetVersionName(context, options.dataset));

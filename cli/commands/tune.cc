@@ -79,7 +79,7 @@ absl::StatusOr<scheduler::CreateJobRequest> BuildTuneRequest(Context& context,
   RETURN_IF_ERROR(ApplyAssignments(options.settings, &spec));
   if (!options.suffix.empty()) spec.set_suffix(options.suffix);
   if (!options.task.empty()) {
-    ASSIGN_OR_RETURN(*job.mutable_task(), TaskName(context, options.task));
+    ASSIGN_OR_RETURN(*job.mutable_task(), ExistingTaskName(context, options.task));
   }
   ASSIGN_OR_RETURN(*job.mutable_dataset_version(), DatasetVersionName(context, options.dataset));
   return request;
