@@ -22,6 +22,7 @@ class JsonLogger final : public Logger {
   bool Enabled(LogLevel level) const override { return level >= options_.level; }
 
   void Write(LogLevel level, std::string_view event, const std::vector<LogField>& fields) override {
+    if (!Enabled(level)) return;
     nlohmann::ordered_json line;
     line["time"] = std::string(
         ToStd(absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", clock_.Now(), absl::UTCTimeZone())));

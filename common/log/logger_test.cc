@@ -60,6 +60,7 @@ TEST_F(LoggerTest, EventsBelowTheLevelAreNotWritten) {
   auto logger =
       NewJsonLogger({.service = "s", .level = LogLevel::kWarning, .fd = pipe_[1]}, clock_);
   logger->Info("quiet");
+  logger->Write(LogLevel::kInfo, "quiet", {});
   logger->Error("loud");
   EXPECT_EQ(nlohmann::json::parse(Written()).at("event"), "loud");
 }

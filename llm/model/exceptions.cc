@@ -16,7 +16,8 @@ absl::Status FromException(const std::exception& exception) {
                       absl::StrContains(what, "can't allocate memory") ||
                       absl::StrContains(what, "not enough memory");
   if (memory)
-    return Error(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY", absl::StrCat("memory does not suffice: ", what));
+    return Error(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
+                 absl::StrCat("memory does not suffice: ", what));
   return Error(absl::StatusCode::kInternal, "TRAINING_FAILED",
                absl::StrCat("computation failed: ", what));
 }

@@ -87,6 +87,13 @@ DataFolder::~DataFolder() {
   ::close(lock_fd_);
 }
 
+std::string Greeting(const StateFile& state) {
+  return absl::StrCat("Crossover is ready.\n  OpenAI API   ", state.http, "/v1\n  gRPC         ",
+                      state.grpc,
+                      "\n  next         crossover --help shows the way through; Ctrl-C stops "
+                      "everything\n");
+}
+
 absl::Status DataFolder::WriteState(const StateFile& state) {
   const nlohmann::json json{{"pid", state.pid},
                             {"grpc", state.grpc},

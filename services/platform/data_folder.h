@@ -26,6 +26,9 @@ struct StateFile {
   std::string model_server;  // "http://127.0.0.1:…"
 };
 
+// For people; programs read the log or <data>/platform.json.
+std::string Greeting(const StateFile& state);
+
 class DataFolder {
  public:
   // Makes the folders and takes the lock. FAILED_PRECONDITION `DATA_FOLDER_IN_USE` names the other

@@ -1,7 +1,5 @@
-// crossover-platform: everything on one machine. `crossover-platform migrate` only brings a
-// database's schemas up to date.
+// crossover-platform: everything on one machine. `migrate` only brings a database up to date.
 #include <cstdio>
-#include <cstring>
 #include <string>
 
 #include "common/config/config.h"
@@ -10,6 +8,7 @@
 #include "common/rpc/server.h"
 #include "common/service/service_main.h"
 #include "common/status/absl_view.h"
+#include "services/platform/data_folder.h"
 #include "services/platform/platform.h"
 
 namespace crossover::platform {
@@ -45,15 +44,6 @@ void Declare(config::Config& config, Options& options) {
              &options.drain_timeout);
 }
 
-// For people; programs read the log or <data>/platform.json.
-void PrintWhere(const StateFile& state) {
-  std::printf(
-      "Crossover is ready.\n  OpenAI API   %s/v1\n  gRPC         %s\n"
-      "  next         crossover --help shows the way through; Ctrl-C stops everything\n",
-      state.http.c_str(), state.grpc.c_str());
-  std::fflush(stdout);
-}
-
 int Serve(int argc, char** argv) {
   Options options;
   options.data = config::DefaultDataFolder();
@@ -63,14 +53,15 @@ int Serve(int argc, char** argv) {
   if (!next.ok()) return Fail(next.status());
   if (*next == config::Next::kExit) return 0;
   JsonLoggerOptions log{.service = "platform"};
-  if (const absl::Status status = ParseLogLevel(options.log_level, &log.level); !status.ok())
-    return Fail(status);
+  const absl::Status level = ParseLogLevel(options.log_level, &log.level);
+  if (!level.ok()) return Fail(level);
   rpc::ShutdownSignal signal;
   const std::unique_ptr<Logger> logger = NewJsonLogger(log, SystemClock());
   logger->Info("config", {{"effective", config.EffectiveJson()}});
   const auto platform = Platform::Start(options, SystemClock(), SystemRandom(), *logger);
   if (!platform.ok()) return Fail(platform.status());
-  PrintWhere((*platform)->state());
+  std::fputs(Greeting((*platform)->state()).c_str(), stdout);
+  std::fflush(stdout);
   const int number = signal.Wait();
   logger->Info("stopping", {{"signal", number}});
   (*platform)->Stop();
@@ -81,7 +72,7 @@ int Serve(int argc, char** argv) {
 }  // namespace crossover::platform
 
 int main(int argc, char** argv) {
-  if (argc > 1 && std::strcmp(argv[1], "migrate") == 0) {
+  if (argc > 1 && std::string(argv[1]) == "migrate") {
     return crossover::service::RunMigrate("crossover-platform migrate", argc - 1, argv + 1,
                                           &crossover::platform::MigrateAll);
   }
