@@ -18,6 +18,7 @@
 #include "common/testing/matchers.h"
 #include "common/testing/pg_fixture.h"
 #include "common/testing/temp_dir.h"
+#include "services/registry/module.h"
 #include "services/shadow_router/storage/storage.h"
 
 namespace crossover::router {
@@ -104,7 +105,8 @@ class RouterChaosTest : public ::testing::Test {
     return sum;
   }
 
-  testing::PgDatabase database_{{RouterMigrations()}};
+  // The router's process hosts the registry.
+  testing::PgDatabase database_{{registry::Module::RequiredMigrations(), RouterMigrations()}};
   std::unique_ptr<pg::Pool> pool_ = database_.NewPool("router");
   std::unique_ptr<RouterStore> store_ = NewPgRouterStore(*pool_);
   testing::TempDir folder_;
