@@ -26,6 +26,7 @@
 #include "bench/generate/our_server.h"
 #include "bench/generate/scenario.h"
 #include "bench/generate/transformers.h"
+#include "bench/temporary_folder.h"
 #include "common/status/status_macros.h"
 #include "llm/chat/chat_template.h"
 #include "llm/formats/gguf_file.h"
@@ -49,24 +50,6 @@ struct Arguments {
   int adapter_rank = 8;
   bool all_targets = false;
   std::string only;  // One part; "": all.
-};
-
-// A folder of its own, removed at the end.
-class Folder {
- public:
-  Folder() {
-    std::string name =
-        (std::filesystem::temp_directory_path() / "crossover-bench-generate-XXXXXX").string();
-    if (mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 void Print(const std::string& name, double value, const char* unit) {
@@ -118,7 +101,7 @@ absl::StatusOr<double> Cold(const Scenario& scenario, const std::string& url) {
 
 absl::Status RunServers(const Arguments& arguments) {
   const Scenario& scenario = arguments.scenario;
-  const Folder folder;
+  const TemporaryFolder folder;
   ASSIGN_OR_RETURN(const auto ours,
                    OurServer::Start({.model = arguments.model,
                                      .rows = scenario.requests,
@@ -175,7 +158,7 @@ absl::Status RunTransformers(const Arguments& arguments) {
     return absl::OkStatus();
   }
   const Scenario& scenario = arguments.scenario;
-  const Folder folder;
+  const TemporaryFolder folder;
   double ours_rate = 0;
   {
     ASSIGN_OR_RETURN(const auto ours, OurServer::Start({.model = arguments.model,
@@ -206,7 +189,7 @@ AdapterShape ShapeOf(const Arguments& arguments) {
 }
 
 absl::Status RunAdapters(const Arguments& arguments) {
-  const Folder folder;
+  const TemporaryFolder folder;
   ASSIGN_OR_RETURN(const llm::ComputeType type,
                    llm::ParseComputeType("--compute", arguments.compute));
   ASSIGN_OR_RETURN(
@@ -228,7 +211,7 @@ absl::Status RunAdapters(const Arguments& arguments) {
 // A request with an adapter that is on disk only: until its first token.
 absl::Status RunActivation(const Arguments& arguments) {
   constexpr int kAdapters = 40;
-  const Folder folder;
+  const TemporaryFolder folder;
   ASSIGN_OR_RETURN(const auto ours, OurServer::Start({.model = arguments.model,
                                                       .threads = arguments.threads,
                                                       .compute = arguments.compute,

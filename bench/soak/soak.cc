@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "bench/generate/adapters.h"
 #include "bench/generate/our_server.h"
+#include "bench/temporary_folder.h"
 #include "common/http/client.h"
 #include "common/status/status_macros.h"
 #include "llm/formats/gguf_file.h"
@@ -215,15 +216,8 @@ int main(int argc, char** argv) {
                  "adapters that requests name, 4 of them in memory");
   app.add_option("--max-growth-mb", arguments.max_growth_mb, "more is a failure");
   CLI11_PARSE(app, argc, argv);
-  std::string folder =
-      (std::filesystem::temp_directory_path() / "crossover-bench-soak-XXXXXX").string();
-  if (mkdtemp(folder.data()) == nullptr) {
-    std::cerr << "bench soak: no folder can be made in " << folder << "\n";
-    return 1;
-  }
-  const absl::Status status = crossover::bench::Run(arguments, folder);
-  std::error_code ignored;
-  std::filesystem::remove_all(folder, ignored);
+  const crossover::bench::TemporaryFolder folder;
+  const absl::Status status = crossover::bench::Run(arguments, folder.path());
   if (!status.ok()) std::cerr << "bench soak: " << status.message() << "\n";
   return status.ok() ? 0 : 1;
 }

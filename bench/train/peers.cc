@@ -5,13 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "bench/train/temporary_folder.h"
+#include "bench/temporary_folder.h"
 
 namespace crossover::llm {
 
 std::map<std::string, double> RunPeer(const Peer& peer, const std::string& script,
                                       const std::vector<TrainRow>& rows, const std::string& extra) {
-  const TemporaryFolder folder;
+  const bench::TemporaryFolder folder;
   const std::string data = (folder.path() / "rows.json").string();
   nlohmann::json json = nlohmann::json::array();
   for (const TrainRow& row : rows)

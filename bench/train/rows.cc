@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "bench/train/temporary_folder.h"
+#include "bench/temporary_folder.h"
 #include "common/status/status_macros.h"
 #include "llm/chat/chat_template.h"
 #include "llm/formats/gguf_file.h"
@@ -75,7 +75,7 @@ absl::StatusOr<std::vector<TrainRow>> ReadRows(const std::string& path, const st
 }
 
 absl::StatusOr<std::vector<TrainRow>> DemoRows(const std::string& model) {
-  const TemporaryFolder folder;
+  const bench::TemporaryFolder folder;
   const std::string command =
       absl::StrCat("python3 '", CROSSOVER_SOURCE_DIR, "/examples/debian_packages/make_rows.py' '",
                    folder.path().string(), "' 1>&2");

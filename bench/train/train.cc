@@ -15,11 +15,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "bench/temporary_folder.h"
 #include "bench/train/gemm.h"
 #include "bench/train/gradient.h"
 #include "bench/train/peers.h"
 #include "bench/train/rows.h"
-#include "bench/train/temporary_folder.h"
 #include "common/status/status_macros.h"
 #include "llm/model/primitive_cache.h"
 #include "llm/train/forecast.h"
@@ -123,7 +123,7 @@ std::vector<double> NumbersIn(const std::filesystem::path& file) {
 absl::Status ComparePeers(const Arguments& arguments, const std::shared_ptr<const BaseModel>& base,
                           const TrainConfig& config, const std::vector<TrainRow>& rows) {
   const Peer peer{arguments.peer, arguments.model, arguments.batch, arguments.threads};
-  const TemporaryFolder folder;
+  const bench::TemporaryFolder folder;
   const std::string initial = (folder.path() / "initial").string();
   const std::string losses = (folder.path() / "losses").string();
   const std::vector<TrainRow> for_peft = First(rows, arguments.peer_steps * arguments.batch);
