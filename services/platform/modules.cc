@@ -80,6 +80,7 @@ absl::StatusOr<std::unique_ptr<router::Module>> NewRouter(const ModuleDeps& deps
                                                      .registry_service = deps.self,
                                                      .curation = deps.self,
                                                      .scheduler = deps.self,
+                                                     .evaluation = deps.self,
                                                      .authenticator = &deps.authenticator});
 }
 

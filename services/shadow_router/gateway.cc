@@ -80,6 +80,7 @@ absl::StatusOr<std::vector<std::unique_ptr<rpc::Module>>> BuildGateway(
                                          .registry_service = runtime.Connect(gateway.registry),
                                          .curation = Connected(runtime, gateway.curation),
                                          .scheduler = Connected(runtime, gateway.scheduler),
+                                         .evaluation = Connected(runtime, gateway.evaluation),
                                          .authenticator = doorkeeper}));
   std::vector<std::unique_ptr<rpc::Module>> modules;
   modules.push_back(std::move(registry_module));

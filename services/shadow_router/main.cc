@@ -39,7 +39,9 @@ void Declare(crossover::config::Config& config, crossover::router::GatewayOption
              &gateway.scheduler);
   config.Add("inference", "address of model_server's gRPC port, whose calls are passed on",
              &gateway.inference);
-  config.Add("evaluation", "address of evaluation, whose calls are passed on", &gateway.evaluation);
+  config.Add("evaluation",
+             "address of evaluation, whose calls are passed on and whose runs speak for candidates",
+             &gateway.evaluation);
 }
 
 }  // namespace

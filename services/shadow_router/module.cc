@@ -12,6 +12,7 @@
 #include "services/shadow_router/domain/flusher.h"
 #include "services/shadow_router/edge/openai_routes.h"
 #include "services/shadow_router/storage/storage.h"
+#include "services/shadow_router/transport/evaluation_records.h"
 #include "services/shadow_router/transport/experiment_service.h"
 #include "services/shadow_router/transport/registry_callers.h"
 #include "services/shadow_router/transport/registry_catalog.h"
@@ -92,7 +93,11 @@ struct Module::Impl {
         catalog(registry_catalog, options.catalog_fresh_for, deps.clock),
         metrics(deps.registry),
         ids(deps.clock, deps.random),
-        control({*store, catalog, deps.clock, deps.logger, table, ResolverFor(options)}),
+        evaluations(deps.evaluation == nullptr
+                        ? nullptr
+                        : std::make_unique<EvaluationRecords>(deps.evaluation)),
+        control({*store, catalog, deps.clock, deps.logger, table, ResolverFor(options),
+                 evaluations.get()}),
         books(options.instance, ids.NextId(), deps.clock),
         flusher(books, *store, *this->journal, deps.logger),
         mirror_breakers({}, deps.clock),
@@ -192,6 +197,7 @@ struct Module::Impl {
   RouterMetrics metrics;
   UuidGenerator ids;
   RoutingTableHolder table;
+  const std::unique_ptr<Evaluations> evaluations;
   ExperimentControl control;
   Books books;
   Flusher flusher;

@@ -63,6 +63,9 @@ struct Deps {
   // /v1/fine_tuning and models called by their own name; nullptr: not served.
   std::shared_ptr<grpc::Channel> curation = nullptr;
   std::shared_ptr<grpc::Channel> scheduler = nullptr;
+  // crossover.evaluation.v1: what experiments name as their candidate's evaluation; nullptr: it
+  // cannot be read.
+  std::shared_ptr<grpc::Channel> evaluation = nullptr;
   rpc::Authenticator* authenticator = nullptr;  // gRPC and HTTP; nullptr: everyone is ADMIN
 };
 

@@ -4,18 +4,6 @@
 
 namespace crossover::router {
 
-std::string_view ToString(BadEvent event) {
-  switch (event) {
-    case BadEvent::kError:
-      return "error_rate";
-    case BadEvent::kTimeout:
-      return "timeout_rate";
-    case BadEvent::kInvalidFormat:
-      return "format_invalid_rate";
-  }
-  return "unknown";
-}
-
 void ArmCounts::Add(const ArmCounts& other) {
   reference_requests += other.reference_requests;
   candidate_requests += other.candidate_requests;

@@ -17,6 +17,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/time/clock.h"
+#include "services/shadow_router/domain/bad_events.h"
 #include "services/shadow_router/domain/ledger.h"
 #include "services/shadow_router/domain/pair.h"
 
@@ -27,16 +28,17 @@ namespace crossover::router {
 struct ArmKey {
   std::string experiment;
   int comparison = 0;
-  int weight = 0;  // Basis points.
+  int weight = 0;  // Basis points, or kSameRequest.
 
   auto AsTuple() const { return std::tie(experiment, comparison, weight); }
   bool operator<(const ArmKey& other) const { return AsTuple() < other.AsTuple(); }
   bool operator==(const ArmKey& other) const { return AsTuple() == other.AsTuple(); }
 };
 
-// What can go wrong with a served answer.
-enum class BadEvent { kError, kTimeout, kInvalidFormat };
-std::string_view ToString(BadEvent event);  // As the gate is called: `error_rate` …
+// In place of a weight: requests that both were asked, where the traffic is not divided (in shadow
+// and at 100 %) and arms could not be compared. Only what befell one of the two is an event; were
+// they equally good, it would befall either as often.
+inline constexpr int kSameRequest = 0;
 
 struct ArmCounts {
   int64_t reference_requests = 0;

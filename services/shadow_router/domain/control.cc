@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/json/digest.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -314,6 +315,31 @@ absl::Status ExperimentControl::ReloadLocked(bool force) {
   return absl::OkStatus();
 }
 
+absl::Status ExperimentControl::CheckEvaluated(const Experiment& experiment,
+                                               const ResolvedVariant& candidate) {
+  const auto refused = [&](const std::string& why) {
+    return Error(absl::StatusCode::kFailedPrecondition, "CANDIDATE_NOT_EVALUATED",
+                 absl::StrCat("candidate '", experiment.candidate, "' ", why,
+                              "; name its evaluation, or override 'evaluation' with a reason"));
+  };
+  if (experiment.evaluation.empty()) {
+    if (candidate.system.prompt_version.empty()) return refused("has not been evaluated");
+    ASSIGN_OR_RETURN(const PromptInfo prompt,
+                     deps_.catalog.GetPrompt(candidate.system.prompt_version));
+    return prompt.evaluated ? absl::OkStatus() : refused("has not been evaluated");
+  }
+  if (deps_.evaluations == nullptr)
+    return refused(
+        "cannot be held against its evaluation: this router knows no evaluation service");
+  ASSIGN_OR_RETURN(const std::vector<std::string> measured,
+                   deps_.evaluations->SystemsOf(experiment.evaluation));
+  if (std::find(measured.begin(), measured.end(), candidate.digest) != measured.end())
+    return absl::OkStatus();
+  return refused(absl::StrCat("is not what ", experiment.evaluation, " measured: it is system ",
+                              candidate.digest, ", measured were ",
+                              measured.empty() ? "none" : absl::StrJoin(measured, ", ")));
+}
+
 absl::Status ExperimentControl::CheckStart(Experiment& experiment) {
   ASSIGN_OR_RETURN(const Route route, deps_.store.GetRoute(experiment.route));
   experiment.baseline = route.primary;
@@ -332,18 +358,7 @@ absl::Status ExperimentControl::CheckStart(Experiment& experiment) {
   if (!resolved->problems.empty()) return resolved->problems.front();
   const bool overridden = std::any_of(experiment.overrides.begin(), experiment.overrides.end(),
                                       [](const Override& one) { return one.name == "evaluation"; });
-  bool evaluated = !experiment.evaluation.empty();
-  if (!evaluated && !candidate->system.prompt_version.empty()) {
-    ASSIGN_OR_RETURN(const PromptInfo prompt,
-                     deps_.catalog.GetPrompt(candidate->system.prompt_version));
-    evaluated = prompt.evaluated;
-  }
-  if (!evaluated && !overridden) {
-    return Error(absl::StatusCode::kFailedPrecondition, "CANDIDATE_NOT_EVALUATED",
-                 absl::StrCat("candidate '", experiment.candidate,
-                              "' has not been evaluated; name its evaluation, or override "
-                              "'evaluation' with a reason"));
-  }
+  if (!overridden) RETURN_IF_ERROR(CheckEvaluated(experiment, *candidate));
   experiment.provenance = resolved->CurrentProvenance().Key();
   experiment.comparison = 1;
   return absl::OkStatus();

@@ -15,6 +15,7 @@
 #include "common/log/logger.h"
 #include "common/time/clock.h"
 #include "services/shadow_router/domain/catalog.h"
+#include "services/shadow_router/domain/evaluations.h"
 #include "services/shadow_router/domain/policy.h"
 #include "services/shadow_router/domain/routing_table.h"
 #include "services/shadow_router/domain/store.h"
@@ -44,12 +45,16 @@ class ExperimentControl {
     Logger& logger;
     RoutingTableHolder& table;
     ResolverOptions resolver;
+    // nullptr: what an experiment names as its candidate's evaluation cannot be read, and does not
+    // count.
+    Evaluations* evaluations = nullptr;
   };
   explicit ExperimentControl(Deps deps) : deps_(std::move(deps)) {}
 
   // A verb of `actor`. Start resolves the candidate: FAILED_PRECONDITION `CANDIDATE_NOT_EVALUATED`
-  // unless the experiment names an evaluation, its prompt has one, or `reason` is given, which is
-  // recorded as the override "evaluation". ABORTED if it keeps changing at the same time.
+  // unless the experiment names an evaluation that measured the candidate, its prompt has one, or
+  // `reason` is given, which is recorded as the override "evaluation". ABORTED if it keeps changing
+  // at the same time.
   absl::StatusOr<Experiment> Do(const std::string& name, Verb verb, const std::string& actor,
                                 const std::string& reason);
 
@@ -99,6 +104,7 @@ class ExperimentControl {
                                      const std::string& actor, const Verdict& verdict)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckStart(Experiment& experiment);
+  absl::Status CheckEvaluated(const Experiment& experiment, const ResolvedVariant& candidate);
   absl::Status OpenComparison(Experiment experiment, const std::string& why)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ReloadLocked(bool force) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -242,7 +242,8 @@ class ControlTest : public ::testing::Test {
   FakeCatalog catalog_;
   RoutingTableHolder table_;
   Books books_{"i", "1", clock_};
-  ExperimentControl control_{{store_, catalog_, clock_, logger_, table_, {}}};
+  FakeEvaluations evaluations_;
+  ExperimentControl control_{{store_, catalog_, clock_, logger_, table_, {}, &evaluations_}};
   std::string fingerprint_ = "fp-new";
   int pairs_ = 0;
 };
@@ -414,6 +415,13 @@ TEST_F(ControlTest, AnEvaluationIsNamedAndAReasonIsRecordedOnlyWhereThereIsNone)
   experiment = Now();
   experiment.evaluation = "projects/default/runs/06b";
   ASSERT_OK(store_.UpdateExperiment(experiment, clock_.Now()));
+  EXPECT_THAT(control_.Do(kName, Verb::kStart, "ann", ""), StatusIs(absl::StatusCode::kNotFound));
+  evaluations_.systems[experiment.evaluation] = {"sha256:another"};
+  EXPECT_THAT(control_.Do(kName, Verb::kStart, "ann", ""),
+              AllOf(HasReasonThat("CANDIDATE_NOT_EVALUATED"),
+                    StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("sha256:another"))));
+  const Route route = *store_.GetRoute(kRoute);
+  evaluations_.systems[experiment.evaluation].push_back(SystemDigest(route.variants.at("new")));
   ASSERT_OK(control_.Do(kName, Verb::kStart, "ann", "not needed"));
   EXPECT_TRUE(Now().overrides.empty());
 }

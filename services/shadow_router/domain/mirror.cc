@@ -76,7 +76,10 @@ void Mirror::Offer(MirrorJob job) {
   if (job.served.status == CallStatus::kTooLarge) return Drop(job, DropReason::kTooLarge);
   // What the candidate did to its users is evidence; without the reference's answer there is none.
   const bool candidates_own = CandidateWasAsked(job) && !job.from_fallback;
-  if (job.served.status != CallStatus::kOk && !candidates_own) return Fail(job, "primary_failed");
+  if (job.served.status != CallStatus::kOk && !candidates_own) {
+    if (!job.from_fallback) BookSameRequest(job, job.served, nullptr);
+    return Fail(job, "primary_failed");
+  }
   const size_t bytes = job.Bytes();
   if (bytes > options_.max_item_bytes) return Drop(job, DropReason::kTooLarge);
   std::optional<DropReason> refused;
@@ -189,6 +192,7 @@ std::optional<Answer> Mirror::Needed(const MirrorJob& job, const std::string& va
     return std::nullopt;
   }
   if (called.answer->status != CallStatus::kOk && !is_evidence) {
+    if (CandidateWasAsked(job)) BookSameRequest(job, *called.answer, &job.served);
     Fail(job, absl::AsciiStrToLower(ToAbsl(ToString(called.answer->status))));
     return std::nullopt;
   }
@@ -255,6 +259,20 @@ std::optional<Answers> Mirror::Collect(const MirrorJob& job) {
   return answers;
 }
 
+void Mirror::BookSameRequest(const MirrorJob& job, const Answer& reference,
+                             const Answer* candidate) {
+  const TrafficPlan& plan = job.route->plan;
+  const bool divided = plan.canary_weight > 0 && plan.canary_weight < kBuckets;
+  if (plan.self_compare || divided) return;
+  const std::vector<BadEvent> of_reference = BadEventsOf(*job.route, reference);
+  const std::vector<BadEvent> of_candidate =
+      candidate == nullptr ? std::vector<BadEvent>() : BadEventsOf(*job.route, *candidate);
+  if (of_reference == of_candidate) return;
+  const ArmKey key{plan.experiment, plan.comparison, kSameRequest};
+  if (!of_reference.empty()) deps_.books.Served(key, /*canary=*/false, of_reference);
+  if (!of_candidate.empty()) deps_.books.Served(key, /*canary=*/true, of_candidate);
+}
+
 Pair Mirror::NewPair(const MirrorJob& job) const {
   return {.id = job.request_id,
           .route = job.route->route.name,
@@ -293,6 +311,7 @@ void Mirror::Run(const MirrorJob& job) {
   pair.validity = JudgeReference(answers->primary);
   if (plan.self_compare && pair.validity == Validity::kValid)
     pair.validity = JudgeReference(*answers->secondary);
+  if (answers->candidate) BookSameRequest(job, answers->primary, &*answers->candidate);
   const ResolvedVariant& reference = *route.Find(plan.reference);
   pair.legs.push_back(
       MakeLeg(job, LegRole::kPrimary, reference, answers->primary, !candidate_served));

@@ -117,6 +117,10 @@ class Mirror {
   std::optional<Answer> Needed(const MirrorJob& job, const std::string& variant, bool is_evidence);
   // Both sides, or nullopt if the job has been booked.
   std::optional<Answers> Collect(const MirrorJob& job);
+  // For the gates, where arms cannot be compared: what befell only one of the two that were asked.
+  // A candidate that was not asked, because the reference had failed already, befell nothing: that
+  // favours the candidate, never the alarm.
+  void BookSameRequest(const MirrorJob& job, const Answer& reference, const Answer* candidate);
   Pair NewPair(const MirrorJob& job) const;
   void Book(const MirrorJob& job, Pair pair);
   Leg MakeLeg(const MirrorJob& job, LegRole role, const ResolvedVariant& variant,

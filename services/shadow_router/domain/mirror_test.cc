@@ -195,6 +195,51 @@ TEST_F(MirrorTest, ACandidateThatFailsOrIsCutIsWrongAndTheReferenceIsTheTruth) {
   EXPECT_EQ(model_.calls().size(), calls);
 }
 
+TEST_F(MirrorTest, WhatBefellOnlyOneOfTheTwoIsAnEventWhereTheTrafficIsNotDivided) {
+  struct Case {
+    int weight;
+    const char* served_variant;
+    Answer served;
+    Answer mirrored;
+    bool stood_in;  // The reference answered after the candidate had failed.
+    int of_reference;
+    int of_candidate;
+  };
+  const Answer fine = Ok("a");
+  const Answer broken{.status = CallStatus::kHttpError, .http_status = 500};
+  const Answer refused{.status = CallStatus::kHttpError, .http_status = 400};
+  const std::vector<Case> cases = {
+      {0, "old", fine, broken, false, 0, 1},        {0, "old", broken, fine, false, 1, 0},
+      {0, "old", fine, fine, false, 0, 0},          {0, "old", fine, refused, false, 0, 0},
+      {10'000, "new", fine, broken, false, 1, 0},   {10'000, "new", broken, fine, false, 0, 1},
+      {10'000, "new", broken, broken, false, 0, 0}, {10'000, "old", fine, fine, true, 0, 1},
+      {5'000, "new", broken, fine, false, 0, 0},    {5'000, "old", fine, broken, false, 0, 0}};
+  Start({.workers = 1});
+  for (size_t i = 0; i < cases.size(); ++i) {
+    SCOPED_TRACE(i);
+    const Case& one = cases[i];
+    route_->plan.canary_weight = one.weight;
+    route_->plan.comparison = static_cast<int>(i);
+    for (const char* name : {"old", "new"}) breakers_.For(name).Success();
+    model_.Say(one.mirrored);
+    MirrorJob job = Job();
+    job.served = one.served;
+    job.served_variant = one.served_variant;
+    job.assignment.canary = one.stood_in || std::string_view(one.served_variant) == "new";
+    job.from_fallback = one.stood_in;
+    if (one.stood_in) job.failed_first = broken;
+    mirror_->Offer(std::move(job));
+    mirror_->WaitUntilIdle();
+    ArmCounts counts;
+    for (const auto& [key, arm] : books_.Take().arms) {
+      EXPECT_EQ(key.weight, kSameRequest);
+      counts = arm;
+    }
+    EXPECT_EQ(counts.reference_events["error_rate"], one.of_reference);
+    EXPECT_EQ(counts.candidate_events["error_rate"], one.of_candidate);
+  }
+}
+
 TEST_F(MirrorTest, AReferenceThatWasCutIsNoTruthWhoeverWasServed) {
   Start();
   Answer cut = Ok("a");

@@ -90,12 +90,12 @@ Move NextCanary(const Experiment& experiment) {
           absl::StrCat("'", experiment.candidate, "' answers ", StepWords(experiment, next), ".")};
 }
 
-Move Next(const Experiment& experiment) {
+Move Next(const Experiment& experiment, const Verdict& verdict) {
   switch (experiment.state) {
     case State::kCalibrating:
       return {State::kShadow, 0,
-              absl::StrCat("Calibrated: the primary was compared with itself and no test fired. '",
-                           experiment.candidate,
+              absl::StrCat("The primary was compared with itself on ", verdict.calibration_pairs,
+                           " pairs and no test fired. '", experiment.candidate,
                            "' sees mirrored requests now; users do not see its answers.")};
     case State::kShadow:
     case State::kCanary:
@@ -213,7 +213,7 @@ std::optional<Move> Decide(const Experiment& experiment, const Verdict& verdict,
         "model, the grader) is not what it seems. Nothing can be compared until that is found."};
   }
   if (!AllMet(Conditions(experiment, verdict, progress, now))) return std::nullopt;
-  return Next(experiment);
+  return Next(experiment, verdict);
 }
 
 absl::StatusOr<Move> Apply(const Experiment& experiment, const Verdict& verdict, Verb verb,
@@ -238,7 +238,7 @@ absl::StatusOr<Move> Apply(const Experiment& experiment, const Verdict& verdict,
                   absl::StrCat("Calibrating: '", experiment.baseline,
                                "' is compared with itself first.", because)};
     case Verb::kAdvance: {
-      Move move = Next(experiment);
+      Move move = Next(experiment, verdict);
       move.words = absl::StrCat("Advanced by hand. ", move.words, because);
       return move;
     }

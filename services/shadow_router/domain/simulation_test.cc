@@ -86,6 +86,18 @@ TEST(SimulationTest, ACanaryWithFiveTimesTheErrorsIsRolledBackAlthoughItsAnswers
       57);
 }
 
+TEST(SimulationTest,
+     ErrorsOfACandidateThatIsAskedEverythingCountAgainstTheReferencesOfTheSameRequests) {
+  for (const int of_reference : {0, 20}) {
+    Evidence evidence{Experiment{}};
+    ArmCounts counts;
+    counts.candidate_events["error_rate"] = 20;
+    counts.reference_events["error_rate"] = of_reference;
+    evidence.SetArms({{kSameRequest, counts}});
+    EXPECT_EQ(evidence.Judge().roll_back, of_reference == 0);
+  }
+}
+
 TEST(SimulationTest, APrimaryAgainstItselfFiresAtMostInAlphaOfTheRuns) {
   int fired = 0;
   constexpr int kRuns = 400;

@@ -117,7 +117,7 @@ void Evidence::AddLatency(const PairFacts& pair) {
 void Evidence::SetArms(const std::map<int, ArmCounts>& by_weight) {
   for (const auto& [weight, counts] : by_weight) {
     ArmCounts& known = arms_[weight];
-    const double share = static_cast<double>(weight) / kBuckets;
+    const double share = weight == kSameRequest ? 0.5 : static_cast<double>(weight) / kBuckets;
     for (GateState& state : gates_) {
       if (IsPaired(state.gate.metric)) continue;
       const std::string_view name = ToString(state.gate.metric);

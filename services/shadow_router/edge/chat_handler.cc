@@ -92,16 +92,6 @@ KeyMeter::Amount Used(const Usage& usage, double usd, const KeyMeter::Amount& re
   return tokens == 0 ? reserved : KeyMeter::Amount{tokens, usd};
 }
 
-// Whether another variant might do better: trouble of the upstream, not of the request.
-bool WorthAFallback(CallStatus status, int http_status) {
-  if (status == CallStatus::kConnectFailed || status == CallStatus::kTimeout ||
-      status == CallStatus::kBroken)
-    return true;
-  return status == CallStatus::kHttpError &&
-         (http_status >= 500 || http_status == 429 || http_status == 401 || http_status == 403 ||
-          http_status == 404);
-}
-
 }  // namespace
 
 struct ChatHandler::Attempt {
@@ -574,20 +564,8 @@ void ChatHandler::BookArm(const Call& call) {
   if (!call.Compared() || plan.canary_weight == 0 || call.answer.status == CallStatus::kCancelled)
     return;
   const bool from_fallback = call.asked != nullptr && call.asked->name != call.assignment.variant;
-  const CallStatus own = from_fallback ? call.first->status : call.answer.status;
-  const bool refused = own == CallStatus::kHttpError && !from_fallback &&
-                       !WorthAFallback(own, call.answer.http_status);
-  std::vector<BadEvent> events;
-  if (own == CallStatus::kTimeout) {
-    events.push_back(BadEvent::kTimeout);
-  } else if (own != CallStatus::kOk && own != CallStatus::kTooLarge && !refused) {
-    events.push_back(BadEvent::kError);
-  } else if (own == CallStatus::kOk && route.validator &&
-             !route.validator->Check(call.answer.content).ok()) {
-    events.push_back(BadEvent::kInvalidFormat);
-  }
   deps_.books.Served({plan.experiment, plan.comparison, plan.canary_weight}, call.assignment.canary,
-                     events);
+                     BadEventsOf(route, from_fallback ? *call.first : call.answer));
 }
 
 }  // namespace crossover::router
