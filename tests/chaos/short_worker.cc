@@ -16,8 +16,10 @@
 #include "services/trainer_worker/domain/worker.h"
 #include "services/trainer_worker/transport/grpc_lease_client.h"
 
-int main(int argc, char** argv) {
-  using namespace crossover;
+namespace crossover {
+namespace {
+
+int RunWorker(int argc, char** argv) {
   if (argc != 6) {
     std::fprintf(stderr, "usage: short_worker SCHEDULER NAME INCARNATION BLOBS WORK_FOLDER\n");
     return 2;
@@ -47,3 +49,8 @@ int main(int argc, char** argv) {
   worker.Run();
   return 0;
 }
+
+}  // namespace
+}  // namespace crossover
+
+int main(int argc, char** argv) { return crossover::RunWorker(argc, argv); }

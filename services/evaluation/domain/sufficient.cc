@@ -78,8 +78,8 @@ Evidence SlowAnswers(const CaseFile& file, const GateThresholds& thresholds) {
   bool targeted = file.prompt.latency_p50_target_ms.has_value();
   double limit =
       targeted ? file.prompt.latency_p50_target_ms->value : thresholds.maximum_latency_ms;
-  std::string threshold =
-      absl::StrFormat(targeted ? "median > the target of %.0f ms" : "> %.0f ms on average", limit);
+  std::string threshold = targeted ? absl::StrFormat("median > the target of %.0f ms", limit)
+                                   : absl::StrFormat("> %.0f ms on average", limit);
   const auto& known = targeted ? file.prompt.latency_p50_ms : file.prompt.latency_ms;
   if (!known)
     return Unknown("latency", kSufficient, threshold, "Run the evaluation: it measures latency.");
