@@ -75,6 +75,7 @@ absl::StatusOr<Target> ResolveTarget(const System& system, Catalog& catalog,
     if (info.timeout > absl::ZeroDuration()) target.timeout = info.timeout;
   } else {
     target.name = "model-server";
+    target.is_ours = true;
     target.base_url = options.model_server_url;
     target.api_key = options.model_server_key;
   }

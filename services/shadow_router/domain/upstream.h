@@ -18,6 +18,8 @@ struct Target {
   std::string api_key;   // Secret; empty: no Authorization header. Never logged.
   absl::Duration timeout = absl::Seconds(60);
   Prices prices;
+  bool is_ours =
+      false;  // The deployment's model server: it is told who asks, to serve all in turn.
   bool leaves_house =
       false;  // Another data processor than ourselves: mirroring needs the task's consent.
 };

@@ -343,6 +343,10 @@ http::Task<ChatHandler::Attempt> ChatHandler::TryVariant(Call& call,
   upstream_call.headers.Set("x-request-id", call.request_id);
   upstream_call.headers.Set("traceparent", absl::StrCat("00-", call.trace_id, "-",
                                                         ShortHash(call.id + variant.name), "-01"));
+  if (variant.target.is_ours) {
+    upstream_call.headers.Set("x-crossover-caller",
+                              absl::StrCat(call.caller.project, "/", call.caller.name));
+  }
   Opened opened = co_await deps_.upstream.Open(std::move(upstream_call), call.cancel);
   attempt.began = opened.began;
   if (opened.stream == nullptr) {

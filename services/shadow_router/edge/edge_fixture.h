@@ -158,7 +158,8 @@ class EdgeFixture : public ::testing::Test {
   FakeRouterStore store_;
   FakeCatalog catalog_;
   RoutingTableHolder table_;
-  ExperimentControl control_{{store_, catalog_, clock_, logger_, table_, {}}};
+  ExperimentControl control_{
+      {store_, catalog_, clock_, logger_, table_, {.model_server_url = new_.base_url()}}};
   Books books_{"i", "1", clock_};
   Breakers mirror_breakers_{{}, clock_};
   BudgetMeter budget_{clock_};

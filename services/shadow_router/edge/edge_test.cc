@@ -239,6 +239,24 @@ TEST_F(EdgeTest, AnswersFromThePrimaryWithItsBytesAndOurKey) {
   }));
 }
 
+TEST_F(EdgeTest, OnlyOurModelServerIsToldWhoAsks) {
+  Route route = *store_.GetRoute(kRoute);
+  route.variants["ours"] = {.model = {.kind = ModelRef::Kind::kBaseModel, .model = "smollm2"}};
+  route.primary = "ours";
+  ASSERT_OK(store_.UpdateRoute(route, clock_.Now()));
+  ASSERT_OK(control_.Reload(true));
+  LetIn(std::make_unique<EveryoneIs>(Caller{.name = "apiKeys/k", .project = "projects/default"}));
+  Start();
+  Chat();
+  EXPECT_EQ(new_.Requests().at(0).headers.Get("x-crossover-caller"), "projects/default/apiKeys/k");
+  route = *store_.GetRoute(kRoute);
+  route.primary = "old";
+  ASSERT_OK(store_.UpdateRoute(route, clock_.Now()));
+  ASSERT_OK(control_.Reload(true));
+  Chat();
+  EXPECT_FALSE(old_.Requests().at(0).headers.Get("x-crossover-caller").has_value());
+}
+
 TEST_F(EdgeTest, StreamsWithoutTheUsageThatTheClientDidNotAskFor) {
   Start();
   const auto plain = Chat(R"(,"stream":true)");
