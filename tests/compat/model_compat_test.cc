@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "llm/chat/chat_template.h"
+#include "llm/export/export.h"
 #include "llm/formats/gguf_file.h"
 #include "llm/lora/adapter.h"
 #include "llm/lora/initial.h"
@@ -218,6 +219,61 @@ TEST_F(ModelCompatTest, LlamaCppRunsMergedAdapters) {
   }
 }
 
+// 200 questions about objects, as conversations.
+std::vector<std::vector<int32_t>> Prompts(const ChatTemplate& chat) {
+  const std::vector<std::string> kinds = {"library", "game", "editor", "server", "font"},
+                                 places = {"in Perl", "for KDE", "of the kernel", "with GTK"};
+  std::vector<std::vector<int32_t>> prompts;
+  for (int i = 0; i < 200; ++i) {
+    const std::string question = "What is package number " + std::to_string(i) + ", a " +
+                                 kinds[static_cast<size_t>(i) % 5] + " " +
+                                 places[static_cast<size_t>(i) % 4] + "?";
+    prompts.push_back(*chat.Prompt({{.role = "user", .content = question}}));
+  }
+  return prompts;
+}
+
+// Our exported adapter beside an F16 base: where llama.cpp's token is not the one that we would
+// take, the two have to be as good as equally likely to us.
+TEST_F(ModelCompatTest, LlamaCppWithTheAdapterBesideItsBaseSaysWhatWeSayToTwoHundredPrompts) {
+  const std::string base_file = (folder_.path() / "base.gguf").string();
+  const auto source = Load(TestModel(), ComputeType::kFp32);
+  WriteRandomAdapter(*source, 0);  // B is zero: merged, it is the base.
+  ASSERT_TRUE(
+      MergeToGguf(TestModel(), folder_.path() / "adapter", {.type = GgufFileType::kF16}, base_file)
+          .ok());
+  const LoraAdapter adapter = WriteRandomAdapter(*source, 0.03f);
+  const absl::Status exported =
+      ExportAdapter(base_file, folder_.path() / "adapter",
+                    {.kind = ExportFormat::Kind::kGgufAdapter}, {}, folder_.path() / "exported");
+  ASSERT_TRUE(exported.ok()) << exported;
+  const auto file = GgufFile::Open(base_file);
+  const auto tokenizer = Tokenizer::FromGguf(**file);
+  const auto chat = ChatTemplate::FromGguf(**file, *tokenizer);
+  const std::vector<std::vector<int32_t>> prompts = Prompts(**chat);
+  std::ofstream(folder_.path() / "prompts.json") << nlohmann::json(prompts);
+  const nlohmann::json answers = AskAbout("llama_cpp_adapter");
+  if (answers.is_null()) GTEST_SKIP() << "llama-cpp-python is not installed: " << kHowToInstall;
+  ASSERT_EQ(answers.size(), prompts.size());
+  const auto base = Load(base_file, ComputeType::kFp32);
+  int equal_texts = 0;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    std::vector<int32_t> whole = prompts[i];
+    for (const auto& token : answers[i]) whole.push_back(token.get<int32_t>());
+    const at::Tensor along = Logits(*base, whole, &adapter);
+    bool equal = true;
+    for (size_t j = prompts[i].size(); j < whole.size(); ++j) {
+      const at::Tensor row = along[static_cast<int64_t>(j) - 1];
+      const double behind = row.max().item().toDouble() - row[whole[j]].item().toDouble();
+      equal = equal && behind == 0;
+      EXPECT_LT(behind, 0.1) << "prompt " << i << ", token " << j - prompts[i].size();
+    }
+    equal_texts += equal;
+  }
+  std::printf("model.llama_cpp_equal_texts %d of %zu\n", equal_texts, prompts.size());
+  EXPECT_GE(equal_texts, 195);
+}
+
 // Sentences with a rule to learn, in the demo's shape.
 std::vector<TrainRow> Rows(const ChatTemplate& chat, int count) {
   const std::vector<std::string> kinds = {"library", "game", "editor", "server"},
@@ -225,7 +281,8 @@ std::vector<TrainRow> Rows(const ChatTemplate& chat, int count) {
   std::mt19937 random(4);
   std::vector<TrainRow> rows;
   for (int i = 0; i < count; ++i) {
-    const std::string kind = kinds[random() % 4], colour = colours[random() % 3];
+    const std::string& kind = kinds[random() % 4];
+    const std::string& colour = colours[random() % 3];
     const std::vector<ChatMessage> messages = {
         {.role = "system",
          .content = "You file objects. Answer with one line of JSON with the keys kind and colour, "

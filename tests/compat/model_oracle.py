@@ -6,6 +6,8 @@ random   writes small random models of every architecture with transformers' log
 adapter  FOLDER/adapter loads onto the GGUF file with PEFT: writes adapter.logits for ids.json
 llama_cpp  llama.cpp's logits for ids.json of every FOLDER/NAME.gguf as NAME.logits; prints {NAME: 12 greedy tokens} (null: not
          installed)
+llama_cpp_adapter  prints 16 greedy tokens for each of FOLDER/prompts.json by llama.cpp: base.gguf with exported/adapter.gguf (null: not
+         installed)
 """
 import json
 import os
@@ -60,6 +62,24 @@ def llama_cpp(folder, _):
             greedy[path.stem].append(int(np.argmax(llama.scores[llama.n_tokens - 1])))
             llama.eval(greedy[path.stem][-1:])
     return greedy
+
+
+def llama_cpp_adapter(folder, _):
+    try:
+        from llama_cpp import Llama
+    except ImportError:
+        return None
+    llama = Llama(str(folder / "base.gguf"), lora_path=str(folder / "exported" / "adapter.gguf"), n_ctx=256, logits_all=True, verbose=False,
+                  n_threads=2)
+    answers = []
+    for ids in json.loads((folder / "prompts.json").read_text()):
+        llama.reset()
+        llama.eval(ids)
+        answers.append([])
+        for _ in range(16):
+            answers[-1].append(int(np.argmax(llama.scores[llama.n_tokens - 1])))
+            llama.eval(answers[-1][-1:])
+    return answers
 
 
 def interleaved(weight, heads):
