@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "llm/train/adapter_plan.h"
 #include "llm/train/packer.h"
 #include "llm/train/schedule.h"
 
@@ -46,12 +47,6 @@ int64_t Out(const ModelConfig& c, Target target) {
 int64_t FrozenParameters(const ModelConfig& c) {
   int64_t sum = 0;
   for (const Target target : kAllTargets) sum += In(c, target) * Out(c, target);
-  return sum * c.layers;
-}
-
-int64_t AdapterParameters(const ModelConfig& c, const TrainConfig& config) {
-  int64_t sum = 0;
-  for (const Target target : config.targets) sum += config.rank * (In(c, target) + Out(c, target));
   return sum * c.layers;
 }
 
@@ -104,10 +99,10 @@ int ReferencePasses(const TrainConfig& config) {
   return config.objective == ObjectiveKind::kPreference || config.kl_weight > 0 ? 1 : 0;
 }
 
-double WorkOf(const ModelConfig& model, const TrainConfig& config, const Load& step,
-              const Load& validation, int64_t steps, int64_t evaluations) {
+double WorkOf(const ModelConfig& model, const TrainConfig& config, const LoraLayout& layout,
+              const Load& step, const Load& validation, int64_t steps, int64_t evaluations) {
   const double frozen = static_cast<double>(FrozenParameters(model));
-  const double adapter = static_cast<double>(AdapterParameters(model, config));
+  const double adapter = static_cast<double>(layout.size());
   const double head = static_cast<double>(model.vocab_size * model.hidden_size);
   const int reference = ReferencePasses(config);
   // Forward and backward; a preference's policy goes through the head once more, for the margins.
@@ -121,10 +116,12 @@ double WorkOf(const ModelConfig& model, const TrainConfig& config, const Load& s
 }
 
 // decoder.h: what a forward pass leaves behind.
-int64_t ActivationBytes(const ModelConfig& c, const TrainConfig& config, int64_t tokens,
+int64_t ActivationBytes(const ModelConfig& c, const LoraLayout& layout, int64_t tokens,
                         int64_t item, bool keep) {
   const int64_t attention = c.heads * c.head_dim, qkv = attention + 2 * c.kv_heads * c.head_dim;
-  const int64_t ranks = config.rank * static_cast<int64_t>(config.targets.size());
+  int64_t ranks = 0;
+  for (const Group group : {Group::kQkv, Group::kO, Group::kGateUp, Group::kDown})
+    ranks += layout.MaxRankSum(group);
   const int64_t block =
       item * (4 * c.hidden_size + qkv + attention + 2 * c.intermediate_size + ranks) +
       4 * (c.heads + 2);
@@ -133,21 +130,20 @@ int64_t ActivationBytes(const ModelConfig& c, const TrainConfig& config, int64_t
          (block * (keep ? c.layers : 1) + item * (c.intermediate_size + 3 * c.hidden_size));
 }
 
-int64_t MemoryOf(const ModelConfig& c, const TrainConfig& config, const Load& step,
-                 const Load& validation, int64_t item) {
+int64_t MemoryOf(const ModelConfig& c, const TrainConfig& config, const LoraLayout& layout,
+                 const Load& step, const Load& validation, int64_t item) {
   const int64_t vocabulary = c.vocab_size * c.hidden_size * (c.tied_embeddings ? 1 : 2);
-  const int64_t adapter = AdapterParameters(c, config);
   int64_t bytes = kRuntimeBytes + item * (FrozenParameters(c) + vocabulary);
   // Master, gradient and two moments; operands in the activations' type, B block-diagonal.
-  bytes += adapter * (16 + 2 * item);
-  bytes += ActivationBytes(c, config, step.largest_pack, item, /*keep=*/true);
+  bytes += layout.size() * (16 + 2 * item);
+  bytes += ActivationBytes(c, layout, step.largest_pack, item, /*keep=*/true);
   // Backward's buffers.
   bytes += step.largest_pack * item *
            (2 * c.hidden_size + 2 * c.intermediate_size + 2 * (c.heads + c.kv_heads) * c.head_dim);
-  bytes += ActivationBytes(c, config, validation.largest_pack, item, /*keep=*/false);
+  bytes += ActivationBytes(c, layout, validation.largest_pack, item, /*keep=*/false);
   if (ReferencePasses(config) > 0) {
     const int64_t larger = std::max(step.largest_pack, validation.largest_pack);
-    bytes += ActivationBytes(c, config, larger, item, /*keep=*/false);
+    bytes += ActivationBytes(c, layout, larger, item, /*keep=*/false);
   }
   const bool soft = config.objective == ObjectiveKind::kDistil || config.kl_weight > 0;
   bytes += kLossChunk * c.vocab_size * item;
@@ -178,8 +174,10 @@ Forecast ForecastOf(const ModelConfig& model, const TrainConfig& config,
   const bool evaluates = !validation.empty() && options.eval_every > 0;
   const int64_t evaluations =
       evaluates ? (forecast.steps + options.eval_every - 1) / options.eval_every : 0;
-  forecast.work = WorkOf(model, config, step, held_out, forecast.steps, evaluations);
-  forecast.peak_memory_bytes = MemoryOf(model, config, step, held_out, options.bf16 ? 2 : 4);
+  const LoraLayout layout = PlannedLayout(model, config);
+  forecast.work = WorkOf(model, config, layout, step, held_out, forecast.steps, evaluations);
+  forecast.peak_memory_bytes =
+      MemoryOf(model, config, layout, step, held_out, options.bf16 ? 2 : 4);
   return forecast;
 }
 

@@ -28,7 +28,7 @@ struct Forecast {
   int64_t peak_memory_bytes = 0;  // Resident set of a process that does nothing else.
 };
 
-// `train` must not be empty. Deterministic.
+// `train` must not be empty. Requires CheckPlan(model, config). Deterministic.
 Forecast ForecastOf(const ModelConfig& model, const TrainConfig& config,
                     const std::vector<TrainRow>& train, const std::vector<TrainRow>& validation,
                     const ForecastOptions& options);

@@ -20,8 +20,9 @@ struct TrainingForecast {
 class Forecaster {
  public:
   virtual ~Forecaster() = default;
-  // INVALID_ARGUMENT names a row that cannot be trained on. Any other error: nothing is known (no
-  // such blob here, a model file that cannot be read).
+  // INVALID_ARGUMENT names a row that cannot be trained on or, by its violations, fields that do
+  // not fit the base model. Any other error: nothing is known (no such blob here, a model file that
+  // cannot be read).
   virtual absl::StatusOr<TrainingForecast> Forecast(const Inputs& inputs,
                                                     const ResolvedSpec& spec) = 0;
 };

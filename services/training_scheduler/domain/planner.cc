@@ -222,9 +222,14 @@ std::optional<TrainingForecast> Planner::ForecastFor(const Inputs& inputs, const
   if (forecaster_ == nullptr) return std::nullopt;
   const absl::StatusOr<TrainingForecast> forecast = forecaster_->Forecast(inputs, spec);
   if (absl::IsInvalidArgument(forecast.status())) {
-    Violate(plan, "dataset_version",
-            std::string(forecast.status().message().data(), forecast.status().message().size()),
-            DetailOf(forecast.status()).reason);
+    ErrorDetail detail = DetailOf(forecast.status());
+    if (detail.violations.empty()) {
+      detail.violations.push_back(
+          {"dataset_version",
+           std::string(forecast.status().message().data(), forecast.status().message().size())});
+    }
+    for (FieldViolation& violation : detail.violations)
+      Violate(plan, std::move(violation.field), std::move(violation.description), detail.reason);
   }
   if (!forecast.ok()) return std::nullopt;
   const int64_t limit =

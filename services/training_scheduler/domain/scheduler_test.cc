@@ -165,6 +165,13 @@ TEST_F(SchedulerTest, AForecastOfTheRowsIsTheEstimateAndTheLongestRowTheLength) 
   EXPECT_EQ(scheduler.Create(Draft(), {}, true)->resolved.max_length, 8192);
   forecaster.answer = Error(absl::StatusCode::kInvalidArgument, "ROW_WITHOUT_REJECTED", "row x");
   EXPECT_THAT(scheduler.Create(Draft(), {}, false), HasReasonThat("ROW_WITHOUT_REJECTED"));
+  forecaster.answer = Error(absl::StatusCode::kInvalidArgument, "no such layer",
+                            {.reason = "FIELD_INVALID",
+                             .metadata = {},
+                             .violations = {{"spec.training.adapter.layers", "names layer 30"}}});
+  EXPECT_THAT(scheduler.Create(Draft(), {}, true),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("spec.training.adapter.layers names layer 30")));
   forecaster.answer = absl::NotFoundError("the blob lies elsewhere");
   ASSERT_OK_AND_ASSIGN(Job blind, scheduler.Create(Draft(), {}, true));
   EXPECT_THAT(blind.estimate.basis, HasSubstr("rule of thumb"));

@@ -24,6 +24,7 @@
 #include "llm/formats/model_config.h"
 #include "llm/rows/samples.h"
 #include "llm/tokenizer/tokenizer.h"
+#include "llm/train/adapter_plan.h"
 #include "llm/train/forecast.h"
 
 namespace crossover::scheduler {
@@ -33,8 +34,8 @@ namespace {
 constexpr size_t kMostTrainRows = 2048;
 constexpr size_t kMostValidationRows = 64;  // what the worker validates on
 
-// InvalidArgument is for rows alone: a model file or a folder that cannot be read only means that
-// nothing is known here.
+// InvalidArgument is for rows and fields alone: a model file or a folder that cannot be read only
+// means that nothing is known here.
 absl::Status Unknown(const absl::Status& status) {
   if (!absl::IsInvalidArgument(status)) return status;
   return Error(absl::StatusCode::kFailedPrecondition, DetailOf(status).reason,
@@ -130,6 +131,12 @@ llm::TrainConfig ConfigOf(const ResolvedSpec& spec) {
     const bool wanted = std::ranges::count(spec.targets, kTargetNames[i]) > 0;
     if (wanted) config.targets.push_back(llm::kAllTargets[i]);
   }
+  const ResolvedTechniques& techniques = spec.techniques;
+  config.layers.assign(techniques.layers.begin(), techniques.layers.end());
+  config.rank_pattern.assign(techniques.rank_pattern.begin(), techniques.rank_pattern.end());
+  config.alpha_pattern.assign(techniques.alpha_pattern.begin(), techniques.alpha_pattern.end());
+  config.dora = techniques.dora;
+  if (techniques.initial == InitialAdapter::kPissa) config.initial = llm::InitialAdapter::kPissa;
   config.batch_rows = static_cast<int>(spec.batch_size);
   config.epochs = spec.epochs;
   config.max_steps = spec.steps;
@@ -140,6 +147,18 @@ llm::TrainConfig ConfigOf(const ResolvedSpec& spec) {
   config.max_pack_tokens = spec.packing == Packing::kNone ? 1 : spec.tokens_per_sequence;
   config.share_prefix = spec.packing == Packing::kSharedPrefix;
   return config;
+}
+
+// Patterns and layers that the base does not have: the worker would refuse them, hours later.
+absl::Status FitsModel(const llm::ModelConfig& model, const llm::TrainConfig& config) {
+  std::vector<FieldViolation> violations = llm::CheckPlan(model, config);
+  if (violations.empty()) return absl::OkStatus();
+  for (FieldViolation& violation : violations)
+    violation.field = absl::StrCat("spec.training.adapter.", violation.field);
+  const std::string message =
+      absl::StrCat(violations.front().field, " ", violations.front().description);
+  return Error(absl::StatusCode::kInvalidArgument, message,
+               {.reason = "FIELD_INVALID", .metadata = {}, .violations = std::move(violations)});
 }
 
 }  // namespace
@@ -222,8 +241,10 @@ absl::StatusOr<TrainingForecast> LlmForecaster::Forecast(const Inputs& inputs,
   if (!found.ok()) return Unknown(found.status());
   const Base* const base = *found;
   ASSIGN_OR_RETURN(const Rows* rows, FindRows(inputs, spec, *base));
+  const llm::TrainConfig config = ConfigOf(spec);
+  RETURN_IF_ERROR(FitsModel(base->config, config));
   const llm::Forecast forecast =
-      llm::ForecastOf(base->config, ConfigOf(spec), rows->train, rows->validation,
+      llm::ForecastOf(base->config, config, rows->train, rows->validation,
                       {.train_rows = spec.train_rows,
                        .eval_every = spec.eval_every,
                        .bf16 = spec.compute_type == ComputeType::kBfloat16});

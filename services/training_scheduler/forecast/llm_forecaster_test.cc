@@ -82,6 +82,27 @@ TEST_F(LlmForecasterTest, RowsAreMeasuredWithTheModelsOwnTokenizer) {
   EXPECT_NEAR(twice.work, 2 * forecast.work, 0.05 * forecast.work);
 }
 
+TEST_F(LlmForecasterTest, LayersAndPatternsThatTheBaseDoesNotHaveAreNamedByTheirFields) {
+  LlmForecaster forecaster(*blobs_);
+  ResolvedSpec spec = Spec();
+  spec.techniques.rank_pattern = {{"layers.1.mlp.up_proj", 8}};
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast patterned, forecaster.Forecast(inputs_, spec));
+  spec.techniques.rank_pattern = {{"mlp.upproj", 8}};
+  absl::Status refused = forecaster.Forecast(inputs_, spec).status();
+  ASSERT_EQ(DetailOf(refused).violations.size(), 1);
+  EXPECT_EQ(DetailOf(refused).violations[0].field, "spec.training.adapter.rank_pattern");
+  EXPECT_THAT(DetailOf(refused).violations[0].description, HasSubstr("matches no adapted layer"));
+  spec.techniques.rank_pattern.clear();
+  spec.techniques.layers = {0, 30};
+  refused = forecaster.Forecast(inputs_, spec).status();
+  EXPECT_EQ(DetailOf(refused).violations.at(0).field, "spec.training.adapter.layers");
+  // What is adapted costs, the rest does not.
+  spec.techniques.layers = {28, 29};
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast two, forecaster.Forecast(inputs_, spec));
+  EXPECT_LT(two.work, 0.98 * patterned.work);
+  EXPECT_LT(two.peak_memory_bytes, patterned.peak_memory_bytes);
+}
+
 TEST_F(LlmForecasterTest, APairWithoutARejectedAnswerIsNamed) {
   LlmForecaster forecaster(*blobs_);
   inputs_.dataset_digest = Seal(40, true);
