@@ -15,8 +15,11 @@ namespace {
 
 std::vector<float> Ramp(int64_t values) {
   std::vector<float> numbers(values);
-  for (int64_t i = 0; i < values; ++i)
-    numbers[i] = static_cast<float>(std::sin(0.37 * static_cast<double>(i)) * (1 + i / 64));
+  for (int64_t i = 0; i < values; ++i) {
+    const int64_t block = i / 64;
+    numbers[i] = static_cast<float>(std::sin(0.37 * static_cast<double>(i)) *
+                                    static_cast<double>(1 + block));
+  }
   return numbers;
 }
 

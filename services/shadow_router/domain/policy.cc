@@ -47,7 +47,7 @@ Condition Quality(const Experiment& experiment, const Verdict& verdict) {
     return {"quality", false,
             experiment.quality_mode == QualityMode::kImprovement
                 ? absl::StrCat("no pair carries a grade from ",
-                               ToString(experiment.grade_sources.front()).data(),
+                               std::string(ToString(experiment.grade_sources.front())),
                                " yet: not enough evidence")
                 : "no double-sampled pair yet: not enough evidence"};
   }

@@ -37,7 +37,7 @@ bool PassesLuhn(std::string_view text) {
   for (auto it = text.rbegin(); it != text.rend(); ++it) {
     if (*it < '0' || *it > '9') continue;
     int digit = *it - '0';
-    if (twice && (digit *= 2) > 9) digit -= 9;
+    if (twice) digit = digit > 4 ? 2 * digit - 9 : 2 * digit;
     sum += digit;
     twice = !twice;
   }

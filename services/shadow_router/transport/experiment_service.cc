@@ -284,7 +284,8 @@ grpc::ServerUnaryReactor* ExperimentService::ExplainExperiment(
 
 grpc::ServerWriteReactor<v1::WatchExperimentResponse>* ExperimentService::WatchExperiment(
     grpc::CallbackServerContext* context, const v1::WatchExperimentRequest* request) {
-  const std::string name = request->name(), token = request->resume_token();
+  const std::string& name = request->name();
+  const std::string& token = request->resume_token();
   return deps_.handler.ServerStream<v1::WatchExperimentResponse>(
       context, "WatchExperiment",
       [this, name, token](const rpc::Call&, ExperimentWatchers::WatchStream stream) {
