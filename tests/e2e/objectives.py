@@ -68,6 +68,7 @@ def main():
         import_rows(platform, "taught", [with_teacher(platform, "teacher", row) for row in lines])
         tuned(platform, "distil", "taught", "--kind", "distil", *FEW)
         platform.run("tune", "labels", "--base", BASE, "--kind", "distil", *FEW, code=1, contains=["ROW_WITHOUT_TEACHER"])
+        platform.run("tune", "labels", "--base", BASE, "--kind", "distil", "--validate-only", code=1, contains=["give it `logprobs`"])
 
 
 if __name__ == "__main__":

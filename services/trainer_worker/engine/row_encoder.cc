@@ -13,7 +13,7 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/rows/samples.h"
-#include "services/trainer_worker/engine/teacher_reader.h"
+#include "llm/rows/teacher_reader.h"
 
 namespace crossover::worker {
 namespace {
@@ -126,7 +126,7 @@ absl::StatusOr<llm::TrainRow> EncodeRow(const dataset::Row& row, const llm::Chat
 absl::StatusOr<EncodedRows> EncodeDataset(const std::filesystem::path& folder,
                                           const llm::ChatTemplate& chat, const TrainPlan& plan) {
   EncodedRows rows;
-  const TeacherReader teacher(chat.tokenizer());
+  const llm::TeacherReader teacher(chat.tokenizer());
   Encoding encoding{.loss_on = plan.loss_on, .objective = plan.objective};
   if (plan.objective == Objective::kDistil) encoding.teacher = &teacher;
   ASSIGN_OR_RETURN(Split train, EncodeSplit(folder, dataset::kTrain, chat, encoding, SIZE_MAX));

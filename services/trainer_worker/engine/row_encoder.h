@@ -12,18 +12,20 @@
 #include "llm/train/trainer.h"
 #include "services/trainer_worker/domain/work.h"
 
-namespace crossover::worker {
-
+namespace crossover::llm {
 class TeacherReader;
+}  // namespace crossover::llm
+
+namespace crossover::worker {
 
 struct Encoding {
   LossOn loss_on = LossOn::kByRow;
   Objective objective = Objective::kSupervised;
-  const TeacherReader* teacher = nullptr;  // borrowed; null: a teacher's numbers are not read
+  const llm::TeacherReader* teacher = nullptr;  // borrowed; null: a teacher's numbers are not read
 };
 
 // One row. Errors name it by its digest: NO_TRAINED_TOKENS, FIELD_INVALID, MODEL_UNSUPPORTED, and
-// ROW_WITHOUT_REJECTED and those of teacher_reader.h.
+// ROW_WITHOUT_REJECTED and those of llm/rows/teacher_reader.h.
 absl::StatusOr<llm::TrainRow> EncodeRow(const dataset::Row& row, const llm::ChatTemplate& chat,
                                         const Encoding& encoding);
 

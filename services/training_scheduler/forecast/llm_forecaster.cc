@@ -23,6 +23,7 @@
 #include "llm/formats/gguf_file.h"
 #include "llm/formats/model_config.h"
 #include "llm/rows/samples.h"
+#include "llm/rows/teacher_reader.h"
 #include "llm/tokenizer/tokenizer.h"
 #include "llm/train/adapter_plan.h"
 #include "llm/train/forecast.h"
@@ -66,14 +67,25 @@ class Materialised {
   std::filesystem::path path_;
 };
 
-absl::StatusOr<llm::TrainRow> Encode(const dataset::Row& row, const llm::ChatTemplate& chat,
-                                     const ResolvedSpec& spec) {
+// What a row is encoded with. `teacher`: null unless the job distils.
+struct Encoder {
+  const llm::ChatTemplate& chat;
+  const ResolvedSpec& spec;
+  const llm::TeacherReader* teacher = nullptr;
+};
+
+absl::StatusOr<llm::TrainRow> Encode(const dataset::Row& row, const Encoder& encoder) {
+  const auto& [chat, spec, teacher] = encoder;
   const bool preference = spec.objective == Objective::kPreference;
   const bool last = preference || spec.loss_on == LossOn::kLastAssistant;
   ASSIGN_OR_RETURN(
       llm::TrainingSample sample,
       llm::SampleOf(row, chat, last ? llm::TrainedTurns::kLast : llm::TrainedTurns::kAll));
   llm::TrainRow out{.ids = std::move(sample.ids), .token_weights = std::move(sample.weights)};
+  if (teacher != nullptr) {
+    RETURN_IF_ERROR(teacher->Read(row.logprobs, out));
+    out.teacher.clear();  // read to see that it can be: what it says costs no time
+  }
   if (spec.loss_on == LossOn::kAllTokens && !preference) {
     std::fill(out.token_weights.begin() + 1, out.token_weights.end(), 1.0F);
   }
@@ -90,9 +102,20 @@ struct Split {
   bool whole = true;
 };
 
+// Of the rows after the sample, which are not encoded.
+absl::Status CheckRest(const dataset::Row& row, const Encoder& encoder) {
+  if (encoder.teacher == nullptr || !row.logprobs.empty()) return absl::OkStatus();
+  llm::TrainRow unused;
+  return encoder.teacher->Read(row.logprobs, unused);
+}
+
+absl::Status WithDigest(const absl::Status& status, const dataset::Row& row) {
+  ASSIGN_OR_RETURN(const std::string digest, dataset::RowDigest(row));
+  return WithContext(status, absl::StrCat("row ", digest));
+}
+
 absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::string_view name,
-                                  const llm::ChatTemplate& chat, const ResolvedSpec& spec,
-                                  size_t most) {
+                                  const Encoder& encoder, size_t most) {
   auto reader = dataset::ShardReader::Open(folder, {.split = std::string(name)});
   if (!reader.ok()) return Unknown(reader.status());
   Split split;
@@ -101,16 +124,17 @@ absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::stri
     if (!row.ok()) return Unknown(row.status());
     if (!row->has_value()) return split;
     if ((*row)->weight == 0) continue;  // The worker leaves it out.
-    if (split.rows.size() == most) break;
-    absl::StatusOr<llm::TrainRow> encoded = Encode(**row, chat, spec);
-    if (!encoded.ok()) {
-      ASSIGN_OR_RETURN(const std::string digest, dataset::RowDigest(**row));
-      return WithContext(encoded.status(), absl::StrCat("row ", digest));
+    if (split.rows.size() == most) {
+      split.whole = false;
+      if (encoder.teacher == nullptr) return split;
+      const absl::Status rest = CheckRest(**row, encoder);
+      if (!rest.ok()) return WithDigest(rest, **row);
+      continue;
     }
+    absl::StatusOr<llm::TrainRow> encoded = Encode(**row, encoder);
+    if (!encoded.ok()) return WithDigest(encoded.status(), **row);
     split.rows.push_back(*std::move(encoded));
   }
-  split.whole = false;
-  return split;
 }
 
 llm::ObjectiveKind ToLlm(Objective objective) {
@@ -208,10 +232,14 @@ absl::StatusOr<const LlmForecaster::Rows*> LlmForecaster::FindRows(const Inputs&
                    spec.max_rows, " ", spec.validation_fraction);
   if (rows_ != nullptr && rows_->key == key) return rows_.get();
   ASSIGN_OR_RETURN(const Materialised folder, Materialised::Of(blobs_, inputs.dataset_digest));
+  std::optional<llm::TeacherReader> teacher;
+  if (spec.objective == Objective::kDistil) teacher.emplace(base.chat->tokenizer());
+  Encoder encoder{*base.chat, spec, teacher.has_value() ? &*teacher : nullptr};
   ASSIGN_OR_RETURN(Split train,
-                   EncodeSplit(folder.path(), dataset::kTrain, *base.chat, spec, kMostTrainRows));
-  ASSIGN_OR_RETURN(Split validation, EncodeSplit(folder.path(), dataset::kValidation, *base.chat,
-                                                 spec, kMostValidationRows));
+                   EncodeSplit(folder.path(), dataset::kTrain, encoder, kMostTrainRows));
+  encoder.teacher = nullptr;  // validation is by the data's own answers
+  ASSIGN_OR_RETURN(Split validation,
+                   EncodeSplit(folder.path(), dataset::kValidation, encoder, kMostValidationRows));
   if (train.rows.empty()) {
     return Error(absl::StatusCode::kFailedPrecondition, "TOO_FEW_ROWS",
                  "the folder has no rows in its train split");

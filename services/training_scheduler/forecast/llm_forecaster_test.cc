@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "common/blob/directory_blob_store.h"
@@ -38,14 +39,25 @@ class LlmForecasterTest : public ::testing::Test {
                       {.role = "assistant", .content = absl::StrCat(1001 + i)}};
       if (pairs && i > 0) row.rejected = {{.role = "assistant", .content = "No."}};
       row.split = "train";
+      if (teacher_) row.logprobs = Logprobs(*row.messages[2].content);
       rows[*dataset::RowDigest(row)] = row;
       if (pairs && i == 0) without_ = *dataset::RowDigest(row);
     }
+    if (last_without_) rows.rbegin()->second.logprobs.clear();
     const std::filesystem::path folder = folder_ / absl::StrCat("rows-", ++sealed_);
     auto writer = *dataset::ShardWriter::Create(folder);
     for (const auto& [digest, row] : rows) EXPECT_OK(writer->Add(row, digest));
     EXPECT_OK(writer->Finish());
     return *blobs_->PutFolder("dataset", folder);
+  }
+
+  // A teacher that is certain of each token; the tokenizer makes one of each digit.
+  std::string Logprobs(const std::string& answer) const {
+    nlohmann::json content = nlohmann::json::array();
+    for (size_t i = 0; i < answer.size(); i += teacher_split_) {
+      content.push_back({{"token", answer.substr(i, teacher_split_)}, {"logprob", 0}});
+    }
+    return nlohmann::json{{"content", std::move(content)}}.dump();
   }
 
   ResolvedSpec Spec(Objective objective = Objective::kSupervised) {
@@ -61,6 +73,9 @@ class LlmForecasterTest : public ::testing::Test {
   Inputs inputs_;
   std::string without_;
   int sealed_ = 0;
+  bool teacher_ = false;       // rows have log-probabilities
+  bool last_without_ = false;  // but the last one
+  size_t teacher_split_ = 1;   // characters in a token of the teacher
 };
 
 TEST_F(LlmForecasterTest, RowsAreMeasuredWithTheModelsOwnTokenizer) {
@@ -110,6 +125,33 @@ TEST_F(LlmForecasterTest, APairWithoutARejectedAnswerIsNamed) {
   EXPECT_THAT(status, HasReasonThat("ROW_WITHOUT_REJECTED"));
   EXPECT_THAT(std::string(status.message()), HasSubstr(without_));
   EXPECT_OK(forecaster.Forecast(inputs_, Spec()).status());
+}
+
+TEST_F(LlmForecasterTest, ARowWithoutItsTeacherIsNamed) {
+  LlmForecaster forecaster(*blobs_);
+  const absl::Status status = forecaster.Forecast(inputs_, Spec(Objective::kDistil)).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;  // the row's fault, not the platform's
+  EXPECT_THAT(status, HasReasonThat("ROW_WITHOUT_TEACHER"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("row sha256:"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("give it `logprobs`"));
+}
+
+TEST_F(LlmForecasterTest, ATeacherIsReadAsTheWorkerWill) {
+  LlmForecaster forecaster(*blobs_);
+  teacher_ = true;
+  inputs_.dataset_digest = Seal(40, false);
+  EXPECT_OK(forecaster.Forecast(inputs_, Spec(Objective::kDistil)).status());
+  // Beyond the sample that is measured, too.
+  last_without_ = true;
+  inputs_.dataset_digest = Seal(3000, false);
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(Objective::kDistil)).status(),
+              HasReasonThat("ROW_WITHOUT_TEACHER"));
+  EXPECT_OK(forecaster.Forecast(inputs_, Spec()).status());
+  last_without_ = false;
+  teacher_split_ = 2;
+  inputs_.dataset_digest = Seal(40, false);
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(Objective::kDistil)).status(),
+              HasReasonThat("TEACHER_TOKENS_DIFFER"));
 }
 
 TEST_F(LlmForecasterTest, WhatIsNotInTheBlobStoreIsNotTheUsersFault) {

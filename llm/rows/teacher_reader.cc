@@ -1,4 +1,4 @@
-#include "services/trainer_worker/engine/teacher_reader.h"
+#include "llm/rows/teacher_reader.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -10,7 +10,7 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 
-namespace crossover::worker {
+namespace crossover::llm {
 namespace {
 
 using nlohmann::json;
@@ -29,7 +29,7 @@ std::string BytesOf(const json& token) {
 }
 
 // The last run of trained tokens: the answer and its end of turn.
-std::pair<size_t, size_t> AnswerOf(const llm::TrainRow& row) {
+std::pair<size_t, size_t> AnswerOf(const TrainRow& row) {
   size_t end = row.token_weights.size();
   while (end > 0 && row.token_weights[end - 1] == 0) --end;
   size_t begin = end;
@@ -40,12 +40,12 @@ std::pair<size_t, size_t> AnswerOf(const llm::TrainRow& row) {
 // Of a token's object. A logarithm of more than 1 by more than rounding is no probability.
 absl::StatusOr<double> LogProbabilityOf(const json& token) {
   const double value = token.at("logprob").get<double>();
-  if (value <= llm::kMaxLogProbability) return value;
+  if (value <= kMaxLogProbability) return value;
   return Wrong("ROW_INVALID",
                absl::StrCat("logprobs: ", value, " is no log-probability; those are 0 or less"));
 }
 
-void AddToken(int32_t id, double log_probability, llm::TeacherToken& token) {
+void AddToken(int32_t id, double log_probability, TeacherToken& token) {
   if (std::ranges::count(token.ids, id) > 0) return;
   token.ids.push_back(id);
   token.log_probabilities.push_back(static_cast<float>(log_probability));
@@ -53,17 +53,18 @@ void AddToken(int32_t id, double log_probability, llm::TeacherToken& token) {
 
 }  // namespace
 
-TeacherReader::TeacherReader(const llm::Tokenizer& tokenizer) : tokenizer_(tokenizer) {
+TeacherReader::TeacherReader(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
     ids_.try_emplace(tokenizer.Bytes(id), id);
   }
 }
 
-absl::Status TeacherReader::Read(std::string_view logprobs, llm::TrainRow& out) const {
+absl::Status TeacherReader::Read(std::string_view logprobs, TrainRow& out) const {
   if (logprobs.empty()) {
     return Wrong(
         "ROW_WITHOUT_TEACHER",
-        "has no log-probabilities of a teacher; give it `logprobs`, or train with kind SFT");
+        "has no log-probabilities of a teacher, and distillation needs them in every row: give it "
+        "`logprobs`, as chat completions return them, or train on the answers alone (kind sft)");
   }
   out.teacher.assign(out.ids.size(), {});
   const auto [begin, end] = AnswerOf(out);
@@ -81,7 +82,7 @@ absl::Status TeacherReader::Read(std::string_view logprobs, llm::TrainRow& out) 
                                   "' for the base model's tokenizer; a teacher must split text as "
                                   "the base does"));
       }
-      llm::TeacherToken& token = out.teacher[begin + i];
+      TeacherToken& token = out.teacher[begin + i];
       ASSIGN_OR_RETURN(const double own_value, LogProbabilityOf(content[i]));
       AddToken(out.ids[begin + i], own_value, token);
       for (const json& other : content[i].value("top_logprobs", json::array())) {
@@ -102,4 +103,4 @@ absl::Status TeacherReader::Read(std::string_view logprobs, llm::TrainRow& out) 
   }
 }
 
-}  // namespace crossover::worker
+}  // namespace crossover::llm
