@@ -186,6 +186,12 @@ TEST_F(JobsTest, AnEstimateMakesNoJob) {
   EXPECT_FALSE(jobs_.created.has_job());
 }
 
+TEST_F(JobsTest, ARequestIdThatIsNoUuidIsNamedBeforeAnythingIsAsked) {
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--request-id", "abc"}), kExitUsage);
+  EXPECT_THAT(err(), HasSubstr("request_id is 'abc'; must be a UUID such as 01890a5d-"));
+  EXPECT_EQ(jobs_.created.parent(), "");
+}
+
 TEST_F(JobsTest, KindsAndSweepsBecomeJobs) {
   EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--kind", "preference", "--set",
                        "preference_beta=0.2", "--detach"}),

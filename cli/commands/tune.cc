@@ -15,6 +15,8 @@
 #include "cli/output/error.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
+#include "common/id/request_id.h"
+#include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "crossover/scheduler/v1/job_service.grpc.pb.h"
 
@@ -61,6 +63,8 @@ absl::Status AddAxis(const std::string& text, scheduler::SweepSpec& sweep) {
 
 absl::StatusOr<scheduler::CreateJobRequest> BuildTuneRequest(Context& context,
                                                              const TuneOptions& options) {
+  const absl::Status id = CheckRequestId(options.request_id);
+  if (!id.ok()) return UsageError(ToStd(id.message()));
   scheduler::CreateJobRequest request;
   request.set_parent(context.Project());
   request.set_request_id(options.request_id.empty() ? context.RequestId() : options.request_id);

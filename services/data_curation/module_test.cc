@@ -27,6 +27,10 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+constexpr char kRequest7[] = "7c0f7f0e-9e7c-4a4b-8f53-7f3f9a1f0007";
+constexpr char kRequest8[] = "7c0f7f0e-9e7c-4a4b-8f53-7f3f9a1f0008";
+constexpr char kRequest9[] = "7c0f7f0e-9e7c-4a4b-8f53-7f3f9a1f0009";
+
 class ModuleTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -278,10 +282,12 @@ TEST_F(ModuleTest, NineRowsFailTheRunWithWhatToDo) {
 
 TEST_F(ModuleTest, EqualRequestIdsGiveOneRunAndAnotherPayloadIsRefused) {
   const v1::File file = Upload(Rows(20));
-  ASSERT_OK_AND_ASSIGN(const v1::CurationRun first, CreateRun(file.name(), "request-7"));
-  ASSERT_OK_AND_ASSIGN(const v1::CurationRun second, CreateRun(file.name(), "request-7"));
+  ASSERT_OK_AND_ASSIGN(const v1::CurationRun first, CreateRun(file.name(), kRequest7));
+  ASSERT_OK_AND_ASSIGN(const v1::CurationRun second, CreateRun(file.name(), kRequest7));
   EXPECT_EQ(first.name(), second.name());
-  EXPECT_THAT(CreateRun(Upload(Rows(21)).name(), "request-7"), HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(CreateRun(Upload(Rows(21)).name(), kRequest7), HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(CreateRun(file.name(), "abc"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("must be a UUID")));
 }
 
 TEST_F(ModuleTest, ValidateOnlyResolvesTheRecipeAndStoresNothing) {
@@ -424,14 +430,14 @@ TEST_F(ModuleTest, ADatabaseThatGoesAwayDuringARunCostsTimeAlone) {
 
 TEST_F(ModuleTest, ARepeatedRequestGivesWhatTheFirstMadeWhateverHappenedSince) {
   const v1::File file = Upload(Rows(30));
-  ASSERT_OK_AND_ASSIGN(v1::CurationRun run, CreateRun(file.name(), "request-8"));
+  ASSERT_OK_AND_ASSIGN(v1::CurationRun run, CreateRun(file.name(), kRequest8));
   run = Finished(run.name());
-  ASSERT_OK_AND_ASSIGN(const v1::DatasetVersion sealed, Seal(run.name(), "request-9"));
+  ASSERT_OK_AND_ASSIGN(const v1::DatasetVersion sealed, Seal(run.name(), kRequest9));
   v1::DeleteFileRequest remove;
   remove.set_name(file.name());
   google::protobuf::Empty nothing;
   ASSERT_OK(Call(&v1::FileService::Stub::DeleteFile, *files_, remove, nothing));
-  ASSERT_OK_AND_ASSIGN(const v1::CurationRun again, CreateRun(file.name(), "request-8"));
+  ASSERT_OK_AND_ASSIGN(const v1::CurationRun again, CreateRun(file.name(), kRequest8));
   EXPECT_EQ(again.name(), run.name());
 
   v1::ListRowsRequest list;
@@ -443,9 +449,9 @@ TEST_F(ModuleTest, ARepeatedRequestGivesWhatTheFirstMadeWhateverHappenedSince) {
   forget.mutable_tombstone()->set_row_digest(rows.rows(0).row_digest());
   v1::Tombstone tombstone;
   ASSERT_OK(Call(&v1::DatasetService::Stub::Forget, *datasets_, forget, tombstone));
-  ASSERT_OK_AND_ASSIGN(const v1::DatasetVersion repeated, Seal(run.name(), "request-9"));
+  ASSERT_OK_AND_ASSIGN(const v1::DatasetVersion repeated, Seal(run.name(), kRequest9));
   EXPECT_EQ(repeated.name(), sealed.name());
-  EXPECT_THAT(Seal(run.name(), "request-8"), HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(Seal(run.name(), kRequest8), HasReasonThat("REQUEST_ID_REUSED"));
 }
 
 TEST_F(ModuleTest, AWatchOfARunThatIsOverTellsItsEndAndCloses) {

@@ -297,10 +297,13 @@ TEST_F(ModuleTest, DiagnosisAnswersSymptomsOfTheTaskAndOfTheRequest) {
 TEST_F(ModuleTest, AKeyShowsItsSecretOnceAndOpensUntilItIsRevoked) {
   v1::CreateApiKeyRequest create;
   create.set_parent("projects/default");
-  create.set_request_id("r1");
   create.mutable_api_key()->set_role(crossover::type::v1::ROLE_DEVELOPER);
   create.mutable_api_key()->set_display_name("ci");
   v1::ApiKey key;
+  create.set_request_id("r1");
+  EXPECT_THAT(Call(&v1::ProjectService::Stub::CreateApiKey, *projects_, create, key),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("must be a UUID")));
+  create.set_request_id("6ba7b810-9dad-41d1-80b4-00c04fd430c8");
   ASSERT_OK(Call(&v1::ProjectService::Stub::CreateApiKey, *projects_, create, key));
   const std::string secret = key.secret();
   EXPECT_THAT(secret, ::testing::StartsWith(key.prefix()));

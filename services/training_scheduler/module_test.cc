@@ -154,6 +154,9 @@ TEST_F(ModuleTest, ARequestIdMeansOnePayload) {
   EXPECT_EQ(first.name(), again.name());
   request.mutable_job()->set_priority(3);
   EXPECT_THAT(Create(request), HasReasonThat("REQUEST_ID_REUSED"));
+  request.set_request_id("abc");
+  EXPECT_THAT(Create(request),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("must be a UUID")));
 }
 
 TEST_F(ModuleTest, AParkedWorkerIsWokenByAJobThatComes) {

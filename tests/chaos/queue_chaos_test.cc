@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/rpc/channel.h"
 #include "common/testing/matchers.h"
 #include "crossover/scheduler/v1/job_service.grpc.pb.h"
@@ -33,7 +34,8 @@ class QueueChaosTest : public QueueCluster {
   void Create() {
     pb::CreateJobRequest request;
     request.set_parent("projects/default");
-    request.set_request_id(absl::StrCat("job-", jobs_.size()));  // so that it may be sent again
+    // So that it may be sent again.
+    request.set_request_id(absl::StrFormat("00000000-0000-4000-8000-%012d", jobs_.size()));
     request.mutable_job()->set_kind(pb::Job::SFT);
     request.mutable_job()->set_base_model("base");
     request.mutable_job()->set_dataset_version("projects/default/datasets/d/versions/sha256:1");

@@ -44,9 +44,8 @@ absl::Status CurationServiceImpl::DoCreateCurationRun(const v1::CreateCurationRu
     run.inputs.push_back(std::move(record));
   }
   ASSIGN_OR_RETURN(run.recipe, FromProto(request.curation_run().recipe()));
-  return Answer(runs_.Create(std::move(run), {request.request_id(), PayloadOf(request)},
-                             request.validate_only()),
-                response);
+  ASSIGN_OR_RETURN(const RequestKey key, KeyOf(request));
+  return Answer(runs_.Create(std::move(run), key, request.validate_only()), response);
 }
 
 absl::Status CurationServiceImpl::DoGetCurationRun(const v1::GetCurationRunRequest& request,

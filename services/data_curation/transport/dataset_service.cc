@@ -73,8 +73,8 @@ absl::Status DatasetServiceImpl::DoCreateDataset(const v1::CreateDatasetRequest&
   ASSIGN_OR_RETURN(DatasetRecord dataset, FromProto(request.dataset()));
   dataset.project = parent[0];
   dataset.id = request.dataset_id();
-  ASSIGN_OR_RETURN(dataset,
-                   store_.CreateDataset(dataset, {request.request_id(), PayloadOf(request)}));
+  ASSIGN_OR_RETURN(const RequestKey key, KeyOf(request));
+  ASSIGN_OR_RETURN(dataset, store_.CreateDataset(dataset, key));
   response = ToProto(dataset);
   return absl::OkStatus();
 }
@@ -141,8 +141,8 @@ absl::Status DatasetServiceImpl::DoSealDatasetVersion(const v1::SealDatasetVersi
                      FindVersion(request.previous_version(), "previous_version"));
     seal.parent = previous.digest;
   }
-  ASSIGN_OR_RETURN(const VersionRecord version,
-                   runs_.Seal(seal, {request.request_id(), PayloadOf(request)}));
+  ASSIGN_OR_RETURN(const RequestKey key, KeyOf(request));
+  ASSIGN_OR_RETURN(const VersionRecord version, runs_.Seal(seal, key));
   response = ToProto(version);
   return absl::OkStatus();
 }
@@ -246,9 +246,9 @@ absl::Status DatasetServiceImpl::DoForget(const v1::ForgetRequest& request,
     return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
                  "tombstone needs either row_digest or subject: what must not come back");
   }
+  ASSIGN_OR_RETURN(const RequestKey key, KeyOf(request));
   if (!request.validate_only()) {
-    ASSIGN_OR_RETURN(tombstone,
-                     store_.CreateTombstone(tombstone, {request.request_id(), PayloadOf(request)}));
+    ASSIGN_OR_RETURN(tombstone, store_.CreateTombstone(tombstone, key));
   }
   response = ToProto(tombstone);
   ASSIGN_OR_RETURN(const std::vector<std::string> affected, AffectedVersions(tombstone));

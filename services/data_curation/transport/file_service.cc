@@ -37,8 +37,8 @@ absl::Status FileServiceImpl::DoCreateFile(const v1::CreateFileRequest& request,
   if (request.file().has_expire_time()) {
     file.expire_time = absl::FromUnixSeconds(request.file().expire_time().seconds());
   }
-  ASSIGN_OR_RETURN(file,
-                   files_.Create(std::move(file), {request.request_id(), PayloadOf(request)}));
+  ASSIGN_OR_RETURN(const RequestKey key, KeyOf(request));
+  ASSIGN_OR_RETURN(file, files_.Create(std::move(file), key));
   response = ToProto(file);
   return absl::OkStatus();
 }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/json/digest.h"
 #include "common/prompt/from_proto.h"
 #include "common/status/error.h"
@@ -205,8 +206,10 @@ type::v1::Evidence ToProto(const Evidence& evidence) {
   return out;
 }
 
-RequestKey KeyOf(const google::protobuf::Message& request, const std::string& request_id) {
-  if (request_id.empty()) return {};
+absl::StatusOr<RequestKey> KeyOf(const google::protobuf::Message& request,
+                                 const std::string& request_id) {
+  RETURN_IF_ERROR(CheckRequestId(request_id));
+  if (request_id.empty()) return RequestKey{};
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
@@ -214,7 +217,7 @@ RequestKey KeyOf(const google::protobuf::Message& request, const std::string& re
     coded.SetSerializationDeterministic(true);
     request.SerializeToCodedStream(&coded);
   }
-  return {request_id, DigestOf(bytes)};
+  return RequestKey{request_id, DigestOf(bytes)};
 }
 
 }  // namespace crossover::evaluation

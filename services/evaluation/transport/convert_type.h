@@ -39,8 +39,10 @@ type::v1::System ToProto(const System& system);
 absl::StatusOr<System> FromProto(const type::v1::System& system, const std::string& field);
 type::v1::Evidence ToProto(const Evidence& evidence);
 
-// Request id and digest of the rest of the request.
-RequestKey KeyOf(const google::protobuf::Message& request, const std::string& request_id);
+// Request id and digest of the rest of the request. InvalidArgument FIELD_INVALID for an id that is
+// no UUID.
+absl::StatusOr<RequestKey> KeyOf(const google::protobuf::Message& request,
+                                 const std::string& request_id);
 
 template <typename Map>
 std::map<std::string, std::string> FromMap(const Map& map) {

@@ -34,9 +34,9 @@ class DecisionServiceImpl final : public v1::DecisionService::CallbackService {
           CheckScope(decision.inputs.dataset_version, "decision.inputs.dataset_version"));
       RETURN_IF_ERROR(CheckScope(decision.inputs.comparison, "decision.inputs.comparison"));
       decision.task = request->parent();
+      ASSIGN_OR_RETURN(const RequestKey key, KeyOf(*request, request->request_id()));
       ASSIGN_OR_RETURN(decision,
-                       context_.decisions.Create(decision, KeyOf(*request, request->request_id()),
-                                                 request->validate_only()));
+                       context_.decisions.Create(decision, key, request->validate_only()));
       *response = ToProto(decision);
       return absl::OkStatus();
     });

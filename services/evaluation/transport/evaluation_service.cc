@@ -43,8 +43,8 @@ class EvaluationServiceImpl final : public v1::EvaluationService::CallbackServic
       for (size_t i = 0; i < run.systems.size(); ++i)
         RETURN_IF_ERROR(CheckScope(run.systems[i], absl::StrCat("run.systems[", i, "]")));
       run.project = request->parent();
-      ASSIGN_OR_RETURN(run, context_.runs.Create(run, KeyOf(*request, request->request_id()),
-                                                 request->validate_only()));
+      ASSIGN_OR_RETURN(const RequestKey key, KeyOf(*request, request->request_id()));
+      ASSIGN_OR_RETURN(run, context_.runs.Create(run, key, request->validate_only()));
       *response = ToProto(run);
       return absl::OkStatus();
     });

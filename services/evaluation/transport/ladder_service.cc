@@ -35,9 +35,8 @@ class LadderServiceImpl final : public v1::LadderService::CallbackService {
             CheckScope(ladder.rungs[i].system, absl::StrCat("ladder.rungs[", i, "].system")));
       }
       ladder.project = request->parent();
-      ASSIGN_OR_RETURN(ladder,
-                       context_.ladders.Create(ladder, KeyOf(*request, request->request_id()),
-                                               request->validate_only()));
+      ASSIGN_OR_RETURN(const RequestKey key, KeyOf(*request, request->request_id()));
+      ASSIGN_OR_RETURN(ladder, context_.ladders.Create(ladder, key, request->validate_only()));
       *response = ToProto(ladder);
       return absl::OkStatus();
     });

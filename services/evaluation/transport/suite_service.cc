@@ -35,8 +35,8 @@ class SuiteServiceImpl final : public v1::SuiteService::CallbackService {
       ASSIGN_OR_RETURN(std::vector<std::string> parent,
                        ParseScoped(request->parent(), "projects/*/suites/*", "parent"));
       RETURN_IF_ERROR(list::CheckSlug(parent[1], "parent"));
-      Suites::FreezeRequest freeze{.request = KeyOf(*request, request->request_id()),
-                                   .validate_only = request->validate_only()};
+      ASSIGN_OR_RETURN(const RequestKey key, KeyOf(*request, request->request_id()));
+      Suites::FreezeRequest freeze{.request = key, .validate_only = request->validate_only()};
       ASSIGN_OR_RETURN(freeze.suite, FromProto(request->suite_version()));
       RETURN_IF_ERROR(CheckScope(freeze.suite.task, "suite_version.task"));
       RETURN_IF_ERROR(CheckScope(freeze.suite.dataset.dataset_version,

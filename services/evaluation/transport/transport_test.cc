@@ -248,6 +248,9 @@ TEST_F(TransportTest, RepeatedCreateGivesTheSameRunAndAnotherPayloadIsRefused) {
   request.mutable_run()->set_repeats(2);
   EXPECT_THAT(rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun, request),
               HasReasonThat("REQUEST_ID_REUSED"));
+  request.set_request_id("abc");
+  EXPECT_THAT(rpc::Invoke(*stub_, &v1::EvaluationService::Stub::CreateRun, request),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("must be a UUID")));
 }
 
 TEST_F(TransportTest, WatchBeginsWithASnapshotAndEndsWithTheRun) {

@@ -38,8 +38,8 @@ absl::Status ProjectServiceImpl::DoCreateApiKey(const v1::CreateApiKeyRequest& r
              .key_hash = HashSecret(secret),
              .prefix = PrefixOf(secret)};
   RETURN_IF_ERROR(PutSettings(request.api_key(), key));
-  ASSIGN_OR_RETURN(const ApiKey stored,
-                   store_.CreateKey(key, {request.request_id(), PayloadOf(request)}));
+  ASSIGN_OR_RETURN(const RequestKey request_key, RequestKeyOf(request));
+  ASSIGN_OR_RETURN(const ApiKey stored, store_.CreateKey(key, request_key));
   ASSIGN_OR_RETURN(response, ToProto(stored));
   // A repeated request finds the key that the first one made; its secret was shown then and is kept
   // nowhere.

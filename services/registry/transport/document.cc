@@ -14,6 +14,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/json/digest.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -141,15 +142,18 @@ absl::Status ApplyMask(const Message& given, const google::protobuf::FieldMask& 
   return absl::OkStatus();
 }
 
-std::string PayloadOf(const Message& request) {
+absl::StatusOr<RequestKey> RequestKeyOf(const Message& request) {
   std::unique_ptr<Message> copy(request.New());
   copy->CopyFrom(request);
   const FieldDescriptor* field = copy->GetDescriptor()->FindFieldByName("request_id");
-  if (field != nullptr) copy->GetReflection()->ClearField(copy.get(), field);
+  const std::string id = copy->GetReflection()->GetString(*copy, field);
+  RETURN_IF_ERROR(CheckRequestId(id));
+  copy->GetReflection()->ClearField(copy.get(), field);
   // Maps have no order on the wire; JSON sorts their keys.
   const absl::StatusOr<std::string> json = ToJson(*copy);
   const std::string text = json.ok() ? *json : copy->DebugString();
-  return DigestOf(nlohmann::json::accept(text) ? nlohmann::json::parse(text).dump() : text);
+  return RequestKey{
+      id, DigestOf(nlohmann::json::accept(text) ? nlohmann::json::parse(text).dump() : text)};
 }
 
 absl::StatusOr<int64_t> RevisionFromEtag(const std::string& etag) {

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "services/registry/domain/registry_store.h"
 #include "services/registry/domain/resource.h"
 
 namespace crossover::registry {
@@ -32,8 +33,9 @@ absl::Status ReadDocument(const Resource& resource, const std::string& name,
 absl::Status ApplyMask(const google::protobuf::Message& given,
                        const google::protobuf::FieldMask& mask, google::protobuf::Message& stored);
 
-// Digest of a request without its request_id, for RequestKey.
-std::string PayloadOf(const google::protobuf::Message& request);
+// The request's request_id and a digest of the rest of it. InvalidArgument FIELD_INVALID for an id
+// that is no UUID.
+absl::StatusOr<RequestKey> RequestKeyOf(const google::protobuf::Message& request);
 
 // 0 for an empty etag; Aborted ETAG_MISMATCH if it cannot be one of ours.
 absl::StatusOr<int64_t> RevisionFromEtag(const std::string& etag);

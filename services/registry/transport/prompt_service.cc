@@ -50,8 +50,8 @@ absl::Status PromptServiceImpl::DoCreatePrompt(const v1::CreatePromptRequest& re
   ASSIGN_OR_RETURN(const ResourceKey task, ParseKey(Kind::kTask, request.parent(), "parent"));
   RETURN_IF_ERROR(list::CheckSlug(request.prompt_id(), "prompt_id"));
   const ResourceKey key{Kind::kPrompt, task.project, task.id, request.prompt_id()};
-  ASSIGN_OR_RETURN(
-      response, prompts_.Create(key, request.prompt(), {request.request_id(), PayloadOf(request)}));
+  ASSIGN_OR_RETURN(const RequestKey request_key, RequestKeyOf(request));
+  ASSIGN_OR_RETURN(response, prompts_.Create(key, request.prompt(), request_key));
   return PutHeads(response);
 }
 

@@ -61,8 +61,8 @@ absl::Status TaskServiceImpl::DoCreateTask(const v1::CreateTaskRequest& request,
   RETURN_IF_ERROR(list::CheckSlug(request.task_id(), "task_id"));
   RETURN_IF_ERROR(CheckTask(request.task()));
   const ResourceKey key{Kind::kTask, parent[0], "", request.task_id()};
-  ASSIGN_OR_RETURN(response,
-                   tasks_.Create(key, request.task(), {request.request_id(), PayloadOf(request)}));
+  ASSIGN_OR_RETURN(const RequestKey request_key, RequestKeyOf(request));
+  ASSIGN_OR_RETURN(response, tasks_.Create(key, request.task(), request_key));
   return absl::OkStatus();
 }
 

@@ -58,8 +58,8 @@ absl::Status UpstreamServiceImpl::DoCreateUpstream(const v1::CreateUpstreamReque
   RETURN_IF_ERROR(list::CheckSlug(request.upstream_id(), "upstream_id"));
   RETURN_IF_ERROR(CheckUpstream(request.upstream()));
   const ResourceKey key{Kind::kUpstream, parent[0], "", request.upstream_id()};
-  ASSIGN_OR_RETURN(response, upstreams_.Create(key, request.upstream(),
-                                               {request.request_id(), PayloadOf(request)}));
+  ASSIGN_OR_RETURN(const RequestKey request_key, RequestKeyOf(request));
+  ASSIGN_OR_RETURN(response, upstreams_.Create(key, request.upstream(), request_key));
   return absl::OkStatus();
 }
 

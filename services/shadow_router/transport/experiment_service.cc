@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/list/filter.h"
 #include "common/list/page.h"
 #include "common/status/error.h"
@@ -101,6 +102,7 @@ grpc::ServerUnaryReactor* ExperimentService::CreateExperiment(
   return deps_.handler.Unary(
       context, "CreateExperiment", [=, this](const rpc::Call& call) -> absl::Status {
         RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
+        RETURN_IF_ERROR(CheckRequestId(request->request_id()));
         ASSIGN_OR_RETURN(Experiment experiment, FromProto(request->experiment()));
         RETURN_IF_ERROR(CheckOwn(experiment.route));
         RETURN_IF_ERROR(CheckOwn(experiment.evaluation));

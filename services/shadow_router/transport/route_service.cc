@@ -1,6 +1,7 @@
 #include "services/shadow_router/transport/route_service.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/list/filter.h"
 #include "common/list/page.h"
 #include "common/list/resource_name.h"
@@ -46,6 +47,7 @@ grpc::ServerUnaryReactor* RouteService::CreateRoute(grpc::CallbackServerContext*
                                                     v1::Route* response) {
   return handler_.Unary(context, "CreateRoute", [=, this](const rpc::Call&) -> absl::Status {
     RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
+    RETURN_IF_ERROR(CheckRequestId(request->request_id()));
     RETURN_IF_ERROR(list::CheckSlug(request->route_id(), "route_id"));
     ASSIGN_OR_RETURN(Route route, FromProto(request->route()));
     route.name = absl::StrCat(request->parent(), "/routes/", request->route_id());

@@ -88,7 +88,7 @@ class ServicesTest : public ::testing::Test {
     request.mutable_experiment()->set_route(route.name());
     request.mutable_experiment()->set_candidate("new");
     request.mutable_experiment()->mutable_shadow()->mutable_duration()->set_seconds(60);
-    request.set_request_id("x");
+    request.set_request_id("6ba7b810-9dad-41d1-80b4-00c04fd430c8");
     v1::Experiment made;
     EXPECT_OK(Call(*experiments_, &v1::ExperimentService::Stub::CreateExperiment, request, &made));
     return made;
@@ -391,7 +391,7 @@ TEST_F(ServicesTest, TheLedgerIsSummedAndPairsAreListed) {
 TEST_F(ServicesTest, FeedbackIsKeptOnceAndCheckedBeforeAnyOfABatchIsStored) {
   v1::CreateFeedbackRequest request;
   request.set_parent("projects/default");
-  request.set_request_id("once");
+  request.set_request_id("6ba7b811-9dad-41d1-80b4-00c04fd430c8");
   request.mutable_feedback()->set_inference_id("i");
   request.mutable_feedback()->set_name("rating");
   request.mutable_feedback()->set_float_value(0.5);
@@ -401,6 +401,9 @@ TEST_F(ServicesTest, FeedbackIsKeptOnceAndCheckedBeforeAnyOfABatchIsStored) {
   request.mutable_feedback()->set_float_value(0.9);
   EXPECT_THAT(Call(*traffic_, &v1::TrafficService::Stub::CreateFeedback, request, &made),
               HasReasonThat("REQUEST_ID_REUSED"));
+  request.set_request_id("abc");
+  EXPECT_THAT(Call(*traffic_, &v1::TrafficService::Stub::CreateFeedback, request, &made),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("must be a UUID")));
   v1::BatchCreateFeedbackRequest batch;
   batch.set_parent("projects/default");
   *batch.add_feedback() = request.feedback();

@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/list/filter.h"
 #include "common/list/page.h"
 #include "common/status/error.h"
@@ -164,6 +165,7 @@ grpc::ServerUnaryReactor* TrafficService::CreateFeedback(grpc::CallbackServerCon
                                                          v1::Feedback* response) {
   return handler_.Unary(context, "CreateFeedback", [=, this](const rpc::Call&) -> absl::Status {
     RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
+    RETURN_IF_ERROR(CheckRequestId(request->request_id()));
     // The request_id is the feedback's id: storing it again changes nothing.
     const std::string id = request->request_id().empty() ? ids_.NextId() : request->request_id();
     ASSIGN_OR_RETURN(const Feedback feedback, Record(request->parent(), request->feedback(), id));
@@ -178,6 +180,7 @@ grpc::ServerUnaryReactor* TrafficService::BatchCreateFeedback(
   return handler_.Unary(
       context, "BatchCreateFeedback", [=, this](const rpc::Call&) -> absl::Status {
         RETURN_IF_ERROR(ParseScoped(request->parent(), "projects/*", "parent").status());
+        RETURN_IF_ERROR(CheckRequestId(request->request_id()));
         if (request->feedback_size() > kMaxBatch) {
           return Error(absl::StatusCode::kInvalidArgument, "FEEDBACK_INVALID",
                        "at most 1,000 at once");

@@ -4,6 +4,7 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/json/digest.h"
 #include "common/list/filter.h"
 #include "common/list/page.h"
@@ -91,9 +92,11 @@ std::string PayloadHash(const google::protobuf::Message& message) {
   return DigestOf(bytes);
 }
 
-RequestKey ToRequestKey(const v1::CreateJobRequest& request) {
-  if (request.request_id().empty()) return {};
-  return {request.request_id(), PayloadHash(request.job())};
+absl::StatusOr<RequestKey> ToRequestKey(const std::string& request_id,
+                                        const google::protobuf::Message& content) {
+  RETURN_IF_ERROR(CheckRequestId(request_id));
+  if (request_id.empty()) return RequestKey{};
+  return RequestKey{request_id, PayloadHash(content)};
 }
 
 }  // namespace crossover::scheduler

@@ -16,9 +16,11 @@ absl::StatusOr<JobQuery> ToQuery(const v1::ListJobsRequest& request);
 // The token of the page after `last`.
 std::string NextJobsToken(const v1::ListJobsRequest& request, const JobId& last);
 
-// The request's id and a digest of what it asks for.
 // Digest of a request's content, the same for equal messages.
 std::string PayloadHash(const google::protobuf::Message& message);
-RequestKey ToRequestKey(const v1::CreateJobRequest& request);
+// A request's id and a digest of what it asks for; without an id, neither. INVALID_ARGUMENT
+// FIELD_INVALID for an id that is no UUID.
+absl::StatusOr<RequestKey> ToRequestKey(const std::string& request_id,
+                                        const google::protobuf::Message& content);
 
 }  // namespace crossover::scheduler

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/json/digest.h"
 #include "common/list/page.h"
 #include "common/list/resource_name.h"
@@ -89,8 +90,8 @@ absl::Status JobServiceImpl::Answer(absl::StatusOr<Job> job, v1::Job& response) 
 absl::Status JobServiceImpl::DoCreateJob(const v1::CreateJobRequest& request, v1::Job& response) {
   ASSIGN_OR_RETURN(std::string project, ParseProject("parent", request.parent()));
   ASSIGN_OR_RETURN(Job draft, FromProto(request.job(), project));
-  return Answer(scheduler_.Create(std::move(draft), ToRequestKey(request), request.validate_only()),
-                response);
+  ASSIGN_OR_RETURN(const RequestKey key, ToRequestKey(request.request_id(), request.job()));
+  return Answer(scheduler_.Create(std::move(draft), key, request.validate_only()), response);
 }
 
 absl::Status JobServiceImpl::DoGetJob(const v1::GetJobRequest& request, v1::Job& response) {
@@ -135,6 +136,7 @@ absl::Status JobServiceImpl::DoResumeJob(const v1::ResumeJobRequest& request, v1
 
 absl::Status JobServiceImpl::DoRetryJob(const v1::RetryJobRequest& request, v1::Job& response) {
   ASSIGN_OR_RETURN(JobName name, ParseJobName("name", request.name()));
+  RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   RequestKey key;
   if (!request.request_id().empty()) {
     key = {request.request_id(), DigestOf(absl::StrCat("retry ", request.name()))};

@@ -41,9 +41,9 @@ absl::StatusOr<std::string> JobSteps::Create(const std::string& project,
                                              const std::string& request_id) {
   v1::CreateJobRequest request;
   RETURN_IF_ERROR(ReadResource(resource, *request.mutable_job()));
-  request.set_request_id(request_id);
   ASSIGN_OR_RETURN(Job draft, FromProto(request.job(), project));
-  ASSIGN_OR_RETURN(Job job, scheduler_.Create(std::move(draft), ToRequestKey(request), false));
+  ASSIGN_OR_RETURN(const RequestKey key, ToRequestKey(request_id, request.job()));
+  ASSIGN_OR_RETURN(Job job, scheduler_.Create(std::move(draft), key, false));
   return FormatJobName(project, job.id);
 }
 

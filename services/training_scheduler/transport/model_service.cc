@@ -22,11 +22,10 @@ namespace {
 
 // Of a request that has a request_id; the id is not part of the payload.
 template <typename Request>
-RequestKey KeyOf(Request request) {
+absl::StatusOr<RequestKey> KeyOf(Request request) {
   const std::string id = request.request_id();
-  if (id.empty()) return {};
   request.clear_request_id();
-  return {id, PayloadHash(request)};
+  return ToRequestKey(id, request);
 }
 
 absl::StatusOr<VersionQuery> ToQuery(const v1::ListModelVersionsRequest& request,
@@ -184,7 +183,7 @@ absl::Status ModelServiceImpl::DoImportModel(const v1::ImportModelRequest& reque
       return NotImplemented("import of a Hugging Face folder or of an adapter",
                             "convert it to GGUF and give gguf_path, or name a package");
   }
-  import.key = KeyOf(request);
+  ASSIGN_OR_RETURN(import.key, KeyOf(request));
   ASSIGN_OR_RETURN(ModelVersion version, registry_.Import(import));
   response = ToProto(version);
   return absl::OkStatus();
@@ -193,7 +192,7 @@ absl::Status ModelServiceImpl::DoImportModel(const v1::ImportModelRequest& reque
 absl::Status ModelServiceImpl::DoExportModel(const v1::ExportModelRequest& request,
                                              v1::Job& response) {
   ASSIGN_OR_RETURN(ModelName name, ParseModelName("name", request.name()));
-  const RequestKey key = KeyOf(request);
+  ASSIGN_OR_RETURN(const RequestKey key, KeyOf(request));
   ASSIGN_OR_RETURN(std::optional<Job> known, scheduler_.FindCreated(name.project, key));
   if (known.has_value()) {
     response = ToProto(*known);

@@ -73,14 +73,13 @@ absl::Status PipelineServiceImpl::DoCreatePipeline(const v1::CreatePipelineReque
   ASSIGN_OR_RETURN(Pipeline pipeline, PipelineFromProto(request.pipeline(), project));
   RETURN_IF_ERROR(CheckPipeline(pipeline));
   RETURN_IF_ERROR(CheckSteps(steps_, pipeline));
+  ASSIGN_OR_RETURN(const RequestKey key, ToRequestKey(request.request_id(), request.pipeline()));
   if (request.validate_only()) {
     response = PipelineToProto(pipeline);
     response.clear_name();
     return absl::OkStatus();
   }
   pipeline.id = ids_.NextId();
-  RequestKey key;
-  if (!request.request_id().empty()) key = {request.request_id(), PayloadHash(request.pipeline())};
   ASSIGN_OR_RETURN(pipeline, store_.Insert(pipeline, key));
   response = PipelineToProto(pipeline);
   due_();

@@ -94,8 +94,7 @@ absl::Status WebhookServiceImpl::DoCreateWebhookEndpoint(
   RETURN_IF_ERROR(CheckEndpoint(endpoint));
   endpoint.id = ids_.NextId();
   endpoint.secret = NewWebhookSecret(random_);
-  RequestKey key;
-  if (!request.request_id().empty()) key = {request.request_id(), PayloadHash(from)};
+  ASSIGN_OR_RETURN(const RequestKey key, ToRequestKey(request.request_id(), from));
   ASSIGN_OR_RETURN(endpoint, store_.CreateEndpoint(endpoint, key));
   response = EndpointToProto(endpoint);
   response.set_secret(endpoint.secret);
