@@ -66,8 +66,8 @@ void LetThrough(CLI::App& app) {
 }
 
 // The command that was reached, for "did you mean".
-const CLI::App& Deepest(const CLI::App& app) {
-  for (const CLI::App* sub : app.get_subcommands()) return Deepest(*sub);
+const CLI::App* Deepest(const CLI::App* app) {
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
   return app;
 }
 
@@ -90,7 +90,7 @@ int ParseError(const CLI::App& app, Context& context, const CLI::ParseError& err
     app.exit(error, terminal.out, terminal.err);
     return kExitOk;
   }
-  const CLI::App& command = Deepest(app);
+  const CLI::App& command = *Deepest(&app);
   std::string message = error.what();
   const std::vector<std::string> rest =
       app.remaining(true);  // with fallthrough they end up in a parent

@@ -12,7 +12,7 @@
 namespace crossover::bench {
 namespace {
 
-using namespace scheduler;
+using namespace scheduler;  // NOLINT(google-build-using-namespace): drives this room alone.
 
 constexpr char kSecret[] = "00112233445566778899aabbccddeeff";
 

@@ -66,7 +66,7 @@ Json Free(const YAML::Node& node) {
     case YAML::NodeType::Scalar:
       break;
   }
-  const std::string text = node.Scalar();
+  const std::string& text = node.Scalar();
   if (node.Tag() == "!") return text;  // quoted
   bool boolean = false;
   if ((text == "true" || text == "false") && YAML::convert<bool>::decode(node, boolean))
@@ -176,7 +176,7 @@ absl::StatusOr<Json> ReadScalar(const YAML::Node& node, const FieldDescriptor& f
     return Json(node.Scalar());
   }
   if (!node.IsScalar()) return Wrong(place, "one value is expected here, not a list or map");
-  const std::string text = node.Scalar();
+  const std::string& text = node.Scalar();
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_ENUM:
       return ReadEnum(text, field, place);

@@ -12,6 +12,7 @@ namespace crossover::scheduler {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 class ReportsModuleTest : public ::testing::Test {
@@ -105,6 +106,11 @@ TEST_F(ReportsModuleTest, TwoRunsAreComparedBySpecLossAndSpikes) {
                                  [](const auto& d) { return d.field() == "training.adapter.r"; });
   ASSERT_NE(rank, compared.differences().end());
   EXPECT_THAT(rank->values(), ElementsAre("16", "32"));
+  request.set_parent("projects/another");
+  EXPECT_THAT(
+      rpc::Invoke(*jobs_, &v1::JobService::Stub::CompareJobs, request),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is not of projects/another")));
+  request.set_parent("projects/default");
   request.mutable_names()->RemoveLast();
   EXPECT_THAT(rpc::Invoke(*jobs_, &v1::JobService::Stub::CompareJobs, request),
               HasReasonThat("FIELD_INVALID"));

@@ -113,9 +113,8 @@ absl::Status ReadFields(dom::element root, ChatRequest& request) {
   bool usage = false;
   if (root["stream_options"]["include_usage"].get_bool().get(usage) == simdjson::SUCCESS)
     request.include_usage = usage;
-  if (root["safety_identifier"].get_string().get(text) == simdjson::SUCCESS) {
-    request.user = std::string(text);
-  } else if (root["user"].get_string().get(text) == simdjson::SUCCESS) {
+  if (root["safety_identifier"].get_string().get(text) == simdjson::SUCCESS ||
+      root["user"].get_string().get(text) == simdjson::SUCCESS) {
     request.user = std::string(text);
   }
   RETURN_IF_ERROR(ReadMetadata(root, request));

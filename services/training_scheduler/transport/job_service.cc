@@ -250,6 +250,10 @@ absl::Status JobServiceImpl::DoCompareJobs(const v1::CompareJobsRequest& request
   std::vector<ComparedJob> jobs;
   for (const std::string& name : request.names()) {
     ASSIGN_OR_RETURN(Job job, Find("names", name));
+    if (job.project != project) {
+      return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+                   absl::StrCat("names: ", name, " is not of ", request.parent()));
+    }
     ASSIGN_OR_RETURN(std::vector<MetricPoint> points, jobs_.Metrics(job.id, 0, 1, 1'000'000));
     jobs.push_back({std::move(job), std::move(points)});
   }
