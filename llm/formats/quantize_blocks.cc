@@ -59,6 +59,11 @@ void QuantizeQ4_0(const float* x, uint8_t* out) {
   });
 }
 
+// Of a number that is not negative, to the bit as llama.cpp rounds it.
+int Rounded(float value) {
+  return static_cast<int>(value + 0.5f);  // NOLINT(bugprone-incorrect-roundings)
+}
+
 void QuantizeQ4_1(const float* x, uint8_t* out) {
   const Range range = RangeOf(x);
   const float d = (range.max - range.min) / 15.0f;
@@ -66,8 +71,7 @@ void QuantizeQ4_1(const float* x, uint8_t* out) {
   PutHalf(out, d);
   PutHalf(out + 2, range.min);
   PutNibbles(out + 4, nullptr, [&](int j) {
-    return static_cast<uint32_t>(
-        std::min(15, static_cast<int>((x[j] - range.min) * inverse + 0.5f)));
+    return static_cast<uint32_t>(std::min(15, Rounded((x[j] - range.min) * inverse)));
   });
 }
 
@@ -90,8 +94,7 @@ void QuantizeQ5_1(const float* x, uint8_t* out) {
   PutHalf(out + 2, range.min);
   uint32_t fifths = 0;
   PutNibbles(out + 8, &fifths, [&](int j) {
-    return static_cast<uint32_t>(
-        std::min(31, static_cast<int>((x[j] - range.min) * inverse + 0.5f)));
+    return static_cast<uint32_t>(std::min(31, Rounded((x[j] - range.min) * inverse)));
   });
   std::memcpy(out + 4, &fifths, sizeof(fifths));
 }

@@ -82,21 +82,20 @@ void Mirror::Offer(MirrorJob job) {
   }
   const size_t bytes = job.Bytes();
   if (bytes > options_.max_item_bytes) return Drop(job, DropReason::kTooLarge);
-  std::optional<DropReason> refused;
+  DropReason refused = DropReason::kQueueFull;
   {
     absl::MutexLock lock(&mutex_);
     if (stopping_) {
       refused = DropReason::kCancelled;
     } else if (blocked_) {
       refused = DropReason::kBreakerOpen;
-    } else if (bytes_ + bytes > options_.max_queue_bytes) {
-      refused = DropReason::kQueueFull;
-    } else {
+    } else if (bytes_ + bytes <= options_.max_queue_bytes) {
       bytes_ += bytes;
       queue_.emplace_back(bytes, std::move(job));
+      return;
     }
   }
-  if (refused) Drop(job, *refused);
+  Drop(job, refused);
 }
 
 void Mirror::Work() {

@@ -1,6 +1,8 @@
 #include "services/shadow_router/tuning/file_transfer.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -87,7 +89,8 @@ absl::StatusOr<UploadedForm> ReadUpload(http::Exchange& exchange, const std::str
         absl::StrCat("'", file_field, "' is a required property"),
         {.reason = "FIELD_REQUIRED", .metadata = {}, .violations = {{file_field, "is required"}}});
   }
-  std::rewind(form.file.get());
+  if (std::fseek(form.file.get(), 0, SEEK_SET) != 0)
+    return absl::ErrnoToStatus(errno, "the uploaded file cannot be read back");
   return form;
 }
 

@@ -144,8 +144,9 @@ absl::Status Sweep::RecordBoundary(size_t next) {
   RETURN_IF_ERROR(Insist(context_, [&] {
     absl::StatusOr<std::vector<std::string>> answer = context_.deps.client.RecordCheckpoint(
         context_.job(), step, digest, best.best_adapter, metric);
-    if (answer.ok()) released = *std::move(answer);
-    return answer.status();
+    if (!answer.ok()) return answer.status();
+    released = *std::move(answer);
+    return absl::OkStatus();
   }));
   for (const std::string& gone : released) Unpin(context_, gone, holder);
   for (const std::string& gone : std::exchange(former_bests_, {})) {

@@ -55,7 +55,7 @@ class Training {
       : Training(context, TrainingPlace{.plan = &context.job().train,
                                         .checkpoints = CheckpointsOf(context.job())}) {}
   Training(JobContext& context, TrainingPlace place)
-      : context_(context), place_(std::move(place)), checkpoints_(std::move(place_.checkpoints)) {}
+      : context_(context), place_(std::move(place)), checkpoints_(place_.checkpoints) {}
 
   // ABORTED LEASE_LOST from a fenced call; otherwise errors are the job's.
   absl::StatusOr<TrainingEnd> Run();
