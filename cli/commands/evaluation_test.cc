@@ -378,8 +378,7 @@ TEST_F(EvaluationTest, EveryDeclaredFactOfATaskIsMarkedAsDeclared) {
   EXPECT_EQ(Crossover({"task", "show", "support"}), kExitOk) << err();
   for (const char* line :
        {"owner       ana (declared)\n", "retraining  monthly (declared)\n",
-        "volume      3,000 requests a day, 112,000,000 tokens a month "
-        "(declared)\n",
+        "volume      3,000 requests a day, 112,000,000 tokens a month (declared)\n",
         "developer   16 hours (declared)\n", "urgency     medium (declared)\n",
         "spend       2,160 USD a month today (declared)\n",
         "operations  20.00 USD a month for the tuned model (declared)\n",
