@@ -1,5 +1,8 @@
 #include "llm/model/kernels.h"
 
+#include "llm/model/bf16_products.h"
+#include "llm/model/execution.h"
+
 namespace crossover::llm {
 
 namespace {
@@ -21,6 +24,16 @@ const KernelSet& Choose() {
 const KernelSet& Kernels() {
   static const KernelSet& set = Choose();
   return set;
+}
+
+const Bf16Products* Bf16ProductsHere() {
+#if defined(__x86_64__)
+  static const Bf16Products* const products =
+      Resolve({}).instructions == "avx512-bf16" ? &Bf16ProductsAvx512() : nullptr;
+  return products;
+#else
+  return nullptr;
+#endif
 }
 
 }  // namespace crossover::llm

@@ -1,25 +1,30 @@
 #include "llm/model/linear.h"
 
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/mm.h>
-
 #include "llm/model/kernels.h"
-#include "llm/model/parallel.h"
+#include "llm/model/products.h"
 #include "llm/model/rows.h"
 
 namespace crossover::llm {
 
 void FrozenLinear::Multiply(const at::Tensor& x, at::Tensor& y) const {
-  at::mm_out(y, x, Dense().t());
+  ProductTransposed(x, Dense(), {}, {}, y);
 }
 
-void FrozenLinear::Forward(const at::Tensor& x, at::Tensor& y) const {
-  Multiply(x, y);
+void FrozenLinear::Forward(const at::Tensor& x, at::Tensor& y) const { Forward(x, {}, {}, y); }
+
+void FrozenLinear::Forward(const at::Tensor& x, const at::Tensor& t, const at::Tensor& b,
+                           at::Tensor& y) const {
+  ProductTransposed(x, Dense(), t, b, y);
   if (bias.defined()) AddBiasRows(y, bias);
 }
 
 void FrozenLinear::BackwardInput(const at::Tensor& dy, at::Tensor& dx) const {
-  at::mm_out(dx, dy, Dense());
+  BackwardInput(dy, {}, {}, dx);
+}
+
+void FrozenLinear::BackwardInput(const at::Tensor& dy, const at::Tensor& dt, const at::Tensor& a,
+                                 at::Tensor& dx) const {
+  Product(dy, Dense(), dt, a, dx);
 }
 
 void LowRankInput(const LowRank& low_rank, const at::Tensor& x, const Dropout& dropout,
@@ -29,17 +34,16 @@ void LowRankInput(const LowRank& low_rank, const at::Tensor& x, const Dropout& d
   if (t.size(1) != low_rank.rank())
     t = t.as_strided({x.size(0), low_rank.rank()}, {low_rank.rank(), 1});
   if (dropout.active()) DropoutRows(x, dropout, scratch);
-  at::mm_out(t, dropout.active() ? scratch : x, low_rank.a.t());
+  ProductTransposed(dropout.active() ? scratch : x, low_rank.a, {}, {}, t);
 }
 
 void ForwardWithLowRank(const FrozenLinear& linear, const LowRank& low_rank, const at::Tensor& x,
                         const Dropout& dropout, at::Tensor& scratch, at::Tensor& t, at::Tensor& u,
                         at::Tensor& y) {
   at::Tensor& sum = low_rank.scales_columns() ? u : y;
-  linear.Forward(x, sum);
-  if (!low_rank.defined()) return;
+  if (!low_rank.defined()) return linear.Forward(x, sum);
   LowRankInput(low_rank, x, dropout, scratch, t);
-  sum.addmm_(t, low_rank.b.t());
+  linear.Forward(x, t, low_rank.b, sum);
   if (low_rank.scales_columns())
     ScaleColumnsRows(u, low_rank.column_scale, low_rank.column_shift, y);
 }

@@ -24,10 +24,15 @@ struct FrozenLinear {
 
   // y [n, out] from x [n, in]; y is overwritten.
   void Forward(const at::Tensor& x, at::Tensor& y) const;
+  // The same plus t b^T, for t [n, ranks] and b [out, ranks].
+  void Forward(const at::Tensor& x, const at::Tensor& t, const at::Tensor& b, at::Tensor& y) const;
   // y [n, out] = x W^T; y is overwritten.
   void Multiply(const at::Tensor& x, at::Tensor& y) const;
   // dx [n, in] = dy W; dx is overwritten.
   void BackwardInput(const at::Tensor& dy, at::Tensor& dx) const;
+  // The same plus dt a, for dt [n, ranks] and a [ranks, in].
+  void BackwardInput(const at::Tensor& dy, const at::Tensor& dt, const at::Tensor& a,
+                     at::Tensor& dx) const;
 };
 
 // y += (x A^T) B^T, for all adapters of the stacked layers at once: A [rank sum, in] stacked, B

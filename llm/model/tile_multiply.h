@@ -1,10 +1,11 @@
-// C [+]= A B for small dense tiles through LibTorch's cpublas::brgemm (oneDNN micro-kernels). Sees
-// torch.
+// C [+]= A B for small dense tiles: Bf16Products where there are any, otherwise LibTorch's
+// cpublas::brgemm (oneDNN micro-kernels). Sees torch.
 #pragma once
 
 #include <ATen/native/CPUBlas.h>
 #include <c10/util/BFloat16.h>
 
+#include "llm/model/bf16_products.h"
 #include "llm/model/kernels.h"
 
 namespace crossover::llm {
@@ -13,6 +14,9 @@ namespace crossover::llm {
 // (AttentionKernels::pack*).
 inline void TileMultiply(int64_t m, int64_t n, int64_t k, int64_t ld_a, int64_t ld_b, int64_t ld_c,
                          bool add, const Bf16Bits* a, const Bf16Bits* b, float* c) {
+  if (const Bf16Products* own = Bf16ProductsHere(); own != nullptr && n % kPanel == 0) {
+    return own->tile(m, n, k, ld_a, ld_b, ld_c, add, a, b, c);
+  }
   at::native::cpublas::brgemm(m, n, k, ld_a, ld_b, ld_c, add,
                               reinterpret_cast<const at::BFloat16*>(a),
                               reinterpret_cast<const at::BFloat16*>(b), c, /*is_vnni=*/true);

@@ -3,10 +3,11 @@
 #include <ATen/Functions.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "llm/model/attention.h"
 #include "llm/model/kernels.h"
-#include "llm/model/parallel.h"
+#include "llm/model/products.h"
 #include "llm/model/rows.h"
 #include "llm/model/tile_multiply.h"
 #include "llm/model/weights.h"
@@ -20,35 +21,18 @@ at::Tensor Shaped(const at::Tensor& memory, int64_t rows, int64_t columns) {
   return memory.narrow(0, 0, rows * columns).view({rows, columns});
 }
 
-template <typename T>
-void AddTo(const at::Tensor& gradient, int64_t first, int64_t ld, float scale, int64_t rows,
-           int64_t columns, float* to) {
-  const T* from = Data<T>(gradient) + first;
-  ParallelRanges(rows, 64, [&](int64_t begin, int64_t end) {
-    RowKernelsOf<T>().accumulate(from + begin * ld, ld, scale, end - begin, columns,
-                                 to + begin * columns, columns);
-  });
-}
-
 }  // namespace
 
 DecoderBackward::DecoderBackward(const BaseModel& base, const LoraLayout& layout)
     : base_(base), layout_(layout) {
   first_layer_ = base.config().layers;
-  int64_t a_size = 0, b_size = 0;
   int64_t m_size = 0;
   for (const LoraMatrix& matrix : layout.matrices()) {
     dora_ = dora_ || matrix.scaled();
     m_size = std::max(m_size, StackRows(base.config(), GroupOf(matrix.target)));
     first_layer_ = std::min(first_layer_, matrix.layer);
-    const int64_t ranks = layout.RankSum(matrix.layer, GroupOf(matrix.target));
-    a_size = std::max(a_size, ranks * matrix.in);
-    b_size = std::max(b_size, matrix.b_size());
   }
-  const at::TensorOptions type = base.weights().options();
-  da_memory_ = at::empty({a_size}, type);
-  db_memory_ = at::empty({b_size}, type);
-  dm_memory_ = at::empty({m_size}, type.dtype(at::kFloat));
+  dm_memory_ = at::empty({m_size}, base.weights().options().dtype(at::kFloat));
 }
 
 void DecoderBackward::Resize(int64_t tokens) {
@@ -74,15 +58,6 @@ void DecoderBackward::Resize(int64_t tokens) {
   if (dora_) view_.du = memory_.du.narrow(0, 0, tokens);
 }
 
-void DecoderBackward::AddGradient(const at::Tensor& gradient, int64_t ld, float scale, int64_t rows,
-                                  int64_t columns, int64_t first, float* to) {
-  if (gradient.scalar_type() == at::kFloat) {
-    AddTo<float>(gradient, first, ld, scale, rows, columns, to);
-  } else {
-    AddTo<Bf16Bits>(gradient, first, ld, scale, rows, columns, to);
-  }
-}
-
 at::Tensor& DecoderBackward::Unscaled(const Place& place, const at::Tensor& u, at::Tensor& dy,
                                       at::Tensor& to, std::span<float> gradients) {
   if (!place.low_rank.scales_columns()) return dy;
@@ -101,17 +76,17 @@ at::Tensor& DecoderBackward::Unscaled(const Place& place, const at::Tensor& u, a
 
 void DecoderBackward::InputGradient(const Place& place, const at::Tensor& dy,
                                     const Activations& activations, at::Tensor* d_input) {
-  if (d_input != nullptr) place.linear.BackwardInput(dy, *d_input);
-  if (!place.low_rank.defined()) return;
-  dt_ = Shaped(dt_memory_, dy.size(0), place.low_rank.rank());
-  at::mm_out(dt_, dy, place.low_rank.b);
-  if (d_input == nullptr) return;
-  if (!place.dropout.active()) {
-    d_input->addmm_(dt_, place.low_rank.a);
-    return;
+  const LowRank& low_rank = place.low_rank;
+  if (low_rank.defined()) {
+    dt_ = Shaped(dt_memory_, dy.size(0), low_rank.rank());
+    Product(dy, low_rank.b, {}, {}, dt_);
   }
+  if (d_input == nullptr) return;
+  if (!low_rank.defined()) return place.linear.BackwardInput(dy, *d_input);
+  if (!place.dropout.active()) return place.linear.BackwardInput(dy, dt_, low_rank.a, *d_input);
+  place.linear.BackwardInput(dy, *d_input);
   at::Tensor through = activations.Dropped(d_input->size(1));
-  at::mm_out(through, dt_, place.low_rank.a);
+  Product(dt_, low_rank.a, {}, {}, through);
   AddDropoutRows(through, place.dropout, *d_input);
 }
 
@@ -124,17 +99,19 @@ void DecoderBackward::AdapterGradients(const Place& place, const at::Tensor& inp
     used = activations.Dropped(input.size(1));
     DropoutRows(input, place.dropout, used);
   }
-  at::Tensor da = Shaped(da_memory_, place.low_rank.rank(), input.size(1));
-  at::mm_out(da, dt_.t(), used);
+  std::vector<OuterProduct> products;
   for (const LoraMatrix* matrix : layout_.MatricesOf(place.layer, place.group)) {
-    AddGradient(da, matrix->in, 1.0f, matrix->rank, matrix->in, matrix->rank_offset * matrix->in,
-                gradients.data() + matrix->a_offset);
-    at::Tensor db = Shaped(db_memory_, matrix->out, matrix->rank);
-    at::mm_out(db, dy.narrow(1, matrix->out_offset, matrix->out).t(),
-               t.narrow(1, matrix->rank_offset, matrix->rank));
-    AddGradient(db, matrix->rank, static_cast<float>(matrix->scale), matrix->out, matrix->rank, 0,
-                gradients.data() + matrix->b_offset);
+    products.push_back({.p = dt_.narrow(1, matrix->rank_offset, matrix->rank),
+                        .q = used,
+                        .to = gradients.data() + matrix->a_offset,
+                        .rank_stride = matrix->in});
+    products.push_back({.p = t.narrow(1, matrix->rank_offset, matrix->rank),
+                        .q = dy.narrow(1, matrix->out_offset, matrix->out),
+                        .to = gradients.data() + matrix->b_offset,
+                        .column_stride = matrix->rank,
+                        .scale = static_cast<float>(matrix->scale)});
   }
+  AddOuterProducts(products);
 }
 
 void DecoderBackward::BlockBackward(const Pack& pack, const LoraOperands& operands,

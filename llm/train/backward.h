@@ -62,8 +62,6 @@ class DecoderBackward {
                         std::span<float> gradients);
   void BlockBackward(const Pack& pack, const LoraOperands& operands, Activations& activations,
                      const StepNoise& noise, int64_t i, std::span<float> gradients);
-  void AddGradient(const at::Tensor& gradient, int64_t ld, float scale, int64_t rows,
-                   int64_t columns, int64_t first, float* to);
 
   const BaseModel& base_;
   const LoraLayout& layout_;
@@ -71,7 +69,7 @@ class DecoderBackward {
   int64_t capacity_ = 0;
   Buffers memory_, view_;
   bool dora_ = false;
-  at::Tensor dt_, dt_memory_, da_memory_, db_memory_, dm_memory_;
+  at::Tensor dt_, dt_memory_, dm_memory_;
 };
 
 }  // namespace crossover::llm

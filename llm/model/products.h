@@ -1,0 +1,37 @@
+// Matrix products of the decoder on whole tensors, with this library's own kernels where they are
+// the faster ones (Bf16ProductsHere) and with LibTorch's elsewhere. Sees torch. Tensors are bf16 or
+// fp32 alike; rows are contiguous.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+
+namespace crossover::llm {
+
+// y [n, out] = x w^T + t b^T for x [n, in], w [out, in], t [n, ranks], b [out, ranks]; without the
+// second product where t is undefined. y is overwritten. The own kernels round the sum once,
+// LibTorch's each product.
+void ProductTransposed(const at::Tensor& x, const at::Tensor& w, const at::Tensor& t,
+                       const at::Tensor& b, at::Tensor& y);
+
+// y [n, in] = x w + t a for x [n, out], w [out, in], t [n, ranks], a [ranks, in]; as above.
+void Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& t, const at::Tensor& a,
+             at::Tensor& y);
+
+// For every rank and column: to[rank * rank_stride + column * column_stride] += scale * (p^T q), p
+// [n, ranks] and q [n, columns]. One of the strides is 1.
+struct OuterProduct {
+  at::Tensor p, q;
+  float* to = nullptr;
+  int64_t rank_stride = 1;
+  int64_t column_stride = 1;
+  float scale = 1;
+};
+
+// Products of the same tokens: an adapter's gradients. Targets do not overlap. The own kernels sum
+// in fp32, LibTorch's round the sum to the tensors' type. The same bits for any number of threads.
+void AddOuterProducts(std::span<const OuterProduct> products);
+
+}  // namespace crossover::llm

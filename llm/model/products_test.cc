@@ -1,0 +1,168 @@
+// Products against a plain sum in double, in odd sizes.
+#include "llm/model/products.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include "llm/model/bf16_products.h"
+#include "llm/model/tile_multiply.h"
+
+namespace crossover::llm {
+namespace {
+
+at::Tensor Random(int64_t rows, int64_t columns, at::ScalarType type) {
+  return at::randn({rows, columns}).to(type);
+}
+
+// Largest error, in units of the largest absolute sum of products: what rounding may move.
+double Error(const at::Tensor& got, const at::Tensor& wanted) {
+  const double largest = wanted.abs().max().item<double>();
+  return (got.to(at::kDouble) - wanted).abs().max().item<double>() / std::max(largest, 1e-30);
+}
+
+// One rounding to the type for own kernels; LibTorch rounds each of two products.
+double Tolerance(at::ScalarType type) { return type == at::kFloat ? 1e-5 : 1.0 / 128; }
+
+struct Size {
+  int64_t rows, in, out, ranks;
+};
+
+const Size kSizes[] = {{1, 576, 64, 1}, {7, 64, 33, 8},   {33, 576, 960, 48}, {33, 1536, 576, 16},
+                       {33, 63, 31, 1}, {18, 64, 17, 24}, {97, 576, 64, 64},  {200, 64, 2064, 5}};
+
+class ProductsTest : public testing::TestWithParam<at::ScalarType> {
+ protected:
+  void SetUp() override { at::manual_seed(1); }
+  const c10::InferenceMode inference_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Types, ProductsTest, testing::Values(at::kFloat, at::kBFloat16));
+
+TEST_P(ProductsTest, TransposedIsTheSumOfBothProducts) {
+  for (const Size& size : kSizes) {
+    const at::Tensor x = Random(size.rows, size.in, GetParam());
+    const at::Tensor w = Random(size.out, size.in, GetParam());
+    const at::Tensor t = Random(size.rows, size.ranks, GetParam());
+    const at::Tensor b = Random(size.out, size.ranks, GetParam());
+    at::Tensor y = at::full({size.rows, size.out}, 7, GetParam());
+    const at::Tensor frozen = at::mm(x.to(at::kDouble), w.to(at::kDouble).t());
+    ProductTransposed(x, w, {}, {}, y);
+    EXPECT_LT(Error(y, frozen), Tolerance(GetParam())) << size.rows << " x " << size.out;
+    ProductTransposed(x, w, t, b, y);
+    EXPECT_LT(Error(y, frozen + at::mm(t.to(at::kDouble), b.to(at::kDouble).t())),
+              Tolerance(GetParam()))
+        << size.rows << " x " << size.out << " with rank " << size.ranks;
+  }
+}
+
+TEST_P(ProductsTest, ProductIsTheSumOfBothProducts) {
+  for (const Size& size : kSizes) {
+    const at::Tensor dy = Random(size.rows, size.out, GetParam());
+    const at::Tensor w = Random(size.out, size.in, GetParam());
+    const at::Tensor t = Random(size.rows, size.ranks, GetParam());
+    const at::Tensor a = Random(size.ranks, size.in, GetParam());
+    at::Tensor dx = at::full({size.rows, size.in}, 7, GetParam());
+    const at::Tensor frozen = at::mm(dy.to(at::kDouble), w.to(at::kDouble));
+    Product(dy, w, {}, {}, dx);
+    EXPECT_LT(Error(dx, frozen), Tolerance(GetParam())) << size.rows << " x " << size.in;
+    Product(dy, w, t, a, dx);
+    EXPECT_LT(Error(dx, frozen + at::mm(t.to(at::kDouble), a.to(at::kDouble))),
+              Tolerance(GetParam()))
+        << size.rows << " x " << size.in << " with rank " << size.ranks;
+  }
+}
+
+// B of a group is block-diagonal, and 0 before the first step: what is skipped must be just that.
+TEST_P(ProductsTest, ZerosInTheSecondFactorAreSkippedAlone) {
+  const at::Tensor x = Random(33, 64, GetParam()), w = Random(96, 64, GetParam());
+  const at::Tensor t = Random(33, 48, GetParam());
+  at::Tensor b = at::zeros({96, 48}, GetParam());
+  at::Tensor y = at::empty({33, 96}, GetParam());
+  for (const bool set : {false, true}) {
+    if (set) {
+      b.narrow(0, 0, 40).narrow(1, 0, 16).fill_(0.5);
+      b.narrow(0, 40, 20).narrow(1, 17, 9).fill_(-2);
+    }
+    ProductTransposed(x, w, t, b, y);
+    const at::Tensor wanted = at::mm(x.to(at::kDouble), w.to(at::kDouble).t()) +
+                              at::mm(t.to(at::kDouble), b.to(at::kDouble).t());
+    EXPECT_LT(Error(y, wanted), Tolerance(GetParam()));
+  }
+}
+
+TEST_P(ProductsTest, OuterProductsAddToTheirTargets) {
+  for (const Size& size : kSizes) {
+    // Parts of wider rows, as the matrices of a group are.
+    const at::Tensor p = Random(size.rows, size.ranks + 3, GetParam()).narrow(1, 2, size.ranks);
+    const at::Tensor q = Random(size.rows, size.out + 5, GetParam()).narrow(1, 1, size.out);
+    std::vector<float> by_rank(size.ranks * size.out, 1.0f), by_column = by_rank;
+    const OuterProduct products[] = {
+        {.p = p, .q = q, .to = by_rank.data(), .rank_stride = size.out},
+        {.p = p, .q = q, .to = by_column.data(), .column_stride = size.ranks, .scale = -2}};
+    AddOuterProducts(products);
+    const at::Tensor sums = at::mm(p.to(at::kDouble).t(), q.to(at::kDouble));
+    EXPECT_LT(Error(at::from_blob(by_rank.data(), {size.ranks, size.out}), 1 + sums),
+              Tolerance(GetParam()));
+    EXPECT_LT(Error(at::from_blob(by_column.data(), {size.out, size.ranks}), 1 - 2 * sums.t()),
+              Tolerance(GetParam()));
+  }
+}
+
+TEST_P(ProductsTest, ThreadsDoNotChangeABit) {
+  const at::Tensor x = Random(131, 576, GetParam()), w = Random(320, 576, GetParam());
+  const at::Tensor t = Random(131, 24, GetParam()), b = Random(320, 24, GetParam());
+  at::Tensor one = at::empty({131, 320}, GetParam()), three = at::empty_like(one);
+  std::vector<float> sums_of_one(24 * 576), sums_of_three(24 * 576);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  ProductTransposed(x, w, t, b, one);
+  OuterProduct outer{.p = t, .q = x, .to = sums_of_one.data(), .rank_stride = 576};
+  AddOuterProducts(std::span(&outer, 1));
+  at::set_num_threads(3);
+  ProductTransposed(x, w, t, b, three);
+  outer.to = sums_of_three.data();
+  AddOuterProducts(std::span(&outer, 1));
+  at::set_num_threads(threads);
+  if (Bf16ProductsHere() == nullptr) GTEST_SKIP() << "LibTorch's products make no such promise";
+  EXPECT_TRUE(at::equal(one, three));
+  EXPECT_EQ(sums_of_one, sums_of_three);
+}
+
+// A row's result must not depend on the rows beside it: batches of other sizes give the same bits.
+TEST(Bf16ProductsTest, RowsDoNotDependOnEachOther) {
+  if (Bf16ProductsHere() == nullptr) GTEST_SKIP() << "no AVX-512-BF16, or AMX";
+  const c10::InferenceMode inference;
+  const at::Tensor x = Random(57, 96, at::kBFloat16), w = Random(40, 96, at::kBFloat16);
+  at::Tensor all = at::empty({57, 40}, at::kBFloat16), part = at::empty({19, 40}, at::kBFloat16);
+  ProductTransposed(x, w, {}, {}, all);
+  ProductTransposed(x.narrow(0, 5, 19), w, {}, {}, part);
+  EXPECT_TRUE(at::equal(all.narrow(0, 5, 19), part));
+}
+
+TEST(Bf16ProductsTest, TilesAddInFp32) {
+  if (Bf16ProductsHere() == nullptr) GTEST_SKIP() << "no AVX-512-BF16, or AMX";
+  const c10::InferenceMode inference;
+  const struct {
+    int64_t m, n, k;
+  } sizes[] = {{32, 64, 64}, {64, 32, 80}, {13, 48, 32}, {1, 16, 2}};
+  for (const auto& [m, n, k] : sizes) {
+    const at::Tensor a = Random(m, k, at::kBFloat16), b = Random(k, n, at::kBFloat16);
+    const at::Tensor pairs = b.view({k / 2, 2, n}).transpose(1, 2).contiguous();
+    at::Tensor c = at::ones({m, n});
+    const at::Tensor product = at::mm(a.to(at::kDouble), b.to(at::kDouble));
+    for (const bool add : {true, false}) {
+      Bf16ProductsHere()->tile(m, n, k, k, n, n, add, Data<Bf16Bits>(a), Data<Bf16Bits>(pairs),
+                               Data<float>(c));
+      EXPECT_LT(Error(c, product + (add ? 1 : 0)), 1e-5) << m << " x " << n << " x " << k;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace crossover::llm
