@@ -138,6 +138,7 @@ struct Module::Impl {
                               std::string_view reason) { metrics.Mirrored(outcome, reason); });
     flusher.SetObserver(
         [this](std::string_view kind, int64_t count) { metrics.Rejected(kind, count); });
+    flusher.SetFeedbackObserver([this](bool has_pair) { metrics.Feedback(has_pair); });
     server = std::make_unique<http::Server>(
         http::ServerOptions{.address = options.http_address,
                             .port = options.http_port,

@@ -262,7 +262,9 @@ absl::Status FakeRouterStore::ApplyTransition(const Experiment& experiment,
     return EtagMismatch(experiment.name);
   const auto route = routes_.find(experiment.route);
   if (route == routes_.end()) return NotFound(experiment.route);
-  if (!route->second.experiment.empty() && route->second.experiment != experiment.name) {
+  const bool moves_route = MovesRoute(experiment, transition);
+  if (moves_route && !route->second.experiment.empty() &&
+      route->second.experiment != experiment.name) {
     return Error(
         absl::StatusCode::kFailedPrecondition,
         absl::StrCat(experiment.route, " is moved by ", route->second.experiment, " already"),
@@ -275,11 +277,12 @@ absl::Status FakeRouterStore::ApplyTransition(const Experiment& experiment,
   it->second.update_time = transition.time;
   it->second.etag = absl::StrCat("t", transition.sequence);
   transitions_[experiment.name].push_back(transition);
+  ++version_;
+  if (!moves_route) return absl::OkStatus();
   route->second.experiment = IsTerminal(experiment.state) ? "" : experiment.name;
   if (!primary.empty()) route->second.primary = primary;
   route->second.update_time = transition.time;
   route->second.etag = EtagOf(++route->second.config_version);
-  ++version_;
   return absl::OkStatus();
 }
 
@@ -466,19 +469,24 @@ absl::StatusOr<std::vector<GradeFacts>> FakeRouterStore::GradeFactsAfter(
   return facts;
 }
 
-absl::Status FakeRouterStore::AddFeedback(const Feedback& feedback) {
+absl::StatusOr<bool> FakeRouterStore::AddFeedback(const Feedback& feedback) {
   absl::MutexLock lock(&mutex_);
   RETURN_IF_BROKEN();
   if (feedback.id == refused_ && !refused_.empty()) return RefusedByConstraint(feedback.id);
+  const bool has_pair = std::ranges::any_of(pairs_, [&](const Pair& pair) {
+    return ProjectOf(pair.experiment) == feedback.project &&
+           (pair.request_id == feedback.inference_id ||
+            pair.completion_id == feedback.inference_id);
+  });
   for (const Feedback& old : feedback_) {
     if (old.id != feedback.id || old.project != feedback.project) continue;
     Feedback same = feedback;
     same.time = old.time;
     if (same != old) return RequestIdReused(feedback.id);
-    return absl::OkStatus();
+    return has_pair;
   }
   feedback_.push_back(feedback);
-  return absl::OkStatus();
+  return has_pair;
 }
 
 const Pair* FakeRouterStore::PairOf(const std::string& inference_id,

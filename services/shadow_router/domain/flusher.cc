@@ -108,7 +108,8 @@ absl::Status Flusher::ReplayJournal() {
   return journal_.Replay(
       {.on_batch = [this](Batch old)
                        ABSL_NO_THREAD_SAFETY_ANALYSIS { return Store(std::move(old)); },
-       .on_feedback = [this](const Feedback& feedback) { return store_.AddFeedback(feedback); },
+       .on_feedback =
+           [this](const Feedback& feedback) { return store_.AddFeedback(feedback).status(); },
        .on_rejected =
            [this](const absl::Status& why) {
              Count("journal", 1);
@@ -157,11 +158,15 @@ absl::Status Flusher::FlushOnce() {
   return status;
 }
 
-absl::Status Flusher::Record(const Feedback& feedback) {
+absl::StatusOr<bool> Flusher::Record(const Feedback& feedback) {
   RETURN_IF_ERROR(Validate(feedback));
-  absl::Status status = store_.AddFeedback(feedback);
-  if (status.ok() || !IsPassing(status)) return status;
-  return journal_.Append(feedback);
+  absl::StatusOr<bool> has_pair = store_.AddFeedback(feedback);
+  if (!has_pair.ok() && IsPassing(has_pair.status())) {
+    RETURN_IF_ERROR(journal_.Append(feedback));
+    return true;
+  }
+  if (has_pair.ok() && feedback_observer_) feedback_observer_(*has_pair);
+  return has_pair;
 }
 
 bool Flusher::blocked() const {

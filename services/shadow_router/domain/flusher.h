@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/log/logger.h"
 #include "services/shadow_router/domain/books.h"
@@ -37,8 +38,15 @@ class Flusher {
   // the database also books what this instance's last incarnation left in flight as crashed.
   absl::Status FlushOnce();
 
-  // Durable when OK: in the database, else in the journal.
-  absl::Status Record(const Feedback& feedback);
+  // Told of feedback that came, and whether a pair was known under its inference id. For metrics.
+  using FeedbackObserver = std::function<void(bool has_pair)>;
+  void SetFeedbackObserver(FeedbackObserver observer) {  // Before Record.
+    feedback_observer_ = std::move(observer);
+  }
+
+  // Durable when OK: in the database, else in the journal. False: no pair is known under its
+  // inference id, which the giver should be told (NoPairYet). In the journal nobody can say: true.
+  absl::StatusOr<bool> Record(const Feedback& feedback);
 
   // True after a round that could put its batch nowhere: the mirror should stop making more.
   bool blocked() const;
@@ -61,6 +69,7 @@ class Flusher {
   Journal& journal_;
   Logger& logger_;
   Observer observer_;
+  FeedbackObserver feedback_observer_;
   mutable absl::Mutex mutex_;
   std::deque<Batch> kept_ ABSL_GUARDED_BY(mutex_);  // Neither stored nor journalled yet.
   std::map<RowKey, int64_t> rejected_pairs_ ABSL_GUARDED_BY(mutex_);

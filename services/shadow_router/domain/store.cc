@@ -28,6 +28,18 @@ bool IsPassing(const absl::Status& status) {
   }
 }
 
+std::string NoPairYet(const std::string& inference_id) {
+  return absl::StrCat(
+      "kept, but no pair is known under '", inference_id,
+      "' yet, so that it grades nothing so far: a pair is stored about a second after its answer, "
+      "and an answer that was not mirrored has none. The id is the answer's `id`, or its "
+      "x-crossover-inference-id");
+}
+
+bool MovesRoute(const Experiment& experiment, const Transition& transition) {
+  return transition.from != ExperimentState::kDraft || !IsTerminal(experiment.state);
+}
+
 absl::Status Validate(const Feedback& feedback) {
   const std::array<std::pair<const char*, const std::string*>, 4> texts = {
       {{"inference_id", &feedback.inference_id},

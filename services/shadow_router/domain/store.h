@@ -36,6 +36,12 @@ struct Feedback {
 // INVALID_ARGUMENT `FEEDBACK_INVALID` for texts that no store can hold.
 absl::Status Validate(const Feedback& feedback);
 
+// What to tell the giver of feedback under whose inference id no pair is stored.
+std::string NoPairYet(const std::string& inference_id);
+
+// False for the end of an experiment that never began: the route was not its own.
+bool MovesRoute(const Experiment& experiment, const Transition& transition);
+
 // Feedback that names a right output for the request of a pair, not graded yet.
 struct FeedbackForPair {
   Feedback feedback;
@@ -113,7 +119,8 @@ class RouterStore {
   // transitions and (if set) experiment.etag: two deciders can't both move it, nor can a move undo
   // a change of settings. `route.experiment` becomes the experiment's name
   // while it is not terminal, else empty; `primary`: what the route's primary becomes, empty to
-  // leave it. FAILED_PRECONDITION `EXPERIMENT_ACTIVE` if another experiment moves the route.
+  // leave it. FAILED_PRECONDITION `EXPERIMENT_ACTIVE` if another experiment moves the route. The
+  // end of a draft leaves the route as it is (MovesRoute), whoever moves it.
   virtual absl::Status ApplyTransition(const Experiment& experiment, const Transition& transition,
                                        const std::string& primary) = 0;
   // Changes of settings that are no change of state (overrides, comparison, fingerprints). Same
@@ -149,8 +156,9 @@ class RouterStore {
 
   // --- Feedback and recordings
   // Ids are unique in a project. The same feedback again with the same id changes nothing, whatever
-  // its time; other feedback with that id is INVALID_ARGUMENT `REQUEST_ID_REUSED`.
-  virtual absl::Status AddFeedback(const Feedback& feedback) = 0;
+  // its time; other feedback with that id is INVALID_ARGUMENT `REQUEST_ID_REUSED`. Whether a pair
+  // of its project is stored under its inference id by now.
+  virtual absl::StatusOr<bool> AddFeedback(const Feedback& feedback) = 0;
   // Right outputs (`label`, `demonstration`) of the experiment's project whose pair (by request or
   // completion id) has no LABEL grade yet, where the feedback or the pair was stored after `since`.
   // Older ones may be among them. In no particular order; where several name one pair, the newest.

@@ -501,8 +501,11 @@ TEST_F(EdgeTest, ListsRoutesAsModels) {
 
 TEST_F(EdgeTest, TakesFeedbackAndSaysWhatIsWrongWithIt) {
   Start();
-  EXPECT_EQ(Post("/v1/feedback", R"({"inference_id":"abc","name":"label","value":{"a":1}})").status,
-            200);
+  const auto taken =
+      Post("/v1/feedback", R"({"inference_id":"abc","name":"label","value":{"a":1}})");
+  EXPECT_EQ(taken.status, 200);
+  EXPECT_THAT(Json::parse(taken.body)["warning"].get<std::string>(),
+              HasSubstr("no pair is known under 'abc' yet"));
   const auto listed = *store_.ListFeedback("abc", {});
   ASSERT_EQ(listed.items.size(), 1);
   EXPECT_EQ(Json::parse(listed.items[0].value).get<std::string>(), R"({"a":1})");

@@ -130,13 +130,15 @@ http::Response TakeFeedback(const http::Request& request, const Caller& caller,
   feedback->id = deps.ids.NextId();
   feedback->project = ProjectFor(caller, options);
   feedback->time = deps.clock.Now();
-  if (const absl::Status status = deps.flusher.Record(*feedback); !status.ok())
-    return OpenAiError(status);
-  return http::Response::Json(200, Dump({{"object", "feedback"},
-                                         {"id", feedback->id},
-                                         {"inference_id", feedback->inference_id},
-                                         {"name", feedback->name},
-                                         {"created", absl::ToUnixSeconds(feedback->time)}}));
+  const absl::StatusOr<bool> has_pair = deps.flusher.Record(*feedback);
+  if (!has_pair.ok()) return OpenAiError(has_pair.status());
+  Json answer = {{"object", "feedback"},
+                 {"id", feedback->id},
+                 {"inference_id", feedback->inference_id},
+                 {"name", feedback->name},
+                 {"created", absl::ToUnixSeconds(feedback->time)}};
+  if (!*has_pair) answer["warning"] = NoPairYet(feedback->inference_id);
+  return http::Response::Json(200, Dump(answer));
 }
 
 // As they were answered, but for the ids of the calls, which are not kept.

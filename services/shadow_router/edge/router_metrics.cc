@@ -41,6 +41,9 @@ RouterMetrics::RouterMetrics(metrics::Registry& registry)
       rejected_(registry.NewCounterFamily(
           "crossover_router_rejected_total",
           "Pairs, ledger rows and other items that the database will never take, by kind.")),
+      feedback_(registry.NewCounterFamily(
+          "crossover_router_feedback_total",
+          "Feedback taken, by whether a pair was known under its inference id (known, none).")),
       mirror_queue_bytes_(registry.NewGauge("crossover_router_mirror_queue_bytes",
                                             "Bytes queued or being mirrored.")),
       agreement_(registry.NewGaugeFamily("crossover_router_agreement_ratio",
@@ -71,6 +74,10 @@ void RouterMetrics::Mirrored(std::string_view outcome, std::string_view reason) 
 
 void RouterMetrics::Rejected(std::string_view kind, int64_t count) {
   rejected_.With({{"kind", std::string(kind)}}).Increment(static_cast<double>(count));
+}
+
+void RouterMetrics::Feedback(bool has_pair) {
+  feedback_.With({{"pair", has_pair ? "known" : "none"}}).Increment();
 }
 
 void RouterMetrics::Cost(std::string_view route, std::string_view variant, double usd) {

@@ -25,6 +25,7 @@ class RouterMetrics {
   void MirrorQueue(size_t bytes) { mirror_queue_bytes_.Set(static_cast<double>(bytes)); }
   // Items that the store will never take, by kind.
   void Rejected(std::string_view kind, int64_t count);
+  void Feedback(bool has_pair);
   void Cost(std::string_view route, std::string_view variant, double usd);
   // Gauges of an experiment. Those of an ended one are set once more and then left.
   void Experiment(const Report& report);
@@ -35,6 +36,7 @@ class RouterMetrics {
   metrics::HistogramFamily upstream_;
   metrics::CounterFamily mirror_;
   metrics::CounterFamily rejected_;
+  metrics::CounterFamily feedback_;
   metrics::Gauge mirror_queue_bytes_;
   metrics::GaugeFamily agreement_;
   metrics::GaugeFamily quality_;

@@ -278,17 +278,17 @@ absl::StatusOr<std::vector<GradeFacts>> PgRouterStore::GradeFactsAfter(
                       });
 }
 
-absl::Status PgRouterStore::AddFeedback(const Feedback& feedback) {
+absl::StatusOr<bool> PgRouterStore::AddFeedback(const Feedback& feedback) {
   return pg::Transact(
-      pool_, {.name = "add_feedback"}, [&](pqxx::transaction_base& txn) -> absl::Status {
+      pool_, {.name = "add_feedback"}, [&](pqxx::transaction_base& txn) -> absl::StatusOr<bool> {
         const pqxx::result made = txn.exec_params(
             sql::kInsertFeedback, feedback.id, feedback.project, feedback.inference_id,
             feedback.name, feedback.value, feedback.author, pg::ToTimestamp(feedback.time));
-        if (!made.empty()) return absl::OkStatus();
+        if (!made.empty()) return made[0][0].as<bool>();
         const pqxx::result same =
             txn.exec_params(sql::kIsSameFeedback, feedback.id, feedback.project,
                             feedback.inference_id, feedback.name, feedback.value, feedback.author);
-        if (!same.empty()) return absl::OkStatus();
+        if (!same.empty()) return same[0][0].as<bool>();
         return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
                      absl::StrCat("request_id ", feedback.id, " was used for other feedback"));
       });

@@ -241,7 +241,8 @@ absl::Status PgRouterStore::ApplyTransition(const Experiment& experiment,
       pool_, {.name = "apply_transition"}, [&](pqxx::transaction_base& txn) -> absl::Status {
         const pqxx::result route = txn.exec_params(sql::kLockRoute, experiment.route);
         if (route.empty()) return NotFound(experiment.route);
-        if (!route[0][0].is_null() && route[0][0].c_str() != experiment.name) {
+        const bool moves_route = MovesRoute(experiment, transition);
+        if (moves_route && !route[0][0].is_null() && route[0][0].c_str() != experiment.name) {
           return Error(
               absl::StatusCode::kFailedPrecondition,
               absl::StrCat(experiment.route, " is moved by ", route[0][0].c_str(), " already"),
@@ -265,8 +266,10 @@ absl::Status PgRouterStore::ApplyTransition(const Experiment& experiment,
             std::string(ToString(transition.from)), std::string(ToString(transition.to)),
             transition.from_step, transition.to_step, transition.actor, time,
             transition.statistics.empty() ? "{}" : transition.statistics, transition.words);
-        txn.exec_params(sql::kMoveRoute, experiment.route,
-                        IsTerminal(experiment.state) ? "" : experiment.name, primary, time);
+        if (moves_route) {
+          txn.exec_params(sql::kMoveRoute, experiment.route,
+                          IsTerminal(experiment.state) ? "" : experiment.name, primary, time);
+        }
         txn.exec(sql::kBumpRoutingVersion);
         return absl::OkStatus();
       });

@@ -54,7 +54,7 @@ class PgRouterStore final : public RouterStore {
   absl::StatusOr<std::vector<GradeFacts>> GradeFactsAfter(const std::string& experiment,
                                                           int comparison, int64_t after,
                                                           int limit) override;
-  absl::Status AddFeedback(const Feedback& feedback) override;
+  absl::StatusOr<bool> AddFeedback(const Feedback& feedback) override;
   absl::StatusOr<std::vector<FeedbackForPair>> UngradedFeedback(const std::string& experiment,
                                                                 absl::Time since,
                                                                 int limit) override;

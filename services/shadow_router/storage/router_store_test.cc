@@ -227,6 +227,29 @@ TYPED_TEST(RouterStoreTest, ASecondExperimentCannotMoveTheSameRoute) {
               HasReasonThat("EXPERIMENT_ACTIVE"));
 }
 
+TYPED_TEST(RouterStoreTest, ADraftEndsWhileAnotherExperimentMovesTheRoute) {
+  ASSERT_OK(this->Move(State::kCalibrating));
+  Experiment draft = this->New();
+  draft.name = "projects/default/experiments/e2";
+  ASSERT_OK_AND_ASSIGN(draft, this->store().CreateExperiment(draft, "", this->clock_.Now()));
+  const Route before = *this->store().GetRoute(kRoute);
+  draft.state = State::kAborted;
+  draft.start_time = draft.finish_time = draft.state_time = this->clock_.Now();
+  ASSERT_OK(this->store().ApplyTransition(draft,
+                                          {.experiment = draft.name,
+                                           .sequence = 1,
+                                           .from = State::kDraft,
+                                           .to = State::kAborted,
+                                           .actor = "x",
+                                           .time = this->clock_.Now(),
+                                           .words = "w"},
+                                          ""));
+  EXPECT_EQ(this->store().GetExperiment(draft.name)->state, State::kAborted);
+  // The route is still the other's.
+  EXPECT_EQ(this->store().GetRoute(kRoute)->experiment, kName);
+  EXPECT_EQ(this->store().GetRoute(kRoute)->config_version, before.config_version);
+}
+
 TYPED_TEST(RouterStoreTest, SettingsOfAnExperimentChangeOnlyInTheStateTheyWereReadIn) {
   Experiment read = *this->store().GetExperiment(kName);
   read.comparison = 4;
@@ -324,12 +347,14 @@ TYPED_TEST(RouterStoreTest, ANulInWhatClientsAndModelsWroteIsKept) {
   EXPECT_EQ(this->store().PairFactsAfter(kName, 1, 0, 10)->at(0).primary_fingerprint, nul);
   EXPECT_EQ(this->store().GradeFactsAfter(kName, 1, 0, 10)->size(), 1);
   EXPECT_EQ(this->store().ListRecordings("", {})->items.at(0).metadata, recording.metadata);
-  ASSERT_OK(this->store().AddFeedback({.id = "f",
-                                       .project = "projects/default",
-                                       .inference_id = pair.id,
-                                       .name = "label",
-                                       .value = R"("a\u0000b")",
-                                       .time = this->clock_.Now()}));
+  EXPECT_THAT(this->store().AddFeedback({.id = "f",
+                                         .project = "projects/default",
+                                         .inference_id = pair.id,
+                                         .name = "label",
+                                         .value = R"("a\u0000b")",
+                                         .time = this->clock_.Now()}),
+              IsOkAndHolds(true))
+      << "its pair is known";
   ASSERT_OK_AND_ASSIGN(const auto items,
                        this->store().UngradedFeedback(kName, absl::InfinitePast(), 10));
   ASSERT_EQ(items.size(), 1);
@@ -344,7 +369,7 @@ TYPED_TEST(RouterStoreTest, AnIdOfFeedbackStandsForOnePayloadInItsProject) {
                     .value = "1",
                     .author = "ann",
                     .time = this->clock_.Now()};
-  ASSERT_OK(this->store().AddFeedback(feedback));
+  EXPECT_THAT(this->store().AddFeedback(feedback), IsOkAndHolds(false)) << "no pair of that id";
   feedback.time += absl::Seconds(1);
   EXPECT_OK(this->store().AddFeedback(feedback)) << "a repeat";
   feedback.value = "0";
@@ -484,7 +509,7 @@ TEST(PgRouterStoreTest, OnlyNewsIsLookedThroughForLateLabels) {
 TEST(PgRouterStoreTest, AnAnswerThatTheDatabaseRefusesIsNoReasonToWait) {
   PgBackend backend;
   const absl::Status status =
-      backend.store.AddFeedback({.id = "f", .project = "p", .value = "not json"});
+      backend.store.AddFeedback({.id = "f", .project = "p", .value = "not json"}).status();
   EXPECT_FALSE(status.ok());
   EXPECT_FALSE(IsPassing(status)) << status;
   EXPECT_TRUE(IsPassing(Error(absl::StatusCode::kInternal, "no writes on a standby",

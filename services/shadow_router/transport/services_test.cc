@@ -388,6 +388,29 @@ TEST_F(ServicesTest, TheLedgerIsSummedAndPairsAreListed) {
   EXPECT_EQ(listed.entries_size(), 1);
 }
 
+TEST_F(ServicesTest, FeedbackUnderAnIdThatNoPairHasIsKeptWithAWarning) {
+  const v1::Experiment made = MakeExperiment();
+  Pair pair{.id = ids_.NextId(), .experiment = made.name(), .request_id = "known"};
+  books_.Paired(books_.Sampled(made.name(), 0), 10, std::move(pair));
+  ASSERT_OK(store_.Flush(books_.Take()));
+  std::vector<bool> seen;
+  flusher_->SetFeedbackObserver([&](bool has_pair) { seen.push_back(has_pair); });
+  v1::BatchCreateFeedbackRequest batch;
+  batch.set_parent("projects/default");
+  for (const char* id : {"known", "unknown"}) {
+    v1::Feedback& feedback = *batch.add_feedback();
+    feedback.set_inference_id(id);
+    feedback.set_name("label");
+    feedback.set_demonstration("x");
+  }
+  v1::BatchCreateFeedbackResponse stored;
+  ASSERT_OK(Call(*traffic_, &v1::TrafficService::Stub::BatchCreateFeedback, batch, &stored));
+  EXPECT_EQ(stored.feedback(0).warning(), "");
+  EXPECT_THAT(stored.feedback(1).warning(), HasSubstr("no pair is known under 'unknown' yet"));
+  EXPECT_THAT(seen, ::testing::ElementsAre(true, false));
+  EXPECT_EQ(store_.ListFeedback("unknown", {})->items.size(), 1);
+}
+
 TEST_F(ServicesTest, FeedbackIsKeptOnceAndCheckedBeforeAnyOfABatchIsStored) {
   v1::CreateFeedbackRequest request;
   request.set_parent("projects/default");

@@ -150,14 +150,17 @@ grpc::ServerUnaryReactor* TrafficService::ListRecordings(grpc::CallbackServerCon
   });
 }
 
-absl::StatusOr<Feedback> TrafficService::Record(const std::string& project,
-                                                const v1::Feedback& proto, const std::string& id) {
+absl::StatusOr<v1::Feedback> TrafficService::Record(const std::string& project,
+                                                    const v1::Feedback& proto,
+                                                    const std::string& id) {
   ASSIGN_OR_RETURN(Feedback feedback, FromProto(proto));
   feedback.project = project;
   feedback.id = id;
   feedback.time = clock_.Now();
-  RETURN_IF_ERROR(flusher_.Record(feedback));
-  return feedback;
+  ASSIGN_OR_RETURN(const bool has_pair, flusher_.Record(feedback));
+  v1::Feedback stored = ToProto(feedback);
+  if (!has_pair) stored.set_warning(NoPairYet(feedback.inference_id));
+  return stored;
 }
 
 grpc::ServerUnaryReactor* TrafficService::CreateFeedback(grpc::CallbackServerContext* context,
@@ -168,8 +171,7 @@ grpc::ServerUnaryReactor* TrafficService::CreateFeedback(grpc::CallbackServerCon
     RETURN_IF_ERROR(CheckRequestId(request->request_id()));
     // The request_id is the feedback's id: storing it again changes nothing.
     const std::string id = request->request_id().empty() ? ids_.NextId() : request->request_id();
-    ASSIGN_OR_RETURN(const Feedback feedback, Record(request->parent(), request->feedback(), id));
-    *response = ToProto(feedback);
+    ASSIGN_OR_RETURN(*response, Record(request->parent(), request->feedback(), id));
     return absl::OkStatus();
   });
 }
@@ -194,9 +196,8 @@ grpc::ServerUnaryReactor* TrafficService::BatchCreateFeedback(
           const std::string id = request->request_id().empty()
                                      ? ids_.NextId()
                                      : absl::StrCat(request->request_id(), "/", i);
-          ASSIGN_OR_RETURN(const Feedback feedback,
+          ASSIGN_OR_RETURN(*response->add_feedback(),
                            Record(request->parent(), request->feedback(i), id));
-          *response->add_feedback() = ToProto(feedback);
         }
         return absl::OkStatus();
       });

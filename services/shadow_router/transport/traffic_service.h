@@ -70,8 +70,8 @@ class TrafficService final : public ::crossover::router::v1::TrafficService::Cal
  private:
   grpc::ServerUnaryReactor* Unserved(grpc::CallbackServerContext* context, const char* method,
                                      const char* instead);
-  absl::StatusOr<Feedback> Record(const std::string& project, const v1::Feedback& proto,
-                                  const std::string& id);
+  absl::StatusOr<v1::Feedback> Record(const std::string& project, const v1::Feedback& proto,
+                                      const std::string& id);
 
   RouterStore& store_;
   Flusher& flusher_;
