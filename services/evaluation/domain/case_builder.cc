@@ -65,16 +65,43 @@ stats::Interval Errors(stats::Interval valid) {
   return valid;
 }
 
-// A month with the best prompt: what is spent by declaration, else the declared volume times the
-// cost of a request, which is measured tokens at a declared price.
-std::optional<Fact<double>> MonthlySpend(const CaseSources& sources) {
-  const TaskRecord& task = sources.task;
-  if (task.monthly_spend) return Fact<double>{*task.monthly_spend, kDeclared};
-  if (task.requests_per_day <= 0 || !sources.best_result || !sources.best_result->cost_per_request)
+// The declared volume times the cost of the best prompt's request: measured tokens at a price.
+std::optional<double> PricedSpend(const CaseSources& sources) {
+  const double requests = sources.task.requests_per_day;
+  if (requests <= 0 || !sources.best_result || !sources.best_result->cost_per_request)
     return std::nullopt;
-  return Fact<double>{
-      sources.best_result->cost_per_request->point * task.requests_per_day * kDaysPerMonth,
-      kDeclared};
+  return sources.best_result->cost_per_request->point * requests * kDaysPerMonth;
+}
+
+// A month with the best prompt: what is spent by declaration, else what its tokens cost.
+std::optional<Fact<double>> MonthlySpend(const CaseSources& sources) {
+  if (sources.task.monthly_spend) return Fact<double>{*sources.task.monthly_spend, kDeclared};
+  const std::optional<double> priced = PricedSpend(sources);
+  if (!priced) return std::nullopt;
+  return Fact<double>{*priced, kDeclared};
+}
+
+// What the prompt's tokens were priced with.
+std::string PromptPriceWords(const CaseSources& sources) {
+  const std::string& words = sources.best_result->cost_explanation;
+  return words.empty() ? "measured tokens at the declared price" : words;
+}
+
+// Where the month before comes from. A declared spend stands against a cost that is reckoned from
+// tokens: that the two sides differ in kind must be seen, and what the same reckoning gives here.
+std::string PromptServingWords(const CaseSources& sources) {
+  if (!sources.task.monthly_spend) {
+    return absl::StrCat("a month: the best prompt's ", PromptPriceWords(sources),
+                        ", times the declared volume");
+  }
+  const std::optional<double> priced = PricedSpend(sources);
+  return absl::StrCat(
+      "a month, declared as monthly_spend and not measured, while the tuned model's is reckoned "
+      "from tokens",
+      priced ? absl::StrFormat("; reckoned alike the best prompt costs %.2f USD a month (%s, times "
+                               "the declared volume)",
+                               *priced, PromptPriceWords(sources))
+             : "; the best prompt's own tokens have no price to reckon it alike");
 }
 
 PromptFacts PromptOf(const CaseSources& sources) {
@@ -108,9 +135,11 @@ std::optional<Fact<std::pair<double, std::string>>> TunedCost(const CaseSources&
   using Result = Fact<std::pair<double, std::string>>;
   if (sources.comparison) {
     if (const ComparedMetric* cost = Find(*sources.comparison, "cost_per_request")) {
-      return Result{
-          {cost->candidate.point, "the comparison's measured tokens at the declared price"},
-          kDeclared};
+      return Result{{cost->candidate.point,
+                     absl::StrCat("the comparison's ", cost->explanation.empty()
+                                                           ? "measured tokens at the declared price"
+                                                           : cost->explanation)},
+                    kDeclared};
     }
   }
   Prices prices = ServingPrices(sources.task);
@@ -133,10 +162,7 @@ std::optional<Costs> CostsOf(const CaseSources& sources, const std::optional<Fac
   costs.requests_per_month = task.requests_per_day * kDaysPerMonth;
   costs.prompt_per_month = spend->value;
   costs.tuned_serving_per_month = tuned->value.first * costs.requests_per_month;
-  origin("prompt_serving", kDeclared,
-         task.monthly_spend ? "a month, declared"
-                            : "a month: the best prompt's measured tokens at the declared price, "
-                              "times the declared volume");
+  origin("prompt_serving", kDeclared, PromptServingWords(sources));
   origin("tuned_serving", kDeclared,
          absl::StrCat("a month: ", tuned->value.second, ", times the declared volume"));
   costs.developer_hours = *task.developer_hours;

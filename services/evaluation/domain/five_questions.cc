@@ -53,6 +53,12 @@ std::string SavingInWords(const CaseFile& file, const Verdict& verdict) {
                           roi.saving_per_month / (file.facts.requests_per_day->value * 30));
   }
   absl::StrAppendFormat(&answer, ", against %.2f USD once.", roi.one_time);
+  for (const auto& [part, title] :
+       {std::pair("prompt_serving", "Before"), std::pair("tuned_serving", "After")}) {
+    const auto origin = file.costs->origins.find(part);
+    if (origin == file.costs->origins.end()) continue;
+    absl::StrAppend(&answer, " ", title, " is ", origin->second.value, ".");
+  }
   return answer;
 }
 

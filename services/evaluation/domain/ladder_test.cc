@@ -193,6 +193,36 @@ TEST_F(LadderTest, DecisionGathersEvidenceFromLadderTaskAndData) {
   EXPECT_EQ(stored->verdict.thresholds, decision->verdict.thresholds);
 }
 
+TEST_F(LadderTest, ADeclaredSpendBesideAReckonedCostIsSaidToBeOne) {
+  TaskRecord& task = facts_.task;
+  task.requests_per_day = 3000;
+  task.developer_hours = 8;
+  task.monthly_spend = 5000;
+  task.serving = {.known = true,
+                  .input = 0.1,
+                  .cached_input = 0.1,
+                  .output = 0.3,
+                  .origin = "the project's price list"};
+  Climb(ladders_.Create(Make({"p60", "p60", "p60"}), {})->name());
+  auto decision = decisions_.Create({.task = task.name}, {});
+  ASSERT_OK(decision);
+  EXPECT_EQ(decision->verdict.roi.monthly_before, 5000);
+  const auto words = [&](const std::string& name) -> std::string {
+    for (const RoiItem& item : decision->verdict.roi.items) {
+      if (item.name == name) return item.explanation;
+    }
+    return "";
+  };
+  EXPECT_THAT(words("prompt_serving"), HasSubstr("declared as monthly_spend and not measured"));
+  EXPECT_THAT(words("prompt_serving"),
+              HasSubstr("reckoned alike the best prompt costs 2304.00 USD a month (measured tokens "
+                        "at the declared price"));
+  EXPECT_THAT(words("tuned_serving"), HasSubstr("(the project's price list)"));
+  const std::string& saving = decision->verdict.questions.back().answer;
+  EXPECT_THAT(saving, HasSubstr("Before is a month, declared as monthly_spend"));
+  EXPECT_THAT(saving, HasSubstr("After is a month: the plain prompt's measured tokens"));
+}
+
 TEST_F(LadderTest, WaiverDecidesAgainAndSignatureClosesTheDecision) {
   auto decision = decisions_.Create({.task = facts_.task.name}, {});
   ASSERT_OK(decision);
