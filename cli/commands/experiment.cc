@@ -2,6 +2,7 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,7 @@
 #include "cli/output/format.h"
 #include "cli/output/progress.h"
 #include "cli/output/table.h"
+#include "cli/output/words.h"
 #include "common/status/error.h"
 #include "crossover/evaluation/v1/evaluation_service.grpc.pb.h"
 #include "crossover/router/v1/experiment_service.grpc.pb.h"
@@ -46,6 +48,32 @@ std::string StateText(const Experiment& experiment) {
   std::string text = EnumWord(Experiment::State_Name(experiment.state()));
   if (experiment.state() == Experiment::CANARY)
     absl::StrAppend(&text, " step ", experiment.step() + 1, ", ", Share(experiment.weight()));
+  return text;
+}
+
+// Why pairs do not count, and what can be done about it.
+constexpr std::pair<const char*, const char*> kUncounted[] = {
+    {"TRUNCATED",
+     "the primary's answer was cut at max_tokens, so that nothing can be held against it. Raise "
+     "max_tokens of the route's variants, or of the requests"},
+    {"CANCELLED", "the client went away before the answer was whole"},
+    {"FILTERED", "a content filter spoke instead of the primary"},
+    {"FALLBACK",
+     "a fallback answered because the primary failed; `crossover status` shows whether its "
+     "upstream is well"},
+    {"CACHED", "a cache answered"},
+    {"TOOL_SIDE_EFFECT",
+     "the request goes on from the results of tools, which another model would not have called. "
+     "Such requests are not compared"},
+};
+
+std::string PairsText(const Experiment& experiment) {
+  std::string text = absl::StrCat(Count(experiment.valid_pairs()), " valid, ",
+                                  Count(experiment.graded_pairs()), " graded");
+  if (experiment.calibration_pairs() > 0) {
+    absl::StrAppend(&text, "; ", Count(experiment.calibration_pairs()),
+                    " of the primary with itself, to measure its noise");
+  }
   return text;
 }
 
@@ -88,10 +116,15 @@ void PrintExperiment(Context& context, const Experiment& experiment) {
                            experiment.primary().empty() ? "" : " against " + experiment.primary()));
   details.Add("state", StateText(experiment));
   details.Add("since", Ago(experiment.state_time(), context.Now()));
-  details.Add("why", experiment.state_reason());
+  details.Add("why", PlainWords(experiment.state_reason()));
   details.Add("mode", EnumWord(Experiment::QualityMode_Name(experiment.quality_mode())));
-  details.Add("pairs", absl::StrCat(Count(experiment.valid_pairs()), " valid, ",
-                                    Count(experiment.graded_pairs()), " graded"));
+  details.Add("pairs", PairsText(experiment));
+  for (const auto& [validity, about] : kUncounted) {
+    const auto pairs = experiment.uncounted_pairs().find(validity);
+    if (pairs == experiment.uncounted_pairs().end()) continue;
+    details.Add("not counted",
+                absl::StrCat(Count(pairs->second), " ", EnumWord(validity), ": ", about));
+  }
   if (experiment.comparison() > 1)
     details.Add("comparison",
                 absl::StrCat("number ", experiment.comparison(), ": provenance changed"));
@@ -226,19 +259,11 @@ absl::Status ListThem(Context& context) {
                    context.ListAll(stub, &ExperimentStub::ListExperiments, request,
                                    [](auto& page) { return page.mutable_experiments(); }));
   if (context.PrintedJson(list)) return absl::OkStatus();
-  Table table({{"EXPERIMENT"},
-               {"ROUTE"},
-               {"CANDIDATE"},
-               {"STATE"},
-               {"PAIRS", Align::kRight},
-               {"GRADED", Align::kRight},
-               {"NEXT MOVE"},
-               {"WHY", Align::kLeft, true}});
+  Table table({{"EXPERIMENT"}, {"ROUTE"}, {"CANDIDATE"}, {"STATE"}, {"WHY", Align::kLeft, true}});
   for (const Experiment& experiment : list.experiments()) {
     table.AddRow({std::string(IdOf(experiment.name())), ShortName(experiment.route()),
-                  experiment.candidate(), StateText(experiment), Count(experiment.valid_pairs()),
-                  Count(experiment.graded_pairs()), Ago(experiment.eta(), context.Now()),
-                  experiment.state_reason()});
+                  experiment.candidate(), StateText(experiment),
+                  PlainWords(experiment.state_reason())});
   }
   context.terminal().out << (table.empty()
                                  ? "no experiments yet; `crossover experiment start` makes one\n"

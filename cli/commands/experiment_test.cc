@@ -3,6 +3,7 @@
 
 #include "cli/output/error.h"
 #include "cli/testing/cli_fixture.h"
+#include "common/testing/temp_dir.h"
 #include "crossover/registry/v1/prompt_service.grpc.pb.h"
 #include "crossover/router/v1/experiment_service.grpc.pb.h"
 #include "crossover/router/v1/route_service.grpc.pb.h"
@@ -118,6 +119,7 @@ class FakeTraffic final : public router::TrafficService::Service {
  public:
   router::BatchCreateFeedbackRequest batch;
   router::Feedback feedback;
+  std::string warning;
 
  private:
   grpc::Status GetLedger(grpc::ServerContext*, const router::GetLedgerRequest*,
@@ -136,12 +138,17 @@ class FakeTraffic final : public router::TrafficService::Service {
                               router::Feedback* response) override {
     feedback = request->feedback();
     *response = feedback;
+    response->set_warning(warning);
     return grpc::Status::OK;
   }
   grpc::Status BatchCreateFeedback(grpc::ServerContext*,
                                    const router::BatchCreateFeedbackRequest* request,
-                                   router::BatchCreateFeedbackResponse*) override {
+                                   router::BatchCreateFeedbackResponse* response) override {
     batch = *request;
+    for (const router::Feedback& one : request->feedback()) {
+      *response->add_feedback() = one;
+      response->mutable_feedback()->rbegin()->set_warning(warning);
+    }
     return grpc::Status::OK;
   }
 };
@@ -238,6 +245,20 @@ TEST_F(ExperimentTest, StatusShowsVerdictsWithIntervalsAndALedgerThatAddsUp) {
                                "dropped + 1 on their way\n"));
 }
 
+TEST_F(ExperimentTest, StatusSaysWhyPairsDoNotCount) {
+  Experiment& experiment = experiments_.experiment;
+  experiment.set_name(kExperiment);
+  experiment.set_state(Experiment::CALIBRATING);
+  experiment.set_calibration_pairs(7);
+  (*experiment.mutable_uncounted_pairs())["TRUNCATED"] = 1200;
+  routes_.stored.set_experiment(kExperiment);
+  EXPECT_EQ(Crossover({"experiment", "status", "support"}), kExitOk) << err();
+  EXPECT_THAT(out(), HasSubstr("0 valid, 0 graded; 7 of the primary with itself"));
+  EXPECT_THAT(out(), HasSubstr("not counted  1,200 truncated: the primary's answer was cut at "
+                               "max_tokens"));
+  EXPECT_THAT(out(), HasSubstr("Raise max_tokens of the route's variants"));
+}
+
 TEST_F(ExperimentTest, RollbackNeedsAReason) {
   EXPECT_EQ(Crossover({"experiment", "rollback", "support"}), kExitUsage);
   routes_.stored.set_experiment(kExperiment);
@@ -252,6 +273,19 @@ TEST_F(ExperimentTest, ARefusedAdvanceSaysWhatToDo) {
   EXPECT_EQ(Crossover({"experiment", "advance", "06bq7", "--reason", "hurry"}), kExitFailure);
   EXPECT_THAT(err(), HasSubstr("error: a harm test has fired\n  reason  GATE_NOT_MET\n  try     "
                                "`crossover experiment explain`"));
+}
+
+TEST_F(ExperimentTest, FeedbackWithoutAPairIsTakenWithAWarning) {
+  traffic_.warning = "no pair is known under 'chatcmpl-x' yet";
+  EXPECT_EQ(Crossover({"feedback", "chatcmpl-x", "--wrong"}), kExitOk) << err();
+  EXPECT_THAT(out(), HasSubstr("taken: "));
+  EXPECT_EQ(err(), "warning: no pair is known under 'chatcmpl-x' yet\n");
+  const crossover::testing::TempDir folder;
+  const std::string line = R"({"inference_id": "chatcmpl-x", "name": "label", "comment": "x"})";
+  crossover::testing::WriteFile(folder / "feedback.jsonl", line + "\n" + line + "\n");
+  EXPECT_EQ(Crossover({"feedback", "--file", (folder / "feedback.jsonl").string()}), kExitOk);
+  EXPECT_EQ(out(), "taken: 2\n");
+  EXPECT_THAT(err(), HasSubstr("2 of 2 name an answer without a pair; the first: no pair is"));
 }
 
 TEST_F(ExperimentTest, FeedbackIsOneValueOrAFileOfMany) {

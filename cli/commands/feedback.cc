@@ -64,15 +64,27 @@ absl::Status SendOne(Context& context, const FeedbackOptions& options) {
                    context.Call(stub, &FeedbackStub::CreateFeedback, request, true));
   if (!context.PrintedJson(stored))
     context.terminal().out << "taken: " << stored.name() << " of " << stored.inference_id() << "\n";
+  if (!stored.warning().empty()) context.terminal().err << "warning: " << stored.warning() << "\n";
   return absl::OkStatus();
 }
 
+// What came with a warning, of all that was sent.
+struct Warned {
+  int64_t count = 0;
+  std::string first;
+};
+
 absl::Status SendBatch(Context& context, std::unique_ptr<FeedbackStub>& stub,
-                       router::BatchCreateFeedbackRequest& request) {
+                       router::BatchCreateFeedbackRequest& request, Warned& warned) {
   if (request.feedback().empty()) return absl::OkStatus();
   request.set_parent(context.Project());
   request.set_request_id(context.RequestId());
-  RETURN_IF_ERROR(context.Call(stub, &FeedbackStub::BatchCreateFeedback, request, true).status());
+  ASSIGN_OR_RETURN(const auto stored,
+                   context.Call(stub, &FeedbackStub::BatchCreateFeedback, request, true));
+  for (const router::Feedback& feedback : stored.feedback()) {
+    if (feedback.warning().empty()) continue;
+    if (warned.count++ == 0) warned.first = feedback.warning();
+  }
   request.Clear();
   return absl::OkStatus();
 }
@@ -86,6 +98,7 @@ absl::Status SendFile(Context& context, const FeedbackOptions& options) {
   std::string line;
   int64_t number = 0;
   int64_t sent = 0;
+  Warned warned;
   while (std::getline(file, line)) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
@@ -94,12 +107,16 @@ absl::Status SendFile(Context& context, const FeedbackOptions& options) {
     if (feedback.author().empty()) feedback.set_author(options.author);
     if (request.feedback_size() < kBatch) continue;
     sent += request.feedback_size();
-    RETURN_IF_ERROR(SendBatch(context, stub, request));
+    RETURN_IF_ERROR(SendBatch(context, stub, request, warned));
     progress.Update(absl::StrCat(Count(sent), " sent"));
   }
   sent += request.feedback_size();
-  RETURN_IF_ERROR(SendBatch(context, stub, request));
+  RETURN_IF_ERROR(SendBatch(context, stub, request, warned));
   progress.Finish();
+  if (warned.count > 0) {
+    context.terminal().err << "warning: " << Count(warned.count) << " of " << Count(sent)
+                           << " name an answer without a pair; the first: " << warned.first << "\n";
+  }
   if (context.globals.json) {
     context.terminal().out << absl::StrCat("{\"taken\": ", sent, "}\n");
   } else {

@@ -12,6 +12,7 @@
 #include "cli/output/format.h"
 #include "cli/output/progress.h"
 #include "cli/output/table.h"
+#include "cli/output/words.h"
 #include "common/status/error.h"
 #include "crossover/scheduler/v1/job_service.grpc.pb.h"
 
@@ -31,7 +32,7 @@ std::string WaitingText(const Job& job) {
                                ? absl::StrCat(", ", job.queue_position(), " before it")
                                : ", next");
   }
-  if (!job.state_reason().empty()) absl::StrAppend(&text, ": ", job.state_reason());
+  if (!job.state_reason().empty()) absl::StrAppend(&text, ": ", PlainWords(job.state_reason()));
   return text;
 }
 
@@ -56,7 +57,7 @@ std::string NoteText(const Terminal& terminal, const JobEvent& event) {
   const Style style = event.level() == JobEvent::ERROR  ? Style::kBad
                       : event.level() == JobEvent::WARN ? Style::kWarning
                                                         : Style::kPlain;
-  return time + "  " + Styled(terminal, style, event.message());
+  return time + "  " + Styled(terminal, style, PlainWords(event.message()));
 }
 
 void AddTraining(const scheduler::TrainingSpec& spec, Details& details) {
@@ -195,7 +196,7 @@ void PrintJob(Context& context, const Job& job) {
   details.Add("job", job.name());
   details.Add("kind", EnumWord(Job::Kind_Name(job.kind())));
   details.Add("state", EnumWord(Job::State_Name(job.state())));
-  details.Add("why", job.state_reason());
+  details.Add("why", PlainWords(job.state_reason()));
   details.Add("task", job.task());
   details.Add("base", job.base_model());
   details.Add("data", job.dataset_version());
@@ -217,7 +218,7 @@ void PrintJob(Context& context, const Job& job) {
   details.Add("model", job.outputs().model_alias());
   details.Add("artifact", job.outputs().artifact());
   details.Add("report", job.outputs().report());
-  details.Add("error", job.error().message());
+  details.Add("error", PlainWords(job.error().message()));
   context.terminal().out << details.Render(context.terminal());
 }
 

@@ -15,6 +15,7 @@
 #include "cli/output/error.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
+#include "cli/output/words.h"
 #include "common/status/error.h"
 #include "crossover/scheduler/v1/job_service.grpc.pb.h"
 
@@ -65,14 +66,15 @@ absl::Status ListJobs(Context& context, const JobsOptions& options) {
                {"CREATED"},
                {"WHY", Align::kLeft, true}});
   for (const scheduler::Job& job : list.jobs()) {
-    table.AddRow({std::string(IdOf(job.name())), EnumWord(scheduler::Job::Kind_Name(job.kind())),
-                  EnumWord(scheduler::Job::State_Name(job.state())), ProgressCell(job),
-                  job.state() == scheduler::Job::RUNNING && job.progress().has_eta()
-                      ? Length(job.progress().eta())
-                      : "",
-                  ShortName(job.base_model()), ShortName(job.dataset_version()),
-                  Ago(job.create_time(), context.Now()),
-                  job.error().message().empty() ? job.state_reason() : job.error().message()});
+    table.AddRow(
+        {std::string(IdOf(job.name())), EnumWord(scheduler::Job::Kind_Name(job.kind())),
+         EnumWord(scheduler::Job::State_Name(job.state())), ProgressCell(job),
+         job.state() == scheduler::Job::RUNNING && job.progress().has_eta()
+             ? Length(job.progress().eta())
+             : "",
+         ShortName(job.base_model()), ShortName(job.dataset_version()),
+         Ago(job.create_time(), context.Now()),
+         PlainWords(job.error().message().empty() ? job.state_reason() : job.error().message())});
   }
   context.terminal().out << (table.empty() ? "no jobs\n" : table.Render(context.terminal()));
   return absl::OkStatus();

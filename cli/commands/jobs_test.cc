@@ -182,7 +182,7 @@ TEST_F(JobsTest, AnEstimateMakesNoJob) {
             "should take  1 min 30 s, 350,749 tokens\n"
             "note         rests on 1,200 tokens/s\n");
   EXPECT_EQ(Crossover({"tune", "rows", "--base", "huge", "--validate-only"}), kExitFailure);
-  EXPECT_THAT(err(), HasSubstr("job.base_model: is not a base model here"));
+  EXPECT_THAT(err(), HasSubstr("\n  base_model: is not a base model here"));
   EXPECT_FALSE(jobs_.created.has_job());
 }
 
@@ -324,10 +324,10 @@ TEST_F(JobsTest, AnErrorOfTheServerShowsReasonFieldsAndWhatToDo) {
   EXPECT_EQ(Crossover({"tune", "rows", "--base", "b"}), kExitFailure);
   EXPECT_EQ(err(),
             "error: base model 'b' is unknown\n"
-            "  job.base_model  no model is called 'b'\n"
-            "  reason          BASE_MODEL_UNKNOWN\n"
-            "  known           smollm2-135m-instruct\n"
-            "  try             `crossover models` lists the base models; `crossover models import` "
+            "  base_model  no model is called 'b'\n"
+            "  reason      BASE_MODEL_UNKNOWN\n"
+            "  known       smollm2-135m-instruct\n"
+            "  try         `crossover models` lists the base models; `crossover models import` "
             "takes another\n");
   EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--json"}), kExitFailure);
   EXPECT_EQ(err(),
@@ -336,6 +336,13 @@ TEST_F(JobsTest, AnErrorOfTheServerShowsReasonFieldsAndWhatToDo) {
             "\"metadata\":{\"known\":\"smollm2-135m-instruct\"},\"violations\":[{\"field\":\"job."
             "base_model\",\"description\":"
             "\"no model is called 'b'\"}]}}\n");
+}
+
+TEST_F(JobsTest, AServersErrorIsSaidInWords) {
+  jobs_.refuse = testing::Refuse(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+                                 "spec.training.preference_beta is of kind PREFERENCE alone");
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "b"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("error: preference_beta is of kind preference alone\n"));
 }
 
 TEST_F(JobsTest, ADataSetWithoutAVersionIsToldBeforeAnythingIsCreated) {

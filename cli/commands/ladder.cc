@@ -15,6 +15,7 @@
 #include "cli/output/format.h"
 #include "cli/output/progress.h"
 #include "cli/output/table.h"
+#include "cli/output/words.h"
 #include "common/status/error.h"
 #include "crossover/evaluation/v1/ladder_service.grpc.pb.h"
 
@@ -100,8 +101,9 @@ void PrintLadder(Context& context, const Ladder& ladder) {
   }
   out << table.Render(context.terminal()) << "\n";
   Details details;
-  details.Add("outcome", EnumWord(Ladder::State_Name(ladder.state())) +
-                             (ladder.state_reason().empty() ? "" : ": " + ladder.state_reason()));
+  details.Add("outcome",
+              EnumWord(Ladder::State_Name(ladder.state())) +
+                  (ladder.state_reason().empty() ? "" : ": " + PlainWords(ladder.state_reason())));
   if (ladder.has_converged()) {
     details.Add(
         "converged",

@@ -13,6 +13,7 @@
 #include "cli/output/error.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
+#include "cli/output/words.h"
 #include "common/status/error.h"
 #include "crossover/scheduler/v1/pipeline_service.grpc.pb.h"
 
@@ -54,7 +55,7 @@ void PrintPipeline(Context& context, const scheduler::Pipeline& pipeline) {
   for (const auto& step : pipeline.steps()) {
     table.AddRow({step.id(), EnumWord(scheduler::Pipeline::StepKind_Name(step.kind())),
                   StateWord(step.state()), ShortName(step.created()), ShortName(step.output()),
-                  step.error()});
+                  PlainWords(step.error())});
   }
   context.terminal().out << table.Render(context.terminal());
 }

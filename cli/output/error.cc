@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cli/output/table.h"
+#include "cli/output/words.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 
@@ -70,12 +71,12 @@ std::string AdviceFor(std::string_view reason) {
 
 std::string RenderError(const Terminal& terminal, const absl::Status& status) {
   const ErrorDetail detail = DetailOf(status);
-  std::string out =
-      absl::StrCat(Styled(terminal, Style::kBad, "error:"), " ", status.message(), "\n");
+  std::string out = absl::StrCat(Styled(terminal, Style::kBad, "error:"), " ",
+                                 PlainWords(ToStd(status.message())), "\n");
   Details lines;
   for (const FieldViolation& violation : detail.violations) {
-    lines.Add("  " + (violation.field.empty() ? std::string("field") : violation.field),
-              violation.description);
+    lines.Add("  " + (violation.field.empty() ? std::string("field") : PlainWords(violation.field)),
+              PlainWords(violation.description));
   }
   if (detail.reason.rfind("CLI_", 0) != 0) lines.Add("  reason", detail.reason);
   for (const auto& [name, value] : detail.metadata) lines.Add("  " + name, value);

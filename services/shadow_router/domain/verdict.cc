@@ -65,7 +65,10 @@ Evidence::Evidence(const Experiment& experiment)
 }
 
 void Evidence::Add(const PairFacts& pair) {
-  if (pair.validity != Validity::kValid) return;
+  if (pair.validity != Validity::kValid) {
+    ++uncounted_[pair.validity];
+    return;
+  }
   if (pair.secondary_differs && FirstOfCluster(noise_clusters_, pair.cluster))
     noise_.Add(*pair.secondary_differs ? 1 : 0);
   if (pair.self_compare) {
@@ -188,7 +191,6 @@ void Evidence::JudgeGates(Verdict& verdict) const {
 }
 
 void Evidence::JudgeCalibration(Verdict& verdict) const {
-  verdict.calibration_pairs = calibration_pairs_;
   const bool first = calibration_.harm().Rejects(alpha_ / 2);
   const bool second = calibration_.gain().Rejects(alpha_ / 2);
   verdict.calibration_fired = first || second;
@@ -207,6 +209,8 @@ void Evidence::JudgeCalibration(Verdict& verdict) const {
 Verdict Evidence::Judge() const {
   Verdict verdict;
   verdict.pairs = pairs_;
+  verdict.calibration_pairs = calibration_pairs_;
+  verdict.uncounted = uncounted_;
   verdict.agreement = agreement_.Current();
   verdict.noise = noise_.Current();
   for (const auto& [source, state] : sources_) verdict.by_source[source] = state.theta.Theta();

@@ -77,6 +77,7 @@ struct Verdict {
   int64_t pairs = 0;  // Valid ones.
   int64_t deciding = 0;  // Of them, those that carry the deciding quantity; one per cluster.
   int64_t calibration_pairs = 0;
+  std::map<Validity, int64_t> uncounted;  // Pairs that are not valid, by why.
   bool calibration_fired = false;
   bool quality_ok = false;  // upper(theta) < margin.
   bool roll_back = false;   // A harm test fired.
@@ -152,6 +153,7 @@ class Evidence {
   std::map<int, ArmCounts> arms_;
   int64_t pairs_ = 0;
   int64_t calibration_pairs_ = 0;
+  std::map<Validity, int64_t> uncounted_;
 };
 
 }  // namespace crossover::router

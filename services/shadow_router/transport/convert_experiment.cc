@@ -290,6 +290,10 @@ pb::Experiment ToProto(const Report& report) {
   pb::Experiment proto = ToProto(report.experiment);
   proto.set_valid_pairs(report.verdict.pairs);
   proto.set_graded_pairs(report.verdict.deciding);
+  proto.set_calibration_pairs(report.verdict.calibration_pairs);
+  for (const auto& [validity, count] : report.verdict.uncounted) {
+    (*proto.mutable_uncounted_pairs())[std::string(ToString(validity))] = count;
+  }
   AddVerdicts(report, proto);
   return proto;
 }

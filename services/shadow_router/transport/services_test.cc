@@ -388,6 +388,29 @@ TEST_F(ServicesTest, TheLedgerIsSummedAndPairsAreListed) {
   EXPECT_EQ(listed.entries_size(), 1);
 }
 
+TEST_F(ServicesTest, PairsThatDoNotCountAreToldByWhy) {
+  const v1::Experiment made = MakeExperiment();
+  const auto add = [&](Validity validity, bool self_compare) {
+    Pair pair{.id = ids_.NextId(), .experiment = made.name(), .self_compare = self_compare};
+    pair.comparisons = {{.comparator = "exact", .equal = true}};
+    pair.validity = validity;
+    books_.Paired(books_.Sampled(made.name(), 0), 10, std::move(pair));
+  };
+  for (int i = 0; i < 3; ++i) add(Validity::kTruncated, i == 0);
+  add(Validity::kFallback, false);
+  add(Validity::kValid, true);
+  ASSERT_OK(store_.Flush(books_.Take()));
+  v1::GetExperimentRequest get;
+  get.set_name(made.name());
+  v1::Experiment now;
+  ASSERT_OK(Call(*experiments_, &v1::ExperimentService::Stub::GetExperiment, get, &now));
+  EXPECT_EQ(now.valid_pairs(), 0);
+  EXPECT_EQ(now.calibration_pairs(), 1);
+  EXPECT_EQ(now.uncounted_pairs_size(), 2);
+  EXPECT_EQ(now.uncounted_pairs().at("TRUNCATED"), 3);
+  EXPECT_EQ(now.uncounted_pairs().at("FALLBACK"), 1);
+}
+
 TEST_F(ServicesTest, FeedbackUnderAnIdThatNoPairHasIsKeptWithAWarning) {
   const v1::Experiment made = MakeExperiment();
   Pair pair{.id = ids_.NextId(), .experiment = made.name(), .request_id = "known"};
