@@ -58,8 +58,8 @@ constexpr RowKind kRows[] = {
     {"accuracy", "accuracy", ShareInterval, PointsInterval, "83 → 91 %", ""},
     {"median latency", "latency_p50", SecondsInterval, SecondsInterval, "2.8 → 0.9 s",
      "every answer came from a cache"},
-    {"same output on retry", "consistency", ShareInterval, PointsInterval, "78 → 97 %",
-     "give --consistency RUN, a run with 2 repeats or more"},
+    {"consistency (same output on retry)", "consistency", ShareInterval, PointsInterval,
+     "78 → 97 %", "give --consistency RUN, a run with 2 repeats or more"},
 };
 
 // What the table is made of.
@@ -205,7 +205,7 @@ void PrintReport(Context& context, const Report& report) {
                << table.Render(terminal) << "\n";
   Details notes;
   notes.Add("cost", PriceWords(report.comparison));
-  notes.Add("same output on retry", RetriesWords(report));
+  notes.Add("consistency", RetriesWords(report));
   notes.Add("published",
             "contract-clause extraction, from a long prompt to a tuned model; not "
             "measured here");
@@ -250,7 +250,8 @@ void AddCompare(CLI::App& app, Context& context) {
       "      --system adapter=ft:smollm2-135m-instruct:default:support:06bq3f2a --repeats 1\n"
       "  crossover compare 06bq3f…\n"
       "  crossover compare 06bq3f… --consistency 06bq4a…\n"
-      "Prompt tokens, cost per request and month, accuracy, latency and sameness of a run's first "
+      "Prompt tokens, cost per request and month, accuracy, latency and consistency of a run's "
+      "first "
       "system (the prompt)\n"
       "and its last (the tuned model). Costs are measured tokens at declared prices.",
       [&context, options] { return Compare(context, *options); });

@@ -106,7 +106,7 @@ void PrintResults(Context& context, const Run& run) {
     for (const auto& grader : run.results(0).graders()) columns.push_back({grader.grader()});
   }
   for (const char* title :
-       {"FORMAT", "SAME ON RETRY", "P50", "P99", "PROMPT TOKENS", "COST A REQUEST"})
+       {"FORMAT", "CONSISTENCY", "P50", "P99", "PROMPT TOKENS", "COST A REQUEST"})
     columns.push_back({title, Align::kRight});
   Table table(columns);
   for (int i = 0; i < run.results_size(); ++i) {

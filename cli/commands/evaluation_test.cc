@@ -256,11 +256,11 @@ cost per request                    0.024 [0.0227, 0.0253] USD  0.0026 [0.00127,
 cost per month, 3,000 requests/day  2,160 [2,040, 2,280] USD    234 [114, 354] USD             -1,926 [-2,046, -1,806] USD            -  better  declared price  2,160 → 90 USD
 accuracy                            7.0 % [3.7, 10.3]           59.0 % [55.7, 62.3]            +52.0 points [+48.7, +55.3]       <0.001  better  measured        83 → 91 %
 median latency                      2.80 s [2.61, 2.98]         0.90 s [0.72, 1.08]            -1.90 s [-2.08, -1.71]                 -  better  measured        2.8 → 0.9 s
-same output on retry                40.0 % [33.2, 46.8]         96.0 % [89.2, 102.8]           +56.0 points [+49.2, +62.8]       <0.001  better  measured        78 → 97 %
+consistency (same output on retry)  40.0 % [33.2, 46.8]         96.0 % [89.2, 102.8]           +56.0 points [+49.2, +62.8]       <0.001  better  measured        78 → 97 %
 
-cost                  measured tokens at the declared price
-same output on retry  50 rows × 5 answers at temperature 0.7
-published             contract-clause extraction, from a long prompt to a tuned model; not measured here
+cost         measured tokens at the declared price
+consistency  50 rows × 5 answers at temperature 0.7
+published    contract-clause extraction, from a long prompt to a tuned model; not measured here
 )");
 }
 
@@ -275,7 +275,7 @@ TEST_F(EvaluationTest, CompareKeepsTheMainComparisonTheNewest) {
 
 TEST_F(EvaluationTest, ARowThatNobodyMeasuredSaysHowToGetIt) {
   EXPECT_EQ(Crossover({"compare", "06br"}), kExitOk) << err();
-  EXPECT_THAT(out(), HasSubstr("same output on retry                unknown"));
+  EXPECT_THAT(out(), HasSubstr("consistency (same output on retry)  unknown"));
   EXPECT_THAT(out(), HasSubstr("give --consistency RUN, a run with 2 repeats or more"));
 }
 
@@ -304,6 +304,7 @@ TEST_F(EvaluationTest, CompareAsJsonHasEveryRowWithItsInterval) {
 
 TEST_F(EvaluationTest, EvaluateShowsResultsAndThePairedComparison) {
   EXPECT_EQ(Crossover({"evaluate", "--run", "06br"}), kExitOk) << err();
+  EXPECT_THAT(out(), HasSubstr("  CONSISTENCY  "));
   EXPECT_THAT(out(), HasSubstr("prompt  50.0 % [40.0, 60.0]"));
   EXPECT_THAT(out(), HasSubstr("tuned against prompt, paired:\n"));
   EXPECT_THAT(out(), HasSubstr("accuracy          7.0 %"));
