@@ -7,15 +7,22 @@
 #include <ostream>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cli/client/nearest.h"
 #include "cli/output/error.h"
 #include "common/config/config.h"
 #include "common/id/uuid7.h"
 #include "common/status/error.h"
+#include "crossover/registry/v1/project_service.grpc.pb.h"
 
 namespace crossover::cli {
 namespace {
 
+namespace registry = ::crossover::registry::v1;
+
 constexpr char kDefaultServer[] = "127.0.0.1:7070";
+constexpr std::string_view kProjects = "projects/";
+constexpr char kDefaultProject[] = "projects/default";  // always there
 
 std::string FileText(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -63,6 +70,39 @@ std::string Context::ApiKey() const {
 std::shared_ptr<grpc::Channel> Context::Channel() {
   if (!channel_) channel_ = rpc::NewChannel(ServerAddress());
   return channel_;
+}
+
+absl::Status Context::CheckProject() {
+  if (project_checked_) return absl::OkStatus();
+  project_checked_ = true;  // also for the calls below
+  registry::GetProjectRequest get;
+  get.set_name(Project());
+  if (get.name() == kDefaultProject) return absl::OkStatus();
+  auto stub = registry::ProjectService::NewStub(Channel());
+  const absl::Status found =
+      Call(stub, &registry::ProjectService::Stub::GetProject, get, true).status();
+  if (HasReason(found, kUnreachable)) return found;
+  if (found.code() != absl::StatusCode::kNotFound) return absl::OkStatus();
+  const auto list =
+      ListAll(stub, &registry::ProjectService::Stub::ListProjects, registry::ListProjectsRequest(),
+              [](auto& page) { return page.mutable_projects(); });
+  std::vector<std::string> known;
+  if (list.ok()) {
+    for (const registry::Project& project : list->projects()) {
+      known.push_back(project.name().substr(kProjects.size()));
+    }
+  }
+  const std::string project = get.name().substr(kProjects.size());
+  const std::string meant = Nearest(project, known);
+  std::string message =
+      absl::StrCat("there is no project '", project, "', which ",
+                   globals.project.empty() ? "CROSSOVER_PROJECT" : "--project", " names");
+  if (!meant.empty()) {
+    absl::StrAppend(&message, "; did you mean '", meant, "'?");
+  } else if (!known.empty()) {
+    absl::StrAppend(&message, "; there are: ", absl::StrJoin(known, ", "));
+  }
+  return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND", message);
 }
 
 absl::Status Context::Explained(const absl::Status& status) const {

@@ -66,17 +66,22 @@ class Context {
 
   std::shared_ptr<grpc::Channel> Channel();
 
+  // Once, and only of a project that was named: NOT_FOUND with the one that was probably meant. A
+  // server that cannot say whether it is there says what it has to say of the call itself.
+  absl::Status CheckProject();
+
   // Error as the user should see it: a dead address becomes CLI_UNREACHABLE.
   absl::Status Explained(const absl::Status& status) const;
 
-  // One call with the global timeout. Reads (Get…, List…) are repeated when the server is briefly
-  // away.
+  // One call with the global timeout; before the first, the project is looked up. Reads (Get…,
+  // List…) are repeated when the server is briefly away.
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(std::unique_ptr<Stub>& stub,
                                 grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                              Response*),
                                 const std::type_identity_t<Request>& request,
                                 bool idempotent = false) {
+    RETURN_IF_ERROR(CheckProject());
     const std::string key = ApiKey();
     auto response =
         rpc::Invoke(*stub, method, request,
@@ -109,6 +114,7 @@ class Context {
 
  private:
   std::shared_ptr<grpc::Channel> channel_;
+  bool project_checked_ = false;
 };
 
 }  // namespace crossover::cli

@@ -24,7 +24,25 @@ class FakeProjects final : public registry::ProjectService::Service {
   registry::RotateApiKeyRequest rotated;
   std::string revoked;
 
+  int lists = 0;
+
  private:
+  grpc::Status GetProject(grpc::ServerContext*, const registry::GetProjectRequest* request,
+                          registry::Project* response) override {
+    if (request->name() != "projects/acme") {
+      return testing::Refuse(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+                             "there is no " + request->name());
+    }
+    response->set_name(request->name());
+    return grpc::Status::OK;
+  }
+  grpc::Status ListProjects(grpc::ServerContext*, const registry::ListProjectsRequest*,
+                            registry::ListProjectsResponse* response) override {
+    ++lists;
+    response->add_projects()->set_name("projects/acme");
+    response->add_projects()->set_name("projects/default");
+    return grpc::Status::OK;
+  }
   grpc::Status CreateApiKey(grpc::ServerContext*, const registry::CreateApiKeyRequest* request,
                             registry::ApiKey* response) override {
     created = *request;
@@ -147,6 +165,24 @@ TEST_F(AutomationTest, AKeysSecretIsAloneOnStdout) {
   EXPECT_NE(projects_.created.request_id(), "");
   EXPECT_EQ(Crossover({"key", "create", "--role", "root"}), kExitUsage);
   EXPECT_THAT(err(), HasSubstr("there is no role 'root'"));
+}
+
+TEST_F(AutomationTest, AProjectThatIsNotThereIsNamedWithTheOneThatWasMeant) {
+  EXPECT_EQ(Crossover({"key", "list", "--project", "acem"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("there is no project 'acem', which --project names; did you mean "
+                               "'acme'?"));
+  EXPECT_EQ(out(), "");
+  environment_["CROSSOVER_PROJECT"] = "projects/warehouse";
+  EXPECT_EQ(Crossover({"key", "create"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("there is no project 'warehouse', which CROSSOVER_PROJECT names; "
+                               "there are: acme, default"));
+  EXPECT_EQ(projects_.created.parent(), "");
+  EXPECT_EQ(projects_.lists, 2);
+  environment_["CROSSOVER_PROJECT"] = "acme";
+  EXPECT_EQ(Crossover({"key", "list"}), kExitOk) << err();
+  environment_.erase("CROSSOVER_PROJECT");
+  EXPECT_EQ(Crossover({"key", "list"}), kExitOk) << err();
+  EXPECT_EQ(projects_.lists, 2);  // one that is there, and the one that always is
 }
 
 TEST_F(AutomationTest, KeysAreListedRevokedAndRotated) {
