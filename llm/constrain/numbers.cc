@@ -46,6 +46,7 @@ std::string Naturals(int64_t low, int64_t high) {
     const int64_t from = std::max(low, least);
     const int64_t to = std::min(high, most);
     if (from <= to) parts.push_back(SameLength(absl::StrCat(from), absl::StrCat(to)));
+    if (digits == kMaxDigits) break;  // The next would not be an int64.
     least = most + 1;
     most = most * 10 + 9;
   }

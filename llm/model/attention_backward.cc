@@ -186,7 +186,8 @@ class Backward {
   void StoreKeyGradients(int index, int64_t kv_head, const float* gradient, int64_t dim,
                          int64_t column, int64_t kind) const {
     const Segment& segment = pack_.segments[index];
-    std::memcpy(Slot(index, kv_head, kind), gradient, sizeof(float) * plan_.rows[index] * dim);
+    if (plan_.rows[index] > 0)
+      std::memcpy(Slot(index, kv_head, kind), gradient, sizeof(float) * plan_.rows[index] * dim);
     if (plan_.has_children[index]) return;
     RowKernelsOf<T>().cast(gradient + segment.context * dim, dim, 1.0f, segment.size(), dim,
                            d_qkv_ + segment.begin * shape_.qkv_width() + column,
