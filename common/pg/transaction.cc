@@ -1,12 +1,14 @@
 #include "common/pg/transaction.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <new>
 #include <random>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/context/request_context.h"
 #include "common/pg/connect.h"
 #include "common/status/absl_view.h"
@@ -73,25 +75,43 @@ absl::Status SqlError(std::string_view what, const std::string& message, const s
                std::move(detail));
 }
 
-// What is set at the start of each transaction; empty if the session's defaults will do.
-std::string TransactionSettings(const Pool& pool, const TransactOptions& options,
-                                absl::Duration left) {
-  std::string sql;
-  if (options.isolation != Isolation::kReadCommitted || options.read_only) {
-    constexpr const char* kLevels[] = {"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"};
-    sql += absl::StrCat("SET TRANSACTION ISOLATION LEVEL ",
-                        kLevels[static_cast<int>(options.isolation)],
-                        options.read_only ? " READ ONLY;" : ";");
-  }
-  // The session's own statement_timeout stands unless this one is clearly shorter: saves a round
-  // trip for most calls.
+// What starts a transaction: one message, because each takes a round trip.
+std::string BeginCommand(const Pool& pool, const TransactOptions& options, absl::Duration left) {
+  constexpr const char* kLevels[] = {"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"};
+  std::string sql =
+      absl::StrCat("BEGIN ISOLATION LEVEL ", kLevels[static_cast<int>(options.isolation)],
+                   options.read_only ? " READ ONLY" : "");
+  // The session's own statement_timeout stands unless this one is clearly shorter.
   const absl::Duration limit = std::min(options.timeout, left);
   if (limit < 0.8 * pool.options().statement_timeout) {
-    sql += absl::StrCat("SET LOCAL statement_timeout = ",
-                        std::max<int64_t>(1, absl::ToInt64Milliseconds(limit)), ";");
+    absl::StrAppend(&sql, "; SET LOCAL statement_timeout = ",
+                    std::max<int64_t>(1, absl::ToInt64Milliseconds(limit)));
   }
   return sql;
 }
+
+// libpqxx's own transactions know of no settings.
+class Transaction final : public pqxx::dbtransaction {
+ public:
+  Transaction(pqxx::connection_base& connection, std::string begin)
+      : namedclass("transaction"), dbtransaction(connection), begin_(std::move(begin)) {
+    Begin();
+  }
+  ~Transaction() override { End(); }
+
+ private:
+  void do_begin() override { direct_exec(begin_.c_str()); }
+  void do_commit() override {
+    try {
+      direct_exec("COMMIT");
+    } catch (const std::exception& e) {
+      if (!conn().is_open()) throw pqxx::in_doubt_error(e.what());
+      throw;
+    }
+  }
+
+  const std::string begin_;
+};
 
 enum class Phase { kBegin, kBody, kCommit };
 
@@ -99,12 +119,11 @@ enum class Phase { kBegin, kBody, kCommit };
 absl::Status RunOnce(Pool& pool, Lease& lease, const TransactOptions& options,
                      const std::function<absl::Status(pqxx::transaction_base&)>& body,
                      Phase& phase) {
-  const std::string settings =
-      TransactionSettings(pool, options, RequestContext::Current().Remaining(pool.clock()));
+  const std::string begin =
+      BeginCommand(pool, options, RequestContext::Current().Remaining(pool.clock()));
   try {
     phase = Phase::kBegin;
-    pqxx::work txn(lease.get());
-    if (!settings.empty()) txn.exec(settings);
+    Transaction txn(lease.get(), begin);
     phase = Phase::kBody;
     RETURN_IF_ERROR(body(txn));
     phase = Phase::kCommit;
@@ -187,6 +206,12 @@ absl::Status TransactStatus(Pool& pool, const TransactOptions& options,
     pool.impl().CountTransaction("failed");
     return status;
   }
+}
+
+std::string Prepare(pqxx::transaction_base& txn, const char* sql) {
+  std::string name = absl::StrFormat("%x", reinterpret_cast<uintptr_t>(sql));
+  txn.conn().prepare(name, sql);  // does nothing if it knows the statement
+  return name;
 }
 
 std::string ArrayLiteral(const std::vector<std::string>& values) {

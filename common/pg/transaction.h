@@ -67,6 +67,18 @@ auto Transact(Pool& pool, const TransactOptions& options, Fn&& fn)
   }
 }
 
+// The name under which the transaction's connection knows the statement: it is sent, parsed and
+// planned at its first use on a connection only. `sql` must live for ever (the embedded statements
+// do). Use the template below.
+std::string Prepare(pqxx::transaction_base& txn, const char* sql);
+
+// As txn.exec_params, for statements whose plan does not depend on their values nor on how large
+// tables are, as the call of a function: with the sixth use on a connection the plan is fixed.
+template <typename... Args>
+pqxx::result ExecPrepared(pqxx::transaction_base& txn, const char* sql, Args&&... args) {
+  return txn.exec_prepared(Prepare(txn, sql), std::forward<Args>(args)...);
+}
+
 // The absl::Status for the exception that is being handled: call inside `catch (...)` around pqxx.
 // `what` names the action.
 absl::Status StatusFromCurrentException(std::string_view what);

@@ -65,6 +65,33 @@ TEST_F(TransactTest, ConstraintsComeOutWithTheirNames) {
   EXPECT_EQ(DetailOf(check).metadata.at("constraint"), "job_state_check");
 }
 
+TEST_F(TransactTest, APreparedStatementIsPlannedOnceAndOutlivesRollbackAndConnection) {
+  static constexpr char kInsert[] = "INSERT INTO job VALUES ($1, 'QUEUED', $2)";
+  const std::unique_ptr<Pool> pool = db_.NewPool("public", 1);
+  const auto insert = [&](int id, const absl::Status& end) {
+    return Transact(*pool, {.name = "insert"}, [&](pqxx::transaction_base& txn) {
+      ExecPrepared(txn, kInsert, id, std::to_string(id));
+      return end;
+    });
+  };
+  const auto prepared = [&] {
+    return Transact(*pool, {.name = "count"}, [](pqxx::transaction_base& txn) {
+      return absl::StatusOr<int>(
+          txn.exec1("SELECT count(*) FROM pg_prepared_statements")[0].as<int>());
+    });
+  };
+  EXPECT_FALSE(insert(1, absl::AbortedError("changed my mind")).ok());
+  EXPECT_OK(insert(2, absl::OkStatus()));
+  EXPECT_THAT(insert(2, absl::OkStatus()), HasReasonThat("ALREADY_EXISTS"));
+  EXPECT_THAT(prepared(), IsOkAndHolds(1));
+  db_.Query(
+      "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+      " WHERE datname = current_database() AND pid <> pg_backend_pid()");
+  EXPECT_OK(insert(3, absl::OkStatus()));
+  EXPECT_THAT(prepared(), IsOkAndHolds(1));
+  EXPECT_EQ(db_.Query("SELECT count(*) FROM job"), "2");
+}
+
 TEST_F(TransactTest, WrongSqlIsInternalAndNamesTheAction) {
   const absl::Status status =
       Transact(*pool_, {.name = "claim_job"}, [](pqxx::transaction_base& txn) {

@@ -14,13 +14,10 @@
 namespace crossover::scheduler {
 namespace {
 
-std::string TextOf(absl::Time time) { return pg::ToTimestamp(time); }
-std::string TextOf(const std::optional<absl::Time>& time) {
-  return time.has_value() ? pg::ToTimestamp(*time) : "";
-}
+int64_t LeasesOf(const Job& job) { return job.lease.has_value() ? job.requirements.gang_size : 0; }
 
 // A job's plan is set once, when its validation ends.
-bool SettingsDiffer(const Job& before, const Job& job) {
+bool SettingsDiffer(const JobBefore& before, const Job& job) {
   return before.state == JobState::kValidating || before.display_name != job.display_name ||
          before.labels != job.labels || before.base_model != job.base_model ||
          before.priority != job.priority || before.queue != job.queue ||
@@ -31,12 +28,6 @@ template <typename... Values>
 void AddRow(std::vector<ArrayColumn>& columns, const Values&... values) {
   size_t column = 0;
   (columns[column++].Add(values), ...);
-}
-
-template <size_t... Indices>
-pqxx::result Execute(pqxx::transaction_base& txn, const char* sql,
-                     const std::vector<ArrayColumn>& columns, std::index_sequence<Indices...>) {
-  return txn.exec_params(sql, columns[Indices].Literal()...);
 }
 
 }  // namespace
@@ -60,27 +51,45 @@ void ArrayColumn::Add(int64_t value) {
   absl::StrAppend(&text_, value);
 }
 
+void ArrayColumn::AddNull() {
+  Separate();
+  text_ += "NULL";
+}
+
+JobBefore::JobBefore(const Job& job)
+    : state(job.state),
+      display_name(job.display_name),
+      labels(job.labels),
+      base_model(job.base_model),
+      priority(job.priority),
+      queue(job.queue),
+      deadline(job.deadline),
+      leases(LeasesOf(job)) {}
+
 void JobBatch::AddColumns(const Job& job) {
-  const bool leased = job.lease.has_value();
-  const LeaseRecord lease = job.lease.value_or(LeaseRecord{});
+  const auto of_lease = [&](auto LeaseRecord::* member) {
+    return job.lease.has_value() ? std::optional((*job.lease).*member) : std::nullopt;
+  };
+  const LeaseRecord none;
+  const LeaseRecord& lease = job.lease.has_value() ? *job.lease : none;
+  const std::string gang = GangToJson(lease.gang);
   AddRow(columns_, Uuid(job.id), ReportToJson(job), std::string(Name(job.state)), job.state_reason,
          job.lease_epoch, int64_t{job.failure_count}, int64_t{job.lease_loss_count},
          job.last_checkpoint_step, job.checkpoint_step_at_loss, job.last_checkpoint_digest,
-         job.worker, lease.token_hash, lease.worker, lease.incarnation,
-         leased ? TextOf(lease.grant_time) : "", leased ? TextOf(lease.expire_time) : "",
-         leased ? absl::StrCat(lease.last_worker_seq) : "", TextOf(job.update_time),
-         TextOf(job.start_time), TextOf(job.run_time), TextOf(job.ready_time),
-         TextOf(job.finish_time), TextOf(RankTime(job)), job.last_event_sequence, job.revision,
-         int64_t{lease.asked_to_release}, GangToJson(lease.gang), lease.rendezvous);
+         job.worker, of_lease(&LeaseRecord::token_hash), of_lease(&LeaseRecord::worker),
+         of_lease(&LeaseRecord::incarnation), of_lease(&LeaseRecord::grant_time),
+         of_lease(&LeaseRecord::expire_time), of_lease(&LeaseRecord::last_worker_seq),
+         job.update_time, job.start_time, job.run_time, job.ready_time, job.finish_time,
+         RankTime(job), job.last_event_sequence, job.revision, int64_t{lease.asked_to_release},
+         gang.empty() ? std::nullopt : std::optional(gang), lease.rendezvous);
 }
 
 void JobBatch::AddEvent(const std::string& uuid, const JobEvent& event) {
-  AddRow(events_, uuid, event.sequence, TextOf(event.time), std::string(Name(event.level)),
+  AddRow(events_, uuid, event.sequence, event.time, std::string(Name(event.level)),
          std::string(Name(event.type)), event.message, event.data, event.epoch, event.worker_seq);
-  ++events_count_;
 }
 
-void JobBatch::Add(const Job& before, Job& job, Effects& effects, absl::Time now) {
+void JobBatch::Add(const JobBefore& before, Job& job, Effects& effects, absl::Time now) {
   const std::string uuid = Uuid(job.id);
   for (JobEvent& event : effects.events) {
     event.sequence = ++job.last_event_sequence;
@@ -97,19 +106,16 @@ void JobBatch::Add(const Job& before, Job& job, Effects& effects, absl::Time now
   job.revision += 1;
   if (SettingsDiffer(before, job)) {
     txn_.exec_params(sql::kUpdateSettings, uuid, job.display_name, StringsToJson(job.labels),
-                     job.base_model, job.priority, job.queue, TextOf(job.deadline), PlanToJson(job),
-                     job.needed_memory_bytes);
+                     job.base_model, job.priority, job.queue,
+                     job.deadline.has_value() ? pg::ToTimestamp(*job.deadline) : "",
+                     PlanToJson(job), job.needed_memory_bytes);
   }
   if (const auto event = WebhookEventOf(job); effects.ended && event.has_value()) {
-    AddRow(ended_, job.project, uuid, *event);
-    ended_time_ = TextOf(now);
+    AddRow(ended_, job.project, uuid, *event, now);
   }
   AddColumns(job);
   ++jobs_;
-  const auto places = [](const Job& it) {
-    return it.lease.has_value() ? it.requirements.gang_size : 0;
-  };
-  if (places(before) != places(job)) leases_[job.project] += places(job) - places(before);
+  if (const int64_t more = LeasesOf(job) - before.leases; more != 0) leases_[job.project] += more;
   if (effects.metrics.empty() && effects.checkpoints.empty()) return;
   for (MetricPoint& point : effects.metrics) {
     if (point.time == absl::Time()) point.time = now;
@@ -117,23 +123,7 @@ void JobBatch::Add(const Job& before, Job& job, Effects& effects, absl::Time now
   reported_.push_back({uuid, std::move(effects.metrics), std::move(effects.checkpoints)});
 }
 
-void JobBatch::CountLeases() {
-  if (leases_.empty()) return;
-  ArrayColumn projects, counts;
-  for (const auto& [project, count] : leases_) {
-    projects.Add(project);
-    counts.Add(count);
-  }
-  txn_.exec_params(sql::kCountLeases, projects.Literal(), counts.Literal());
-}
-
-void JobBatch::Flush() {
-  if (jobs_ > 0) Execute(txn_, sql::kUpdateJobs, columns_, std::make_index_sequence<28>());
-  if (!ended_time_.empty()) {
-    txn_.exec_params(sql::kInsertWebhookDeliveries, ended_[0].Literal(), ended_[1].Literal(),
-                     ended_[2].Literal(), ended_time_);
-  }
-  if (events_count_ > 0) Execute(txn_, sql::kInsertEvents, events_, std::make_index_sequence<9>());
+void JobBatch::WriteReported() {
   for (const Reported& report : reported_) {
     for (const MetricPoint& point : report.metrics) {
       txn_.exec_params(sql::kUpsertMetric, report.uuid, point.step, pg::ToTimestamp(point.time),
@@ -145,7 +135,19 @@ void JobBatch::Flush() {
                        pg::ToTimestamp(checkpoint.create_time), NumbersToJson(checkpoint.metrics));
     }
   }
-  CountLeases();  // last: every transaction of the project needs this row
+}
+
+void JobBatch::Flush(bool notify) {
+  if (jobs_ == 0) return;
+  WriteReported();
+  std::vector<ArrayColumn> shares(2);
+  for (const auto& [project, change] : leases_) AddRow(shares, project, change);
+  std::vector<std::string> values;
+  for (const auto* columns : {&columns_, &events_, &ended_, &shares}) {
+    for (const ArrayColumn& column : *columns) values.push_back(column.Literal());
+  }
+  values.emplace_back(notify ? "true" : "false");
+  pg::ExecPrepared(txn_, sql::kWriteJobs, pqxx::prepare::make_dynamic_params(values));
 }
 
 }  // namespace crossover::scheduler

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <pqxx/pqxx>
 #include <string>
 #include <vector>
@@ -12,17 +13,38 @@
 
 namespace crossover::scheduler {
 
-// Columns of an array parameter each, as Postgres reads array literals.
+// Columns of an array parameter each, as Postgres reads array literals. Times are microseconds
+// since 1970, what is absent is NULL.
 class ArrayColumn {
  public:
   void Add(const std::string& value);
   void Add(int64_t value);
+  void Add(absl::Time value) { Add(absl::ToUnixMicros(value)); }
+  template <typename T>
+  void Add(const std::optional<T>& value) {
+    value.has_value() ? Add(*value) : AddNull();
+  }
   std::string Literal() const { return text_ + "}"; }
 
  private:
   void Separate();
+  void AddNull();
 
   std::string text_ = "{";
+};
+
+// What of a job, as it was read, says which tables its changes concern.
+struct JobBefore {
+  explicit JobBefore(const Job& job);
+
+  JobState state;
+  std::string display_name;
+  std::map<std::string, std::string> labels;
+  std::string base_model;
+  int32_t priority;
+  std::string queue;
+  std::optional<absl::Time> deadline;
+  int64_t leases;  // that it held
 };
 
 // Lives no longer than its transaction. Add() gives a job's events their sequences and registers
@@ -31,27 +53,25 @@ class JobBatch {
  public:
   explicit JobBatch(pqxx::transaction_base& txn) : txn_(txn) {}
 
-  // `before` is the job as it was read, `job` as it is to be; one Add a job.
-  void Add(const Job& before, Job& job, Effects& effects, absl::Time now);
-  void Flush();
+  // `job` is as it is to be; one Add a job.
+  void Add(const JobBefore& before, Job& job, Effects& effects, absl::Time now);
+  // Also sends NOTIFY crossover_job, if so wished.
+  void Flush(bool notify);
   // True if anything was added that others may care about.
   bool notable() const { return notable_; }
 
  private:
   void AddColumns(const Job& job);
-  void CountLeases();
   void AddEvent(const std::string& uuid, const JobEvent& event);
+  void WriteReported();
 
   pqxx::transaction_base& txn_;
   size_t jobs_ = 0;
-  size_t events_count_ = 0;
   bool notable_ = false;
   std::vector<ArrayColumn> columns_{28};
   std::vector<ArrayColumn> events_{9};
-  std::vector<ArrayColumn> ended_{3};      // what webhooks are told: project, job, event
-  std::string ended_time_;                 // of the last of them; empty = none
+  std::vector<ArrayColumn> ended_{4};      // what webhooks are told: project, job, event, time
   std::map<std::string, int64_t> leases_;  // how many more, by project
-  // Written after the jobs: rows of other tables refer to them.
   struct Reported {
     std::string uuid;
     std::vector<MetricPoint> metrics;

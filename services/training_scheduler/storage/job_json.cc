@@ -253,9 +253,18 @@ constexpr auto kOutputs = [](auto& visit, auto& value) { OutputFields(visit, val
 constexpr auto kError = [](auto& visit, auto& value) { ErrorFields(visit, value); };
 constexpr auto kSpec = [](auto& visit, auto& value) { Fields(visit, value); };
 
-// Text that a worker sent may hold any bytes; JSON may not.
+// Text that a worker sent may hold any bytes; JSON may not, and what reads it inside Postgres
+// stumbles over an escaped NUL.
 std::string Dump(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+  constexpr std::string_view kNul = "\\u0000", kReplacement = "\\ufffd";
+  for (size_t at = text.find(kNul); at != std::string::npos; at = text.find(kNul, at)) {
+    const size_t before = at == 0 ? std::string::npos : text.find_last_not_of('\\', at - 1);
+    // A backslash that is itself escaped begins nothing.
+    if ((at - before) % 2 == 1) text.replace(at, kNul.size(), kReplacement);
+    at += 1;
+  }
+  return text;
 }
 
 // nlohmann's exceptions end here.

@@ -97,6 +97,18 @@ TEST(JobJsonTest, TextThatIsNotUtf8AndNumbersThatAreNotFiniteDoNotBreakARow) {
   EXPECT_EQ(numbers, (NumberMap{{"lr", 0.5}}));
 }
 
+TEST(JobJsonTest, NulIsReplacedAndABackslashBeforeItsDigitsIsNot) {
+  Job job;
+  job.log_tail = std::string("a\0b", 3) + R"(\u0000 \\u0000)" + std::string("\0\0", 2);
+  const std::string text = ReportToJson(job);
+  Job back;
+  ASSERT_OK(ReportFromJson(text, back));
+  EXPECT_EQ(back.log_tail,
+            "a\xef\xbf\xbd"
+            R"(b\u0000 \\u0000)"
+            "\xef\xbf\xbd\xef\xbf\xbd");
+}
+
 TEST(JobJsonTest, UnknownNamesAreAnErrorAndUnknownKeysAreNot) {
   JobSpec spec;
   EXPECT_FALSE(SpecFromJson(R"({"schedule":"STEPS"})", spec).ok());

@@ -1,6 +1,8 @@
 #include "services/training_scheduler/storage/job_row.h"
 
+#include <cstring>
 #include <optional>
+#include <unordered_map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -12,16 +14,37 @@
 namespace crossover::scheduler {
 namespace {
 
-std::string Text(const pqxx::row& row, const char* column) {
-  return row[column].is_null() ? "" : row[column].as<std::string>();
+// The field of that name. To search its name in every row took longer than to read the row, so its
+// place in the last result that had it is tried first. By address: all names are literals.
+pqxx::field Field(const pqxx::row& row, const char* column) {
+  static thread_local std::unordered_map<const char*, pqxx::row::size_type> places;
+  pqxx::row::size_type& place = places[column];
+  if (place < row.size()) {
+    const pqxx::field field = row[place];
+    if (std::strcmp(field.name(), column) == 0) return field;
+  }
+  place = row.column_number(column);
+  return row[place];
 }
-int64_t Number(const pqxx::row& row, const char* column) { return row[column].as<int64_t>(0); }
+
+std::string Text(const pqxx::row& row, const char* column) {
+  const pqxx::field field = Field(row, column);
+  return {field.c_str(), field.size()};  // of NULL: empty
+}
+bool IsNull(const pqxx::row& row, const char* column) { return Field(row, column).is_null(); }
+int64_t Number(const pqxx::row& row, const char* column) {
+  return Field(row, column).as<int64_t>(0);
+}
+int32_t SmallNumber(const pqxx::row& row, const char* column) {
+  return Field(row, column).as<int32_t>();
+}
 absl::Time Time(const pqxx::row& row, const char* column) {
-  return absl::FromUnixMicros(row[column].as<int64_t>());
+  return absl::FromUnixMicros(Field(row, column).as<int64_t>());
 }
 std::optional<absl::Time> MaybeTime(const pqxx::row& row, const char* column) {
-  if (row[column].is_null()) return std::nullopt;
-  return Time(row, column);
+  const pqxx::field field = Field(row, column);
+  if (field.is_null()) return std::nullopt;
+  return absl::FromUnixMicros(field.as<int64_t>());
 }
 
 // A value of an enum column; what the table's CHECK does not know cannot be there.
@@ -38,14 +61,14 @@ absl::Status ReadEnum(const pqxx::row& row, const char* column,
 }
 
 std::optional<LeaseRecord> ReadLease(const pqxx::row& row) {
-  if (row["lease_token_hash"].is_null()) return std::nullopt;
+  if (IsNull(row, "lease_token_hash")) return std::nullopt;
   return LeaseRecord{.token_hash = Text(row, "lease_token_hash"),
                      .worker = Text(row, "lease_worker"),
                      .incarnation = Text(row, "lease_incarnation"),
                      .grant_time = Time(row, "lease_grant_us"),
                      .expire_time = Time(row, "lease_expire_us"),
                      .last_worker_seq = Number(row, "lease_worker_seq"),
-                     .asked_to_release = row["lease_release"].as<bool>()};
+                     .asked_to_release = Field(row, "lease_release").as<bool>()};
 }
 
 void ReadTimes(const pqxx::row& row, Job& job) {
@@ -59,18 +82,30 @@ void ReadTimes(const pqxx::row& row, Job& job) {
 }
 
 void ReadCounts(const pqxx::row& row, Job& job) {
-  job.priority = row["priority"].as<int32_t>();
+  job.priority = SmallNumber(row, "priority");
   job.requirements.memory_bytes = Number(row, "required_memory");
-  job.requirements.gang_size = row["gang_size"].as<int32_t>();
+  job.requirements.gang_size = SmallNumber(row, "gang_size");
   job.needed_memory_bytes = Number(row, "need_memory");
-  job.max_failures = row["max_failures"].as<int32_t>();
+  job.max_failures = SmallNumber(row, "max_failures");
   job.lease_epoch = Number(row, "lease_epoch");
-  job.failure_count = row["failure_count"].as<int32_t>();
-  job.lease_loss_count = row["lease_loss_count"].as<int32_t>();
+  job.failure_count = SmallNumber(row, "failure_count");
+  job.lease_loss_count = SmallNumber(row, "lease_loss_count");
   job.last_checkpoint_step = Number(row, "last_checkpoint_step");
   job.checkpoint_step_at_loss = Number(row, "checkpoint_step_at_loss");
   job.last_event_sequence = Number(row, "last_event_sequence");
   job.revision = Number(row, "revision");
+}
+
+absl::Status ReadPlan(const pqxx::row& row, const JobPlan* known, Job& job) {
+  if (known != nullptr) {
+    job.spec = known->spec;
+    job.resolved = known->resolved;
+    job.inputs = known->inputs;
+    job.estimate = known->estimate;
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(SpecFromJson(Text(row, "spec"), job.spec));
+  return PlanFromJson(Text(row, "plan"), job);
 }
 
 }  // namespace
@@ -80,7 +115,9 @@ std::string Uuid(const JobId& id) {
   return IdToUuid(id).value_or("00000000-0000-0000-0000-000000000000");
 }
 
-absl::StatusOr<Job> ReadJob(const pqxx::row& row) {
+absl::StatusOr<Job> ReadJob(const pqxx::row& row) { return ReadJob(row, nullptr); }
+
+absl::StatusOr<Job> ReadJob(const pqxx::row& row, const JobPlan* plan) {
   Job job;
   ASSIGN_OR_RETURN(job.id, UuidToId(Text(row, "id")));
   job.project = Text(row, "project");
@@ -96,8 +133,7 @@ absl::StatusOr<Job> ReadJob(const pqxx::row& row) {
   RETURN_IF_ERROR(ReadEnum(row, "kind", &ParseJobKind, job.kind));
   RETURN_IF_ERROR(ReadEnum(row, "state", &ParseJobState, job.state));
   RETURN_IF_ERROR(StringsFromJson(Text(row, "labels"), job.labels));
-  RETURN_IF_ERROR(SpecFromJson(Text(row, "spec"), job.spec));
-  RETURN_IF_ERROR(PlanFromJson(Text(row, "plan"), job));
+  RETURN_IF_ERROR(ReadPlan(row, plan, job));
   RETURN_IF_ERROR(ReportFromJson(Text(row, "report"), job));
   const std::vector<std::string> dependencies =
       absl::StrSplit(Text(row, "depends_on"), ',', absl::SkipEmpty());
@@ -108,7 +144,7 @@ absl::StatusOr<Job> ReadJob(const pqxx::row& row) {
   ReadCounts(row, job);
   ReadTimes(row, job);
   job.lease = ReadLease(row);
-  if (job.lease.has_value() && !row["lease_gang"].is_null()) {
+  if (job.lease.has_value() && !IsNull(row, "lease_gang")) {
     RETURN_IF_ERROR(GangFromJson(Text(row, "lease_gang"), job.lease->gang));
     job.lease->rendezvous = Text(row, "lease_rendezvous");
   }
@@ -142,7 +178,7 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const pqxx::row& row) {
   checkpoint.step = Number(row, "step");
   checkpoint.digest = Text(row, "digest");
   checkpoint.adapter_digest = Text(row, "adapter_digest");
-  checkpoint.pinned = row["pinned"].as<bool>();
+  checkpoint.pinned = Field(row, "pinned").as<bool>();
   checkpoint.epoch = Number(row, "epoch");
   checkpoint.create_time = Time(row, "create_us");
   checkpoint.update_time = Time(row, "update_us");
@@ -194,20 +230,20 @@ absl::StatusOr<WorkerRecord> ReadWorker(const pqxx::row& row) {
   worker.version = Text(row, "version");
   worker.capabilities.device = Text(row, "device");
   worker.capabilities.memory_bytes = Number(row, "memory_bytes");
-  worker.capabilities.threads = row["threads"].as<int32_t>();
+  worker.capabilities.threads = SmallNumber(row, "threads");
   const std::vector<std::string> kinds = absl::StrSplit(Text(row, "kinds"), ',', absl::SkipEmpty());
   for (const std::string& kind : kinds) {
     if (const auto parsed = ParseJobKind(kind)) worker.capabilities.kinds.push_back(*parsed);
   }
   worker.capabilities.queues = absl::StrSplit(Text(row, "queues"), ',', absl::SkipEmpty());
-  worker.capabilities.gang = row["gang"].as<int32_t>();
+  worker.capabilities.gang = SmallNumber(row, "gang");
   worker.create_time = Time(row, "create_us");
   worker.seen_time = Time(row, "seen_us");
-  if (!row["job"].is_null()) {
+  if (!IsNull(row, "job")) {
     ASSIGN_OR_RETURN(worker.job, UuidToId(Text(row, "job")));
     worker.project = Text(row, "project");
   }
-  worker.silent = row["silent"].as<bool>();
+  worker.silent = Field(row, "silent").as<bool>();
   return worker;
 }
 

@@ -10,11 +10,14 @@
 #include "services/training_scheduler/domain/job.h"
 #include "services/training_scheduler/domain/model.h"
 #include "services/training_scheduler/domain/worker_record.h"
+#include "services/training_scheduler/storage/job_plans.h"
 
 namespace crossover::scheduler {
 
 // A row of job_row.
 absl::StatusOr<Job> ReadJob(const pqxx::row& row);
+// A row whose spec and plan may be NULL: then they are those of `plan`.
+absl::StatusOr<Job> ReadJob(const pqxx::row& row, const JobPlan* plan);
 absl::StatusOr<JobEvent> ReadEvent(const pqxx::row& row);
 absl::StatusOr<MetricPoint> ReadMetric(const pqxx::row& row);
 absl::StatusOr<Checkpoint> ReadCheckpoint(const pqxx::row& row);

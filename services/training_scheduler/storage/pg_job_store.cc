@@ -38,32 +38,44 @@ struct LockedJob {
   absl::Time now;
 };
 
-// By id; those that do not exist are absent.
-absl::StatusOr<std::map<JobId, LockedJob>> LockAll(pqxx::transaction_base& txn,
+// By id; those that do not exist are absent. Reads the plans of those only that are not kept.
+absl::StatusOr<std::map<JobId, LockedJob>> LockAll(pqxx::transaction_base& txn, JobPlans& plans,
                                                    const std::vector<JobId>& ids) {
+  std::map<JobId, std::shared_ptr<const JobPlan>> known;
+  std::vector<JobId> unknown;
+  for (const JobId& id : ids) {
+    if (auto plan = plans.Find(id)) {
+      known[id] = std::move(plan);
+    } else {
+      unknown.push_back(id);
+    }
+  }
   std::map<JobId, LockedJob> locked;
-  for (const pqxx::row& row : txn.exec_params(sql::kGetLockedJobs, UuidArray(ids))) {
-    ASSIGN_OR_RETURN(Job job, ReadJob(row));
-    const JobId id = job.id;
+  for (const pqxx::row& row :
+       pg::ExecPrepared(txn, sql::kLockJobs, UuidArray(ids), UuidArray(unknown))) {
+    ASSIGN_OR_RETURN(JobId id, UuidToId(row["id"].as<std::string>()));
+    const auto plan = known.find(id);
+    ASSIGN_OR_RETURN(Job job, ReadJob(row, plan == known.end() ? nullptr : plan->second.get()));
+    if (plan == known.end()) plans.Keep(job);
     locked[id] = {std::move(job), absl::FromUnixMicros(row["now_us"].as<int64_t>())};
   }
   return locked;
 }
 
-absl::StatusOr<LockedJob> Lock(pqxx::transaction_base& txn, const JobId& id) {
-  ASSIGN_OR_RETURN(auto locked, LockAll(txn, {id}));
+absl::StatusOr<LockedJob> Lock(pqxx::transaction_base& txn, JobPlans& plans, const JobId& id) {
+  ASSIGN_OR_RETURN(auto locked, LockAll(txn, plans, {id}));
   const auto found = locked.find(id);
   if (found == locked.end()) return NoJob(id);
   return std::move(found->second);
 }
 
 // Runs the mutation and adds what it did to the batch.
-absl::StatusOr<Job> Mutate(JobBatch& batch, const LockedJob& locked, Effects effects,
+absl::StatusOr<Job> Mutate(JobBatch& batch, LockedJob locked, Effects effects,
                            const JobStore::Mutation& mutation) {
-  Job job = locked.job;
-  RETURN_IF_ERROR(mutation(job, locked.now, effects));
-  batch.Add(locked.job, job, effects, locked.now);
-  return job;
+  const JobBefore before(locked.job);
+  RETURN_IF_ERROR(mutation(locked.job, locked.now, effects));
+  batch.Add(before, locked.job, effects, locked.now);
+  return std::move(locked.job);
 }
 
 // What `key` created, read inside a transaction.
@@ -92,11 +104,10 @@ bool PgJobStore::MayNotify() {
   return false;
 }
 
-bool PgJobStore::NotifyNow(pqxx::transaction_base& txn, const JobBatch& batch) {
-  if (!batch.notable()) return false;
-  if (!MayNotify()) return true;
-  txn.exec(sql::kNotify);
-  return false;
+bool PgJobStore::Flush(JobBatch& batch) {
+  const bool now = batch.notable() && MayNotify();
+  batch.Flush(now);
+  return batch.notable() && !now;
 }
 
 absl::Status PgJobStore::FlushNotify() {
@@ -125,16 +136,15 @@ absl::StatusOr<Job> PgJobStore::Insert(const Job& job, const RequestKey& key,
           if (known.has_value()) return *std::move(known);
           return absl::InternalError("a job was neither inserted nor found by its request_id");
         }
-        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, job.id));
+        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, plans_, job.id));
         Effects effects;
         JobEvent created;
         created.type = EventType::kVerb;
         created.message = "created";
         effects.events.push_back(std::move(created));
         JobBatch batch(txn);
-        ASSIGN_OR_RETURN(Job made, Mutate(batch, locked, std::move(effects), mutation));
-        batch.Flush();
-        owed = NotifyNow(txn, batch);
+        ASSIGN_OR_RETURN(Job made, Mutate(batch, std::move(locked), std::move(effects), mutation));
+        owed = Flush(batch);
         return made;
       });
   if (stored.ok() && owed) notify_owed_();
@@ -159,16 +169,15 @@ std::vector<absl::StatusOr<Job>> PgJobStore::UpdateAll(std::span<const JobUpdate
   const absl::Status status = pg::Transact(
       pool_, {.name = "update_jobs"}, [&](pqxx::transaction_base& txn) -> absl::Status {
         results.clear();
-        ASSIGN_OR_RETURN(auto locked, LockAll(txn, ids));
+        ASSIGN_OR_RETURN(auto locked, LockAll(txn, plans_, ids));
         JobBatch batch(txn);
         for (const JobUpdate& update : updates) {
           const auto found = locked.find(update.id);
           results.push_back(found == locked.end()
                                 ? absl::StatusOr<Job>(NoJob(update.id))
-                                : Mutate(batch, found->second, {}, update.mutation));
+                                : Mutate(batch, std::move(found->second), {}, update.mutation));
         }
-        batch.Flush();
-        owed = NotifyNow(txn, batch);
+        owed = Flush(batch);
         return absl::OkStatus();
       });
   if (!status.ok()) results.assign(updates.size(), status);
@@ -182,13 +191,12 @@ absl::StatusOr<Job> PgJobStore::UpdateOnce(const JobId& id, const RequestKey& ke
   bool owed = false;
   absl::StatusOr<Job> updated = pg::Transact(
       pool_, {.name = "update_job"}, [&](pqxx::transaction_base& txn) -> absl::StatusOr<Job> {
-        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, id));
+        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, plans_, id));
         ASSIGN_OR_RETURN(bool first, UseRequest(txn, locked.job.project, key));
         if (!first) return std::move(locked.job);
         JobBatch batch(txn);
-        ASSIGN_OR_RETURN(Job job, Mutate(batch, locked, {}, mutation));
-        batch.Flush();
-        owed = NotifyNow(txn, batch);
+        ASSIGN_OR_RETURN(Job job, Mutate(batch, std::move(locked), {}, mutation));
+        owed = Flush(batch);
         return job;
       });
   if (updated.ok() && owed) notify_owed_();
@@ -203,17 +211,21 @@ absl::StatusOr<std::vector<Job>> PgJobStore::Claim(const ClaimRequest& request) 
     incarnations.push_back(claimant.incarnation);
     hashes.push_back(claimant.token_hash);
   }
-  return pg::Transact(
+  absl::StatusOr<std::vector<Job>> claimed = pg::Transact(
       pool_, {.name = "claim_jobs"},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<Job>> {
         return ReadAll(
-            txn.exec_params(sql::kClaimJobs, pg::ArrayLiteral(workers),
-                            pg::ArrayLiteral(incarnations), pg::ArrayLiteral(hashes),
-                            absl::ToDoubleSeconds(request.ttl), pg::ArrayLiteral(kinds),
-                            pg::ArrayLiteral(request.capabilities.queues), request.project,
-                            request.capabilities.device, request.capabilities.memory_bytes),
+            pg::ExecPrepared(txn, sql::kClaimJobs, pg::ArrayLiteral(workers),
+                             pg::ArrayLiteral(incarnations), pg::ArrayLiteral(hashes),
+                             absl::ToDoubleSeconds(request.ttl), pg::ArrayLiteral(kinds),
+                             pg::ArrayLiteral(request.capabilities.queues), request.project,
+                             request.capabilities.device, request.capabilities.memory_bytes),
             &ReadJob);
       });
+  if (claimed.ok()) {
+    for (const Job& job : *claimed) plans_.Keep(job);
+  }
+  return claimed;
 }
 
 absl::StatusOr<std::vector<Job>> PgJobStore::ClaimGang(const ClaimRequest& request) {
@@ -230,16 +242,16 @@ absl::StatusOr<std::vector<Job>> PgJobStore::ClaimGang(const ClaimRequest& reque
             request.capabilities.device, request.capabilities.memory_bytes);
         if (found.empty()) return std::vector<Job>();
         ASSIGN_OR_RETURN(std::vector<JobId> ids, ReadIds(found));
-        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, ids.front()));
+        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, plans_, ids.front()));
         JobBatch batch(txn);
         ASSIGN_OR_RETURN(
-            Job job, Mutate(batch, locked, {}, [&](Job& mine, absl::Time now, Effects& effects) {
+            Job job,
+            Mutate(batch, std::move(locked), {}, [&](Job& mine, absl::Time now, Effects& effects) {
               return Grant(mine, GangLease(request, mine.requirements.gang_size, now), now,
                            effects);
             }));
-        batch.Flush();
         txn.exec_params(sql::kForgetMetrics, Uuid(job.id), job.last_checkpoint_step);
-        owed = NotifyNow(txn, batch);
+        owed = Flush(batch);
         return std::vector<Job>{std::move(job)};
       });
   if (claimed.ok() && owed) notify_owed_();

@@ -9,10 +9,7 @@
 #include "common/pg/pool.h"
 #include "services/training_scheduler/domain/job_store.h"
 #include "services/training_scheduler/storage/group_commit.h"
-
-namespace pqxx {
-class transaction_base;
-}
+#include "services/training_scheduler/storage/job_plans.h"
 
 namespace crossover::scheduler {
 
@@ -27,6 +24,7 @@ class JobBatch;
 class PgJobStore final : public JobStore {
  public:
   static constexpr absl::Duration kNotifyGap = absl::Milliseconds(50);
+  static constexpr size_t kPlans = 2048;  // kept in memory; more than jobs that run at a time
 
   explicit PgJobStore(
       pg::Pool& pool, std::function<void()> notify_owed = [] {})
@@ -76,12 +74,13 @@ class PgJobStore final : public JobStore {
  private:
   // True if a notification may be sent now; otherwise it is owed.
   bool MayNotify();
-  // Notifies in the transaction if the batch is worth it and that may be done now. True: one is
-  // owed once the transaction has committed.
-  bool NotifyNow(pqxx::transaction_base& txn, const JobBatch& batch);
+  // Writes the batch, which notifies if it is worth it and that may be done now. True: one is owed
+  // once the transaction has committed.
+  bool Flush(JobBatch& batch);
 
   pg::Pool& pool_;
   const std::function<void()> notify_owed_;
+  JobPlans plans_{kPlans};
   GroupCommit commits_;
   std::atomic<int64_t> last_notify_us_ = 0;  // by the steady clock
   std::atomic<bool> owed_ = false;

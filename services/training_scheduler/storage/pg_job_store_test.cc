@@ -150,13 +150,105 @@ TEST_F(PgJobStoreTest, ARestoredDumpGoesOnWhereItStood) {
 // neither trips over nor removes from what was resolved.
 TEST_F(PgJobStoreTest, WhatALaterVersionHasAddedToAJobIsLeftAlone) {
   ASSERT_OK_AND_ASSIGN(Job job, Add());
-  database_.Execute(R"(UPDATE scheduler.job SET plan = plan || '{"later": {"a": 1}}',)"
-                    R"( report = report || '{"later": 2}')");
+  database_.Execute(R"(UPDATE scheduler.job SET plan = plan::jsonb || '{"later": {"a": 1}}',)"
+                    R"( report = report::jsonb || '{"later": 2}')");
   ASSERT_OK(store_.Update(job.id, [](Job& mine, absl::Time now, Effects& effects) {
     return Pause(mine, now, effects);
   }));
   EXPECT_EQ(store_.Get(job.id)->state, JobState::kPaused);
   EXPECT_EQ(database_.Query("SELECT plan->'later'->>'a' FROM scheduler.job"), "1");
+}
+
+// A store that knows a job's plan does not read it again; what it gives out is the same.
+TEST_F(PgJobStoreTest, AKeptPlanIsTheStoredOne) {
+  Job job;
+  job.id = ids_.NextId();
+  job.project = "default";
+  job.spec.training.suffix = "mine";
+  ASSERT_OK(store_.Insert(job, {}, [](Job& mine, absl::Time now, Effects& effects) {
+    Validated validated;
+    validated.inputs.base_digest = "sha256:base";
+    validated.resolved.steps = 77;
+    validated.resolved.sources["epochs"] = {false, "by a rule"};
+    validated.estimate.tokens = 5;
+    return Accept(mine, validated, Dependencies::kMet, now, effects);
+  }));
+  PgJobStore other(*pool_);
+  const auto pause_and_resume = [&](PgJobStore& store) -> absl::StatusOr<Job> {
+    EXPECT_OK(store.Update(job.id, [](Job& mine, absl::Time now, Effects& effects) {
+      return Pause(mine, now, effects);
+    }));
+    return store.Update(job.id, [](Job& mine, absl::Time now, Effects& effects) {
+      return Resume(mine, Dependencies::kMet, now, effects);
+    });
+  };
+  ASSERT_OK(pause_and_resume(store_));
+  // Whoever has read it once has it still.
+  database_.Execute("UPDATE scheduler.job SET spec = '{}', plan = '{}'");
+  ASSERT_OK_AND_ASSIGN(Job kept, pause_and_resume(store_));
+  EXPECT_EQ(kept.spec.training.suffix, "mine");
+  EXPECT_EQ(kept.resolved.steps, 77);
+  EXPECT_EQ(kept.resolved.sources.at("epochs").rule, "by a rule");
+  EXPECT_EQ(kept.inputs.base_digest, "sha256:base");
+  EXPECT_EQ(kept.estimate.tokens, 5);
+  ASSERT_OK_AND_ASSIGN(Job read, pause_and_resume(other));
+  EXPECT_EQ(read.spec.training.suffix, "");
+  EXPECT_EQ(read.resolved.steps, 0);
+}
+
+TEST(JobPlansTest, AJobThatIsValidatingIsNotKeptAndTheFirstKeptGoesFirst) {
+  JobPlans plans(2);
+  Job job;
+  const auto keep = [&](const char* id, JobState state) {
+    job.id = id;
+    job.state = state;
+    job.resolved.steps = 1 + job.resolved.steps;
+    plans.Keep(job);
+  };
+  keep("a", JobState::kValidating);
+  EXPECT_EQ(plans.Find("a"), nullptr);
+  keep("a", JobState::kQueued);
+  keep("b", JobState::kRunning);
+  keep("a", JobState::kRunning);  // as it was kept first
+  EXPECT_EQ(plans.Find("a")->resolved.steps, 2);
+  keep("c", JobState::kQueued);
+  EXPECT_EQ(plans.Find("a"), nullptr);
+  EXPECT_NE(plans.Find("b"), nullptr);
+  EXPECT_NE(plans.Find("c"), nullptr);
+}
+
+// Microseconds through text, floating point and back, and what is short stays in the row.
+TEST_F(PgJobStoreTest, TimesKeepTheirMicrosecondsAndAClaimWritesOneRow) {
+  ASSERT_OK_AND_ASSIGN(Job job, Add());
+  const absl::Time late = absl::FromUnixMicros(4'102'444'799'999'999);  // in 2099
+  ASSERT_OK(store_.Update(job.id, [&](Job& mine, absl::Time, Effects&) {
+    mine.run_time = late;
+    mine.ready_time = absl::FromUnixMicros(1'764'540'000'000'001);
+    return absl::OkStatus();
+  }));
+  ASSERT_OK_AND_ASSIGN(Job back, store_.Get(job.id));
+  EXPECT_EQ(back.run_time, late);
+  EXPECT_EQ(back.ready_time, absl::FromUnixMicros(1'764'540'000'000'001));
+  EXPECT_EQ(database_.Query("SELECT run_time AT TIME ZONE 'UTC' FROM scheduler.job"),
+            "2099-12-31 23:59:59.999999");
+  // A long plan goes out of the row; a claim's texts do not.
+  database_.Execute(
+      "UPDATE scheduler.job SET plan = (SELECT json_object_agg(n, md5(n::text))"
+      " FROM generate_series(1, 200) n)");
+  const std::string chunks =
+      "SELECT count(*) FROM pg_class c, LATERAL (SELECT (xpath('/row/n/text()', query_to_xml("
+      "'SELECT count(*) AS n FROM ' || c.reltoastrelid::regclass, false, true, '')))[1]::text"
+      " AS n) x, generate_series(1, x.n::integer) WHERE c.oid = 'scheduler.job'::regclass";
+  const std::string before = database_.Query(chunks);
+  EXPECT_NE(before, "0");
+  ASSERT_OK_AND_ASSIGN(
+      std::vector<Job> claimed,
+      store_.Claim({.capabilities = {},
+                    .ttl = absl::Seconds(30),
+                    .claimants = {{"worker-with-a-long-name", "life", DigestOf("secret")}},
+                    .project = ""}));
+  EXPECT_THAT(claimed, ::testing::SizeIs(1));
+  EXPECT_EQ(database_.Query(chunks), before);
 }
 
 TEST_F(PgJobStoreTest, OnlyOneSchedulerLeads) {
@@ -176,7 +268,7 @@ TEST_F(PgJobStoreTest, OnlyOneSchedulerLeads) {
   EXPECT_TRUE(other_ran);
 }
 
-TEST_F(PgJobStoreTest, ClaimsUseTheirIndex) {
+TEST_F(PgJobStoreTest, ClaimsAndLocksUseTheirIndex) {
   // A history of 20,000 jobs and 500 that wait: what the planner chooses by itself.
   ASSERT_OK_AND_ASSIGN(Job job, Add());
   database_.Execute(
@@ -196,6 +288,15 @@ TEST_F(PgJobStoreTest, ClaimsUseTheirIndex) {
                       "SELECT pg_stat_get_xact_tuples_returned('job'::regclass)"),
       "0");
   EXPECT_EQ(database_.Query("SELECT count(*) FROM scheduler.job WHERE state = 'RUNNING'"), "1");
+  const std::string running =
+      database_.Query("SELECT ARRAY[id] FROM scheduler.job WHERE state = 'RUNNING'");
+  EXPECT_EQ(
+      database_.Query(absl::StrCat("SET search_path = scheduler;"
+                                   "SELECT * FROM lock_jobs('",
+                                   running, "', '", running,
+                                   "');"
+                                   "SELECT pg_stat_get_xact_tuples_returned('job'::regclass)")),
+      "0");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 -- What a job is, in contrast to where it is: changed by validation and by UpdateJob, never by a worker.
 UPDATE job
    SET display_name = $2, labels = $3::jsonb, base_model = $4, priority = $5, queue = $6,
-       deadline = NULLIF($7, '')::timestamptz, plan = $8::jsonb, need_memory = $9
+       deadline = NULLIF($7, '')::timestamptz, plan = $8::json, need_memory = $9
  WHERE id = $1::uuid;
