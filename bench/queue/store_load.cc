@@ -49,7 +49,7 @@ void QueueDatabase::Fill(int64_t jobs) {
 }
 
 void QueueDatabase::Refill(int64_t jobs) {
-  database_.Execute("TRUNCATE scheduler.job, scheduler.project_share CASCADE");
+  database_.Execute("TRUNCATE scheduler.job, scheduler.job_event, scheduler.project_share CASCADE");
   Fill(jobs);
 }
 

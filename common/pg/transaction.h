@@ -72,8 +72,9 @@ auto Transact(Pool& pool, const TransactOptions& options, Fn&& fn)
 // do). Use the template below.
 std::string Prepare(pqxx::transaction_base& txn, const char* sql);
 
-// As txn.exec_params, for statements whose plan does not depend on their values nor on how large
-// tables are, as the call of a function: with the sixth use on a connection the plan is fixed.
+// As txn.exec_params, for statements whose plan does not depend on their values, as the call of a
+// function: with the sixth use on a connection the plan is fixed until a table it reads is
+// analysed.
 template <typename... Args>
 pqxx::result ExecPrepared(pqxx::transaction_base& txn, const char* sql, Args&&... args) {
   return txn.exec_prepared(Prepare(txn, sql), std::forward<Args>(args)...);

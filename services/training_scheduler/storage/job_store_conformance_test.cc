@@ -23,6 +23,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 // Both stores run on the machine's clock here: Postgres has no other.
@@ -434,8 +435,12 @@ TEST_P(JobStoreConformance, WhatEndedLongAgoIsRemovedUnlessAnotherJobMayWaitForI
   finish(old.id);
   finish(needed.id);
   EXPECT_EQ(*store().RemoveEnded(absl::Hours(1), 10), 0);
+  EXPECT_THAT(*store().Events(old.id, 0, 10), Not(IsEmpty()));
   EXPECT_EQ(*store().RemoveEnded(absl::ZeroDuration(), 10), 1);
   EXPECT_THAT(store().Get(old.id), StatusIs(absl::StatusCode::kNotFound));
+  const absl::StatusOr<std::vector<JobEvent>> left = store().Events(old.id, 0, 10);
+  EXPECT_TRUE(!left.ok() || left->empty());
+  EXPECT_THAT(*store().Events(needed.id, 0, 10), Not(IsEmpty()));
   EXPECT_FALSE(store().FindCreated("default", {"r-1", "payload"})->has_value());
   for (const JobId& id : {needed.id, open.id, waiting.id}) EXPECT_OK(store().Get(id));
 

@@ -211,20 +211,20 @@ absl::StatusOr<std::vector<Job>> PgJobStore::Claim(const ClaimRequest& request) 
     incarnations.push_back(claimant.incarnation);
     hashes.push_back(claimant.token_hash);
   }
-  absl::StatusOr<std::vector<Job>> claimed = pg::Transact(
-      pool_, {.name = "claim_jobs"},
-      [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<Job>> {
-        return ReadAll(
-            pg::ExecPrepared(txn, sql::kClaimJobs, pg::ArrayLiteral(workers),
-                             pg::ArrayLiteral(incarnations), pg::ArrayLiteral(hashes),
-                             absl::ToDoubleSeconds(request.ttl), pg::ArrayLiteral(kinds),
-                             pg::ArrayLiteral(request.capabilities.queues), request.project,
-                             request.capabilities.device, request.capabilities.memory_bytes),
-            &ReadJob);
-      });
-  if (claimed.ok()) {
-    for (const Job& job : *claimed) plans_.Keep(job);
-  }
+  ASSIGN_OR_RETURN(pqxx::result rows,
+                   pg::Transact(pool_, {.name = "claim_jobs"},
+                                [&](pqxx::transaction_base& txn) -> absl::StatusOr<pqxx::result> {
+                                  return pg::ExecPrepared(
+                                      txn, sql::kClaimJobs, pg::ArrayLiteral(workers),
+                                      pg::ArrayLiteral(incarnations), pg::ArrayLiteral(hashes),
+                                      absl::ToDoubleSeconds(request.ttl), pg::ArrayLiteral(kinds),
+                                      pg::ArrayLiteral(request.capabilities.queues),
+                                      request.project, request.capabilities.device,
+                                      request.capabilities.memory_bytes);
+                                }));
+  // Read after the commit: until then others wait for the project's counter.
+  ASSIGN_OR_RETURN(std::vector<Job> claimed, ReadAll(rows, &ReadJob));
+  for (const Job& job : claimed) plans_.Keep(job);
   return claimed;
 }
 

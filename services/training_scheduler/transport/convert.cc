@@ -306,7 +306,8 @@ LeaseRequest FromProto(const pb::LeaseJobRequest& request) {
 pb::LeaseJobResponse ToProto(const GrantedLease& granted, const LeaseOptions& options) {
   pb::LeaseJobResponse out;
   *out.mutable_job() = ToProto(granted.job);
-  *out.mutable_resolved_spec() = ResolvedToProto(granted.job);
+  *out.mutable_resolved_spec() =
+      out.job().has_resolved_spec() ? out.job().resolved_spec() : ResolvedToProto(granted.job);
   const auto add = [&](const char* role, const std::string& digest) {
     if (digest.empty()) return;
     pb::JobInput* input = out.add_inputs();

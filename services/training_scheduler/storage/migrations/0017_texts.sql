@@ -230,3 +230,15 @@ BEGIN
   END IF;
 END
 $$;
+
+-- Events are written by the two functions above only, under the row lock of the job that they update; to look the job up again for
+-- each event took longer than to write it. They go with their job, as before.
+ALTER TABLE job_event DROP CONSTRAINT job_event_job_id_fkey;
+CREATE FUNCTION forget_events() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  DELETE FROM job_event e USING gone WHERE e.job_id = gone.id;
+  RETURN NULL;
+END
+$$;
+CREATE TRIGGER events_go_with_their_job AFTER DELETE ON job
+  REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION forget_events();
