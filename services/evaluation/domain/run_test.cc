@@ -285,8 +285,10 @@ TEST_F(RunTest, CancelStopsARunThatIsAsking) {
   std::atomic<int> asked = 0;
   trouble_ = [&](const System&, const SuiteRow&, int) -> absl::StatusOr<Reply> {
     if (++asked == 10) EXPECT_OK(runs_.Cancel(run.name()));
-    clock_.Advance(
-        absl::Milliseconds(200));  // time for progress to be written, and the wish to be seen
+    // Time for progress to be written, and the wish to be seen: on the run's clock, and for its
+    // threads.
+    clock_.Advance(absl::Milliseconds(200));
+    if (asked >= 10) SystemClock().SleepFor(absl::Milliseconds(20));
     return Reply{};
   };
   ASSERT_OK(Work());

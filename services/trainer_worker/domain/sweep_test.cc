@@ -253,7 +253,8 @@ TEST_F(SweepTest, NothingButTheOutputStaysPinned) {
   ASSERT_OK(blobs_->CollectGarbage({}, absl::Seconds(0)).status());
   EXPECT_TRUE(*blobs_->Exists(client_.endings[0].adapter_digest));
   EXPECT_TRUE(*blobs_->Exists(client_.endings[0].report_digest));
-  for (const nlohmann::json& trial : Report(0)["trials"]) {
+  const nlohmann::json report = Report(0);
+  for (const nlohmann::json& trial : report["trials"]) {
     const std::string digest = trial["adapter"];
     EXPECT_EQ(*blobs_->Exists(digest), digest == client_.endings[0].adapter_digest);
   }
