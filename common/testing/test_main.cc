@@ -23,12 +23,6 @@ class EndTest final : public ::testing::EmptyTestEventListener {
 
 }  // namespace
 
-#ifdef __SANITIZE_ADDRESS__
-// libpqxx 6.4 lets go of a broken connection without the 216 bytes that libpq made of its error.
-extern "C" const char* __lsan_default_suppressions();  // NOLINT: a name of the sanitizer's
-extern "C" const char* __lsan_default_suppressions() { return "leak:libpqxx\n"; }
-#endif
-
 int main(int argc, char** argv) {
   ::testing::InitGoogleMock(&argc, argv);
   ::testing::UnitTest::GetInstance()->listeners().Append(new EndTest);  // which takes it over
