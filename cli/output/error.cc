@@ -71,14 +71,19 @@ std::string AdviceFor(std::string_view reason) {
 
 std::string RenderError(const Terminal& terminal, const absl::Status& status) {
   const ErrorDetail detail = DetailOf(status);
+  // What this program says names the person's own files and words.
+  const bool own = detail.reason.rfind("CLI_", 0) == 0;
+  const auto words = [own](std::string_view text) {
+    return own ? std::string(text) : PlainWords(text);
+  };
   std::string out = absl::StrCat(Styled(terminal, Style::kBad, "error:"), " ",
-                                 PlainWords(ToStd(status.message())), "\n");
+                                 words(ToStd(status.message())), "\n");
   Details lines;
   for (const FieldViolation& violation : detail.violations) {
-    lines.Add("  " + (violation.field.empty() ? std::string("field") : PlainWords(violation.field)),
-              PlainWords(violation.description));
+    lines.Add("  " + (violation.field.empty() ? std::string("field") : words(violation.field)),
+              words(violation.description));
   }
-  if (detail.reason.rfind("CLI_", 0) != 0) lines.Add("  reason", detail.reason);
+  if (!own) lines.Add("  reason", detail.reason);
   for (const auto& [name, value] : detail.metadata) lines.Add("  " + name, value);
   lines.Add("  try", AdviceFor(detail.reason));
   return out + lines.Render(terminal);

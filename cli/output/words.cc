@@ -9,15 +9,9 @@
 namespace crossover::cli {
 namespace {
 
-// Longest first: each path is cut off once.
-constexpr std::array<std::string_view, 8> kPaths = {"job.spec.sweep.base.",
-                                                    "job.spec.training.",
-                                                    "spec.sweep.base.",
-                                                    "spec.training.",
-                                                    "spec.sweep.",
-                                                    "spec.model_export.",
-                                                    "spec.",
-                                                    "job."};
+// Longest first: what stands before a field of the API, after `job.` or alone.
+constexpr std::array<std::string_view, 5> kPaths = {"spec.sweep.base.", "spec.model_export.",
+                                                    "spec.training.", "spec.sweep.", "spec."};
 
 // States and kinds of the API that messages name.
 constexpr std::array<std::string_view, 42> kNames = {
@@ -40,12 +34,17 @@ size_t QuotedEnd(std::string_view text, size_t begin) {
   return end == std::string_view::npos ? begin : end;
 }
 
-std::string_view PathAt(std::string_view text) {
+bool StartsField(std::string_view text, std::string_view path) {
+  return text.starts_with(path) && text.size() > path.size() && IsWordByte(text[path.size()]);
+}
+
+// Bytes of the path that `text` begins with.
+size_t PathBytes(std::string_view text) {
+  const size_t job = StartsField(text, "job.") ? 4 : 0;
   for (const std::string_view path : kPaths) {
-    if (text.starts_with(path) && text.size() > path.size() && IsWordByte(text[path.size()]))
-      return path;
+    if (StartsField(text.substr(job), path)) return job + path.size();
   }
-  return {};
+  return job;
 }
 
 }  // namespace
@@ -64,7 +63,7 @@ std::string PlainWords(std::string_view text) {
       continue;
     }
     const bool inside = i > 0 && (text[i - 1] == '.' || text[i - 1] == '/' || text[i - 1] == '-');
-    if (!inside) i += PathAt(text.substr(i)).size();
+    if (!inside) i += PathBytes(text.substr(i));
     const size_t begin = i;
     while (i < text.size() && IsWordByte(text[i])) ++i;
     const std::string_view word = text.substr(begin, i - begin);

@@ -16,6 +16,8 @@ TEST(PlainWordsTest, FieldsAreNamedAsSetTakesThem) {
             "epochs is 0; must be above 0");
   EXPECT_EQ(PlainWords("spec.training.adapter.r"), "adapter.r");
   EXPECT_EQ(PlainWords("job.spec.sweep.base.epochs"), "epochs");
+  EXPECT_EQ(PlainWords("job.spec.model_export.format"), "format");
+  EXPECT_EQ(PlainWords("job.spec.sweep.axes"), "axes");
   EXPECT_EQ(PlainWords("job.base_model is 'x'"), "base_model is 'x'");
 }
 

@@ -35,9 +35,9 @@ struct ArmKey {
   bool operator==(const ArmKey& other) const { return AsTuple() == other.AsTuple(); }
 };
 
-// In place of a weight: requests that both were asked, where the traffic is not divided (in shadow
-// and at 100 %) and arms could not be compared. Only what befell one of the two is an event; were
-// they equally good, it would befall either as often.
+// In place of a weight: requests that both were asked at 100 %, where no arm stands beside the
+// candidate's. Only what befell one of the two is counted, once for a cluster; were they equally
+// good, it would befall either as often.
 inline constexpr int kSameRequest = 0;
 
 struct ArmCounts {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/json/digest.h"
+#include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/shadow_router/domain/pair_builder.h"
@@ -331,13 +332,16 @@ absl::Status ExperimentControl::CheckEvaluated(const Experiment& experiment,
   if (deps_.evaluations == nullptr)
     return refused(
         "cannot be held against its evaluation: this router knows no evaluation service");
-  ASSIGN_OR_RETURN(const std::vector<std::string> measured,
-                   deps_.evaluations->SystemsOf(experiment.evaluation));
-  if (std::find(measured.begin(), measured.end(), candidate.digest) != measured.end())
+  const absl::StatusOr<std::vector<std::string>> measured =
+      deps_.evaluations->SystemsOf(experiment.evaluation);
+  if (absl::IsNotFound(measured.status()) || absl::IsFailedPrecondition(measured.status()))
+    return refused(absl::StrCat("has not been evaluated: ", measured.status().message()));
+  if (!measured.ok()) return measured.status();
+  if (std::find(measured->begin(), measured->end(), candidate.digest) != measured->end())
     return absl::OkStatus();
   return refused(absl::StrCat("is not what ", experiment.evaluation, " measured: it is system ",
                               candidate.digest, ", measured were ",
-                              measured.empty() ? "none" : absl::StrJoin(measured, ", ")));
+                              measured->empty() ? "none" : absl::StrJoin(*measured, ", ")));
 }
 
 absl::Status ExperimentControl::CheckStart(Experiment& experiment) {
@@ -393,7 +397,9 @@ absl::StatusOr<Experiment> ExperimentControl::DoOnce(const std::string& name, Ve
   if (verb == Verb::kStart) {
     absl::Status ready = CheckStart(experiment);
     if (HasReason(ready, "CANDIDATE_NOT_EVALUATED") && !reason.empty()) {
-      Append(experiment, {"evaluation", "not evaluated", reason, actor, deps_.clock.Now()});
+      const std::string without =
+          experiment.evaluation.empty() ? "not evaluated" : std::string(ToStd(ready.message()));
+      Append(experiment, {"evaluation", without, reason, actor, deps_.clock.Now()});
       ready = CheckStart(experiment);
     }
     RETURN_IF_ERROR(ready);

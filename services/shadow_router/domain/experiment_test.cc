@@ -415,7 +415,9 @@ TEST_F(ControlTest, AnEvaluationIsNamedAndAReasonIsRecordedOnlyWhereThereIsNone)
   experiment = Now();
   experiment.evaluation = "projects/default/runs/06b";
   ASSERT_OK(store_.UpdateExperiment(experiment, clock_.Now()));
-  EXPECT_THAT(control_.Do(kName, Verb::kStart, "ann", ""), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(control_.Do(kName, Verb::kStart, "ann", ""),
+              AllOf(HasReasonThat("CANDIDATE_NOT_EVALUATED"),
+                    StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("was not found"))));
   evaluations_.systems[experiment.evaluation] = {"sha256:another"};
   EXPECT_THAT(control_.Do(kName, Verb::kStart, "ann", ""),
               AllOf(HasReasonThat("CANDIDATE_NOT_EVALUATED"),

@@ -11,6 +11,8 @@
 namespace crossover::router {
 namespace {
 
+// So many discordant requests end any experiment.
+constexpr size_t kMaxEventClusters = 100'000;
 // About four bytes of English a token. Only for the budget's reservation; what was used settles it.
 constexpr int64_t kBytesPerToken = 4;
 
@@ -76,10 +78,7 @@ void Mirror::Offer(MirrorJob job) {
   if (job.served.status == CallStatus::kTooLarge) return Drop(job, DropReason::kTooLarge);
   // What the candidate did to its users is evidence; without the reference's answer there is none.
   const bool candidates_own = CandidateWasAsked(job) && !job.from_fallback;
-  if (job.served.status != CallStatus::kOk && !candidates_own) {
-    if (!job.from_fallback) BookSameRequest(job, job.served, nullptr);
-    return Fail(job, "primary_failed");
-  }
+  if (job.served.status != CallStatus::kOk && !candidates_own) return Fail(job, "primary_failed");
   const size_t bytes = job.Bytes();
   if (bytes > options_.max_item_bytes) return Drop(job, DropReason::kTooLarge);
   DropReason refused = DropReason::kQueueFull;
@@ -154,6 +153,7 @@ Mirror::Called Mirror::CallLeg(const MirrorJob& job, const std::string& name) {
                          ? ""
                          : "00-" + job.trace_id + "-" + ShortHash(job.request_id + name) + "-01",
       .request_id = job.request_id,
+      .caller = job.caller,
       .max_answer_bytes = options_.max_answer_bytes};
   call.target.timeout = std::min(call.target.timeout, options_.timeout);
   Answer answer = deps_.upstream.Call(call);
@@ -191,7 +191,7 @@ std::optional<Answer> Mirror::Needed(const MirrorJob& job, const std::string& va
     return std::nullopt;
   }
   if (called.answer->status != CallStatus::kOk && !is_evidence) {
-    if (CandidateWasAsked(job)) BookSameRequest(job, *called.answer, &job.served);
+    if (CandidateWasAsked(job)) BookSameRequest(job, *called.answer, job.served);
     Fail(job, absl::AsciiStrToLower(ToAbsl(ToString(called.answer->status))));
     return std::nullopt;
   }
@@ -258,15 +258,37 @@ std::optional<Answers> Mirror::Collect(const MirrorJob& job) {
   return answers;
 }
 
+bool Mirror::CouldCall(const MirrorJob& job, const std::string& name) {
+  const ResolvedVariant* variant = job.route->Find(name);
+  if (variant == nullptr || !Consents(job, *variant)) return false;
+  const BudgetMeter::Amount expected = Expected(job, variant->target);
+  const std::string& experiment = job.key.experiment;
+  if (!deps_.budget.Reserve(experiment, job.route->experiment->budgets, expected)) return false;
+  deps_.budget.Settle(experiment, expected, {});
+  CircuitBreaker& breaker = deps_.breakers.For(variant->target.name);
+  if (!breaker.Allow()) return false;
+  breaker.Success();  // It has just answered this very request.
+  return true;
+}
+
 void Mirror::BookSameRequest(const MirrorJob& job, const Answer& reference,
-                             const Answer* candidate) {
+                             const Answer& candidate) {
   const TrafficPlan& plan = job.route->plan;
-  const bool divided = plan.canary_weight > 0 && plan.canary_weight < kBuckets;
-  if (plan.self_compare || divided) return;
+  if (plan.self_compare || plan.canary_weight != kBuckets) return;
+  // Whoever answers users may take longer than the mirror lets the other take.
+  const ResolvedVariant* variant = job.route->Find(plan.reference);
+  const bool cut_short =
+      job.served.streamed || (variant != nullptr && variant->target.timeout > options_.timeout);
+  if (cut_short && reference.status == CallStatus::kTimeout) return;
+  if (ReferenceStoodIn(job) && !CouldCall(job, plan.reference)) return;
   const std::vector<BadEvent> of_reference = BadEventsOf(*job.route, reference);
-  const std::vector<BadEvent> of_candidate =
-      candidate == nullptr ? std::vector<BadEvent>() : BadEventsOf(*job.route, *candidate);
+  const std::vector<BadEvent> of_candidate = BadEventsOf(*job.route, candidate);
   if (of_reference == of_candidate) return;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto key = std::make_tuple(plan.experiment, plan.comparison, job.cluster);
+    if (clusters_.size() >= kMaxEventClusters || !clusters_.insert(key).second) return;
+  }
   const ArmKey key{plan.experiment, plan.comparison, kSameRequest};
   if (!of_reference.empty()) deps_.books.Served(key, /*canary=*/false, of_reference);
   if (!of_candidate.empty()) deps_.books.Served(key, /*canary=*/true, of_candidate);
@@ -310,7 +332,7 @@ void Mirror::Run(const MirrorJob& job) {
   pair.validity = JudgeReference(answers->primary);
   if (plan.self_compare && pair.validity == Validity::kValid)
     pair.validity = JudgeReference(*answers->secondary);
-  if (answers->candidate) BookSameRequest(job, answers->primary, &*answers->candidate);
+  if (answers->candidate) BookSameRequest(job, answers->primary, *answers->candidate);
   const ResolvedVariant& reference = *route.Find(plan.reference);
   pair.legs.push_back(
       MakeLeg(job, LegRole::kPrimary, reference, answers->primary, !candidate_served));

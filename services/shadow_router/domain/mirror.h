@@ -13,8 +13,10 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <tuple>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/time/clock.h"
@@ -50,6 +52,7 @@ struct MirrorJob {
   std::string request_id;              // The inference id that the client got: the pair's id too.
   std::string trace_id;
   std::string cluster;
+  std::string caller;  // Who asked, for our own model server's turns.
   absl::Time time;
 
   size_t Bytes() const;
@@ -117,10 +120,11 @@ class Mirror {
   std::optional<Answer> Needed(const MirrorJob& job, const std::string& variant, bool is_evidence);
   // Both sides, or nullopt if the job has been booked.
   std::optional<Answers> Collect(const MirrorJob& job);
-  // For the gates, where arms cannot be compared: what befell only one of the two that were asked.
-  // A candidate that was not asked, because the reference had failed already, befell nothing: that
-  // favours the candidate, never the alarm.
-  void BookSameRequest(const MirrorJob& job, const Answer& reference, const Answer* candidate);
+  // For the gates at 100 % of the traffic: what befell only one of the two that were asked. A
+  // fallback's answer counts where the mirror, too, would have asked the reference, so that its
+  // troubles and the candidate's are seen alike.
+  void BookSameRequest(const MirrorJob& job, const Answer& reference, const Answer& candidate);
+  bool CouldCall(const MirrorJob& job, const std::string& variant);
   Pair NewPair(const MirrorJob& job) const;
   void Book(const MirrorJob& job, Pair pair);
   Leg MakeLeg(const MirrorJob& job, LegRole role, const ResolvedVariant& variant,
@@ -135,6 +139,8 @@ class Mirror {
   std::deque<std::pair<size_t, MirrorJob>> queue_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Experiment, comparison, cluster: one event each.
+  absl::flat_hash_set<std::tuple<std::string, int, std::string>> clusters_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool blocked_ ABSL_GUARDED_BY(mutex_) = false;
 };

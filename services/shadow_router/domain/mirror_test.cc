@@ -208,12 +208,18 @@ TEST_F(MirrorTest, WhatBefellOnlyOneOfTheTwoIsAnEventWhereTheTrafficIsNotDivided
   const Answer fine = Ok("a");
   const Answer broken{.status = CallStatus::kHttpError, .http_status = 500};
   const Answer refused{.status = CallStatus::kHttpError, .http_status = 400};
+  Answer late{.status = CallStatus::kTimeout};
+  Answer stream = fine;
+  stream.streamed = true;
   const std::vector<Case> cases = {
-      {0, "old", fine, broken, false, 0, 1},        {0, "old", broken, fine, false, 1, 0},
-      {0, "old", fine, fine, false, 0, 0},          {0, "old", fine, refused, false, 0, 0},
-      {10'000, "new", fine, broken, false, 1, 0},   {10'000, "new", broken, fine, false, 0, 1},
-      {10'000, "new", broken, broken, false, 0, 0}, {10'000, "old", fine, fine, true, 0, 1},
-      {5'000, "new", broken, fine, false, 0, 0},    {5'000, "old", fine, broken, false, 0, 0}};
+      {10'000, "new", fine, broken, false, 1, 0},
+      {10'000, "new", broken, fine, false, 0, 1},
+      {10'000, "new", broken, broken, false, 0, 0},
+      {10'000, "new", fine, refused, false, 0, 0},
+      {10'000, "old", fine, fine, true, 0, 1},
+      {10'000, "new", stream, late, false, 0, 0},  // The mirror waits less than the door.
+      {5'000, "new", broken, fine, false, 0, 0},
+      {0, "old", fine, broken, false, 0, 0}};
   Start({.workers = 1});
   for (size_t i = 0; i < cases.size(); ++i) {
     SCOPED_TRACE(i);
@@ -237,7 +243,31 @@ TEST_F(MirrorTest, WhatBefellOnlyOneOfTheTwoIsAnEventWhereTheTrafficIsNotDivided
     }
     EXPECT_EQ(counts.reference_events["error_rate"], one.of_reference);
     EXPECT_EQ(counts.candidate_events["error_rate"], one.of_candidate);
+    EXPECT_EQ(counts.reference_events["timeout_rate"], 0);
   }
+}
+
+TEST_F(MirrorTest, AClientThatAsksAgainIsNoFurtherEventNorIsWhatTheMirrorWouldNotHaveSeen) {
+  Start({.workers = 1});
+  route_->plan.canary_weight = 10'000;
+  const auto fails = [&](const char* cluster) {
+    MirrorJob job = Job();
+    job.cluster = cluster;
+    job.assignment.canary = true;
+    job.from_fallback = true;
+    job.failed_first = Answer{.status = CallStatus::kHttpError, .http_status = 500};
+    mirror_->Offer(std::move(job));
+    mirror_->WaitUntilIdle();
+    int64_t events = 0;
+    for (const auto& [key, arm] : books_.Take().arms)
+      events = arm.candidate_events.at("error_rate");
+    return events;
+  };
+  EXPECT_EQ(fails("a"), 1);
+  EXPECT_EQ(fails("a"), 0) << "nothing new is booked";
+  EXPECT_EQ(fails("b"), 2);
+  for (int i = 0; i < 20; ++i) breakers_.For("old").Failure();
+  EXPECT_EQ(fails("c"), 0) << "with its breaker open, the reference's own failures go unseen, too";
 }
 
 TEST_F(MirrorTest, AReferenceThatWasCutIsNoTruthWhoeverWasServed) {

@@ -29,6 +29,7 @@ struct UpstreamCall {
   std::string body;         // A chat completion request, not streamed.
   std::string traceparent;  // Of this leg; empty: none.
   std::string request_id;
+  std::string caller;  // Told to our own model server alone.
   size_t max_answer_bytes = 4 << 20;
 };
 

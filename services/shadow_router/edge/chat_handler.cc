@@ -92,6 +92,8 @@ KeyMeter::Amount Used(const Usage& usage, double usd, const KeyMeter::Amount& re
   return tokens == 0 ? reserved : KeyMeter::Amount{tokens, usd};
 }
 
+std::string WhoAsks(const Caller& caller) { return absl::StrCat(caller.project, "/", caller.name); }
+
 }  // namespace
 
 struct ChatHandler::Attempt {
@@ -344,8 +346,7 @@ http::Task<ChatHandler::Attempt> ChatHandler::TryVariant(Call& call,
   upstream_call.headers.Set("traceparent", absl::StrCat("00-", call.trace_id, "-",
                                                         ShortHash(call.id + variant.name), "-01"));
   if (variant.target.is_ours) {
-    upstream_call.headers.Set("x-crossover-caller",
-                              absl::StrCat(call.caller.project, "/", call.caller.name));
+    upstream_call.headers.Set("x-crossover-caller", WhoAsks(call.caller));
   }
   Opened opened = co_await deps_.upstream.Open(std::move(upstream_call), call.cancel);
   attempt.began = opened.began;
@@ -558,6 +559,7 @@ void ChatHandler::Conclude(Call& call) {
        .request_id = call.id,
        .trace_id = call.trace_id,
        .cluster = ShortHash(ClusterKey(call.key)),
+       .caller = WhoAsks(call.caller),
        .time = call.time});
 }
 

@@ -28,6 +28,7 @@ http::ClientRequest RequestOf(const UpstreamCall& call) {
     request.headers.Set("Authorization", absl::StrCat("Bearer ", call.target.api_key));
   if (!call.traceparent.empty()) request.headers.Set("traceparent", call.traceparent);
   if (!call.request_id.empty()) request.headers.Set("x-request-id", call.request_id);
+  if (call.target.is_ours) request.headers.Set("x-crossover-caller", call.caller);
   return request;
 }
 
