@@ -1,8 +1,11 @@
 // Products of bf16 matrices with AVX-512-BF16: the frozen layers, what an adapter adds to them and
 // attention's tiles. Private to the rooms that compute.
 //
-// Sums are fp32 and rounded once. An element's result depends on its row of A and its column of B
-// alone, so it is the same however rows and columns are split over threads.
+// Sums are fp32 and rounded once. For finite A an element's result depends on its row of A and its
+// column of B alone, so it is the same however rows and columns are split over threads. Products
+// with zeros of B may be skipped, so that infinity or NaN in A times such a zero need not give NaN.
+// The instruction behind it, vdpbf16ps, takes denormal numbers for 0 and flushes denormal sums to
+// 0, whatever MXCSR says (Intel SDM volume 2C, VDPBF16PS).
 #pragma once
 
 #include <cstdint>

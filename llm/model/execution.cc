@@ -69,6 +69,11 @@ Execution Resolve(const ExecutionOptions& options) {
   return execution;
 }
 
+bool HasAvx512Bf16WithoutAmx() {
+  const Bf16Support bf16 = DetectBf16();
+  return bf16.avx512 && !bf16.amx;
+}
+
 const char* NameOf(WeightStorage storage) {
   switch (storage) {
     case WeightStorage::kAuto:

@@ -51,6 +51,9 @@ struct Execution {
 // Measures nothing: reads the processor's feature bits and the affinity mask.
 Execution Resolve(const ExecutionOptions& options);
 
+// Whether this processor has AVX-512-BF16 and no AMX: products with this library's own kernels.
+bool HasAvx512Bf16WithoutAmx();
+
 // "bf16, 2 threads, avx512-bf16, dense weights", for logs and benchmarks.
 std::string ToString(const Execution& execution);
 

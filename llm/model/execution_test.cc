@@ -14,6 +14,10 @@ TEST(ExecutionTest, AutoIsBf16WhereTheProcessorMultipliesIt) {
   EXPECT_GE(automatic.threads, 1);
 }
 
+TEST(ExecutionTest, WhatOwnProductsNeedAgreesWithTheNamedInstructions) {
+  EXPECT_EQ(HasAvx512Bf16WithoutAmx(), Resolve({}).instructions == "avx512-bf16");
+}
+
 TEST(ExecutionTest, AForcedTypeIsTaken) {
   EXPECT_TRUE(Resolve({.compute_type = ComputeType::kBf16}).bf16());
   const Execution fp32 = Resolve({.threads = 3, .compute_type = ComputeType::kFp32});

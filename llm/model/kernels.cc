@@ -29,7 +29,7 @@ const KernelSet& Kernels() {
 const Bf16Products* Bf16ProductsHere() {
 #if defined(__x86_64__)
   static const Bf16Products* const products =
-      Resolve({}).instructions == "avx512-bf16" ? &Bf16ProductsAvx512() : nullptr;
+      HasAvx512Bf16WithoutAmx() ? &Bf16ProductsAvx512() : nullptr;
   return products;
 #else
   return nullptr;

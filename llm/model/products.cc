@@ -2,7 +2,9 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <span>
@@ -36,6 +38,45 @@ constexpr int64_t kOuterColumns = 32;
 bool OwnProducts(const at::Tensor& x, int64_t summands) {
   return Bf16ProductsHere() != nullptr && x.scalar_type() == at::kBFloat16 &&
          x.size(0) >= kFewestRows && summands <= kMostSummands;
+}
+
+// The own kernels read plain memory: what LibTorch's would refuse must not reach them.
+void CheckMatrix(const char* name, const at::Tensor& matrix, at::ScalarType type, int64_t rows,
+                 int64_t columns) {
+  TORCH_CHECK(matrix.dim() == 2 && matrix.size(0) == rows && matrix.size(1) == columns, "The ",
+              name, " of a product has sizes ", matrix.sizes(), " and should have [", rows, ", ",
+              columns, "].");
+  TORCH_CHECK(matrix.scalar_type() == type, "The ", name, " of a product is of ",
+              matrix.scalar_type(), " and should be of ", type, " like the other matrices.");
+  TORCH_CHECK(columns <= 1 || matrix.stride(1) == 1, "The ", name, " of a product has strides ",
+              matrix.strides(), "; the numbers of a row should be consecutive.");
+}
+
+void CheckFirst(const char* name, const at::Tensor& matrix) {
+  TORCH_CHECK(matrix.dim() == 2, "The ", name, " of a product has ", matrix.dim(),
+              " dimensions and should have 2.");
+  TORCH_CHECK(matrix.scalar_type() == at::kBFloat16 || matrix.scalar_type() == at::kFloat, "The ",
+              name, " of a product is of ", matrix.scalar_type(), " and should be bf16 or fp32.");
+}
+
+void CheckTerm(const at::Tensor& x, const at::Tensor& w, bool transposed, const at::Tensor& y) {
+  CheckFirst("result", y);
+  CheckFirst("first factor", x);
+  const int64_t in = x.size(1), out = y.size(1);
+  CheckMatrix("result", y, y.scalar_type(), y.size(0), out);
+  CheckMatrix("first factor", x, y.scalar_type(), y.size(0), in);
+  CheckMatrix("second factor", w, y.scalar_type(), transposed ? out : in, transposed ? in : out);
+}
+
+// `like` is of the same tokens.
+void CheckOuter(const OuterProduct& product, const at::Tensor& like) {
+  CheckFirst("first factor", product.p);
+  CheckFirst("second factor", product.q);
+  CheckMatrix("first factor", product.p, like.scalar_type(), like.size(0), product.p.size(1));
+  CheckMatrix("second factor", product.q, like.scalar_type(), like.size(0), product.q.size(1));
+  TORCH_CHECK(product.rank_stride == 1 || product.column_stride == 1,
+              "The target of an outer product has strides ", product.rank_stride, " and ",
+              product.column_stride, "; one of them should be 1.");
 }
 
 // One product of a sum, with B as a matrix in memory that is packed on the way.
@@ -190,15 +231,67 @@ void Accumulate(const at::Tensor& sums, float scale, float* to, int64_t ld) {
   });
 }
 
-void AddOuterOfTorch(const OuterProduct& product) {
-  const bool by_rank = product.column_stride == 1;
-  const at::Tensor sums =
-      by_rank ? at::mm(product.p.t(), product.q) : at::mm(product.q.t(), product.p);
-  const int64_t ld = by_rank ? product.rank_stride : product.column_stride;
+void AccumulateSums(const at::Tensor& sums, float scale, float* to, int64_t ld) {
   if (sums.scalar_type() == at::kFloat) {
-    Accumulate<float>(sums, product.scale, product.to, ld);
+    Accumulate<float>(sums, scale, to, ld);
   } else {
-    Accumulate<Bf16Bits>(sums, product.scale, product.to, ld);
+    Accumulate<Bf16Bits>(sums, scale, to, ld);
+  }
+}
+
+// Sums [rows, columns] at the start of `memory`, which grows where it is too small.
+at::Tensor SumsIn(at::Tensor& memory, int64_t rows, int64_t columns, const at::Tensor& like) {
+  const int64_t size = rows * columns;
+  if (!memory.defined() || memory.numel() < size || memory.scalar_type() != like.scalar_type())
+    memory = at::empty({size}, like.options());
+  return memory.narrow(0, 0, size).view({rows, columns});
+}
+
+bool IsByRank(const OuterProduct& product) { return product.rank_stride != 1; }
+
+bool SameMatrix(const at::Tensor& a, const at::Tensor& b) {
+  return a.const_data_ptr() == b.const_data_ptr() && a.sizes() == b.sizes() &&
+         a.strides() == b.strides();
+}
+
+// Whether one product of both p, side by side, with their common q gives both.
+bool Continues(const OuterProduct& last, const OuterProduct& next) {
+  return IsByRank(last) && IsByRank(next) && SameMatrix(last.q, next.q) &&
+         last.p.is_alias_of(next.p) && last.p.stride(0) == next.p.stride(0) &&
+         last.p.storage_offset() + last.p.size(1) == next.p.storage_offset();
+}
+
+// Products that continue each other: q is read once.
+void AddByRank(std::span<const OuterProduct> run, at::Tensor& memory) {
+  const at::Tensor &first = run[0].p, &q = run[0].q;
+  int64_t ranks = 0;
+  for (const OuterProduct& product : run) ranks += product.p.size(1);
+  const at::Tensor p = first.as_strided({first.size(0), ranks}, {first.stride(0), 1});
+  at::Tensor sums = SumsIn(memory, ranks, q.size(1), q);
+  at::mm_out(sums, p.t(), q);
+  int64_t rank = 0;
+  for (const OuterProduct& product : run) {
+    AccumulateSums(sums.narrow(0, rank, product.p.size(1)), product.scale, product.to,
+                   product.rank_stride);
+    rank += product.p.size(1);
+  }
+}
+
+void AddByColumn(const OuterProduct& product, at::Tensor& memory) {
+  at::Tensor sums = SumsIn(memory, product.q.size(1), product.p.size(1), product.q);
+  at::mm_out(sums, product.q.t(), product.p);
+  AccumulateSums(sums, product.scale, product.to, product.column_stride);
+}
+
+void AddOfTorch(std::span<const OuterProduct> products, at::Tensor& memory) {
+  for (size_t begin = 0, end = 0; begin < products.size(); begin = end) {
+    end = begin + 1;
+    while (end < products.size() && Continues(products[end - 1], products[end])) ++end;
+    if (IsByRank(products[begin])) {
+      AddByRank(products.subspan(begin, end - begin), memory);
+    } else {
+      AddByColumn(products[begin], memory);
+    }
   }
 }
 
@@ -206,6 +299,9 @@ void AddOuterOfTorch(const OuterProduct& product) {
 
 void ProductTransposed(const at::Tensor& x, const at::Tensor& w, const at::Tensor& t,
                        const at::Tensor& b, at::Tensor& y) {
+  CheckTerm(x, w, /*transposed=*/true, y);
+  if (t.defined()) CheckTerm(t, b, /*transposed=*/true, y);
+  if (y.numel() == 0) return;
   if (OwnProducts(x, w.size(1))) return RunOwn(x, w, t, b, /*transposed=*/true, y);
   at::mm_out(y, x, w.t());
   if (t.defined()) y.addmm_(t, b.t());
@@ -213,15 +309,19 @@ void ProductTransposed(const at::Tensor& x, const at::Tensor& w, const at::Tenso
 
 void Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& t, const at::Tensor& a,
              at::Tensor& y) {
+  CheckTerm(x, w, /*transposed=*/false, y);
+  if (t.defined()) CheckTerm(t, a, /*transposed=*/false, y);
+  if (y.numel() == 0) return;
   if (OwnProducts(x, w.size(0))) return RunOwn(x, w, t, a, /*transposed=*/false, y);
   at::mm_out(y, x, w);
   if (t.defined()) y.addmm_(t, a);
 }
 
-void AddOuterProducts(std::span<const OuterProduct> products) {
+void AddOuterProducts(std::span<const OuterProduct> products, at::Tensor& memory) {
   if (products.empty()) return;
+  for (const OuterProduct& product : products) CheckOuter(product, products[0].p);
   if (OwnProducts(products[0].p, 0)) return AddOwn(products);
-  for (const OuterProduct& product : products) AddOuterOfTorch(product);
+  AddOfTorch(products, memory);
 }
 
 }  // namespace crossover::llm

@@ -1,6 +1,7 @@
 // Matrix products of the decoder on whole tensors, with this library's own kernels where they are
 // the faster ones (Bf16ProductsHere) and with LibTorch's elsewhere. Sees torch. Tensors are bf16 or
-// fp32 alike; rows are contiguous.
+// fp32 alike; the numbers of a row are consecutive. Tensors of other types, sizes or strides than
+// told here throw c10::Error.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -31,7 +32,10 @@ struct OuterProduct {
 };
 
 // Products of the same tokens: an adapter's gradients. Targets do not overlap. The own kernels sum
-// in fp32, LibTorch's round the sum to the tensors' type. The same bits for any number of threads.
-void AddOuterProducts(std::span<const OuterProduct> products);
+// in fp32 and give the same bits for any number of threads; LibTorch's round the sum to the
+// tensors' type and promise nothing about threads. For these, consecutive products with the same q
+// whose p lie side by side in one matrix, and whose columns have stride 1, are multiplied at once.
+// `memory` is theirs for sums: undefined at first, it grows to the largest and is used again.
+void AddOuterProducts(std::span<const OuterProduct> products, at::Tensor& memory);
 
 }  // namespace crossover::llm

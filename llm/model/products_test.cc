@@ -4,9 +4,11 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <span>
 #include <vector>
 
@@ -97,6 +99,7 @@ TEST_P(ProductsTest, ZerosInTheSecondFactorAreSkippedAlone) {
 }
 
 TEST_P(ProductsTest, OuterProductsAddToTheirTargets) {
+  at::Tensor memory;
   for (const Size& size : kSizes) {
     // Parts of wider rows, as the matrices of a group are.
     const at::Tensor p = Random(size.rows, size.ranks + 3, GetParam()).narrow(1, 2, size.ranks);
@@ -105,7 +108,7 @@ TEST_P(ProductsTest, OuterProductsAddToTheirTargets) {
     const OuterProduct products[] = {
         {.p = p, .q = q, .to = by_rank.data(), .rank_stride = size.out},
         {.p = p, .q = q, .to = by_column.data(), .column_stride = size.ranks, .scale = -2}};
-    AddOuterProducts(products);
+    AddOuterProducts(products, memory);
     const at::Tensor sums = at::mm(p.to(at::kDouble).t(), q.to(at::kDouble));
     EXPECT_LT(Error(at::from_blob(by_rank.data(), {size.ranks, size.out}), 1 + sums),
               Tolerance(GetParam()));
@@ -114,7 +117,100 @@ TEST_P(ProductsTest, OuterProductsAddToTheirTargets) {
   }
 }
 
+// Adjacent parts of one matrix, which LibTorch multiplies at once, then a gap, another q and parts
+// in the wrong order.
+TEST_P(ProductsTest, OuterProductsOfAGroupAddToEachTarget) {
+  constexpr int64_t kIn = 70;
+  struct Part {
+    int64_t offset, ranks, q;
+  };
+  const Part parts[] = {{0, 4, 0}, {4, 7, 0}, {11, 1, 0}, {14, 2, 0}, {16, 3, 1}, {8, 5, 1}};
+  at::Tensor memory;
+  for (const int64_t rows : {9, 40}) {
+    const at::Tensor p = Random(rows, 19, GetParam());
+    const at::Tensor qs[] = {Random(rows, kIn, GetParam()), Random(rows, kIn, GetParam())};
+    at::Tensor targets[std::size(parts)];
+    std::vector<OuterProduct> products;
+    for (size_t i = 0; i < std::size(parts); ++i) {
+      targets[i] = at::ones({parts[i].ranks, kIn});
+      products.push_back({.p = p.narrow(1, parts[i].offset, parts[i].ranks),
+                          .q = qs[parts[i].q],
+                          .to = Data<float>(targets[i]),
+                          .rank_stride = kIn,
+                          .scale = 1.0f + static_cast<float>(i)});
+    }
+    AddOuterProducts(products, memory);
+    for (size_t i = 0; i < std::size(parts); ++i) {
+      const at::Tensor sums =
+          at::mm(products[i].p.to(at::kDouble).t(), products[i].q.to(at::kDouble));
+      EXPECT_LT(Error(targets[i], 1 + (1.0 + static_cast<double>(i)) * sums), Tolerance(GetParam()))
+          << "part " << i << " of " << rows << " rows";
+    }
+  }
+}
+
+// In LibTorch's part a group's dA is one product: its bits, and memory only for it.
+TEST_P(ProductsTest, LibTorchMultipliesAGroupAtOnce) {
+  constexpr int64_t kRows = 9, kIn = 70, kRanks = 12;  // Too few rows for the own kernels.
+  const at::Tensor p = Random(kRows, kRanks, GetParam()), q = Random(kRows, kIn, GetParam());
+  const at::Tensor got = at::zeros({kRanks, kIn});
+  std::vector<OuterProduct> products;
+  for (int64_t rank = 0; rank < kRanks; rank += 4) {
+    products.push_back({.p = p.narrow(1, rank, 4),
+                        .q = q,
+                        .to = Data<float>(got) + rank * kIn,
+                        .rank_stride = kIn});
+  }
+  at::Tensor memory;
+  AddOuterProducts(products, memory);
+  EXPECT_EQ(memory.numel(), kRanks * kIn);
+  EXPECT_TRUE(at::equal(got, at::mm(p.t(), q).to(at::kFloat)));
+  const void* const before = memory.const_data_ptr();
+  AddOuterProducts(std::span(products).first(1), memory);
+  EXPECT_EQ(memory.const_data_ptr(), before);
+}
+
+TEST_P(ProductsTest, EmptyResultsAreLeftAlone) {
+  for (const int64_t rows : {0, 33}) {
+    const int64_t columns = rows == 0 ? 20 : 0;
+    const at::Tensor x = Random(rows, 64, GetParam());
+    at::Tensor y = at::empty({rows, columns}, GetParam());
+    ProductTransposed(x, Random(columns, 64, GetParam()), {}, {}, y);
+    Product(x, Random(64, columns, GetParam()), {}, {}, y);
+    EXPECT_EQ(y.numel(), 0);
+  }
+  at::Tensor y = at::full({33, 20}, 7, GetParam());
+  ProductTransposed(Random(33, 0, GetParam()), Random(20, 0, GetParam()), {}, {}, y);
+  EXPECT_TRUE(at::equal(y, at::zeros_like(y))) << "a sum of nothing is 0";
+}
+
+TEST_P(ProductsTest, MatricesThatDoNotFitAreRefused) {
+  const at::ScalarType type = GetParam();
+  const at::ScalarType other = type == at::kFloat ? at::kBFloat16 : at::kFloat;
+  const at::Tensor x = Random(33, 64, type), w = Random(20, 64, type);
+  at::Tensor y = at::empty({33, 20}, type);
+  EXPECT_THROW(ProductTransposed(x, Random(20, 63, type), {}, {}, y), c10::Error);
+  EXPECT_THROW(ProductTransposed(x, Random(20, 64, other), {}, {}, y), c10::Error);
+  EXPECT_THROW(ProductTransposed(x, Random(64, 20, type).t(), {}, {}, y), c10::Error);
+  EXPECT_THROW(ProductTransposed(x, w, Random(33, 8, type), Random(20, 7, type), y), c10::Error);
+  EXPECT_THROW(Product(x, w, {}, {}, y), c10::Error);
+  EXPECT_THROW(Product(x, Random(64, 20, type), Random(32, 8, type), Random(8, 20, type), y),
+               c10::Error);
+  at::Tensor memory;
+  std::vector<float> to(64 * 64);
+  OuterProduct outer{.p = x, .q = Random(32, 64, type), .to = to.data(), .rank_stride = 64};
+  EXPECT_THROW(AddOuterProducts(std::span(&outer, 1), memory), c10::Error);
+  outer.q = Random(33, 64, other);
+  EXPECT_THROW(AddOuterProducts(std::span(&outer, 1), memory), c10::Error);
+  outer.q = x;
+  outer.column_stride = 2;
+  EXPECT_THROW(AddOuterProducts(std::span(&outer, 1), memory), c10::Error);
+}
+
 TEST_P(ProductsTest, ThreadsDoNotChangeABit) {
+  if (GetParam() == at::kFloat || Bf16ProductsHere() == nullptr)
+    GTEST_SKIP() << "LibTorch's products make no such promise";
+  at::Tensor memory;
   const at::Tensor x = Random(131, 576, GetParam()), w = Random(320, 576, GetParam());
   const at::Tensor t = Random(131, 24, GetParam()), b = Random(320, 24, GetParam());
   at::Tensor one = at::empty({131, 320}, GetParam()), three = at::empty_like(one);
@@ -123,21 +219,44 @@ TEST_P(ProductsTest, ThreadsDoNotChangeABit) {
   at::set_num_threads(1);
   ProductTransposed(x, w, t, b, one);
   OuterProduct outer{.p = t, .q = x, .to = sums_of_one.data(), .rank_stride = 576};
-  AddOuterProducts(std::span(&outer, 1));
+  AddOuterProducts(std::span(&outer, 1), memory);
   at::set_num_threads(3);
   ProductTransposed(x, w, t, b, three);
   outer.to = sums_of_three.data();
-  AddOuterProducts(std::span(&outer, 1));
+  AddOuterProducts(std::span(&outer, 1), memory);
   at::set_num_threads(threads);
-  if (Bf16ProductsHere() == nullptr) GTEST_SKIP() << "LibTorch's products make no such promise";
   EXPECT_TRUE(at::equal(one, three));
   EXPECT_EQ(sums_of_one, sums_of_three);
 }
 
+class Bf16ProductsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (Bf16ProductsHere() == nullptr) GTEST_SKIP() << "no AVX-512-BF16, or AMX";
+    at::manual_seed(1);
+  }
+  const c10::InferenceMode inference_;
+};
+
+// 256.75 + 0.75 is 257.5, and 258 in bf16, whose numbers are 2 apart there. Rounded before the
+// second product is added, it is 256 + 0.75, and so 256.
+TEST_F(Bf16ProductsTest, TheSumOfBothProductsIsRoundedOnce) {
+  const auto matrix = [](int64_t rows, float first, float second) {
+    return at::tensor({first, second}).to(at::kBFloat16).repeat({rows, 1});
+  };
+  const at::Tensor x = matrix(33, 16, 1), w = matrix(40, 16, 0.75);
+  const at::Tensor t = matrix(33, 0.5, 0.25), b = matrix(40, 1, 1);
+  at::Tensor y = at::empty({33, 40}, at::kBFloat16);
+  const at::Tensor once = at::full_like(y, 258);
+  ProductTransposed(x, w, t, b, y);
+  EXPECT_TRUE(at::equal(y, once)) << y[0][0].item<float>();
+  y.zero_();
+  Product(x, w.t().contiguous(), t, b.t().contiguous(), y);
+  EXPECT_TRUE(at::equal(y, once)) << y[0][0].item<float>();
+}
+
 // A row's result must not depend on the rows beside it: batches of other sizes give the same bits.
-TEST(Bf16ProductsTest, RowsDoNotDependOnEachOther) {
-  if (Bf16ProductsHere() == nullptr) GTEST_SKIP() << "no AVX-512-BF16, or AMX";
-  const c10::InferenceMode inference;
+TEST_F(Bf16ProductsTest, RowsDoNotDependOnEachOther) {
   const at::Tensor x = Random(57, 96, at::kBFloat16), w = Random(40, 96, at::kBFloat16);
   at::Tensor all = at::empty({57, 40}, at::kBFloat16), part = at::empty({19, 40}, at::kBFloat16);
   ProductTransposed(x, w, {}, {}, all);
@@ -145,9 +264,7 @@ TEST(Bf16ProductsTest, RowsDoNotDependOnEachOther) {
   EXPECT_TRUE(at::equal(all.narrow(0, 5, 19), part));
 }
 
-TEST(Bf16ProductsTest, TilesAddInFp32) {
-  if (Bf16ProductsHere() == nullptr) GTEST_SKIP() << "no AVX-512-BF16, or AMX";
-  const c10::InferenceMode inference;
+TEST_F(Bf16ProductsTest, TilesAddInFp32) {
   const struct {
     int64_t m, n, k;
   } sizes[] = {{32, 64, 64}, {64, 32, 80}, {13, 48, 32}, {1, 16, 2}};

@@ -99,19 +99,23 @@ void DecoderBackward::AdapterGradients(const Place& place, const at::Tensor& inp
     used = activations.Dropped(input.size(1));
     DropoutRows(input, place.dropout, used);
   }
+  const std::vector<const LoraMatrix*> matrices = layout_.MatricesOf(place.layer, place.group);
   std::vector<OuterProduct> products;
-  for (const LoraMatrix* matrix : layout_.MatricesOf(place.layer, place.group)) {
+  // All dA before all dB: their p lie side by side in dt_, so that they can be one product.
+  for (const LoraMatrix* matrix : matrices) {
     products.push_back({.p = dt_.narrow(1, matrix->rank_offset, matrix->rank),
                         .q = used,
                         .to = gradients.data() + matrix->a_offset,
                         .rank_stride = matrix->in});
+  }
+  for (const LoraMatrix* matrix : matrices) {
     products.push_back({.p = t.narrow(1, matrix->rank_offset, matrix->rank),
                         .q = dy.narrow(1, matrix->out_offset, matrix->out),
                         .to = gradients.data() + matrix->b_offset,
                         .column_stride = matrix->rank,
                         .scale = static_cast<float>(matrix->scale)});
   }
-  AddOuterProducts(products);
+  AddOuterProducts(products, outer_memory_);
 }
 
 void DecoderBackward::BlockBackward(const Pack& pack, const LoraOperands& operands,

@@ -69,7 +69,7 @@ class DecoderBackward {
   int64_t capacity_ = 0;
   Buffers memory_, view_;
   bool dora_ = false;
-  at::Tensor dt_, dt_memory_, dm_memory_;
+  at::Tensor dt_, dt_memory_, dm_memory_, outer_memory_;
 };
 
 }  // namespace crossover::llm
