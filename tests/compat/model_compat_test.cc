@@ -102,8 +102,8 @@ class ModelCompatTest : public ::testing::Test {
     const LoraLayout layout = PlannedLayout(base.config(), config);
     LoraAdapter adapter{PlannedConfig(config, "smollm2"), layout, InitialValues(base, layout, 1)};
     std::mt19937 random(1);
-    std::normal_distribution<float> normal(0, deviation);
-    for (float& value : adapter.values) value += normal(random);
+    std::normal_distribution<float> normal(0, 1);
+    for (float& value : adapter.values) value += deviation * normal(random);
     const absl::Status written =
         WriteAdapter(folder_.path() / "adapter", adapter.config, layout, adapter.values);
     EXPECT_TRUE(written.ok()) << written;
