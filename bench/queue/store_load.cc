@@ -35,7 +35,10 @@ JobUpdate Completion(const Job& job) {
 }  // namespace
 
 QueueDatabase::QueueDatabase()
-    : database_({Migrations()}), pool_(database_.NewPool("scheduler")), store_(*pool_) {}
+    : database_({Migrations()}),
+      pool_(database_.NewPool("scheduler")),
+      logger_(NewJsonLogger({.service = "bench", .level = LogLevel::kError}, SystemClock())),
+      store_(*pool_, *logger_) {}
 
 void QueueDatabase::Fill(int64_t jobs) {
   Job job;

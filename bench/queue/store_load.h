@@ -7,6 +7,7 @@
 
 #include "common/id/random.h"
 #include "common/id/uuid7.h"
+#include "common/log/logger.h"
 #include "common/testing/pg_fixture.h"
 #include "services/training_scheduler/storage/pg_job_store.h"
 
@@ -35,6 +36,7 @@ class QueueDatabase {
 
   testing::PgDatabase database_;
   std::unique_ptr<pg::Pool> pool_;
+  std::unique_ptr<Logger> logger_;
   scheduler::PgJobStore store_;
   UuidGenerator ids_{SystemClock(), SystemRandom()};
   int64_t filled_ = 0;

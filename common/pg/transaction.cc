@@ -113,6 +113,16 @@ class Transaction final : public pqxx::dbtransaction {
   const std::string begin_;
 };
 
+// The connection's prepared statement is no longer what the code takes it for: a table or function
+// that it reads has other columns since ("cached plan must not change result type"), or something
+// between us and Postgres has forgotten it.
+bool PreparedIsStale(const absl::Status& status) {
+  if (!HasReason(status, "POSTGRES_ERROR")) return false;
+  const ErrorDetail detail = DetailOf(status);
+  const auto state = detail.metadata.find("sqlstate");
+  return state != detail.metadata.end() && (state->second == "0A000" || state->second == "26000");
+}
+
 enum class Phase { kBegin, kBody, kCommit };
 
 // One attempt. Sets `phase` to how far it came.
@@ -131,7 +141,10 @@ absl::Status RunOnce(Pool& pool, Lease& lease, const TransactOptions& options,
     return absl::OkStatus();
   } catch (...) {
     absl::Status status = StatusFromCurrentException(options.name);
-    if (status.code() == absl::StatusCode::kUnavailable || !lease.get().is_open()) lease.Discard();
+    if (status.code() == absl::StatusCode::kUnavailable || PreparedIsStale(status) ||
+        !lease.get().is_open()) {
+      lease.Discard();
+    }
     return status;
   }
 }
@@ -196,6 +209,11 @@ absl::Status TransactStatus(Pool& pool, const TransactOptions& options,
     if (HasReason(status, "POSTGRES_UNAVAILABLE") && !replaced && phase != Phase::kCommit) {
       pool.impl().DropIdle();
       replaced = true;
+      continue;
+    }
+    // Several attempts: a connection that another thread gives back meanwhile may be as stale.
+    if (PreparedIsStale(status) && phase != Phase::kCommit && attempt < options.max_attempts) {
+      pool.impl().DropIdle();
       continue;
     }
     if (HasReason(status, "TRANSACTION_CONFLICT") && attempt < options.max_attempts) {

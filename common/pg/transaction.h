@@ -9,12 +9,13 @@
 //
 // How errors come out: broken connection → UNAVAILABLE `POSTGRES_UNAVAILABLE`; serialization
 // failure, deadlock → the function runs again (up to max_attempts, with jittered back-off), then
-// ABORTED `TRANSACTION_CONFLICT`; unique → ALREADY_EXISTS `ALREADY_EXISTS`, foreign key and check →
-// FAILED_PRECONDITION `CONSTRAINT_VIOLATED` (all with metadata `constraint`, `sqlstate`); disk
-// full, out of memory, too many connections → RESOURCE_EXHAUSTED; statement_timeout →
-// DEADLINE_EXCEEDED; anything else → INTERNAL `POSTGRES_ERROR` with `sqlstate`. A connection lost
-// during COMMIT is UNAVAILABLE with reason `COMMIT_UNKNOWN`: the write may or may not have
-// happened.
+// ABORTED `TRANSACTION_CONFLICT`; a prepared statement that has become stale, because what it reads
+// was altered → the function runs again on another connection (also up to max_attempts); unique →
+// ALREADY_EXISTS `ALREADY_EXISTS`, foreign key and check → FAILED_PRECONDITION
+// `CONSTRAINT_VIOLATED` (all with metadata `constraint`, `sqlstate`); disk full, out of memory, too
+// many connections → RESOURCE_EXHAUSTED; statement_timeout → DEADLINE_EXCEEDED; anything else →
+// INTERNAL `POSTGRES_ERROR` with `sqlstate`. A connection lost during COMMIT is UNAVAILABLE with
+// reason `COMMIT_UNKNOWN`: the write may or may not have happened.
 #pragma once
 
 #include <functional>

@@ -92,6 +92,57 @@ TEST_F(TransactTest, APreparedStatementIsPlannedOnceAndOutlivesRollbackAndConnec
   EXPECT_EQ(db_.Query("SELECT count(*) FROM job"), "2");
 }
 
+TEST_F(TransactTest, APreparedStatementWhoseTableWasAlteredIsPreparedAnew) {
+  static constexpr char kSelect[] = "SELECT * FROM job";
+  const auto columns = [&](pqxx::transaction_base& txn) {
+    return absl::StatusOr<int>(static_cast<int>(ExecPrepared(txn, kSelect).columns()));
+  };
+  // Two connections know it.
+  EXPECT_OK(Transact(*pool_, {.name = "outer"}, [&](pqxx::transaction_base& txn) {
+    EXPECT_THAT(columns(txn), IsOkAndHolds(3));
+    return Transact(*pool_, {.name = "inner"}, columns).status();
+  }));
+  EXPECT_EQ(pool_->size(), 2);
+  db_.Execute("ALTER TABLE job ADD COLUMN extra int");
+  int runs = 0;
+  EXPECT_THAT(Transact(*pool_, {.name = "again"},
+                       [&](pqxx::transaction_base& txn) {
+                         ++runs;
+                         txn.exec("INSERT INTO job VALUES (1, 'QUEUED', 'one')");
+                         return columns(txn);
+                       }),
+              IsOkAndHolds(4));
+  EXPECT_EQ(runs, 2);
+  EXPECT_EQ(db_.Query("SELECT count(*) FROM job"), "1");
+}
+
+TEST_F(TransactTest, APreparedStatementThatWasForgottenIsPreparedAnew) {
+  static constexpr char kSelect[] = "SELECT 7";
+  int runs = 0;
+  EXPECT_THAT(Transact(*pool_, {.name = "forgotten"},
+                       [&](pqxx::transaction_base& txn) {
+                         ExecPrepared(txn, kSelect);
+                         if (++runs == 1) txn.exec("DEALLOCATE ALL");
+                         return absl::StatusOr<int>(ExecPrepared(txn, kSelect)[0][0].as<int>());
+                       }),
+              IsOkAndHolds(7));
+  EXPECT_EQ(runs, 2);
+}
+
+TEST_F(TransactTest, AStatementThatIsNeverUsableFailsAfterTheLastAttempt) {
+  int runs = 0;
+  const absl::Status status =
+      Transact(*pool_, {.name = "unknown", .max_attempts = 2}, [&](pqxx::transaction_base& txn) {
+        ++runs;
+        txn.exec("EXECUTE nobody_prepared_this");
+        return absl::OkStatus();
+      });
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInternal));
+  EXPECT_EQ(DetailOf(status).metadata.at("sqlstate"), "26000");
+  EXPECT_EQ(runs, 2);
+  EXPECT_OK(pool_->Ping());
+}
+
 TEST_F(TransactTest, WrongSqlIsInternalAndNamesTheAction) {
   const absl::Status status =
       Transact(*pool_, {.name = "claim_job"}, [](pqxx::transaction_base& txn) {

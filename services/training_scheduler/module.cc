@@ -89,7 +89,7 @@ struct Module::Impl {
         catalog(deps.curation),
         metrics(deps.registry),
         models(deps.pool),
-        jobs(deps.pool, [this] { notifier.Wake(); }),
+        jobs(deps.pool, deps.logger, [this] { notifier.Wake(); }),
         ids(deps.clock, deps.random),
         forecaster(deps.blobs),
         planner(jobs, models, catalog, deps.clock, &forecaster),

@@ -146,6 +146,10 @@ absl::StatusOr<RequestKey> RequestKeyOf(const Message& request) {
   std::unique_ptr<Message> copy(request.New());
   copy->CopyFrom(request);
   const FieldDescriptor* field = copy->GetDescriptor()->FindFieldByName("request_id");
+  if (field == nullptr) {
+    return absl::InternalError(
+        absl::StrCat(request.GetTypeName(), " has no field request_id: it cannot be asked once"));
+  }
   const std::string id = copy->GetReflection()->GetString(*copy, field);
   RETURN_IF_ERROR(CheckRequestId(id));
   copy->GetReflection()->ClearField(copy.get(), field);

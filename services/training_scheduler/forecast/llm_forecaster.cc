@@ -268,9 +268,9 @@ absl::StatusOr<TrainingForecast> LlmForecaster::Forecast(const Inputs& inputs,
   const absl::StatusOr<const Base*> found = FindBase(inputs, spec);
   if (!found.ok()) return Unknown(found.status());
   const Base* const base = *found;
-  ASSIGN_OR_RETURN(const Rows* rows, FindRows(inputs, spec, *base));
   const llm::TrainConfig config = ConfigOf(spec);
-  RETURN_IF_ERROR(FitsModel(base->config, config));
+  RETURN_IF_ERROR(FitsModel(base->config, config));  // before the rows, which take long to read
+  ASSIGN_OR_RETURN(const Rows* rows, FindRows(inputs, spec, *base));
   const llm::Forecast forecast =
       llm::ForecastOf(base->config, config, rows->train, rows->validation,
                       {.train_rows = spec.train_rows,

@@ -118,6 +118,15 @@ TEST_F(LlmForecasterTest, LayersAndPatternsThatTheBaseDoesNotHaveAreNamedByTheir
   EXPECT_LT(two.peak_memory_bytes, patterned.peak_memory_bytes);
 }
 
+TEST_F(LlmForecasterTest, WhatTheBaseDoesNotHaveIsRefusedBeforeTheRowsAreRead) {
+  LlmForecaster forecaster(*blobs_);
+  inputs_.dataset_digest = absl::StrCat("sha256:", std::string(64, '0'));
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec()), StatusIs(absl::StatusCode::kNotFound));
+  ResolvedSpec spec = Spec();
+  spec.techniques.layers = {0, 30};
+  EXPECT_THAT(forecaster.Forecast(inputs_, spec).status(), HasReasonThat("FIELD_INVALID"));
+}
+
 TEST_F(LlmForecasterTest, APairWithoutARejectedAnswerIsNamed) {
   LlmForecaster forecaster(*blobs_);
   inputs_.dataset_digest = Seal(40, true);

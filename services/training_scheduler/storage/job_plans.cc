@@ -12,6 +12,7 @@ std::shared_ptr<const JobPlan> JobPlans::Find(const JobId& id) const {
 
 void JobPlans::Keep(const Job& job) {
   if (job.state == JobState::kValidating) return;
+  if (Find(job.id) != nullptr) return;  // most are: copying the plan costs more than to look
   auto plan =
       std::make_shared<const JobPlan>(JobPlan{job.spec, job.resolved, job.inputs, job.estimate});
   std::shared_ptr<const JobPlan> dropped;  // destroyed outside the lock

@@ -91,6 +91,35 @@ absl::StatusOr<std::optional<Job>> Created(pqxx::transaction_base& txn, const st
   return std::optional(std::move(job));
 }
 
+// Outside of pg::Transact, which would catch what pqxx throws.
+absl::StatusOr<Job> TryReadJob(const pqxx::row& row) {
+  try {
+    return ReadJob(row);
+  } catch (...) {
+    return pg::StatusFromCurrentException("read_claimed_job");
+  }
+}
+
+// Those that can be read: they are leased already, so that one's fault must not cost the others
+// their leases. The log says which cannot and why; it is an error only if none can.
+absl::StatusOr<std::vector<Job>> ReadClaimed(const pqxx::result& rows, Logger& logger) {
+  std::vector<Job> jobs;
+  absl::Status unreadable;
+  for (const pqxx::row& row : rows) {
+    absl::StatusOr<Job> job = TryReadJob(row);
+    if (job.ok()) {
+      jobs.push_back(*std::move(job));
+      continue;
+    }
+    const std::string uuid = row["id"].c_str();
+    logger.Error("claimed_job_unreadable",
+                 {{"job", UuidToId(uuid).value_or(uuid)}, {"error", job.status()}});
+    unreadable.Update(job.status());
+  }
+  if (jobs.empty() && !unreadable.ok()) return unreadable;
+  return jobs;
+}
+
 }  // namespace
 
 bool PgJobStore::MayNotify() {
@@ -223,7 +252,7 @@ absl::StatusOr<std::vector<Job>> PgJobStore::Claim(const ClaimRequest& request) 
                                       request.capabilities.memory_bytes);
                                 }));
   // Read after the commit: until then others wait for the project's counter.
-  ASSIGN_OR_RETURN(std::vector<Job> claimed, ReadAll(rows, &ReadJob));
+  ASSIGN_OR_RETURN(std::vector<Job> claimed, ReadClaimed(rows, logger_));
   for (const Job& job : claimed) plans_.Keep(job);
   return claimed;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/log/logger.h"
 #include "common/pg/pool.h"
 #include "services/training_scheduler/domain/job_store.h"
 #include "services/training_scheduler/storage/group_commit.h"
@@ -15,20 +16,24 @@ namespace crossover::scheduler {
 
 class JobBatch;
 
-// Thread-safe. Borrows the pool. Updates that come while others are being written are joined into
-// one transaction (group_commit.h).
+// Thread-safe. Borrows the pool and the logger. Updates that come while others are being written
+// are joined into one transaction (group_commit.h).
 //
 // Writes that others may care about send NOTIFY crossover_job in their transaction, at most once in
 // kNotifyGap; those in between are joined into one that FlushNotify sends. `notify_owed` is called
 // (from any thread) when one is owed.
+//
+// A claim has committed when its jobs are read. One that cannot be read is logged as
+// `claimed_job_unreadable` and left out: whoever gets the others goes on.
 class PgJobStore final : public JobStore {
  public:
   static constexpr absl::Duration kNotifyGap = absl::Milliseconds(50);
   static constexpr size_t kPlans = 2048;  // kept in memory; more than jobs that run at a time
 
-  explicit PgJobStore(
-      pg::Pool& pool, std::function<void()> notify_owed = [] {})
+  PgJobStore(
+      pg::Pool& pool, Logger& logger, std::function<void()> notify_owed = [] {})
       : pool_(pool),
+        logger_(logger),
         notify_owed_(std::move(notify_owed)),
         commits_([this](std::span<const JobUpdate> updates) { return UpdateAll(updates); }) {}
 
@@ -79,6 +84,7 @@ class PgJobStore final : public JobStore {
   bool Flush(JobBatch& batch);
 
   pg::Pool& pool_;
+  Logger& logger_;
   const std::function<void()> notify_owed_;
   JobPlans plans_{kPlans};
   GroupCommit commits_;

@@ -37,7 +37,8 @@ class PgJobStoreTest : public ::testing::Test {
 
   crossover::testing::PgDatabase database_{{Migrations()}};
   std::unique_ptr<pg::Pool> pool_ = database_.NewPool("scheduler");
-  PgJobStore store_{*pool_};
+  FakeLogger logger_;
+  PgJobStore store_{*pool_, logger_};
   FakeRandom random_;
   UuidGenerator ids_{SystemClock(), random_};
 };
@@ -85,7 +86,7 @@ TEST_F(PgJobStoreTest, CreationNotifiesAndABurstIsJoined) {
   FakeClock clock;  // stands still: everything falls within one gap
   std::unique_ptr<pg::Pool> pool = database_.NewPool("scheduler", 2, clock);
   int owed = 0;
-  PgJobStore store(*pool, [&] { ++owed; });
+  PgJobStore store(*pool, logger_, [&] { ++owed; });
   std::atomic<int> heard = 0;
   absl::Notification connected;
   auto listener = pg::Listener::Start(
@@ -127,7 +128,7 @@ TEST_F(PgJobStoreTest, ARestoredDumpGoesOnWhereItStood) {
   ASSERT_OK(pg::VerifyMigrations(restored.dsn(), Migrations()));
 
   std::unique_ptr<pg::Pool> pool = restored.NewPool("scheduler");
-  PgJobStore store(*pool);
+  PgJobStore store(*pool, logger_);
   ASSERT_OK_AND_ASSIGN(std::vector<Job> jobs, store_.List({.project = "default"}));
   ASSERT_THAT(jobs, ::testing::SizeIs(2));
   for (const Job& job : jobs) {
@@ -173,7 +174,7 @@ TEST_F(PgJobStoreTest, AKeptPlanIsTheStoredOne) {
     validated.estimate.tokens = 5;
     return Accept(mine, validated, Dependencies::kMet, now, effects);
   }));
-  PgJobStore other(*pool_);
+  PgJobStore other(*pool_, logger_);
   const auto pause_and_resume = [&](PgJobStore& store) -> absl::StatusOr<Job> {
     EXPECT_OK(store.Update(job.id, [](Job& mine, absl::Time now, Effects& effects) {
       return Pause(mine, now, effects);
@@ -194,6 +195,38 @@ TEST_F(PgJobStoreTest, AKeptPlanIsTheStoredOne) {
   ASSERT_OK_AND_ASSIGN(Job read, pause_and_resume(other));
   EXPECT_EQ(read.spec.training.suffix, "");
   EXPECT_EQ(read.resolved.steps, 0);
+}
+
+TEST_F(PgJobStoreTest, AClaimedJobThatCannotBeReadIsLoggedAndLeavesTheOthersTheirLeases) {
+  ASSERT_OK_AND_ASSIGN(const Job broken, Add());
+  ASSERT_OK_AND_ASSIGN(const Job sound, Add());
+  const auto break_report = [&](const Job& job) {
+    database_.Execute(
+        absl::StrCat("UPDATE scheduler.job SET report = '{\"log_tail\": 3}' WHERE id = '",
+                     *IdToUuid(job.id), "'"));
+  };
+  const auto claim = [&] {
+    return store_.Claim({.capabilities = {},
+                         .ttl = absl::Seconds(30),
+                         .claimants = {{"w", "i", "hash-1"}, {"w", "i", "hash-2"}},
+                         .project = ""});
+  };
+  break_report(broken);
+  ASSERT_OK_AND_ASSIGN(const std::vector<Job> claimed, claim());
+  ASSERT_THAT(claimed, ::testing::SizeIs(1));
+  EXPECT_EQ(claimed[0].id, sound.id);
+  ASSERT_TRUE(claimed[0].lease.has_value());
+  std::vector<FakeLogger::Entry> logged = logger_.Events("claimed_job_unreadable");
+  ASSERT_THAT(logged, ::testing::SizeIs(1));
+  EXPECT_EQ(logged[0].Field("job"), broken.id);
+  EXPECT_THAT(logged[0].Field("error").value_or(""), ::testing::HasSubstr("report"));
+
+  // Where none can be read, the caller is told.
+  ASSERT_OK_AND_ASSIGN(const Job alone, Add());
+  break_report(alone);
+  EXPECT_THAT(claim(), StatusIs(absl::StatusCode::kInternal, ::testing::HasSubstr("report")));
+  EXPECT_THAT(logger_.Events("claimed_job_unreadable"), ::testing::SizeIs(2));
+  EXPECT_THAT(*claim(), ::testing::IsEmpty());
 }
 
 TEST(JobPlansTest, AJobThatIsValidatingIsNotKeptAndTheFirstKeptGoesFirst) {
@@ -231,6 +264,14 @@ TEST_F(PgJobStoreTest, TimesKeepTheirMicrosecondsAndAClaimWritesOneRow) {
   EXPECT_EQ(back.ready_time, absl::FromUnixMicros(1'764'540'000'000'001));
   EXPECT_EQ(database_.Query("SELECT run_time AT TIME ZONE 'UTC' FROM scheduler.job"),
             "2099-12-31 23:59:59.999999");
+  // What the migration sets: a column's type resets its storage.
+  EXPECT_EQ(database_.Query("SELECT string_agg(attname, ' ' ORDER BY attname) FROM pg_attribute"
+                            " WHERE attrelid = 'scheduler.job'::regclass AND attstorage = 'm'"),
+            "dataset_version labels last_checkpoint_digest lease_incarnation lease_token_hash"
+            " lease_worker report state_reason worker");
+  EXPECT_EQ(database_.Query("SELECT reloptions::text LIKE '%toast_tuple_target=1280%' FROM pg_class"
+                            " WHERE oid = 'scheduler.job'::regclass"),
+            "t");
   // A long plan goes out of the row; a claim's texts do not.
   database_.Execute(
       "UPDATE scheduler.job SET plan = (SELECT json_object_agg(n, md5(n::text))"
@@ -252,7 +293,7 @@ TEST_F(PgJobStoreTest, TimesKeepTheirMicrosecondsAndAClaimWritesOneRow) {
 }
 
 TEST_F(PgJobStoreTest, OnlyOneSchedulerLeads) {
-  PgJobStore other(*pool_);
+  PgJobStore other(*pool_, logger_);
   bool other_ran = false;
   EXPECT_OK(store_.AsLeader([&] {
     return other.AsLeader([&] {

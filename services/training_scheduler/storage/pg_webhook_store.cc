@@ -166,7 +166,7 @@ absl::StatusOr<std::optional<ClaimedDelivery>> PgWebhookStore::ClaimDelivery(abs
       pool_, {.name = "claim_webhook_delivery"},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::optional<ClaimedDelivery>> {
         const pqxx::result claimed =
-            pg::ExecPrepared(txn, sql::kClaimWebhookDelivery, absl::ToDoubleSeconds(lease));
+            txn.exec_params(sql::kClaimWebhookDelivery, absl::ToDoubleSeconds(lease));
         if (claimed.empty()) return std::optional<ClaimedDelivery>();
         const std::string project = claimed[0]["project"].as<std::string>();
         ClaimedDelivery out;

@@ -9,6 +9,7 @@
 #include "absl/synchronization/mutex.h"
 #include "common/id/random.h"
 #include "common/id/uuid7.h"
+#include "common/log/fake_logger.h"
 #include "common/testing/matchers.h"
 #include "common/testing/pg_fixture.h"
 #include "common/time/clock.h"
@@ -41,7 +42,8 @@ struct FakeWebhookStores final : WebhookStores {
 struct PgWebhookStores final : WebhookStores {
   crossover::testing::PgDatabase database{{Migrations()}};
   std::unique_ptr<pg::Pool> pool = database.NewPool("scheduler");
-  PgJobStore job_store{*pool};
+  FakeLogger logger;
+  PgJobStore job_store{*pool, logger};
   PgWebhookStore webhook_store{*pool};
   JobStore& jobs() override { return job_store; }
   WebhookStore& webhooks() override { return webhook_store; }

@@ -2,18 +2,19 @@
 -- writes the table anew: about a minute for a million jobs.)
 DROP FUNCTION claim_jobs;
 DROP VIEW job_row;
-ALTER TABLE job ALTER COLUMN spec TYPE json, ALTER COLUMN plan TYPE json, ALTER COLUMN report TYPE json;
 
 -- Of a row that is too long only spec and plan are put beside it. Short texts that went there with them cost a row of another
--- table and of its index with each claim.
-ALTER TABLE job SET (toast_tuple_target = 1280);
+-- table and of its index with each claim. One statement, so that what it writes anew already lies so: it sets all types before any
+-- storage (a new type would undo it), and rewrites after both.
 ALTER TABLE job
+  SET (toast_tuple_target = 1280),
+  ALTER COLUMN spec TYPE json, ALTER COLUMN plan TYPE json, ALTER COLUMN report TYPE json,
   ALTER COLUMN report SET STORAGE MAIN, ALTER COLUMN dataset_version SET STORAGE MAIN, ALTER COLUMN state_reason SET STORAGE MAIN,
   ALTER COLUMN last_checkpoint_digest SET STORAGE MAIN, ALTER COLUMN worker SET STORAGE MAIN,
   ALTER COLUMN lease_token_hash SET STORAGE MAIN, ALTER COLUMN lease_worker SET STORAGE MAIN,
   ALTER COLUMN lease_incarnation SET STORAGE MAIN;
 
--- As before, but times come from floating point, which holds microseconds until 2255, instead of from decimals.
+-- As before, but times come from floating point, which holds microseconds until 2106, instead of from decimals.
 CREATE VIEW job_row AS
 SELECT id AS key, id::text AS id, project, display_name, labels::text AS labels, kind, task, base_model, dataset_version,
        priority, queue, array_to_string(depends_on, ',') AS depends_on, max_failures,
