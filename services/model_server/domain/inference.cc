@@ -97,6 +97,7 @@ class RunningGeneration final : public Generation,
     silent_ = true;
     waiting_for_ -= not_submitted;
     if (waiting_for_ == 0) {
+      sink_ = nullptr;
       mixed_.clear();
       lease_ = {};
     }
@@ -125,6 +126,8 @@ class RunningGeneration final : public Generation,
       failure_ = Error(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the request was cancelled");
     }
     const bool silent = silent_;
+    // Let go here: a sink may hold this object, so as to cancel it.
+    const std::shared_ptr<AnswerSink> sink = std::move(sink_);
     ModelLease lease = std::move(lease_);
     std::vector<ModelLease> mixed = std::move(mixed_);
     lock.unlock();
@@ -134,9 +137,9 @@ class RunningGeneration final : public Generation,
     observer_.OnRequest(failure_, summary_);
     if (silent) return;
     if (failure_.ok()) {
-      sink_->OnDone(summary_);
+      sink->OnDone(summary_);
     } else {
-      sink_->OnDone(failure_);
+      sink->OnDone(failure_);
     }
   }
 
@@ -174,7 +177,7 @@ class RunningGeneration final : public Generation,
   };
 
   GenerationEngine& engine_;
-  const std::shared_ptr<AnswerSink> sink_;
+  std::shared_ptr<AnswerSink> sink_;  // nullptr once it was told of the end
   InferenceObserver& observer_;
   Clock& clock_;
   const absl::Duration started_;
