@@ -74,6 +74,17 @@ TEST_F(InferenceTest, AnAnswerArrivesInPiecesAndIsCounted) {
   EXPECT_EQ(models_->List()[0].in_flight, 0);
 }
 
+TEST_F(InferenceTest, AnAnswerThatHasEndedLetsItsSinkGo) {
+  ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Generation> ended,
+                       inference_.Generate(Ask("hi"), sink_));
+  ASSERT_TRUE(sink_->Wait());
+  const std::weak_ptr<GatheringSink> sink = sink_;
+  sink_.reset();
+  // OnDone may not have returned yet.
+  for (int i = 0; i < 1'000 && !sink.expired(); ++i) SystemClock().SleepFor(absl::Milliseconds(1));
+  EXPECT_TRUE(sink.expired()) << "a sink that holds its generation would never be freed";
+}
+
 TEST_F(InferenceTest, SeveralAnswersHaveSeedsOfTheirOwnAndOneUsage) {
   GenerateCommand command = Ask("hi");
   command.sampling = {.seed = 7, .n = 3, .max_tokens = 2};
