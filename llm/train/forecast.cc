@@ -13,9 +13,10 @@ namespace crossover::llm {
 namespace {
 
 // LibTorch, its threads, what it keeps of matrix products (primitive_cache.h), the tokenizer, a
-// worker's RPC and the heap: measured on the 135 M test model. A worker took 792 MB at its peak, of
-// which what is counted below explains 517; bench train 926, of which 696.
-constexpr int64_t kRuntimeBytes = int64_t{255} << 20;
+// worker's RPC and the heap: measured on the 135 M test model, between two kinds of products. Of
+// bench train's peak what is counted below explains 696 MB: it took 926 MB with LibTorch's
+// products, 822 with our own (products.h).
+constexpr int64_t kRuntimeBytes = int64_t{185} << 20;
 // An optimizer step reads and writes adapter, gradient and both moments: so many operations of a
 // matrix product pass per number meanwhile.
 constexpr double kOperationsPerUpdate = 500;

@@ -58,8 +58,9 @@ class LadderTest : public ::testing::Test {
     for (int step = 0; step < 100; ++step) {
       EXPECT_OK(ladders_.AdvanceAll());
       auto claimed = store_.ClaimRun("worker", absl::Seconds(30));
-      if (claimed.ok() && *claimed)
+      if (claimed.ok() && *claimed) {
         EXPECT_OK(executor_.Execute(*FromDocument<evaluation::Run>(**claimed), "worker", stop_));
+      }
       Ladder ladder = *ladders_.Get(name);
       if (ladder.state != LadderState::kRunning) return ladder;
     }
@@ -234,7 +235,9 @@ TEST_F(LadderTest, WaiverDecidesAgainAndSignatureClosesTheDecision) {
   auto waived = decisions_.Waive(decision->name(), "owner", "ana", "a one-week experiment");
   ASSERT_OK(waived);
   for (const Evidence& item : waived->verdict.evidence) {
-    if (item.condition == "owner") EXPECT_EQ(item.status, EvidenceStatus::kWaived);
+    if (item.condition == "owner") {
+      EXPECT_EQ(item.status, EvidenceStatus::kWaived);
+    }
   }
   ASSERT_OK(decisions_.Sign(decision->name(), "ana", ""));
   EXPECT_THAT(decisions_.Veto(decision->name(), "bob", "no"), HasReasonThat("DECISION_CLOSED"));

@@ -284,7 +284,9 @@ TEST_F(RunTest, CancelStopsARunThatIsAsking) {
   evaluation::Run run = CreateRun(FreezeRows(200), {"good"});
   std::atomic<int> asked = 0;
   trouble_ = [&](const System&, const SuiteRow&, int) -> absl::StatusOr<Reply> {
-    if (++asked == 10) EXPECT_OK(runs_.Cancel(run.name()));
+    if (++asked == 10) {
+      EXPECT_OK(runs_.Cancel(run.name()));
+    }
     // Time for progress to be written, and the wish to be seen: on the run's clock, and for its
     // threads.
     clock_.Advance(absl::Milliseconds(200));
@@ -447,7 +449,9 @@ TEST_F(RunTest, ComparisonCountsClustersNotRows) {
     EXPECT_EQ(metric.difference.clusters, 4) << metric.metric;
     EXPECT_EQ(metric.difference.n, 40) << metric.metric;
     // prompt_tokens differ by the same 990 in every row: no certainty comes of that.
-    if (metric.p_value) EXPECT_GE(*metric.p_value, 0.125) << metric.metric;
+    if (metric.p_value) {
+      EXPECT_GE(*metric.p_value, 0.125) << metric.metric;
+    }
   }
 }
 
