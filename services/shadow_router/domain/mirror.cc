@@ -11,7 +11,8 @@
 namespace crossover::router {
 namespace {
 
-// So many discordant requests end any experiment.
+// Of all experiments since the start. Then they are forgotten: a client that asks again counting
+// twice is better than a gate that sees nothing more.
 constexpr size_t kMaxEventClusters = 100'000;
 // About four bytes of English a token. Only for the budget's reservation; what was used settles it.
 constexpr int64_t kBytesPerToken = 4;
@@ -280,14 +281,14 @@ void Mirror::BookSameRequest(const MirrorJob& job, const Answer& reference,
   const bool cut_short =
       job.served.streamed || (variant != nullptr && variant->target.timeout > options_.timeout);
   if (cut_short && reference.status == CallStatus::kTimeout) return;
-  if (ReferenceStoodIn(job) && !CouldCall(job, plan.reference)) return;
   const std::vector<BadEvent> of_reference = BadEventsOf(*job.route, reference);
   const std::vector<BadEvent> of_candidate = BadEventsOf(*job.route, candidate);
   if (of_reference == of_candidate) return;
+  if (ReferenceStoodIn(job) && !CouldCall(job, plan.reference)) return;
   {
     absl::MutexLock lock(&mutex_);
-    const auto key = std::make_tuple(plan.experiment, plan.comparison, job.cluster);
-    if (clusters_.size() >= kMaxEventClusters || !clusters_.insert(key).second) return;
+    if (clusters_.size() >= kMaxEventClusters) clusters_.clear();
+    if (!clusters_.emplace(plan.experiment, plan.comparison, job.cluster).second) return;
   }
   const ArmKey key{plan.experiment, plan.comparison, kSameRequest};
   if (!of_reference.empty()) deps_.books.Served(key, /*canary=*/false, of_reference);
