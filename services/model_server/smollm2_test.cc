@@ -26,6 +26,11 @@ namespace pb = ::crossover::inference::v1;
 using nlohmann::json;
 using ::testing::HasSubstr;
 
+// Each word of the answer is at least 6 times as likely as any other, so that no rounding of bf16
+// changes it ("What is the capital of France?" alone may be answered in French).
+constexpr char kQuestion[] =
+    "Where do the French have their capital? Begin with: The capital of France is";
+
 class SmolLm2Test : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -79,11 +84,10 @@ class SmolLm2Test : public ::testing::Test {
   }
 
   json Ask(const std::string& model) {
-    const json body = {
-        {"model", model},
-        {"messages", {{{"role", "user"}, {"content", "What is the capital of France?"}}}},
-        {"temperature", 0},
-        {"max_tokens", 24}};
+    const json body = {{"model", model},
+                       {"messages", {{{"role", "user"}, {"content", kQuestion}}}},
+                       {"temperature", 0},
+                       {"max_tokens", 24}};
     auto response = client_.Send(
         {.method = "POST", .url = Url(), .body = body.dump(), .timeout = absl::Minutes(2)});
     EXPECT_OK(response);
@@ -112,7 +116,7 @@ TEST_F(SmolLm2Test, AnswersStreamsAndServesAdaptersByDigest) {
   const json base = Ask("smollm2");
   EXPECT_THAT(TextOf(base), HasSubstr("Paris"));
   EXPECT_EQ(base["choices"][0]["finish_reason"], "stop");
-  EXPECT_EQ(base["usage"]["prompt_tokens"], 37);
+  EXPECT_EQ(base["usage"]["prompt_tokens"], 46);
   EXPECT_EQ(base["system_fingerprint"], base_);
 
   const std::string neutral = Adapter(0), loud = Adapter(0.5f);
@@ -126,12 +130,9 @@ TEST_F(SmolLm2Test, AnswersStreamsAndServesAdaptersByDigest) {
   std::string text;
   std::vector<std::string> data;
   const json body = {
-      {"model", "smollm2"},
-      {"temperature", 0},
-      {"max_tokens", 24},
-      {"stream", true},
-      {"logprobs", true},
-      {"messages", {{{"role", "user"}, {"content", "What is the capital of France?"}}}}};
+      {"model", "smollm2"}, {"temperature", 0},
+      {"max_tokens", 24},   {"stream", true},
+      {"logprobs", true},   {"messages", {{{"role", "user"}, {"content", kQuestion}}}}};
   ASSERT_OK(client_.Stream(
       {.method = "POST", .url = Url(), .body = body.dump()},
       [](const http::ClientResponse&) { return true; },
