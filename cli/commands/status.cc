@@ -14,6 +14,7 @@
 #include "cli/commands/job_view.h"
 #include "cli/output/error.h"
 #include "cli/output/format.h"
+#include "cli/output/json.h"
 #include "cli/output/table.h"
 #include "common/status/error.h"
 #include "crossover/curation/v1/dataset_service.grpc.pb.h"
@@ -118,6 +119,46 @@ absl::StatusOr<std::string> Scheduler(Context& context, scheduler::ListJobsRespo
                       " workers");
 }
 
+// "2.1 GB of 16.8 GB" of the device it trains on; without word of its use what it has.
+std::string MemoryOf(const scheduler::Worker& worker) {
+  if (worker.usage().devices_size() == 0) {
+    return worker.capabilities().devices_size() == 0
+               ? ""
+               : Bytes(worker.capabilities().devices(0).memory_bytes());
+  }
+  const auto& device = worker.usage().devices(0);
+  const std::string used = Bytes(device.memory_bytes());
+  return device.memory_limit_bytes() == 0
+             ? used
+             : absl::StrCat(used, " of ", Bytes(device.memory_limit_bytes()));
+}
+
+std::string DeviceOf(const scheduler::Worker& worker) {
+  if (worker.capabilities().devices_size() == 0) return "";
+  const auto& device = worker.capabilities().devices(0);
+  return device.units() == 0 ? device.kind() : absl::StrCat(device.kind(), " x ", device.units());
+}
+
+void PrintWorkers(Context& context, const scheduler::ListWorkersResponse& workers) {
+  Table table({{"WORKER"},
+               {"STATE"},
+               {"DEVICE"},
+               {"BUSY", Align::kRight},
+               {"MEMORY", Align::kRight},
+               {"TOKENS/S", Align::kRight},
+               {"JOB"},
+               {"SEEN"}});
+  for (const auto& worker : workers.workers()) {
+    const auto& usage = worker.usage();
+    table.AddRow(
+        {ShortName(worker.name()), EnumWord(scheduler::Worker::State_Name(worker.state())),
+         DeviceOf(worker), usage.devices_size() > 0 ? Share(usage.devices(0).busy_ratio()) : "",
+         MemoryOf(worker), usage.tokens_per_second() > 0 ? Number(usage.tokens_per_second()) : "",
+         ShortName(worker.job()), Ago(worker.update_time(), context.Now())});
+  }
+  if (!table.empty()) context.terminal().out << "\n" << table.Render(context.terminal());
+}
+
 void PrintPeople(Context& context, const std::vector<Line>& lines,
                  const scheduler::ListJobsResponse& jobs,
                  const scheduler::ListWorkersResponse& workers) {
@@ -131,17 +172,7 @@ void PrintPeople(Context& context, const std::vector<Line>& lines,
                   line.note.ok() ? *line.note : std::string(line.note.status().message())});
   }
   out << table.Render(context.terminal());
-  Table worker_table(
-      {{"WORKER"}, {"STATE"}, {"DEVICE"}, {"MEMORY", Align::kRight}, {"JOB"}, {"SEEN"}});
-  for (const auto& worker : workers.workers()) {
-    const bool known = worker.capabilities().devices_size() > 0;
-    worker_table.AddRow({ShortName(worker.name()),
-                         EnumWord(scheduler::Worker::State_Name(worker.state())),
-                         known ? worker.capabilities().devices(0).name() : "",
-                         known ? Bytes(worker.capabilities().devices(0).memory_bytes()) : "",
-                         ShortName(worker.job()), Ago(worker.update_time(), context.Now())});
-  }
-  if (!worker_table.empty()) out << "\n" << worker_table.Render(context.terminal());
+  PrintWorkers(context, workers);
   Table job_table({{"JOB"}, {"STATE", Align::kLeft, true}});
   for (const auto& job : jobs.jobs()) {
     job_table.AddRow(
@@ -150,7 +181,8 @@ void PrintPeople(Context& context, const std::vector<Line>& lines,
   if (!job_table.empty()) out << "\n" << job_table.Render(context.terminal());
 }
 
-void PrintJsonStatus(Context& context, const std::vector<Line>& lines) {
+void PrintJsonStatus(Context& context, const std::vector<Line>& lines,
+                     const scheduler::ListWorkersResponse& workers) {
   nlohmann::ordered_json status;
   status["server"] = context.ServerAddress();
   status["project"] = context.Project();
@@ -158,6 +190,10 @@ void PrintJsonStatus(Context& context, const std::vector<Line>& lines) {
     const auto& note = line.note;
     status["services"][line.service] = {
         {"ok", note.ok()}, {"note", note.ok() ? *note : std::string(note.status().message())}};
+  }
+  status["workers"] = nlohmann::ordered_json::array();
+  for (const auto& worker : workers.workers()) {
+    status["workers"].push_back(nlohmann::ordered_json::parse(ToJson(worker)));
   }
   context.terminal().out << status.dump(1) << "\n";
 }
@@ -183,7 +219,7 @@ absl::Status RunStatus(Context& context) {
     failing += lines.back().note.ok() ? 0 : 1;
   }
   if (context.globals.json) {
-    PrintJsonStatus(context, lines);
+    PrintJsonStatus(context, lines, workers);
   } else {
     PrintPeople(context, lines, jobs, workers);
   }

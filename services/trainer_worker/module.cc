@@ -1,7 +1,5 @@
 #include "services/trainer_worker/module.h"
 
-#include <unistd.h>
-
 #include <cmath>
 #include <thread>
 #include <utility>
@@ -22,8 +20,12 @@ namespace {
 
 constexpr char kVersion[] = "0.1.0";
 
-int64_t MachineMemory() {
-  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+// No GPU: the engine does not train on one.
+TrainDevice DeviceOf(const Options& options) {
+  return {.kind = "cpu",
+          .units = options.threads > 0 ? options.threads
+                                       : static_cast<int>(std::thread::hardware_concurrency()),
+          .memory_limit_bytes = MemoryLimit()};
 }
 
 // For tests of crashes: 40 steps (or max_steps) of 50 ms. With validation rows its loss falls to a
@@ -61,16 +63,15 @@ absl::StatusOr<std::unique_ptr<TrainEngine>> NewEngine(const Options& options, c
 struct Module::Impl {
   Impl(const Options& options, const Deps& deps, std::unique_ptr<TrainEngine> engine_)
       : metrics(deps.registry),
+        usage(deps.clock, board, metrics, DeviceOf(options)),
         engine(std::move(engine_)),
-        client(
-            rpc::NewChannel(options.scheduler),
-            {.name = options.name,
-             .incarnation = options.incarnation,
-             .version = kVersion,
-             .threads = options.threads > 0 ? options.threads
-                                            : static_cast<int>(std::thread::hardware_concurrency()),
-             .memory_bytes = MachineMemory()},
-            options.api_key, deps.clock),
+        client(rpc::NewChannel(options.scheduler),
+               {.name = options.name,
+                .incarnation = options.incarnation,
+                .version = kVersion,
+                .threads = usage.device().units,
+                .memory_bytes = usage.device().memory_limit_bytes},
+               options.api_key, deps.clock, &usage),
         worker({client, *engine, deps.blobs, deps.clock, deps.logger, metrics, board},
                {.runner = {.work_folder = options.work_folder, .keeper = {}}}),
         handler({.service = "crossover.worker.v1.WorkerService",
@@ -81,6 +82,7 @@ struct Module::Impl {
 
   WorkerMetrics metrics;
   StatusBoard board;
+  UsageSampler usage;
   std::unique_ptr<TrainEngine> engine;
   GrpcLeaseClient client;
   Worker worker;

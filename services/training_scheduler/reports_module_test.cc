@@ -168,6 +168,35 @@ TEST_F(ReportsModuleTest, ACheckpointsEtagChangesWithItsPin) {
               HasReasonThat("ETAG_MISMATCH"));
 }
 
+TEST_F(ReportsModuleTest, AWorkerSaysWhatItUsesWithItsBeats) {
+  const std::string job = CreateWithRank(16).name();
+  const v1::LeaseJobResponse leased = LeaseAs("w1");
+  v1::HeartbeatRequest beat;
+  beat.set_job(job);
+  beat.set_token(leased.lease().token());
+  beat.set_epoch(leased.lease().epoch());
+  beat.set_worker_seq(1);
+  v1::WorkerUsage::Device* device = beat.mutable_usage()->add_devices();
+  device->set_kind("cpu");
+  device->set_memory_bytes(2'000);
+  device->set_memory_limit_bytes(8'000);
+  device->set_busy_ratio(0.75);
+  beat.mutable_usage()->set_tokens_per_second(120);
+  ASSERT_OK(rpc::Invoke(*leases_, &v1::LeaseService::Stub::Heartbeat, beat));
+  v1::GetWorkerRequest get;
+  get.set_name("workers/w1");
+  ASSERT_OK_AND_ASSIGN(const v1::Worker worker,
+                       rpc::Invoke(*jobs_, &v1::JobService::Stub::GetWorker, get));
+  ASSERT_EQ(worker.usage().devices_size(), 1);
+  EXPECT_EQ(worker.usage().devices(0).SerializeAsString(), device->SerializeAsString());
+  EXPECT_EQ(worker.usage().tokens_per_second(), 120);
+  EXPECT_GE(worker.update_time().seconds(), worker.usage().sample_time().seconds());
+  device->set_busy_ratio(-1);
+  beat.set_worker_seq(2);
+  EXPECT_THAT(rpc::Invoke(*leases_, &v1::LeaseService::Stub::Heartbeat, beat),
+              HasReasonThat("FIELD_INVALID"));
+}
+
 TEST_F(ReportsModuleTest, AWorkerIsReadByItsName) {
   const std::string job = CreateWithRank(16).name();
   LeaseAs("w1");
@@ -177,6 +206,7 @@ TEST_F(ReportsModuleTest, AWorkerIsReadByItsName) {
                        rpc::Invoke(*jobs_, &v1::JobService::Stub::GetWorker, get));
   EXPECT_EQ(worker.state(), v1::Worker::BUSY);
   EXPECT_EQ(worker.job(), job);
+  EXPECT_FALSE(worker.has_usage());
   get.set_name("workers/w2");
   EXPECT_THAT(rpc::Invoke(*jobs_, &v1::JobService::Stub::GetWorker, get),
               HasReasonThat("RESOURCE_NOT_FOUND"));

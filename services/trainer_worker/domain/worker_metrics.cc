@@ -1,6 +1,12 @@
 #include "services/trainer_worker/domain/worker_metrics.h"
 
 namespace crossover::worker {
+namespace {
+
+constexpr char kMemory[] = "crossover_worker_memory_bytes";
+constexpr char kMemoryHelp[] = "Memory of the process.";
+
+}  // namespace
 
 WorkerMetrics::WorkerMetrics(metrics::Registry& registry)
     : tokens_(registry.NewCounter("crossover_worker_tokens_total", "Tokens trained on.")),
@@ -10,8 +16,12 @@ WorkerMetrics::WorkerMetrics(metrics::Registry& registry)
                                     {{"slot", "0"}})),
       step_seconds_(
           registry.NewHistogram("crossover_worker_step_seconds", "Time of one optimiser step.")),
-      memory_(registry.NewGauge("crossover_worker_memory_bytes", "Memory of the process.",
-                                {{"kind", "peak_rss"}})),
+      memory_(registry.NewGauge(kMemory, kMemoryHelp, {{"kind", "peak_rss"}})),
+      memory_now_(registry.NewGauge(kMemory, kMemoryHelp, {{"kind", "rss"}})),
+      memory_limit_(registry.NewGauge(kMemory, kMemoryHelp, {{"kind", "limit"}})),
+      busy_ratio_(registry.NewGauge("crossover_worker_busy_ratio",
+                                    "Share of the device's cores that the worker kept busy.",
+                                    {{"device", "cpu"}})),
       flops_ratio_(registry.NewGauge("crossover_worker_flops_ratio",
                                      "Arithmetic of the last step by what the processor's matrix "
                                      "product does in the same time.")),
@@ -31,6 +41,12 @@ void WorkerMetrics::Stepped(const Step& step, int64_t peak_memory) {
   step_seconds_.Observe(step.seconds);
   memory_.Set(static_cast<double>(peak_memory));
   flops_ratio_.Set(step.flops_ratio);
+}
+
+void WorkerMetrics::Using(int64_t memory_bytes, int64_t memory_limit_bytes, double busy_ratio) {
+  memory_now_.Set(static_cast<double>(memory_bytes));
+  memory_limit_.Set(static_cast<double>(memory_limit_bytes));
+  busy_ratio_.Set(busy_ratio);
 }
 
 void WorkerMetrics::Checkpointed(absl::Duration took) {

@@ -12,6 +12,8 @@ class WorkerMetrics {
   explicit WorkerMetrics(metrics::Registry& registry);
 
   void Stepped(const Step& step, int64_t peak_memory);
+  // Of the device that it trains on; `busy_ratio`: share of its cores.
+  void Using(int64_t memory_bytes, int64_t memory_limit_bytes, double busy_ratio);
   void Checkpointed(absl::Duration took);
   void Ended(const char* outcome);  // completed, failed, released, lost
   void Idle();
@@ -21,7 +23,10 @@ class WorkerMetrics {
   metrics::Gauge tokens_per_second_;
   metrics::Gauge train_loss_;
   metrics::Histogram step_seconds_;
-  metrics::Gauge memory_;
+  metrics::Gauge memory_;  // at its peak
+  metrics::Gauge memory_now_;
+  metrics::Gauge memory_limit_;
+  metrics::Gauge busy_ratio_;
   metrics::Gauge flops_ratio_;
   metrics::Histogram checkpoint_seconds_;
   metrics::CounterFamily jobs_;

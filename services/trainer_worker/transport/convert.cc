@@ -323,4 +323,15 @@ pb::ReleaseLeaseRequest::Reason ToProto(ReleaseReason reason) {
   return pb::ReleaseLeaseRequest::REASON_UNSPECIFIED;
 }
 
+pb::WorkerUsage ToProto(const DeviceUsage& usage) {
+  pb::WorkerUsage out;
+  pb::WorkerUsage::Device* device = out.add_devices();
+  device->set_kind(usage.kind);
+  device->set_memory_bytes(usage.memory_bytes);
+  device->set_memory_limit_bytes(usage.memory_limit_bytes);
+  device->set_busy_ratio(usage.busy_ratio);
+  out.set_tokens_per_second(usage.tokens_per_second);
+  return out;
+}
+
 }  // namespace crossover::worker

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "crossover/scheduler/v1/lease_service.pb.h"
+#include "services/trainer_worker/domain/usage_sampler.h"
 #include "services/trainer_worker/domain/work.h"
 
 namespace crossover::worker {
@@ -18,5 +19,6 @@ BeatReply FromProto(const pb::HeartbeatResponse& response);
 pb::MetricPoint ToProto(const Metric& metric);
 pb::CompleteJobRequest ToProto(const LeasedJob& job, const Ending& ending, const Report& last);
 pb::ReleaseLeaseRequest::Reason ToProto(ReleaseReason reason);
+pb::WorkerUsage ToProto(const DeviceUsage& usage);
 
 }  // namespace crossover::worker

@@ -20,11 +20,13 @@ constexpr absl::Duration kCallTimeout = absl::Seconds(5);
 }  // namespace
 
 GrpcLeaseClient::GrpcLeaseClient(const std::shared_ptr<grpc::Channel>& channel,
-                                 WorkerIdentity identity, std::string api_key, Clock& clock)
+                                 WorkerIdentity identity, std::string api_key, Clock& clock,
+                                 UsageSampler* usage)
     : stub_(pb::LeaseService::NewStub(channel)),
       identity_(std::move(identity)),
       api_key_(std::move(api_key)),
-      clock_(clock) {}
+      clock_(clock),
+      usage_(usage) {}
 
 absl::StatusOr<std::optional<LeasedJob>> GrpcLeaseClient::Lease(absl::Duration wait) {
   pb::LeaseJobRequest request;
@@ -40,6 +42,7 @@ absl::StatusOr<std::optional<LeasedJob>> GrpcLeaseClient::Lease(absl::Duration w
   device->set_kind("cpu");
   device->set_units(identity_.threads);
   device->set_memory_bytes(identity_.memory_bytes);
+  if (usage_ != nullptr) *request.mutable_usage() = ToProto(usage_->Sample());
 
   grpc::ClientContext context;
   rpc::PrepareContext(context,
@@ -94,8 +97,10 @@ void GrpcLeaseClient::Interrupt() {
 }
 
 absl::StatusOr<BeatReply> GrpcLeaseClient::Heartbeat(const LeasedJob& job, const Report& report) {
+  pb::HeartbeatRequest request = ToProto(job, report);
+  if (usage_ != nullptr) *request.mutable_usage() = ToProto(usage_->Sample());
   ASSIGN_OR_RETURN(pb::HeartbeatResponse response,
-                   rpc::Invoke(*stub_, &Stub::Heartbeat, ToProto(job, report),
+                   rpc::Invoke(*stub_, &Stub::Heartbeat, request,
                                {.timeout = kCallTimeout, .api_key = api_key_, .clock = &clock_}));
   return FromProto(response);
 }

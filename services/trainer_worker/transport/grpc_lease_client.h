@@ -10,6 +10,7 @@
 #include "common/time/clock.h"
 #include "crossover/scheduler/v1/lease_service.grpc.pb.h"
 #include "services/trainer_worker/domain/lease_client.h"
+#include "services/trainer_worker/domain/usage_sampler.h"
 
 namespace crossover::worker {
 
@@ -21,11 +22,11 @@ struct WorkerIdentity {
   int64_t memory_bytes = 0;  // of the machine
 };
 
-// Thread-safe. Borrows the clock.
+// Thread-safe. Borrows clock and usage; nullptr: what is used is not told.
 class GrpcLeaseClient final : public LeaseClient {
  public:
   GrpcLeaseClient(const std::shared_ptr<grpc::Channel>& channel, WorkerIdentity identity,
-                  std::string api_key, Clock& clock);
+                  std::string api_key, Clock& clock, UsageSampler* usage = nullptr);
 
   absl::StatusOr<std::optional<LeasedJob>> Lease(absl::Duration wait) override;
   void Interrupt() override;
@@ -48,6 +49,7 @@ class GrpcLeaseClient final : public LeaseClient {
   const WorkerIdentity identity_;
   const std::string api_key_;
   Clock& clock_;
+  UsageSampler* const usage_;
   absl::Mutex mutex_;
   bool interrupted_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::ClientContext* waiting_ ABSL_GUARDED_BY(mutex_) = nullptr;  // the Lease that waits

@@ -1,9 +1,8 @@
 #include "services/trainer_worker/transport/worker_service.h"
 
-#include <sys/resource.h>
-
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
+#include "services/trainer_worker/domain/process_usage.h"
 
 namespace crossover::worker {
 namespace {
@@ -44,9 +43,7 @@ grpc::ServerUnaryReactor* WorkerModule::GetStatus(grpc::CallbackServerContext* c
     response->set_steps(status.steps);
     response->set_tokens_per_second(status.tokens_per_second);
     response->set_device("cpu");
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    response->set_memory_bytes(usage.ru_maxrss * 1024);
+    response->set_memory_bytes(ThisProcessUsage().memory_bytes);
     if (!status.base_digest.empty()) response->add_base_digests(status.base_digest);
     response->set_draining(worker_.draining());
     return absl::OkStatus();

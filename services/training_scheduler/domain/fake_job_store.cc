@@ -517,6 +517,7 @@ absl::StatusOr<WorkerLife> FakeJobStore::SawWorker(const WorkerRecord& worker) {
   place->second = worker;
   place->second.create_time = created;
   place->second.seen_time = clock_.Now();
+  if (worker.usage.has_value()) place->second.usage->time = clock_.Now();
   return same ? WorkerLife::kSame : WorkerLife::kNew;
 }
 
@@ -532,6 +533,7 @@ absl::StatusOr<std::vector<WorkerRecord>> FakeJobStore::Workers(const std::strin
       if (!HeldBy(record.job, name, "")) continue;
       worker.job = id;
       worker.project = record.job.project;
+      if (const auto usage = UsageOf(record.job, name)) worker.usage = usage;
     }
     workers.push_back(std::move(worker));
   }

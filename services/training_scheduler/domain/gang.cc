@@ -12,8 +12,8 @@ LeaseRecord GangLease(const ClaimRequest& request, int32_t size, absl::Time now)
   lease.rendezvous = leader.rendezvous;
   for (int32_t rank = 0; rank < size; ++rank) {
     const Claimant& claimant = request.claimants[static_cast<size_t>(rank)];
-    lease.gang.push_back(
-        {rank, claimant.worker, claimant.incarnation, claimant.token_hash, lease.expire_time});
+    lease.gang.push_back({rank, claimant.worker, claimant.incarnation, claimant.token_hash,
+                          lease.expire_time, std::nullopt});
   }
   return lease;
 }
@@ -25,6 +25,14 @@ std::string HolderOf(const Job& job, const std::string& worker) {
     if (member.worker == worker) return member.incarnation;
   }
   return "";
+}
+
+std::optional<WorkerUsage> UsageOf(const Job& job, const std::string& worker) {
+  if (!job.lease.has_value()) return std::nullopt;
+  for (const GangMember& member : job.lease->gang) {
+    if (member.worker == worker) return member.usage;
+  }
+  return job.lease->worker == worker ? job.lease->usage : std::nullopt;
 }
 
 bool HeldBy(const Job& job, const std::string& worker, const std::string& incarnation) {

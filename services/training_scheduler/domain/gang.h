@@ -2,6 +2,7 @@
 // of all; the others learn it as LEASE_LOST at their next beat.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "absl/time/time.h"
@@ -17,5 +18,8 @@ bool HeldBy(const Job& job, const std::string& worker, const std::string& incarn
 
 // The life of the worker that holds the job; "" if it does not.
 std::string HolderOf(const Job& job, const std::string& worker);
+
+// What the job's holder of this name uses, as its last beat said.
+std::optional<WorkerUsage> UsageOf(const Job& job, const std::string& worker);
 
 }  // namespace crossover::scheduler

@@ -11,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "services/training_scheduler/domain/job_spec.h"
+#include "services/training_scheduler/domain/worker_usage.h"
 
 namespace crossover::scheduler {
 
@@ -128,6 +129,7 @@ struct GangMember {
   std::string incarnation;
   std::string token_hash;
   absl::Time expire_time;
+  std::optional<WorkerUsage> usage;  // as its last beat said
 };
 
 // Present ⇔ the job's state is leased.
@@ -143,7 +145,8 @@ struct LeaseRecord {
   // Of a job that several workers share: all of them, by rank; worker, incarnation and token above
   // are rank 0's, and expire_time is the earliest of all. Empty for one worker alone.
   std::vector<GangMember> gang;
-  std::string rendezvous;  // host:port where rank 0 awaits the others
+  std::optional<WorkerUsage> usage;  // of one worker alone, as its last beat said
+  std::string rendezvous;            // host:port where rank 0 awaits the others
 };
 
 struct Job {

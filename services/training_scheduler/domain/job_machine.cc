@@ -154,6 +154,15 @@ void Renew(LeaseRecord& lease, int32_t rank, absl::Time until) {
   }
 }
 
+void NoteUsage(LeaseRecord& lease, int32_t rank, WorkerUsage usage, absl::Time now) {
+  std::optional<WorkerUsage>* place = &lease.usage;
+  for (GangMember& member : lease.gang) {
+    if (member.rank == rank) place = &member.usage;
+  }
+  usage.time = now;
+  *place = std::move(usage);
+}
+
 // Who has not been heard of for longest.
 std::string_view SilentWorker(const LeaseRecord& lease) {
   for (const GangMember& member : lease.gang) {
@@ -393,6 +402,7 @@ absl::Status Beat(Job& job, const LeaseToken& token, const Heartbeat& beat, absl
                   absl::Time now, Effects& effects, HeartbeatReply& reply) {
   ASSIGN_OR_RETURN(int32_t rank, RankOf(job, token));
   Renew(*job.lease, rank, now + ttl);
+  if (beat.usage.has_value()) NoteUsage(*job.lease, rank, *beat.usage, now);
   if (rank == 0) Apply(job, beat, effects);
   effects.notable = false;
   reply = {DirectiveFor(job), ttl, rank == 0 ? job.lease->last_worker_seq : beat.worker_seq};

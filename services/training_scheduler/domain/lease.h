@@ -50,6 +50,7 @@ struct Heartbeat {
   std::vector<MetricPoint> metrics;
   std::vector<std::string> log_lines;
   int64_t peak_memory_bytes = 0;
+  std::optional<WorkerUsage> usage;  // as the call was made: a repeat may say something else
 };
 
 struct HeartbeatReply {

@@ -162,6 +162,7 @@ absl::Status Leasing::Saw(const LeaseRequest& request) {
   worker.incarnation = request.incarnation;
   worker.version = request.version;
   worker.capabilities = request.capabilities;
+  worker.usage = request.usage;
   ASSIGN_OR_RETURN(WorkerLife life, jobs_.SawWorker(worker));
   if (life == WorkerLife::kReplaced) {
     return Error(absl::StatusCode::kFailedPrecondition, "RESOURCE_IN_USE",

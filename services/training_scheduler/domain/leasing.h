@@ -32,6 +32,7 @@ struct LeaseRequest {
   std::string version;
   std::string project;     // whose jobs the caller may have; empty = all
   std::string rendezvous;  // host:port where it would lead a gang; empty = it cannot
+  std::optional<WorkerUsage> usage;
 };
 
 // True if the same jobs fit both.

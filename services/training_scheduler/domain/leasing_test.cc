@@ -149,6 +149,34 @@ TEST_F(LeasingTest, ABeatWhoseEventsArrivedInAnEarlierBeatAddsOnlyTheNewOnes) {
   EXPECT_THAT(*jobs_.Events(id, 0, 100), SizeIs(before + 2));
 }
 
+TEST_F(LeasingTest, ABeatSaysWhatItsWorkerUsesAndARepeatSaysItAnew) {
+  const JobId id = Add();
+  const GrantedLease lease = Lease("worker-a");
+  Heartbeat beat{.worker_seq = 1};
+  ASSERT_OK(leasing_.Heartbeat(lease.token, beat));
+  EXPECT_FALSE(Get(id).lease->usage.has_value());  // it did not say
+  beat.usage = WorkerUsage{.devices = {{.kind = "cpu", .busy_ratio = 0.5}}};
+  ASSERT_OK(leasing_.Heartbeat(lease.token, beat));
+  EXPECT_EQ(Get(id).lease->usage->devices, beat.usage->devices);
+  EXPECT_EQ(Get(id).lease->usage->time, clock_.Now());
+  ASSERT_OK(leasing_.Release(lease.token, ReleaseReason::kDrain));
+  EXPECT_FALSE(Get(id).lease.has_value());
+}
+
+TEST_F(LeasingTest, AWorkerThatAsksAllTheTimeIsWrittenEveryFiveSecondsAtMost) {
+  LeaseRequest request{"worker-a", "life-1", {}};
+  const auto busy = [&] { return jobs_.Workers("", 10)->at(0).usage->devices[0].busy_ratio; };
+  request.usage = WorkerUsage{.devices = {{.kind = "cpu", .busy_ratio = 0.5}}};
+  ASSERT_OK(leasing_.Saw(request));
+  request.usage->devices[0].busy_ratio = 0.75;
+  clock_.Advance(Leasing::kSeenAgain - absl::Milliseconds(1));
+  ASSERT_OK(leasing_.Saw(request));
+  EXPECT_EQ(busy(), 0.5);
+  clock_.Advance(absl::Milliseconds(1));
+  ASSERT_OK(leasing_.Saw(request));
+  EXPECT_EQ(busy(), 0.75);
+}
+
 TEST_F(LeasingTest, EventSequencesHaveNoGaps) {
   const JobId id = Add();
   for (int i = 0; i < 3; ++i) {

@@ -1,6 +1,7 @@
 // A worker as the scheduler knows it: by its asking for leases.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "absl/time/time.h"
@@ -17,6 +18,8 @@ struct WorkerRecord {
   absl::Time seen_time;
   JobId job;  // that it holds the lease of; empty = none
   std::string project;
+  // With a job: as its last beat said. Else as it said when it asked for work.
+  std::optional<WorkerUsage> usage;
   bool silent = false;  // not heard of for two long polls
 };
 

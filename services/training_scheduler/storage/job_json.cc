@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status/absl_view.h"
+#include "services/training_scheduler/storage/usage_json.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -300,6 +301,7 @@ std::string GangToJson(const std::vector<GangMember>& gang) {
                        {"incarnation", member.incarnation},
                        {"token_hash", member.token_hash},
                        {"expire_us", absl::ToUnixMicros(member.expire_time)}});
+    if (member.usage.has_value()) members.back()["usage"] = PackUsage(*member.usage);
   }
   return Dump(members);
 }
@@ -311,7 +313,10 @@ absl::Status GangFromJson(std::string_view text, std::vector<GangMember>& gang) 
                       .worker = member.at("worker").get<std::string>(),
                       .incarnation = member.at("incarnation").get<std::string>(),
                       .token_hash = member.at("token_hash").get<std::string>(),
-                      .expire_time = absl::FromUnixMicros(member.at("expire_us").get<int64_t>())});
+                      .expire_time = absl::FromUnixMicros(member.at("expire_us").get<int64_t>()),
+                      .usage = std::nullopt});
+      if (const auto usage = member.find("usage"); usage != member.end())
+        gang.back().usage = UnpackUsage(*usage);
     }
   });
 }
@@ -339,6 +344,8 @@ std::string ReportToJson(const Job& job) {
                  {"last_checkpoint_epoch", job.last_checkpoint_epoch},
                  {"log_tail", job.log_tail}};
   if (job.error.has_value()) report["error"] = Pack(*job.error, kError);
+  if (job.lease.has_value() && job.lease->usage.has_value())
+    report["usage"] = PackUsage(*job.lease->usage);
   return Dump(report);
 }
 
@@ -396,6 +403,8 @@ absl::Status ReportFromJson(std::string_view text, Job& job) {
     Reader{report}("last_checkpoint_epoch", job.last_checkpoint_epoch);
     Reader{report}("log_tail", job.log_tail);
     if (report.contains("error")) Unpack(report, "error", job.error.emplace(), kError);
+    const auto usage = report.find("usage");
+    if (usage != report.end() && job.lease.has_value()) job.lease->usage = UnpackUsage(*usage);
   });
 }
 

@@ -21,14 +21,16 @@ std::string SpecToJson(const JobSpec& spec);
 // Of a lease that several workers share; "" for none.
 std::string GangToJson(const std::vector<GangMember>& gang);
 absl::Status GangFromJson(std::string_view text, std::vector<GangMember>& gang);
-std::string PlanToJson(const Job& job);    // resolved, inputs, estimate
-std::string ReportToJson(const Job& job);  // progress, actual, outputs, error, log tail
+std::string PlanToJson(const Job& job);  // resolved, inputs, estimate
+// Progress, actual, outputs, error, log tail; of a job with a lease its holder's usage too.
+std::string ReportToJson(const Job& job);
 
 // INTERNAL if the text is not what the functions above write.
 absl::Status StringsFromJson(std::string_view text, StringMap& values);
 absl::Status NumbersFromJson(std::string_view text, NumberMap& values);
 absl::Status SpecFromJson(std::string_view text, JobSpec& spec);
 absl::Status PlanFromJson(std::string_view text, Job& job);
+// Of a job whose lease, if it has one, has been read.
 absl::Status ReportFromJson(std::string_view text, Job& job);
 
 }  // namespace crossover::scheduler

@@ -10,6 +10,7 @@
 #include "common/status/absl_view.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/storage/job_json.h"
+#include "services/training_scheduler/storage/usage_json.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -134,7 +135,6 @@ absl::StatusOr<Job> ReadJob(const pqxx::row& row, const JobPlan* plan) {
   RETURN_IF_ERROR(ReadEnum(row, "state", &ParseJobState, job.state));
   RETURN_IF_ERROR(StringsFromJson(Text(row, "labels"), job.labels));
   RETURN_IF_ERROR(ReadPlan(row, plan, job));
-  RETURN_IF_ERROR(ReportFromJson(Text(row, "report"), job));
   const std::vector<std::string> dependencies =
       absl::StrSplit(Text(row, "depends_on"), ',', absl::SkipEmpty());
   for (const std::string& uuid : dependencies) {
@@ -144,6 +144,7 @@ absl::StatusOr<Job> ReadJob(const pqxx::row& row, const JobPlan* plan) {
   ReadCounts(row, job);
   ReadTimes(row, job);
   job.lease = ReadLease(row);
+  RETURN_IF_ERROR(ReportFromJson(Text(row, "report"), job));
   if (job.lease.has_value() && !IsNull(row, "lease_gang")) {
     RETURN_IF_ERROR(GangFromJson(Text(row, "lease_gang"), job.lease->gang));
     job.lease->rendezvous = Text(row, "lease_rendezvous");
@@ -244,6 +245,11 @@ absl::StatusOr<WorkerRecord> ReadWorker(const pqxx::row& row) {
     worker.project = Text(row, "project");
   }
   worker.silent = Field(row, "silent").as<bool>();
+  if (!IsNull(row, "usage")) {
+    ASSIGN_OR_RETURN(worker.usage, UsageFromJson(Text(row, "usage")));
+    // The row's own is as old as the row.
+    if (worker.usage->time == absl::UnixEpoch()) worker.usage->time = worker.seen_time;
+  }
   return worker;
 }
 

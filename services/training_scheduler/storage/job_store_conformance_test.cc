@@ -634,6 +634,75 @@ TEST_P(JobStoreConformance, WorkersAreListedWithTheJobTheyHold) {
   EXPECT_THAT(*store().Workers("a", 10), SizeIs(1));
 }
 
+WorkerUsage Using(double busy_ratio) {
+  return {.devices = {{.kind = "cpu",
+                       .memory_bytes = 3'000'000'000,
+                       .memory_limit_bytes = 8'000'000'000,
+                       .busy_ratio = busy_ratio}},
+          .tokens_per_second = 250.5};
+}
+
+// As if heard at no time.
+WorkerUsage Timeless(WorkerUsage usage) {
+  usage.time = absl::Time();
+  return usage;
+}
+
+TEST_P(JobStoreConformance, WhatAWorkerUsesIsAsItsBeatSaidAndWithoutAJobAsItSaidWhenItAsked) {
+  WorkerRecord worker;
+  worker.name = "w";
+  worker.incarnation = "life-1";
+  const auto read = [&] { return store().Workers("", 10)->at(0).usage; };
+  ASSERT_OK(store().SawWorker(worker));
+  EXPECT_FALSE(read().has_value());
+  worker.usage = Using(0.25);
+  ASSERT_OK(store().SawWorker(worker));
+  ASSERT_TRUE(read().has_value());
+  EXPECT_EQ(Timeless(*read()), Using(0.25));
+  EXPECT_LE(absl::AbsDuration(read()->time - SystemClock().Now()), absl::Minutes(5));
+
+  Add();
+  ASSERT_OK_AND_ASSIGN(std::vector<Job> claimed, store().Claim(Claimant("w")));
+  EXPECT_EQ(Timeless(*read()), Using(0.25));  // its first beat has not come
+  const absl::Time heard = claimed[0].lease->grant_time + absl::Seconds(7);
+  ASSERT_OK(store().Update(claimed[0].id, [&](Job& job, absl::Time, Effects& effects) {
+    effects.notable = false;
+    job.lease->usage = Using(0.75);
+    job.lease->usage->time = heard;
+    return absl::OkStatus();
+  }));
+  EXPECT_EQ(Timeless(*read()), Using(0.75));
+  EXPECT_EQ(read()->time, heard);
+  EXPECT_EQ(Timeless(*store().Get(claimed[0].id)->lease->usage), Using(0.75));
+  ASSERT_OK(store().Update(claimed[0].id, [&](Job& job, absl::Time now, Effects& effects) {
+    return Crash(job, "w", "", "", RetryPolicy{}, now, effects);
+  }));
+  EXPECT_EQ(Timeless(*read()), Using(0.25));
+}
+
+TEST_P(JobStoreConformance, EachOfAGangSaysForItselfWhatItUses) {
+  Job draft = Draft();
+  draft.requirements.gang_size = 2;
+  Add(draft);
+  ClaimRequest request = Claimant("a");
+  request.claimants.push_back({"b", "life-1", random_.Hex(16)});
+  ASSERT_OK_AND_ASSIGN(std::vector<Job> claimed, store().ClaimGang(request));
+  for (const char* name : {"a", "b"}) {
+    WorkerRecord worker;
+    worker.name = name;
+    worker.incarnation = "life-1";
+    ASSERT_OK(store().SawWorker(worker));
+  }
+  ASSERT_OK(store().Update(claimed.at(0).id, [&](Job& job, absl::Time, Effects&) {
+    job.lease->gang[0].usage = Using(0.5);
+    job.lease->gang[1].usage = Using(1);
+    return absl::OkStatus();
+  }));
+  ASSERT_OK_AND_ASSIGN(std::vector<WorkerRecord> workers, store().Workers("", 10));
+  EXPECT_EQ(workers.at(0).usage->devices, Using(0.5).devices);
+  EXPECT_EQ(workers.at(1).usage->devices, Using(1).devices);
+}
+
 TEST_P(JobStoreConformance, MetricsAreOnePointAStepAndALaterEpochReplaces) {
   const Job job = Add();
   const auto report = [&](int64_t step, int64_t epoch, double loss) {

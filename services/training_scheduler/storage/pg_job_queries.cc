@@ -9,6 +9,7 @@
 #include "services/training_scheduler/storage/job_json.h"
 #include "services/training_scheduler/storage/job_row.h"
 #include "services/training_scheduler/storage/pg_job_store.h"
+#include "services/training_scheduler/storage/usage_json.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -203,7 +204,8 @@ absl::StatusOr<WorkerLife> PgJobStore::SawWorker(const WorkerRecord& worker) {
         txn.exec_params(sql::kUpsertWorker, worker.name, worker.incarnation, worker.version,
                         worker.capabilities.device, worker.capabilities.memory_bytes,
                         worker.capabilities.threads, pg::ArrayLiteral(kinds),
-                        pg::ArrayLiteral(worker.capabilities.queues), worker.capabilities.gang);
+                        pg::ArrayLiteral(worker.capabilities.queues), worker.capabilities.gang,
+                        worker.usage.has_value() ? UsageToJson(*worker.usage) : "");
         return life.empty() || is("incarnation") ? WorkerLife::kSame : WorkerLife::kNew;
       });
 }

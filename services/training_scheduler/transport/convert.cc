@@ -1,5 +1,6 @@
 #include "services/training_scheduler/transport/convert.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,7 @@
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/transport/convert_spec.h"
+#include "services/training_scheduler/transport/convert_usage.h"
 #include "services/training_scheduler/transport/enums.h"
 
 namespace crossover::scheduler {
@@ -262,6 +264,7 @@ Heartbeat FromProto(const pb::HeartbeatRequest& request) {
   for (const pb::MetricPoint& point : request.metrics()) beat.metrics.push_back(FromProto(point));
   beat.log_lines.assign(request.log_lines().begin(), request.log_lines().end());
   beat.peak_memory_bytes = request.peak_memory_bytes();
+  if (request.has_usage()) beat.usage = UsageFromProto(request.usage());
   return beat;
 }
 
@@ -286,6 +289,7 @@ LeaseRequest FromProto(const pb::LeaseJobRequest& request) {
   out.worker = ParseWorker(request.worker());
   out.incarnation = request.incarnation();
   out.version = request.version();
+  if (request.has_usage()) out.usage = UsageFromProto(request.usage());
   const pb::Capabilities& from = request.capabilities();
   Capabilities& to = out.capabilities;
   for (const std::string& kind : from.kinds()) {
@@ -341,7 +345,9 @@ pb::Worker ToProto(const WorkerRecord& worker) {
   pb::Worker out;
   out.set_name(absl::StrCat("workers/", worker.name));
   *out.mutable_create_time() = ToProto(worker.create_time);
-  *out.mutable_update_time() = ToProto(worker.seen_time);
+  *out.mutable_update_time() = ToProto(
+      worker.usage.has_value() ? std::max(worker.seen_time, worker.usage->time) : worker.seen_time);
+  if (worker.usage.has_value()) *out.mutable_usage() = UsageToProto(*worker.usage);
   out.set_state(!worker.job.empty() ? pb::Worker::BUSY
                 : worker.silent     ? pb::Worker::LOST
                                     : pb::Worker::IDLE);
