@@ -109,6 +109,20 @@ class QueueChaosTest : public QueueCluster {
                 TheTally().events_lost + TheTally().events_doubled);
   }
 
+  void ExpectWorkersSayWhatTheyUse() {
+    const auto list = rpc::Invoke(*stub_, &pb::JobService::Stub::ListWorkers,
+                                  pb::ListWorkersRequest(), kUntilAnswered);
+    ASSERT_OK(list);
+    EXPECT_GT(list->workers_size(), 0);
+    for (const pb::Worker& worker : list->workers()) {
+      ASSERT_EQ(worker.usage().devices_size(), 1) << worker.ShortDebugString();
+      const pb::WorkerUsage::Device& device = worker.usage().devices(0);
+      EXPECT_EQ(device.kind(), "cpu");
+      EXPECT_GT(device.memory_bytes(), 0);
+      EXPECT_LT(device.memory_bytes(), device.memory_limit_bytes());
+    }
+  }
+
   std::unique_ptr<pb::JobService::Stub> stub_;
   std::vector<std::string> jobs_;
   std::vector<JobHistory> histories_;
@@ -123,6 +137,7 @@ class QueueChaosTest : public QueueCluster {
 TEST_F(QueueChaosTest, FiftyJobsUnderTwentyFaultsEndOnce) {
   Run(50, 20);
   ExpectAllEndedOnce();
+  ExpectWorkersSayWhatTheyUse();
 }
 
 using QueueChaosLongTest = QueueChaosTest;

@@ -37,9 +37,11 @@ int RunWorker(int argc, char** argv) {
   worker::StatusBoard board;
   worker::FakeTrainEngine engine;
   engine.script.before_step = [&](int64_t) { clock.SleepFor(absl::Milliseconds(3)); };
+  worker::UsageSampler usage(clock, board, metrics, {.memory_limit_bytes = worker::MemoryLimit()});
   worker::GrpcLeaseClient client(
       rpc::NewChannel(argv[1], {.reconnect_max = absl::Milliseconds(200)}),
-      {.name = argv[2], .incarnation = argv[3], .version = "chaos", .threads = 1}, "", clock);
+      {.name = argv[2], .incarnation = argv[3], .version = "chaos", .threads = 1}, "", clock,
+      &usage);
   worker::Worker worker(
       {client, engine, **blobs, clock, *logger, metrics, board},
       {.lease_wait = absl::Seconds(5),
