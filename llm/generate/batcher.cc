@@ -282,7 +282,8 @@ void Batcher::AcceptScores(const Share& share, const StepLogits& logits) {
   std::vector<float>& logprobs = sequence.score->result.logprobs[sequence.place];
   std::vector<char> best(static_cast<size_t>(share.logits));
   runner_->ForEach(share.logits, [&](int64_t i) {
-    const std::vector<float> row = logits.Row(share.first_logit + i);
+    thread_local std::vector<float> row;
+    logits.Row(share.first_logit + i, row);
     const int32_t target = sequence.targets[first + i];
     logprobs[first + i] = static_cast<float>(row[target] - LogSumExp(row));
     best[i] = MostLikely(row) == target;

@@ -43,7 +43,8 @@ std::vector<GeneratedToken> Batcher::Choose(const Share& share, const StepLogits
   const std::vector<int32_t>& known = sequence.tail->tokens;
   std::vector<GeneratedToken> tokens;
   for (int64_t i = 0; i < share.logits; ++i) {
-    std::vector<float> row = logits.Row(share.first_logit + i);
+    thread_local std::vector<float> row;
+    logits.Row(share.first_logit + i, row);
     tokens.push_back(ChooseToken(sequence, tokens, row));
     if (i == share.drafts) break;
     if (tokens.back().id != known[known.size() - static_cast<size_t>(share.drafts - i)]) break;

@@ -13,7 +13,7 @@ namespace crossover::llm {
 
 namespace {
 
-static_assert(kPageTokens == kKeyTile);
+static_assert(kPageTokens == kKeyTile && kKeyTile == kAttendKeys);
 
 // Rows of a score tile are (query, head of the group). Sizes are rounded up so that few kernels are
 // generated.
@@ -51,53 +51,26 @@ class Step {
   }
 
   void Run(const AttentionPlan::Task& task, int64_t kv_head) const {
-    const int64_t dim = shape_.head_dim;
     const int64_t group = shape_.heads / shape_.kv_heads;
     const int64_t rows = task.count * group;
     const int64_t padded = PaddedRows(rows);
-    const int64_t tiles = (task.visible + kKeyTile - 1) / kKeyTile;
-    const int64_t ld = kKeyTile * static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(tiles)));
-    thread_local Scratch<float> float_memory;
-    thread_local Scratch<C> tile_memory;
+    thread_local Scratch<C> query_memory;
     thread_local Scratch<int32_t> visible_memory;
-    float* scores = float_memory.Get(padded * (ld + dim + 2));
-    float* result = scores + padded * ld;
-    float* inverse_sum = result + padded * dim;
-    float* lse = inverse_sum + padded;
-    C* weights = tile_memory.Get(padded * (ld + dim));
-    C* query = weights + padded * ld;
+    thread_local Scratch<float> result_memory;
+    const int64_t dim = shape_.head_dim;
+    C* query = query_memory.Get(padded * dim);
     int32_t* visible = visible_memory.Get(padded);
-
-    std::memset(query + rows * dim, 0, sizeof(C) * (padded - rows) * dim);
-    for (int64_t r = 0; r < padded; ++r) {
-      const AttentionPlan::Query& q =
-          plan_.queries[task.first + std::min(r / group, task.count - 1)];
-      visible[r] = q.visible;
-      if (r >= rows) continue;
-      const int64_t head = kv_head * group + r % group;
-      kernels_.copy_rows(qkv_ + q.row * shape_.qkv_width() + head * dim, dim, 1, 1, dim,
-                         query + r * dim);
+    float* result = result_memory.Get(padded * (dim + 1));
+    float* lse = result + padded * dim;
+    Gather(task, kv_head, padded, query, visible);
+    if constexpr (sizeof(C) == 2) {
+      if (Bf16ProductsHere() != nullptr && dim % kPanel == 0) {
+        AttendOwn(task, kv_head, rows, query, visible, result, lse);
+        return Keep(task, kv_head, result, lse);
+      }
     }
-    for (int64_t t = 0; t < tiles; ++t) {
-      const C* keys = Tile(*task.node, t, kv_head, 0);
-      TileMultiply(padded, kKeyTile, dim, dim, kKeyTile, ld, false, query, keys,
-                   scores + t * kKeyTile);
-    }
-    kernels_.softmax(scores, ld, padded, visible, tiles * kKeyTile, shape_.scale(), weights,
-                     inverse_sum, lse);
-    for (int64_t t = 0; t < tiles; ++t) {
-      const C* values = Tile(*task.node, t, kv_head, 1);
-      TileMultiply(padded, dim, kKeyTile, ld, dim, dim, t > 0, weights + t * kKeyTile, values,
-                   result);
-    }
-    TileRelease<C>();
-    for (int64_t r = 0; r < rows; ++r) {
-      const AttentionPlan::Query& q = plan_.queries[task.first + r / group];
-      const int64_t place = q.partial * shape_.heads + kv_head * group + r % group;
-      partial_lse_[place] = lse[r];
-      for (int64_t d = 0; d < dim; ++d)
-        partial_out_[place * dim + d] = result[r * dim + d] * inverse_sum[r];
-    }
+    AttendTiles(task, kv_head, padded, query, visible, result, lse);
+    Keep(task, kv_head, result, lse);
   }
 
   // Combines the partial results of one row: out = sum_i exp(lse_i - lse) out_i.
@@ -125,6 +98,91 @@ class Step {
   }
 
  private:
+  // Queries of the task's rows and the heads of one group: query [padded, dim].
+  void Gather(const AttentionPlan::Task& task, int64_t kv_head, int64_t padded, C* query,
+              int32_t* visible) const {
+    const int64_t dim = shape_.head_dim;
+    const int64_t group = shape_.heads / shape_.kv_heads;
+    const int64_t rows = task.count * group;
+    std::memset(query + rows * dim, 0, sizeof(C) * (padded - rows) * dim);
+    for (int64_t r = 0; r < padded; ++r) {
+      const AttentionPlan::Query& q =
+          plan_.queries[task.first + std::min(r / group, task.count - 1)];
+      visible[r] = q.visible;
+      if (r >= rows) continue;
+      const int64_t head = kv_head * group + r % group;
+      kernels_.copy_rows(qkv_ + q.row * shape_.qkv_width() + head * dim, dim, 1, 1, dim,
+                         query + r * dim);
+    }
+  }
+
+  // By the own kernel, which keeps scores in registers.
+  void AttendOwn(const AttentionPlan::Task& task, int64_t kv_head, int64_t rows, const C* query,
+                 const int32_t* visible, float* result, float* lse) const {
+    const int64_t tiles = (task.visible + kKeyTile - 1) / kKeyTile;
+    thread_local Scratch<const C*> tile_memory;
+    thread_local Scratch<float> running_memory;
+    const C** keys = tile_memory.Get(2 * tiles);
+    const C** values = keys + tiles;
+    for (int64_t t = 0; t < tiles; ++t) {
+      keys[t] = Tile(*task.node, t, kv_head, 0);
+      values[t] = Tile(*task.node, t, kv_head, 1);
+    }
+    Bf16ProductsHere()->attend({.queries = query,
+                                .rows = rows,
+                                .dim = shape_.head_dim,
+                                .keys = keys,
+                                .values = values,
+                                .tiles = tiles,
+                                .visible = visible,
+                                .scale = shape_.scale(),
+                                .out = result,
+                                .lse = lse,
+                                .memory = running_memory.Get(17 * rows)});
+  }
+
+  // Whole rows of scores, multiplied by oneDNN's small-matrix kernels.
+  void AttendTiles(const AttentionPlan::Task& task, int64_t kv_head, int64_t padded, const C* query,
+                   const int32_t* visible, float* result, float* lse) const {
+    const int64_t dim = shape_.head_dim;
+    const int64_t tiles = (task.visible + kKeyTile - 1) / kKeyTile;
+    const int64_t ld = kKeyTile * static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(tiles)));
+    thread_local Scratch<float> score_memory;
+    thread_local Scratch<C> weight_memory;
+    float* scores = score_memory.Get(padded * (ld + 1));
+    float* inverse_sum = scores + padded * ld;
+    C* weights = weight_memory.Get(padded * ld);
+    for (int64_t t = 0; t < tiles; ++t) {
+      const C* keys = Tile(*task.node, t, kv_head, 0);
+      TileMultiply(padded, kKeyTile, dim, dim, kKeyTile, ld, false, query, keys,
+                   scores + t * kKeyTile);
+    }
+    kernels_.softmax(scores, ld, padded, visible, tiles * kKeyTile, shape_.scale(), weights,
+                     inverse_sum, lse);
+    for (int64_t t = 0; t < tiles; ++t) {
+      const C* values = Tile(*task.node, t, kv_head, 1);
+      TileMultiply(padded, dim, kKeyTile, ld, dim, dim, t > 0, weights + t * kKeyTile, values,
+                   result);
+    }
+    TileRelease<C>();
+    for (int64_t r = 0; r < padded; ++r) {
+      for (int64_t d = 0; d < dim; ++d) result[r * dim + d] *= inverse_sum[r];
+    }
+  }
+
+  // To the places of the task's partial results.
+  void Keep(const AttentionPlan::Task& task, int64_t kv_head, const float* result,
+            const float* lse) const {
+    const int64_t dim = shape_.head_dim;
+    const int64_t group = shape_.heads / shape_.kv_heads;
+    for (int64_t r = 0; r < task.count * group; ++r) {
+      const AttentionPlan::Query& q = plan_.queries[task.first + r / group];
+      const int64_t place = q.partial * shape_.heads + kv_head * group + r % group;
+      partial_lse_[place] = lse[r];
+      std::memcpy(partial_out_ + place * dim, result + r * dim, sizeof(float) * dim);
+    }
+  }
+
   const C* Tile(const KvNode& node, int64_t tile, int64_t kv_head, int64_t kind) const {
     return reinterpret_cast<const C*>(node.pages[tile] + kv_.TileOffset(layer_, kv_head, kind));
   }
@@ -225,8 +283,9 @@ void CachedAttention::Run(const AttentionPlan& plan, int64_t layer, const at::Te
     ParallelRanges(static_cast<int64_t>(plan.sequences.size()), 8, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) step.Append(plan.sequences[i]);
     });
-    ParallelTasks(static_cast<int64_t>(plan.tasks.size()) * heads,
-                  [&](int64_t i) { step.Run(plan.tasks[i / heads], i % heads); });
+    // One head's tasks after each other: they read the same keys and values.
+    const int64_t tasks = static_cast<int64_t>(plan.tasks.size());
+    ParallelTasks(tasks * heads, [&](int64_t i) { step.Run(plan.tasks[i % tasks], i / tasks); });
     ParallelRanges(qkv.size(0), 16, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) step.Combine(row);
     });

@@ -57,8 +57,8 @@ class HashRunner final : public StepRunner {
     explicit Logits(size_t size) : vocabulary(size) {}
     const size_t vocabulary;
     std::vector<uint64_t> chains;
-    std::vector<float> Row(int64_t row) const override {
-      return LogitsAfter(chains[row], vocabulary);
+    void Row(int64_t row, std::vector<float>& logits) const override {
+      logits = LogitsAfter(chains[row], vocabulary);
     }
     std::vector<float> HiddenSum(int64_t) const override { return {}; }
   };

@@ -76,10 +76,9 @@ class FakeRunner final : public StepRunner {
  private:
   struct Logits final : public StepLogits {
     std::vector<int32_t> best;
-    std::vector<float> Row(int64_t row) const override {
-      std::vector<float> logits(kFakeVocab, 0);
+    void Row(int64_t row, std::vector<float>& logits) const override {
+      logits.assign(kFakeVocab, 0);
       logits[best[row]] = 1;
-      return logits;
     }
     // A token's hidden state is (token, position).
     std::vector<std::vector<float>> sums;

@@ -19,8 +19,9 @@ class TensorLogits final : public StepLogits {
   TensorLogits(at::Tensor logits, at::Tensor sums)
       : logits_(std::move(logits)), sums_(std::move(sums)) {}
 
-  std::vector<float> Row(int64_t row) const override {
-    return Numbers(logits_[row].to(at::kFloat).contiguous());
+  void Row(int64_t row, std::vector<float>& logits) const override {
+    logits.resize(static_cast<size_t>(logits_.size(1)));
+    at::from_blob(logits.data(), {logits_.size(1)}, at::kFloat).copy_(logits_[row]);
   }
   std::vector<float> HiddenSum(int64_t range) const override { return Numbers(sums_[range]); }
 

@@ -44,11 +44,16 @@ PackedLinear::PackedLinear(const FrozenLinear& linear, DecodeWeights weights) : 
     if (!quantised_) quantised_ = QuantisedWeight::Of(weight, DecodeWeights::kInt8);
     weight = quantised_->TakeValues();
   }
-  packed_ = Reorder(weight);
+  if (PackedPanels::Here()) {
+    panels_ = PackedPanels(weight);
+  } else {
+    packed_ = Reorder(weight);
+  }
 }
 
 at::Tensor PackedLinear::Forward(const at::Tensor& x) const {
   at::Tensor y = quantised_ && x.size(0) <= kFewRows ? quantised_->Multiply(x)
+                 : panels_.defined()                 ? panels_.Multiply(x)
                  : packed_.defined()                 ? Multiply(x, packed_)
                                                      : at::mm(x, linear_.Dense().t());
   if (linear_.bias.defined()) AddBiasRows(y, linear_.bias);

@@ -1,5 +1,5 @@
-// Frozen linear layers laid out once for oneDNN, so that a product of few rows does not lay the
-// weights out again. Sees torch.
+// Frozen linear layers laid out once for the kernels that multiply with them, so that a product of
+// few rows does not lay the weights out again. Sees torch.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,11 +8,12 @@
 
 #include "llm/generate/quantised_weight.h"
 #include "llm/model/linear.h"
+#include "llm/model/products.h"
 
 namespace crossover::llm {
 
-// On AVX-512-BF16 8 to 32 rows are 1.6 to 2 times as fast as with plain weights, and every row's
-// result is the same bits for any number of rows. fp32 weights stay plain.
+// For bf16: in panels for the own kernels where there are any (Bf16ProductsHere), else as oneDNN
+// likes it. Every row's result is the same bits for any number of rows. fp32 weights stay plain.
 class PackedLinear {
  public:
   // Borrows `linear`, whose bias and fp32 weight it uses. Other than kDense: for bf16.
@@ -23,8 +24,9 @@ class PackedLinear {
 
  private:
   const FrozenLinear& linear_;
-  at::Tensor packed_;  // Undefined: plain.
-  // For products of few rows; `packed_` then holds the same numbers.
+  at::Tensor packed_;    // oneDNN's. Undefined: plain, or `panels_`.
+  PackedPanels panels_;  // Empty: plain, or `packed_`.
+  // For products of few rows; the others then hold the same numbers.
   std::optional<QuantisedWeight> quantised_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
@@ -23,6 +24,21 @@ struct Candidate {
     return logit != other.logit ? logit > other.logit : id < other.id;
   }
 };
+
+// The largest number that is not NaN. Sixteen maxima side by side: one after the other, each
+// comparison waits for the one before.
+float Largest(std::span<const float> values) {
+  constexpr size_t kLanes = 16;
+  float largest[kLanes];
+  std::fill(std::begin(largest), std::end(largest), kForbidden);
+  size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane)
+      largest[lane] = values[i + lane] > largest[lane] ? values[i + lane] : largest[lane];
+  }
+  for (; i < values.size(); ++i) largest[0] = values[i] > largest[0] ? values[i] : largest[0];
+  return *std::max_element(std::begin(largest), std::end(largest));
+}
 
 // The candidates that top_k and top_p leave, most likely first. Only logits within `reach` of the
 // best are sorted; the reach grows until the wanted share of the probability is inside, so the
@@ -96,7 +112,9 @@ int32_t Draw(const Sampling& sampling, int64_t position, std::span<const float> 
 }  // namespace
 
 int32_t MostLikely(std::span<const float> logits) {
-  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  const float best = Largest(logits);
+  const auto place = std::find(logits.begin(), logits.end(), best);
+  return place == logits.end() ? 0 : static_cast<int32_t>(place - logits.begin());
 }
 
 double LogSumExp(std::span<const float> logits) {

@@ -52,8 +52,9 @@ struct StepInput {
 class StepLogits {
  public:
   virtual ~StepLogits() = default;
-  // Logits over the vocabulary after the token of StepInput::logit_rows[row].
-  virtual std::vector<float> Row(int64_t row) const = 0;
+  // Logits over the vocabulary after the token of StepInput::logit_rows[row], into memory that the
+  // caller uses again: fresh pages for each row of a step would cost more than filling them.
+  virtual void Row(int64_t row, std::vector<float>& logits) const = 0;
   // Sum of the last hidden states of the rows StepInput::pooled[range].
   virtual std::vector<float> HiddenSum(int64_t range) const = 0;
 };

@@ -1,9 +1,7 @@
 // Compiled for AVX-512-BF16, so nothing here may be an inline function with external linkage
 // (another file could get its machine code), the standard library's included.
 #if defined(__x86_64__)
-#include <immintrin.h>
-
-#include "llm/model/bf16_products.h"
+#include "llm/model/bf16_avx512.h"
 
 namespace crossover::llm {
 
@@ -12,45 +10,6 @@ namespace {
 // Rows of a tile: with two panels that is 24 sums, which with their operands fill the registers.
 constexpr int kTileRows = 12;
 constexpr int kOuterRanks = 8;
-
-#define CROSSOVER_INLINE inline __attribute__((always_inline))
-
-CROSSOVER_INLINE int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
-CROSSOVER_INLINE int64_t Pairs(int64_t numbers) { return (numbers + 1) / 2; }
-
-// Pair number `pair` of a row in every lane.
-CROSSOVER_INLINE __m512bh Broadcast(const Bf16Bits* pair) {
-  int32_t bits;
-  __builtin_memcpy(&bits, pair, 4);
-  return reinterpret_cast<__m512bh>(_mm512_set1_epi32(bits));
-}
-
-CROSSOVER_INLINE __m512bh BroadcastLast(const Bf16Bits* number) {
-  return reinterpret_cast<__m512bh>(_mm512_set1_epi32(*number));
-}
-
-CROSSOVER_INLINE __m512bh LoadPairs(const Bf16Bits* pairs) {
-  return reinterpret_cast<__m512bh>(_mm512_loadu_si512(pairs));
-}
-
-// sums += rows of a times pairs [begin, end) of kPanels panels, panel v at b + v * panel_stride,
-// whose rows of pairs have stride ld_b.
-template <int kRows, int kPanels>
-CROSSOVER_INLINE void AddPairs(const Bf16Bits* a, int64_t ld_a, const Bf16Bits* b,
-                               int64_t panel_stride, int64_t ld_b, int64_t pairs,
-                               __m512 (&sums)[kRows][kPanels]) {
-  for (int64_t p = 0; p < pairs; ++p, a += 2, b += ld_b) {
-    __m512bh columns[kPanels];
-#pragma GCC unroll 8
-    for (int v = 0; v < kPanels; ++v) columns[v] = LoadPairs(b + v * panel_stride);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const __m512bh row = Broadcast(a + r * ld_a);
-#pragma GCC unroll 8
-      for (int v = 0; v < kPanels; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], row, columns[v]);
-    }
-  }
-}
 
 template <int kRows, int kPanels>
 CROSSOVER_INLINE void AddTerm(const ProductTerm& term, int64_t row, int64_t panel,
@@ -311,12 +270,11 @@ void Tile(int64_t m, int64_t n, int64_t k, int64_t ld_a, int64_t ld_b, int64_t l
   }
 }
 
-#undef CROSSOVER_INLINE
-
 }  // namespace
 
 const Bf16Products& Bf16ProductsAvx512() {
-  static const Bf16Products products = {PackPanels, PackTransposedPanels, Multiply, Outer, Tile};
+  static const Bf16Products products = {PackPanels, PackTransposedPanels, Multiply, Outer,
+                                        Tile,       AttendAvx512Bf16};
   return products;
 }
 

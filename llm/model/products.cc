@@ -32,8 +32,13 @@ constexpr int64_t kPanelsOfWideTask = 4;
 constexpr int64_t kWidePanels = 128;
 // Rows of a task where columns alone are too few for the threads.
 constexpr int64_t kRowsOfTask = 96;
+// Panels of a packed matrix that a task multiplies with: some ten tasks for the narrowest matrices.
+constexpr int64_t kPackedPanelsOfTask = 4;
 // Columns of p^T q that a task computes.
 constexpr int64_t kOuterColumns = 32;
+
+int64_t Panels(int64_t columns) { return (columns + kPanel - 1) / kPanel; }
+int64_t PanelSize(int64_t summands) { return kPanel * 2 * ((summands + 1) / 2); }
 
 bool OwnProducts(const at::Tensor& x, int64_t summands) {
   return Bf16ProductsHere() != nullptr && x.scalar_type() == at::kBFloat16 &&
@@ -104,7 +109,7 @@ class SumOfProducts {
         y_(Data<Bf16Bits>(y)) {}
 
   void Run() const {
-    const int64_t panels = (columns_ + kPanel - 1) / kPanel;
+    const int64_t panels = Panels(columns_);
     const int64_t width = panels <= kThinPanels  ? 1
                           : panels < kWidePanels ? kPanelsOfTask
                                                  : kPanelsOfWideTask;
@@ -142,7 +147,7 @@ class SumOfProducts {
   }
 
   static int64_t PackedSize(const Factor& factor, int64_t panels) {
-    return panels * kPanel * 2 * ((factor.k + 1) / 2);
+    return panels * PanelSize(factor.k);
   }
 
   const std::vector<Factor> factors_;
@@ -322,6 +327,34 @@ void AddOuterProducts(std::span<const OuterProduct> products, at::Tensor& memory
   for (const OuterProduct& product : products) CheckOuter(product, products[0].p);
   if (OwnProducts(products[0].p, 0)) return AddOwn(products);
   AddOfTorch(products, memory);
+}
+
+bool PackedPanels::Here() { return Bf16ProductsHere() != nullptr; }
+
+PackedPanels::PackedPanels(const at::Tensor& w) : out_(w.size(0)), in_(w.size(1)) {
+  CheckMatrix("matrix to pack", w, at::kBFloat16, out_, in_);
+  const int64_t panels = Panels(out_);
+  data_ = at::empty({panels * PanelSize(in_)}, w.options());
+  ranges_.resize(panels);
+  ParallelRanges(panels, kPackedPanelsOfTask, [&](int64_t begin, int64_t end) {
+    Bf16ProductsHere()->pack_transposed(Data<Bf16Bits>(w), w.stride(0), in_, out_, begin, end,
+                                        Data<Bf16Bits>(data_), ranges_.data());
+  });
+}
+
+at::Tensor PackedPanels::Multiply(const at::Tensor& x) const {
+  CheckMatrix("first factor", x, at::kBFloat16, x.size(0), in_);
+  at::Tensor y = at::empty({x.size(0), out_}, x.options());
+  const ProductTerm term{
+      Data<Bf16Bits>(x), x.stride(0), {Data<Bf16Bits>(data_), ranges_.data(), in_}};
+  const int64_t panels = Panels(out_);
+  ParallelTasks((panels + kPackedPanelsOfTask - 1) / kPackedPanelsOfTask, [&](int64_t task) {
+    const int64_t begin = task * kPackedPanelsOfTask;
+    Bf16ProductsHere()->multiply(&term, 1, x.size(0), begin,
+                                 std::min(panels, begin + kPackedPanelsOfTask), out_,
+                                 Data<Bf16Bits>(y), out_);
+  });
+  return y;
 }
 
 }  // namespace crossover::llm

@@ -8,6 +8,9 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
+
+#include "llm/model/bf16_products.h"
 
 namespace crossover::llm {
 
@@ -37,5 +40,27 @@ struct OuterProduct {
 // whose p lie side by side in one matrix, and whose columns have stride 1, are multiplied at once.
 // `memory` is theirs for sums: undefined at first, it grows to the largest and is used again.
 void AddOuterProducts(std::span<const OuterProduct> products, at::Tensor& memory);
+
+// A frozen matrix laid out once for the own kernels: products with few rows are then as fast as its
+// numbers can be read. Immutable and thread-safe.
+class PackedPanels {
+ public:
+  // Whether the own kernels are the faster ones here; nothing else may be called otherwise.
+  static bool Here();
+
+  PackedPanels() = default;
+  explicit PackedPanels(const at::Tensor& w);  // bf16 [out, in], copied.
+
+  bool defined() const { return data_.defined(); }
+  // x w^T, [n, out] for x [n, in] bf16. A row's result is the same bits for any number of rows and
+  // threads.
+  at::Tensor Multiply(const at::Tensor& x) const;
+
+ private:
+  int64_t out_ = 0;
+  int64_t in_ = 0;
+  at::Tensor data_;
+  std::vector<PairRange> ranges_;
+};
 
 }  // namespace crossover::llm

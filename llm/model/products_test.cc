@@ -264,6 +264,18 @@ TEST_F(Bf16ProductsTest, RowsDoNotDependOnEachOther) {
   EXPECT_TRUE(at::equal(all.narrow(0, 5, 19), part));
 }
 
+TEST_F(Bf16ProductsTest, PanelsPackedOnceGiveEveryRowItsBits) {
+  for (const Size& size : kSizes) {
+    const at::Tensor x = Random(size.rows, size.in, at::kBFloat16);
+    const at::Tensor w = Random(size.out, size.in, at::kBFloat16);
+    const PackedPanels packed(w);
+    const at::Tensor y = packed.Multiply(x);
+    EXPECT_LT(Error(y, at::mm(x.to(at::kDouble), w.to(at::kDouble).t())), Tolerance(at::kBFloat16));
+    EXPECT_TRUE(packed.Multiply(x.narrow(0, size.rows - 1, 1)).equal(y.narrow(0, size.rows - 1, 1)))
+        << size.rows << " x " << size.out;
+  }
+}
+
 TEST_F(Bf16ProductsTest, TilesAddInFp32) {
   const struct {
     int64_t m, n, k;

@@ -1,5 +1,6 @@
 #include "services/model_server/engine/torch_engine.h"
 
+#include <future>
 #include <string>
 #include <utility>
 
@@ -73,8 +74,16 @@ class TorchBaseLoader final : public BaseLoader {
     return llm::Tokenizer::FromGguf(*file).status();
   }
 
+  // On a thread that ends: one that has used OpenMP keeps a pool of threads for life, and with more
+  // pools than cores libgomp lets the engine's threads sleep between parallel regions.
   absl::StatusOr<std::unique_ptr<LoadedBase>> Load(const std::string& digest,
                                                    const std::filesystem::path& gguf) override {
+    return std::async(std::launch::async, [&] { return LoadHere(digest, gguf); }).get();
+  }
+
+ private:
+  absl::StatusOr<std::unique_ptr<LoadedBase>> LoadHere(const std::string& digest,
+                                                       const std::filesystem::path& gguf) const {
     auto base = std::make_unique<LoadedBase>();
     base->digest = digest;
     ASSIGN_OR_RETURN(const auto file, llm::GgufFile::Open(gguf));
@@ -96,7 +105,6 @@ class TorchBaseLoader final : public BaseLoader {
     return base;
   }
 
- private:
   const TorchEngineOptions options_;
 };
 
