@@ -29,6 +29,9 @@ CROSSOVER_INLINE __m512bh LoadPairs(const Bf16Bits* pairs) {
   return reinterpret_cast<__m512bh>(_mm512_loadu_si512(pairs));
 }
 
+// Weights come from memory, whose prefetcher stops at the end of every page.
+constexpr int64_t kPairsAhead = 32;
+
 // sums += rows of a times pairs [begin, end) of kPanels panels, panel v at b + v * panel_stride,
 // whose rows of pairs have stride ld_b.
 template <int kRows, int kPanels>
@@ -38,7 +41,10 @@ CROSSOVER_INLINE void AddPairs(const Bf16Bits* a, int64_t ld_a, const Bf16Bits* 
   for (int64_t p = 0; p < pairs; ++p, a += 2, b += ld_b) {
     __m512bh columns[kPanels];
 #pragma GCC unroll 8
-    for (int v = 0; v < kPanels; ++v) columns[v] = LoadPairs(b + v * panel_stride);
+    for (int v = 0; v < kPanels; ++v) {
+      columns[v] = LoadPairs(b + v * panel_stride);
+      _mm_prefetch(b + v * panel_stride + kPairsAhead * 2 * kPanel, _MM_HINT_T0);
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const __m512bh row = Broadcast(a + r * ld_a);
