@@ -81,6 +81,7 @@ absl::StatusOr<std::unique_ptr<TrainRun>> FakeTrainEngine::Prepare(const TrainPl
     }
     std::ifstream(*inputs.checkpoint / "step") >> step;
   }
+  loaded_base = inputs.base_digest;
   return std::make_unique<FakeRun>(*this, plan, step);
 }
 

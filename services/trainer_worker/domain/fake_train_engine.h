@@ -40,10 +40,12 @@ class FakeTrainEngine final : public TrainEngine {
                                                     const TrainInputs& inputs) override;
   absl::Status Export(const ExportPlan& plan, const ExportInputs& inputs,
                       const std::filesystem::path& folder) override;
+  std::string LoadedBase() const override { return loaded_base; }
   int64_t PeakMemory() override { return 1 << 20; }
 
   FakeTraining script;
   int64_t steps_run = 0;  // over all runs
+  std::string loaded_base;
 };
 
 }  // namespace crossover::worker

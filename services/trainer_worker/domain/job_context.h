@@ -22,8 +22,8 @@ enum class Outcome { kCompleted, kFailed, kReleased, kLost };
 
 // Where the worker is, for GetStatus. Thread-safe.
 struct JobStatus {
-  std::string job;  // the one that runs, or the one given back by a drain
-  std::string base_digest;
+  std::string job;          // the one that runs, or the one given back by a drain
+  std::string loaded_base;  // digest of the base model in memory; "" = none
   int64_t step = 0;
   int64_t steps = 0;
   double tokens_per_second = 0;

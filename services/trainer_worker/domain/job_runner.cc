@@ -55,7 +55,7 @@ Outcome JobRunner::Run(const LeasedJob& job, const std::atomic<bool>& draining) 
   deps_.logger.Info("job_started",
                     {{"job", job.name}, {"epoch", job.epoch}, {"resume_step", job.resume_step}});
   deps_.board.Change([&](JobStatus& status) {
-    status = {.job = job.name, .base_digest = job.base_digest, .step = job.resume_step};
+    status = {.job = job.name, .loaded_base = status.loaded_base, .step = job.resume_step};
     status.checkpoint_step = job.resume_step;
   });
   LeaseKeeper keeper(deps_.client, deps_.clock, job, options_.keeper);
@@ -72,6 +72,7 @@ Outcome JobRunner::Run(const LeasedJob& job, const std::atomic<bool>& draining) 
   deps_.board.Change([&](JobStatus& status) {
     if (outcome != Outcome::kReleased) status.job.clear();
     status.tokens_per_second = 0;
+    status.loaded_base = deps_.engine.LoadedBase();
   });
   deps_.logger.Info("job_ended",
                     {{"job", job.name}, {"epoch", job.epoch}, {"outcome", Name(outcome)}});

@@ -151,6 +151,7 @@ TEST_F(JobRunnerTest, ADrainWritesACheckpointAndGivesTheLeaseBack) {
   EXPECT_THAT(client_.releases, ElementsAre(ReleaseReason::kDrain));
   ASSERT_THAT(client_.checkpoints, SizeIs(1));
   EXPECT_EQ(client_.checkpoints[0].step, 3);
+  EXPECT_EQ(board_.Get().loaded_base, job_.base_digest);
   EXPECT_EQ(board_.Get().checkpoint_step, 3);
   EXPECT_EQ(board_.Get().job, job_.name);
 }

@@ -90,6 +90,9 @@ class TrainEngine {
   virtual absl::Status Export(const ExportPlan& plan, const ExportInputs& inputs,
                               const std::filesystem::path& folder) = 0;
 
+  // Digest of the base model that is in memory, where the next Prepare finds it; "" = none.
+  virtual std::string LoadedBase() const = 0;
+
   // Memory of the process now and at its peak, in bytes.
   virtual int64_t PeakMemory() = 0;
 };

@@ -96,6 +96,8 @@ absl::Status Training::Prepare() {
     RETURN_IF_ERROR(FetchCheckpoint(inputs));
     run = context_.deps.engine.Prepare(plan, inputs);
   }
+  context_.deps.board.Change(
+      [&](JobStatus& status) { status.loaded_base = context_.deps.engine.LoadedBase(); });
   RETURN_IF_ERROR(run.status());
   run_ = *std::move(run);
   stop_ = AskedToStop(context_, &checkpoint_asked_);

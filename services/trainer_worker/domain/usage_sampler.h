@@ -35,6 +35,7 @@ class UsageSampler {
                ReadProcessUsage read = &ThisProcessUsage);
 
   DeviceUsage Sample();
+  std::string loaded_base() const { return board_.Get().loaded_base; }  // digest; "" = none
   const TrainDevice& device() const { return device_; }
 
  private:

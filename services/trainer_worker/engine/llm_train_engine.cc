@@ -244,19 +244,22 @@ absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t ro
 }
 
 absl::StatusOr<std::shared_ptr<const llm::BaseModel>> LlmTrainEngine::Load(
-    const std::filesystem::path& path, llm::ComputeType compute_type) {
-  if (base_ != nullptr && base_->path() == path.string() && base_compute_type_ == compute_type) {
+    const TrainInputs& inputs, llm::ComputeType compute_type) {
+  if (base_ != nullptr && base_->path() == inputs.base.string() &&
+      base_compute_type_ == compute_type) {
     return base_;
   }
   base_.reset();  // never two in memory
+  base_digest_.clear();
   llm::ExecutionOptions options;
   options.threads = options_.threads;
   options.compute_type = compute_type;
   options.weights = options_.weights;
   absl::StatusOr<std::shared_ptr<const llm::BaseModel>> base =
-      llm::BaseModel::Load(path.string(), options);
+      llm::BaseModel::Load(inputs.base.string(), options);
   RETURN_IF_ERROR(base.status());
   base_ = *std::move(base);
+  base_digest_ = inputs.base_digest;
   base_compute_type_ = compute_type;
   llm::BindThread(base_->execution());
   peak_flops_ = MeasurePeakFlops(base_->execution());
@@ -285,7 +288,7 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::PrepareRun(const Train
   ASSIGN_OR_RETURN(llm::TrainConfig config,
                    ToTrainConfig(plan, static_cast<int64_t>(rows.train.size())));
   ASSIGN_OR_RETURN(std::shared_ptr<const llm::BaseModel> base,
-                   Load(inputs.base, ComputeTypeOf(plan.compute_type, options_.compute_type)));
+                   Load(inputs, ComputeTypeOf(plan.compute_type, options_.compute_type)));
   llm::BindThread(base->execution());
   const bool has_validation = !rows.validation.empty();
   ASSIGN_OR_RETURN(

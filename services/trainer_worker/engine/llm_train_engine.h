@@ -30,16 +30,18 @@ class LlmTrainEngine final : public TrainEngine {
                                                     const TrainInputs& inputs) override;
   absl::Status Export(const ExportPlan& plan, const ExportInputs& inputs,
                       const std::filesystem::path& folder) override;
+  std::string LoadedBase() const override { return base_digest_; }
   int64_t PeakMemory() override;
 
  private:
   absl::StatusOr<std::unique_ptr<TrainRun>> PrepareRun(const TrainPlan& plan,
                                                        const TrainInputs& inputs);
-  absl::StatusOr<std::shared_ptr<const llm::BaseModel>> Load(const std::filesystem::path& path,
+  absl::StatusOr<std::shared_ptr<const llm::BaseModel>> Load(const TrainInputs& inputs,
                                                              llm::ComputeType compute_type);
 
   const LlmTrainEngineOptions options_;
   std::shared_ptr<const llm::BaseModel> base_;
+  std::string base_digest_;                                       // of the base in memory
   llm::ComputeType base_compute_type_ = llm::ComputeType::kAuto;  // that was asked for
   double peak_flops_ = 0;                                         // of the base in memory
 };

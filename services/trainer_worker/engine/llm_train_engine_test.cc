@@ -78,7 +78,9 @@ class LlmTrainEngineTest : public ::testing::Test {
 };
 
 TEST_F(LlmTrainEngineTest, ATrainingResumedFromItsCheckpointEndsInTheSameBytes) {
+  EXPECT_EQ(engine_.LoadedBase(), "");
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrainRun> run, engine_.Prepare(plan_, inputs_));
+  EXPECT_EQ(engine_.LoadedBase(), "sha256:base");
   EXPECT_TRUE(run->has_validation());
   std::vector<double> losses;
   ASSERT_OK_AND_ASSIGN(bool finished, run->Train([&](const Step& step) {

@@ -42,7 +42,11 @@ absl::StatusOr<std::optional<LeasedJob>> GrpcLeaseClient::Lease(absl::Duration w
   device->set_kind("cpu");
   device->set_units(identity_.threads);
   device->set_memory_bytes(identity_.memory_bytes);
-  if (usage_ != nullptr) *request.mutable_usage() = ToProto(usage_->Sample());
+  if (usage_ != nullptr) {
+    *request.mutable_usage() = ToProto(usage_->Sample());
+    const std::string base = usage_->loaded_base();
+    if (!base.empty()) capabilities->add_base_digests(base);
+  }
 
   grpc::ClientContext context;
   rpc::PrepareContext(context,

@@ -44,7 +44,7 @@ grpc::ServerUnaryReactor* WorkerModule::GetStatus(grpc::CallbackServerContext* c
     response->set_tokens_per_second(status.tokens_per_second);
     response->set_device("cpu");
     response->set_memory_bytes(ThisProcessUsage().memory_bytes);
-    if (!status.base_digest.empty()) response->add_base_digests(status.base_digest);
+    if (!status.loaded_base.empty()) response->add_base_digests(status.loaded_base);
     response->set_draining(worker_.draining());
     return absl::OkStatus();
   });

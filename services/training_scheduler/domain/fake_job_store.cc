@@ -7,6 +7,7 @@
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/kept_checkpoints.h"
+#include "services/training_scheduler/domain/prefer_bases.h"
 #include "services/training_scheduler/domain/state_machine.h"
 
 namespace crossover::scheduler {
@@ -205,47 +206,56 @@ absl::Status FakeJobStore::SetQuota(const std::string& project, std::optional<in
   return absl::OkStatus();
 }
 
-std::vector<FakeJobStore::Record*> FakeJobStore::InLine(const ClaimRequest& request) {
-  std::vector<Record*> fitting;
-  std::map<std::string, int32_t> turns;  // leases that a project would hold with its next job
-  for (auto& [id, record] : records_) {
-    if (record.job.lease.has_value()) {
-      turns[record.job.project] += record.job.requirements.gang_size;
-    }
+std::vector<const Job*> FakeJobStore::Fitting(const ClaimRequest& request) {
+  std::vector<const Job*> fitting;
+  for (const auto& [id, record] : records_) {
     if (record.job.state == JobState::kQueued && record.job.requirements.gang_size == 1 &&
         Fits(record.job, request)) {
-      fitting.push_back(&record);
+      fitting.push_back(&record.job);
     }
   }
   std::sort(fitting.begin(), fitting.end(),
-            [](Record* a, Record* b) { return ClaimedBefore(a->job, b->job); });
-  std::vector<std::pair<int32_t, Record*>> line;
-  for (Record* record : fitting) {
-    const int32_t turn = ++turns[record->job.project];
-    const auto quota = quotas_.find(record->job.project);
-    if (quota == quotas_.end() || turn <= quota->second) line.emplace_back(turn, record);
+            [](const Job* a, const Job* b) { return ClaimedBefore(*a, *b); });
+  return fitting;
+}
+
+std::vector<const Job*> FakeJobStore::InLine(const std::vector<const Job*>& fitting) {
+  std::map<std::string, int32_t> turns;  // leases that a project would hold with its next job
+  for (const auto& [id, record] : records_) {
+    if (record.job.lease.has_value()) {
+      turns[record.job.project] += record.job.requirements.gang_size;
+    }
+  }
+  std::vector<std::pair<int32_t, const Job*>> line;
+  for (const Job* job : fitting) {
+    const int32_t turn = ++turns[job->project];
+    const auto quota = quotas_.find(job->project);
+    if (quota == quotas_.end() || turn <= quota->second) line.emplace_back(turn, job);
   }
   std::stable_sort(line.begin(), line.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::vector<Record*> ready;
-  for (const auto& [turn, record] : line) ready.push_back(record);
+  std::vector<const Job*> ready;
+  for (const auto& [turn, job] : line) ready.push_back(job);
   return ready;
 }
 
 absl::StatusOr<std::vector<Job>> FakeJobStore::Claim(const ClaimRequest& request) {
   absl::MutexLock lock(&mutex_);
-  const std::vector<Record*> ready = InLine(request);
+  const std::vector<const Job*> fitting = Fitting(request);
+  std::vector<const Job*> taken = InLine(fitting);
+  taken.resize(std::min(taken.size(), request.claimants.size()));
   std::vector<Job> claimed;
-  for (size_t i = 0; i < ready.size() && i < request.claimants.size(); ++i) {
-    const Claimant& claimant = request.claimants[i];
-    ASSIGN_OR_RETURN(Job job, Apply(*ready[i], [&](Job& mine, absl::Time now, Effects& effects) {
+  for (const auto& [chosen, place] : PreferBases(std::move(taken), fitting, request.claimants)) {
+    const Claimant& claimant = request.claimants[place];
+    Record& record = records_.at(chosen->id);
+    ASSIGN_OR_RETURN(Job job, Apply(record, [&](Job& mine, absl::Time now, Effects& effects) {
                        return Grant(mine,
                                     {claimant.token_hash, claimant.worker, claimant.incarnation,
                                      now, now + request.ttl, 0},
                                     now, effects);
                      }));
-    ready[i]->metrics.erase(ready[i]->metrics.upper_bound(job.last_checkpoint_step),
-                            ready[i]->metrics.end());
+    record.metrics.erase(record.metrics.upper_bound(job.last_checkpoint_step),
+                         record.metrics.end());
     claimed.push_back(std::move(job));
   }
   return claimed;

@@ -68,8 +68,12 @@ class FakeJobStore final : public JobStore {
   absl::StatusOr<std::optional<Job>> Created(const std::string& project, const RequestKey& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Record*> Find(const JobId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // QUEUED jobs that fit, in the order of their claims.
-  std::vector<Record*> InLine(const ClaimRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // QUEUED jobs that fit, by rank.
+  std::vector<const Job*> Fitting(const ClaimRequest& request)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Those of them that may be claimed, in the order of their claims.
+  std::vector<const Job*> InLine(const std::vector<const Job*>& fitting)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Place of a job in Due's order; nullopt if it is not due.
   std::optional<int> DueRank(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool WaitsForDependency(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -49,8 +49,9 @@ struct JobQuery {
 struct Claimant {
   std::string worker;
   std::string incarnation;
-  std::string token_hash;  // DigestOf(secret)
-  std::string rendezvous;  // host:port where it would lead a gang; empty = it cannot
+  std::string token_hash;          // DigestOf(secret)
+  std::string rendezvous;          // host:port where it would lead a gang; empty = it cannot
+  std::vector<std::string> bases;  // digests of the base models that it has in memory
 };
 
 // A claim for several workers that take the same jobs.
@@ -135,8 +136,9 @@ class JobStore {
                                          const Mutation& mutation) = 0;
 
   // Moves up to claimants.size() QUEUED jobs that fit the capabilities to RUNNING and returns them
-  // with their leases: each to one claimant. Of one project the first in rank goes first; between
-  // projects the one that holds the fewest leases (fair shares). None above its project's quota.
+  // with their leases: each to one claimant. Of one project the first in rank goes first, but for
+  // what prefer_bases.h says; between projects the one that holds the fewest leases (fair shares).
+  // None above its project's quota.
   // Two callers never get the same job. Empty = nothing to do. Metric points above a job's resume
   // point go: the new epoch says them anew.
   virtual absl::StatusOr<std::vector<Job>> Claim(const ClaimRequest& request) = 0;

@@ -73,7 +73,7 @@ struct Capabilities {
   std::string device;               // cpu or cuda; empty = not known: every job fits
   int64_t memory_bytes = 0;         // of the device; 0 = not known
   int32_t threads = 0;
-  std::vector<std::string> base_digests;  // present on the worker's disk
+  std::vector<std::string> base_digests;  // of the base models that the worker has in memory
   int32_t gang = 0;                       // most workers it trains together with; 0, 1 = alone
 };
 

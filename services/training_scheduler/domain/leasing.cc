@@ -61,7 +61,11 @@ absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> Leasing::TryLeaseAl
   for (const LeaseRequest& request : requests) {
     RETURN_IF_ERROR(CheckNamed(request));
     secrets.push_back(random_.Hex(16));
-    claim.claimants.push_back({request.worker, request.incarnation, DigestOf(secrets.back()), ""});
+    claim.claimants.push_back({.worker = request.worker,
+                               .incarnation = request.incarnation,
+                               .token_hash = DigestOf(secrets.back()),
+                               .rendezvous = "",
+                               .bases = request.capabilities.base_digests});
     places[claim.claimants.back().token_hash] = secrets.size() - 1;
   }
   const absl::Duration started = clock_.SteadyNow();

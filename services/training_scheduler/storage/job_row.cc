@@ -237,6 +237,7 @@ absl::StatusOr<WorkerRecord> ReadWorker(const pqxx::row& row) {
     if (const auto parsed = ParseJobKind(kind)) worker.capabilities.kinds.push_back(*parsed);
   }
   worker.capabilities.queues = absl::StrSplit(Text(row, "queues"), ',', absl::SkipEmpty());
+  worker.capabilities.base_digests = absl::StrSplit(Text(row, "bases"), ',', absl::SkipEmpty());
   worker.capabilities.gang = SmallNumber(row, "gang");
   worker.create_time = Time(row, "create_us");
   worker.seen_time = Time(row, "seen_us");

@@ -205,7 +205,8 @@ absl::StatusOr<WorkerLife> PgJobStore::SawWorker(const WorkerRecord& worker) {
                         worker.capabilities.device, worker.capabilities.memory_bytes,
                         worker.capabilities.threads, pg::ArrayLiteral(kinds),
                         pg::ArrayLiteral(worker.capabilities.queues), worker.capabilities.gang,
-                        worker.usage.has_value() ? UsageToJson(*worker.usage) : "");
+                        worker.usage.has_value() ? UsageToJson(*worker.usage) : "",
+                        pg::ArrayLiteral(worker.capabilities.base_digests));
         return life.empty() || is("incarnation") ? WorkerLife::kSame : WorkerLife::kNew;
       });
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/id/uuid7.h"
 #include "common/pg/transaction.h"
 #include "common/status/error.h"
@@ -233,12 +234,13 @@ absl::StatusOr<Job> PgJobStore::UpdateOnce(const JobId& id, const RequestKey& ke
 }
 
 absl::StatusOr<std::vector<Job>> PgJobStore::Claim(const ClaimRequest& request) {
-  std::vector<std::string> kinds, workers, incarnations, hashes;
+  std::vector<std::string> kinds, workers, incarnations, hashes, bases;
   for (const JobKind kind : request.capabilities.kinds) kinds.emplace_back(Name(kind));
   for (const Claimant& claimant : request.claimants) {
     workers.push_back(claimant.worker);
     incarnations.push_back(claimant.incarnation);
     hashes.push_back(claimant.token_hash);
+    bases.push_back(absl::StrJoin(claimant.bases, ","));
   }
   ASSIGN_OR_RETURN(pqxx::result rows,
                    pg::Transact(pool_, {.name = "claim_jobs"},
@@ -249,7 +251,7 @@ absl::StatusOr<std::vector<Job>> PgJobStore::Claim(const ClaimRequest& request) 
                                       absl::ToDoubleSeconds(request.ttl), pg::ArrayLiteral(kinds),
                                       pg::ArrayLiteral(request.capabilities.queues),
                                       request.project, request.capabilities.device,
-                                      request.capabilities.memory_bytes);
+                                      request.capabilities.memory_bytes, pg::ArrayLiteral(bases));
                                 }));
   // Read after the commit: until then others wait for the project's counter.
   ASSIGN_OR_RETURN(std::vector<Job> claimed, ReadClaimed(rows, logger_));

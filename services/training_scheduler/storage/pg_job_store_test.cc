@@ -267,8 +267,8 @@ TEST_F(PgJobStoreTest, TimesKeepTheirMicrosecondsAndAClaimWritesOneRow) {
   // What the migration sets: a column's type resets its storage.
   EXPECT_EQ(database_.Query("SELECT string_agg(attname, ' ' ORDER BY attname) FROM pg_attribute"
                             " WHERE attrelid = 'scheduler.job'::regclass AND attstorage = 'm'"),
-            "dataset_version labels last_checkpoint_digest lease_incarnation lease_token_hash"
-            " lease_worker report state_reason worker");
+            "base_digest dataset_version labels last_checkpoint_digest lease_incarnation"
+            " lease_token_hash lease_worker report state_reason worker");
   EXPECT_EQ(database_.Query("SELECT reloptions::text LIKE '%toast_tuple_target=1280%' FROM pg_class"
                             " WHERE oid = 'scheduler.job'::regclass"),
             "t");
@@ -325,12 +325,23 @@ TEST_F(PgJobStoreTest, ClaimsAndLocksUseTheirIndex) {
   EXPECT_EQ(
       database_.Query("SET search_path = scheduler;"
                       "SELECT * FROM claim_jobs('{w}', '{i}', '{hash}', 30, '{SFT}', '{}', '',"
-                      " 'cpu', 1000);"
+                      " 'cpu', 1000, '{}');"
                       "SELECT pg_stat_get_xact_tuples_returned('job'::regclass)"),
       "0");
   EXPECT_EQ(database_.Query("SELECT count(*) FROM scheduler.job WHERE state = 'RUNNING'"), "1");
+  // Who has a base is given the first job that needs it, among the next ones.
+  database_.Execute(
+      "UPDATE scheduler.job SET base_digest = 'x' WHERE id = (SELECT id FROM scheduler.job"
+      " WHERE state = 'QUEUED' ORDER BY rank_time OFFSET 20 LIMIT 1)");
+  EXPECT_EQ(
+      database_.Query("SET search_path = scheduler;"
+                      "SELECT * FROM claim_jobs('{v}', '{i}', '{hash2}', 30, '{SFT}', '{}', '',"
+                      " 'cpu', 1000, '{x}');"
+                      "SELECT pg_stat_get_xact_tuples_returned('job'::regclass)"),
+      "0");
+  EXPECT_EQ(database_.Query("SELECT state FROM scheduler.job WHERE base_digest = 'x'"), "RUNNING");
   const std::string running =
-      database_.Query("SELECT ARRAY[id] FROM scheduler.job WHERE state = 'RUNNING'");
+      database_.Query("SELECT ARRAY[id] FROM scheduler.job WHERE lease_worker = 'w'");
   EXPECT_EQ(
       database_.Query(absl::StrCat("SET search_path = scheduler;"
                                    "SELECT * FROM lock_jobs('",

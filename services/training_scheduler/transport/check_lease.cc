@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 
@@ -59,6 +60,21 @@ void CheckUsage(const v1::WorkerUsage& usage, FieldChecker& check) {
   }
 }
 
+constexpr int kMostBases = 16;
+constexpr size_t kLongestDigest = 128;
+
+void CheckBases(const v1::Capabilities& capabilities, FieldChecker& check) {
+  if (capabilities.base_digests_size() > kMostBases) {
+    check.Add("capabilities.base_digests", absl::StrCat("are ", capabilities.base_digests_size(),
+                                                        "; at most ", kMostBases, " may be said"));
+  }
+  for (const std::string& digest : capabilities.base_digests()) {
+    if (digest.size() <= kLongestDigest && !absl::StrContains(digest, ',')) continue;
+    check.Add("capabilities.base_digests",
+              absl::StrCat("hold '", digest.substr(0, kLongestDigest), "', which is no digest"));
+  }
+}
+
 void CheckReport(const std::string& prefix, const v1::HeartbeatRequest& report,
                  FieldChecker& check) {
   check.AtLeast(absl::StrCat(prefix, "worker_seq"), report.worker_seq(), 0);
@@ -90,6 +106,7 @@ absl::Status CheckRequest(const v1::LeaseJobRequest& request) {
   check.AtLeast("wait.seconds", request.wait().seconds(), 0);
   check.AtLeast("capabilities.gang", request.capabilities().gang(), 0);
   CheckUsage(request.usage(), check);
+  CheckBases(request.capabilities(), check);
   for (int i = 0; i < request.capabilities().devices_size(); ++i) {
     const auto& device = request.capabilities().devices(i);
     const std::string field = absl::StrCat("capabilities.devices[", i, "]");

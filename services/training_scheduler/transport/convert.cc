@@ -355,6 +355,7 @@ pb::Worker ToProto(const WorkerRecord& worker) {
   pb::Capabilities& to = *out.mutable_capabilities();
   for (const JobKind kind : from.kinds) to.add_kinds(std::string(Name(kind)));
   to.mutable_queues()->Add(from.queues.begin(), from.queues.end());
+  to.mutable_base_digests()->Add(from.base_digests.begin(), from.base_digests.end());
   to.set_gang(from.gang);
   pb::Capabilities::Device* device = to.add_devices();
   device->set_kind(from.device);

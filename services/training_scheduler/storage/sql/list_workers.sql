@@ -1,7 +1,7 @@
 -- $1 after (name), $2 limit. Busy: holds a lease. Lost: neither that nor heard of for two long polls. Usage: as the job's last beat
 -- said, else as the worker did when it asked for work.
 SELECT name, incarnation, version, device, memory_bytes, threads, gang, array_to_string(kinds, ',') AS kinds,
-       array_to_string(queues, ',') AS queues,
+       array_to_string(queues, ',') AS queues, array_to_string(bases, ',') AS bases,
        (extract(epoch FROM create_time) * 1000000)::bigint AS create_us,
        (extract(epoch FROM seen_time) * 1000000)::bigint AS seen_us,
        j.id::text AS job, j.project AS project, COALESCE(j.usage, w.usage::text) AS usage,
