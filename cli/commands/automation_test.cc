@@ -79,7 +79,7 @@ class FakeProjects final : public registry::ProjectService::Service {
 class FakePipelines final : public scheduler::PipelineService::Service {
  public:
   scheduler::CreatePipelineRequest created;
-  std::vector<Pipeline> looks;  // what Get answers, one after the other
+  std::vector<Pipeline> looks;  // what Watch streams
   std::string resumed;
 
  private:
@@ -91,10 +91,18 @@ class FakePipelines final : public scheduler::PipelineService::Service {
     response->set_state(Pipeline::RUNNING);
     return grpc::Status::OK;
   }
-  grpc::Status GetPipeline(grpc::ServerContext*, const scheduler::GetPipelineRequest*,
-                           Pipeline* response) override {
-    *response = looks.front();
-    if (looks.size() > 1) looks.erase(looks.begin());
+  // Goes away after every second item.
+  grpc::Status WatchPipeline(
+      grpc::ServerContext*, const scheduler::WatchPipelineRequest* request,
+      grpc::ServerWriter<scheduler::WatchPipelineResponse>* writer) override {
+    const size_t first = request->resume_token().empty() ? 0 : std::stoul(request->resume_token());
+    for (size_t i = first; i < looks.size(); ++i) {
+      if (i == first + 2) return {grpc::StatusCode::UNAVAILABLE, "drains"};
+      scheduler::WatchPipelineResponse item;
+      item.set_resume_token(std::to_string(i + 1));
+      *item.mutable_pipeline() = looks[i];
+      writer->Write(item);
+    }
     return grpc::Status::OK;
   }
   grpc::Status ResumePipeline(grpc::ServerContext*, const scheduler::ResumePipelineRequest* request,

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/client/names.h"
 #include "cli/client/spec_file.h"
+#include "cli/client/watch.h"
 #include "cli/commands/command.h"
 #include "cli/commands/commands.h"
 #include "cli/output/error.h"
@@ -22,8 +23,6 @@ namespace {
 
 namespace scheduler = ::crossover::scheduler::v1;
 using PipelineStub = scheduler::PipelineService::Stub;
-
-constexpr absl::Duration kPipelineLook = absl::Seconds(2);
 
 struct PipelineOptions {
   std::string pipeline;
@@ -80,20 +79,44 @@ absl::Status CreatePipeline(Context& context, const PipelineOptions& options) {
   return absl::OkStatus();
 }
 
-// Its state; with --watch, until it has ended.
+// Says which step runs, once what it makes is known, until the pipeline has ended.
+absl::StatusOr<scheduler::Pipeline> FollowPipeline(Context& context, const std::string& name) {
+  auto stub = scheduler::PipelineService::NewStub(context.Channel());
+  scheduler::WatchPipelineRequest request;
+  request.set_name(name);
+  const auto open = [&](grpc::ClientContext* call, const std::string& token) {
+    request.set_resume_token(token);
+    return stub->WatchPipeline(call, request);
+  };
+  scheduler::Pipeline pipeline;
+  std::string told;
+  const auto tell = [&](const scheduler::WatchPipelineResponse& item) {
+    pipeline = item.pipeline();
+    for (const auto& step : pipeline.steps()) {
+      const bool runs = step.state() == scheduler::Pipeline::RUNNING && !step.created().empty();
+      if (!runs || step.id() == told) continue;
+      told = step.id();
+      context.terminal().err << "step " << told << " runs: " << step.created() << std::endl;
+    }
+    return Watching::kGoOn;
+  };
+  const absl::Status status = Watch<scheduler::WatchPipelineResponse>(context, open, tell);
+  if (HasReason(status, kInterrupted)) {
+    const std::string id(IdOf(name));
+    context.terminal().err << "Detached; the pipeline goes on.\n  come back   crossover pipeline "
+                              "status "
+                           << id << " --watch\n  stop it     crossover pipeline cancel " << id
+                           << "\n";
+  }
+  RETURN_IF_ERROR(status);
+  return pipeline;
+}
+
+// Its state; with --watch, once it has ended.
 absl::Status ShowPipeline(Context& context, const PipelineOptions& options) {
   ASSIGN_OR_RETURN(const std::string name, FullName(context, "pipelines", options.pipeline));
-  ASSIGN_OR_RETURN(scheduler::Pipeline pipeline, GetPipeline(context, name));
-  std::string told;
-  while (options.watch && pipeline.state() == scheduler::Pipeline::RUNNING) {
-    for (const auto& step : pipeline.steps()) {
-      if (step.state() != scheduler::Pipeline::RUNNING || step.id() == told) continue;
-      told = step.id();
-      context.terminal().err << "step " << told << " runs: " << step.created() << "\n";
-    }
-    context.world.clock.SleepFor(kPipelineLook);
-    ASSIGN_OR_RETURN(pipeline, GetPipeline(context, name));
-  }
+  ASSIGN_OR_RETURN(const scheduler::Pipeline pipeline,
+                   options.watch ? FollowPipeline(context, name) : GetPipeline(context, name));
   if (!context.PrintedJson(pipeline)) PrintPipeline(context, pipeline);
   if (!options.watch || pipeline.state() == scheduler::Pipeline::SUCCEEDED) return absl::OkStatus();
   return Error(absl::StatusCode::kFailedPrecondition, kOutcome,

@@ -17,6 +17,7 @@
 #include "services/training_scheduler/domain/leasing.h"
 #include "services/training_scheduler/domain/model_registry.h"
 #include "services/training_scheduler/domain/pipeline_runner.h"
+#include "services/training_scheduler/domain/pipeline_watch.h"
 #include "services/training_scheduler/domain/planner.h"
 #include "services/training_scheduler/domain/scheduler.h"
 #include "services/training_scheduler/domain/scheduler_metrics.h"
@@ -107,6 +108,7 @@ struct Module::Impl {
         webhook_sender(options.private_webhooks),
         deliverer(webhooks, webhook_sender, deps.clock, deps.random, metrics),
         pipelines(deps.pool),
+        pipeline_watchers(pipelines, deps.clock),
         job_steps(scheduler, false),
         export_steps(scheduler, true),
         curation_steps(deps.curation),
@@ -130,8 +132,9 @@ struct Module::Impl {
         job_service(*job_handler, scheduler, jobs, watchers, [this] { watch_ticker.Wake(); }),
         lease_service(*lease_handler, leasing, lease_queue, [this] { lease_ticker.Wake(); }),
         model_service(*model_handler, registry, models, scheduler, jobs, deps.blobs),
-        pipeline_service(*pipeline_handler, pipelines, Steps(), ids,
-                         [this] { pipeline_ticker.Wake(); }),
+        pipeline_service(
+            *pipeline_handler, pipelines, Steps(), ids, pipeline_watchers,
+            [this] { pipeline_ticker.Wake(); }, [this] { watch_ticker.Wake(); }),
         webhook_service(*webhook_handler, webhooks, ids, deps.random,
                         [this] { WakeDeliverers(); }) {
     for (int i = 0; i < kWebhookThreads; ++i) {
@@ -161,7 +164,8 @@ struct Module::Impl {
   }
 
   absl::Duration PumpWatchers() {
-    return watchers.Pump() ? absl::Milliseconds(500) : absl::Seconds(5);
+    const bool of_jobs = watchers.Pump(), of_pipelines = pipeline_watchers.Pump();
+    return of_jobs || of_pipelines ? absl::Milliseconds(500) : absl::Seconds(5);
   }
 
   absl::Duration KeepHouse(absl::Duration interval) {
@@ -225,6 +229,7 @@ struct Module::Impl {
   HttpWebhookSender webhook_sender;
   WebhookDeliverer deliverer;
   PgPipelineStore pipelines;
+  PipelineWatchHub pipeline_watchers;
   JobSteps job_steps;
   JobSteps export_steps;
   CurationSteps curation_steps;
@@ -291,6 +296,7 @@ void Module::Drain() {
   impl.listener.reset();
   impl.lease_queue.Close();
   impl.watchers.Close();
+  impl.pipeline_watchers.Close();
   impl.draining = true;
   impl.house_ticker.Stop();
   impl.pipeline_ticker.Stop();

@@ -115,6 +115,48 @@ TEST_F(PipelineModuleTest, ResumesAtTheStepThatFailedAndHandsTheAdapterOn) {
   EXPECT_EQ(pipeline.steps(1).output(), adapter);
 }
 
+TEST_F(PipelineModuleTest, AWatcherSeesEveryStepAndTheStreamEndsWithThePipeline) {
+  ASSERT_OK_AND_ASSIGN(const v1::Pipeline created, Create(TrainThenExport()));
+  v1::WatchPipelineRequest request;
+  request.set_name(created.name());
+  grpc::ClientContext context;
+  rpc::PrepareContext(context, {.timeout = absl::Seconds(60)});
+  const auto stream = pipelines_->WatchPipeline(&context, request);
+  v1::WatchPipelineResponse item;
+  ASSERT_TRUE(stream->Read(&item));
+  EXPECT_EQ(item.pipeline().name(), created.name());
+  ASSERT_OK_AND_ASSIGN(std::string adapter, fixture_.blobs().PutBytes("adapter"));
+  FinishNextJob(
+      [&](v1::CompleteJobRequest& complete) { complete.mutable_success()->set_adapter(adapter); });
+  std::string token;
+  while (item.pipeline().steps(0).state() != v1::Pipeline::SUCCEEDED) {
+    token = item.resume_token();
+    ASSERT_TRUE(stream->Read(&item));
+  }
+  FinishNextJob(
+      [&](v1::CompleteJobRequest& complete) { complete.mutable_success()->set_artifact(adapter); });
+  v1::Pipeline last = item.pipeline();
+  while (stream->Read(&item)) last = item.pipeline();
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(last.state(), v1::Pipeline::SUCCEEDED);
+
+  // Whoever comes back with an earlier token is told how it ended.
+  request.set_resume_token(token);
+  grpc::ClientContext later;
+  rpc::PrepareContext(later, {.timeout = absl::Seconds(60)});
+  const auto again = pipelines_->WatchPipeline(&later, request);
+  ASSERT_TRUE(again->Read(&item));
+  EXPECT_EQ(item.pipeline().state(), v1::Pipeline::SUCCEEDED);
+  EXPECT_FALSE(again->Read(&item));
+  EXPECT_TRUE(again->Finish().ok());
+
+  request.set_resume_token("yesterday");
+  grpc::ClientContext wrong;
+  rpc::PrepareContext(wrong, {.timeout = absl::Seconds(60)});
+  EXPECT_EQ(pipelines_->WatchPipeline(&wrong, request)->Finish().error_code(),
+            grpc::StatusCode::OUT_OF_RANGE);
+}
+
 TEST_F(PipelineModuleTest, CancelReachesTheJobAndAWrongStepIsNamedBeforeAnythingRuns) {
   ASSERT_OK_AND_ASSIGN(v1::Pipeline pipeline, Create(TrainThenExport()));
   pipeline =

@@ -16,11 +16,6 @@ namespace {
 constexpr absl::Duration kTokenLife = absl::Hours(7 * 24);
 constexpr int64_t kEventBatch = 500;
 
-absl::Status Draining() {
-  return Error(absl::StatusCode::kUnavailable, "SERVER_DRAINING",
-               "the server is shutting down; watch again with the last resume_token");
-}
-
 }  // namespace
 
 std::string FormatCursor(const WatchCursor& cursor) {
@@ -51,10 +46,7 @@ absl::Status WatchHub::Watch(const JobId& job, const std::string& resume_token,
     ASSIGN_OR_RETURN(watcher.cursor, ParseCursor(resume_token, clock_.Now()));
   }
   RETURN_IF_ERROR(jobs_.Get(job).status());
-  absl::MutexLock lock(&mutex_);
-  if (closed_) return Draining();
-  watchers_.push_back(std::move(watcher));
-  return absl::OkStatus();
+  return watchers_.Add(std::move(watcher));
 }
 
 WatchItem WatchHub::Item(Watcher& watcher, std::variant<Job, JobEvent, MetricPoint> content) {
@@ -111,35 +103,6 @@ bool WatchHub::Serve(Watcher& watcher) {
     return false;
   }
   return true;
-}
-
-bool WatchHub::Pump() {
-  std::list<Watcher> watchers;
-  {
-    absl::MutexLock lock(&mutex_);
-    watchers.swap(watchers_);
-  }
-  std::list<Watcher> stay;
-  for (Watcher& watcher : watchers) {
-    if (Serve(watcher)) stay.push_back(std::move(watcher));
-  }
-  const bool anybody = !stay.empty();
-  {
-    absl::MutexLock lock(&mutex_);
-    if (!closed_) watchers_.splice(watchers_.begin(), stay);
-  }
-  for (Watcher& watcher : stay) watcher.sink->End(Draining());  // closed meanwhile
-  return anybody;
-}
-
-void WatchHub::Close() {
-  std::list<Watcher> watchers;
-  {
-    absl::MutexLock lock(&mutex_);
-    closed_ = true;
-    watchers.swap(watchers_);
-  }
-  for (Watcher& watcher : watchers) watcher.sink->End(Draining());
 }
 
 }  // namespace crossover::scheduler

@@ -8,16 +8,15 @@
 
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <string>
 #include <variant>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "common/time/clock.h"
 #include "services/training_scheduler/domain/job_store.h"
+#include "services/training_scheduler/domain/watcher_list.h"
 
 namespace crossover::scheduler {
 
@@ -56,10 +55,12 @@ class WatchHub {
                      std::shared_ptr<WatchSink> sink);
 
   // Sends everybody what is new. One call at a time. Returns whether anybody watches.
-  bool Pump();
+  bool Pump() {
+    return watchers_.Pump([this](Watcher& watcher) { return Serve(watcher); });
+  }
 
   // Ends all streams with UNAVAILABLE SERVER_DRAINING: clients resume elsewhere with their token.
-  void Close();
+  void Close() { watchers_.Close(); }
 
  private:
   struct Watcher {
@@ -76,9 +77,7 @@ class WatchHub {
 
   JobStore& jobs_;
   Clock& clock_;
-  absl::Mutex mutex_;
-  std::list<Watcher> watchers_ ABSL_GUARDED_BY(mutex_);
-  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  WatcherList<Watcher> watchers_;
 };
 
 }  // namespace crossover::scheduler

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -64,6 +65,29 @@ absl::StatusOr<Pipeline> PipelineFromProto(const v1::Pipeline& pipeline,
   }
   return out;
 }
+
+// Writes a watcher's pipeline to its stream.
+class PipelineStream final : public PipelineSink {
+ public:
+  explicit PipelineStream(rpc::Stream<v1::WatchPipelineResponse> stream)
+      : stream_(std::move(stream)) {}
+
+  bool Send(const Pipeline& pipeline, const std::string& resume_token) override {
+    v1::WatchPipelineResponse response;
+    response.set_resume_token(resume_token);
+    *response.mutable_pipeline() = PipelineToProto(pipeline);
+    return stream_.Write(std::move(response));
+  }
+  bool Gone() override {
+    if (!stream_.cancelled()) return false;
+    stream_.Finish(absl::CancelledError("the client has gone"));
+    return true;
+  }
+  void End(absl::Status status) override { stream_.Finish(std::move(status)); }
+
+ private:
+  rpc::Stream<v1::WatchPipelineResponse> stream_;
+};
 
 }  // namespace
 
@@ -150,6 +174,27 @@ absl::Status PipelineServiceImpl::DoCancelPipeline(const v1::CancelPipelineReque
 absl::Status PipelineServiceImpl::DoResumePipeline(const v1::ResumePipelineRequest& request,
                                                    v1::Pipeline& response) {
   return Verb(request.name(), &scheduler::ResumePipeline, response);
+}
+
+grpc::ServerWriteReactor<v1::WatchPipelineResponse>* PipelineServiceImpl::WatchPipeline(
+    grpc::CallbackServerContext* context, const v1::WatchPipelineRequest* request) {
+  return handler_.ServerStream<v1::WatchPipelineResponse>(
+      context, "WatchPipeline",
+      [this, name = request->name(), token = request->resume_token()](
+          const rpc::Call&, rpc::Stream<v1::WatchPipelineResponse> stream) {
+        const auto parts = ParseScoped(name, kPipelinePattern, "name");
+        absl::Status status = parts.status();
+        if (status.ok()) {
+          status = watchers_.Watch((*parts)[0], (*parts)[1], token,
+                                   std::make_shared<PipelineStream>(stream));
+        }
+        if (!status.ok()) {
+          stream.Finish(std::move(status));
+          return;
+        }
+        stream.OnCancel([stream] { stream.Finish(absl::CancelledError("the client has gone")); });
+        wake_watchers_();
+      });
 }
 
 }  // namespace crossover::scheduler

@@ -7,19 +7,24 @@
 #include "common/rpc/handler.h"
 #include "crossover/scheduler/v1/pipeline_service.grpc.pb.h"
 #include "services/training_scheduler/domain/pipeline_runner.h"
+#include "services/training_scheduler/domain/pipeline_watch.h"
 
 namespace crossover::scheduler {
 
-// Borrows everything. `due` is called when a pipeline may have become due.
+// Borrows everything. `due` is called when a pipeline may have become due, `wake_watchers` when
+// somebody has begun to watch.
 class PipelineServiceImpl final : public v1::PipelineService::CallbackService {
  public:
   PipelineServiceImpl(rpc::Handler& handler, PipelineStore& store, StepServices steps,
-                      UuidGenerator& ids, std::function<void()> due)
+                      UuidGenerator& ids, PipelineWatchHub& watchers, std::function<void()> due,
+                      std::function<void()> wake_watchers)
       : handler_(handler),
         store_(store),
         steps_(std::move(steps)),
         ids_(ids),
-        due_(std::move(due)) {}
+        watchers_(watchers),
+        due_(std::move(due)),
+        wake_watchers_(std::move(wake_watchers)) {}
 
 #define CROSSOVER_UNARY(method, Request, Response)                                               \
   grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context, const Request* request, \
@@ -34,6 +39,8 @@ class PipelineServiceImpl final : public v1::PipelineService::CallbackService {
   CROSSOVER_UNARY(CancelPipeline, v1::CancelPipelineRequest, v1::Pipeline)
   CROSSOVER_UNARY(ResumePipeline, v1::ResumePipelineRequest, v1::Pipeline)
 #undef CROSSOVER_UNARY
+  grpc::ServerWriteReactor<v1::WatchPipelineResponse>* WatchPipeline(
+      grpc::CallbackServerContext* context, const v1::WatchPipelineRequest* request) override;
 
  private:
   absl::Status DoCreatePipeline(const v1::CreatePipelineRequest& request, v1::Pipeline& response);
@@ -49,7 +56,9 @@ class PipelineServiceImpl final : public v1::PipelineService::CallbackService {
   PipelineStore& store_;
   const StepServices steps_;
   UuidGenerator& ids_;
+  PipelineWatchHub& watchers_;
   const std::function<void()> due_;
+  const std::function<void()> wake_watchers_;
 };
 
 }  // namespace crossover::scheduler
