@@ -4,17 +4,30 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <string>
+#include <thread>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "common/time/clock.h"
 
 namespace crossover::llm {
 
 namespace {
+
+// How often a wait looks whether it is to end.
+constexpr absl::Duration kLook = absl::Seconds(1);
+
+std::chrono::milliseconds Milliseconds(absl::Duration duration) {
+  return std::chrono::milliseconds(absl::ToInt64Milliseconds(duration));
+}
 
 // Without the call stack, which LibTorch puts behind its messages.
 std::string MessageOf(const std::exception& e) {
@@ -22,24 +35,90 @@ std::string MessageOf(const std::exception& e) {
   return error == nullptr ? e.what() : error->what_without_backtrace();
 }
 
-}  // namespace
-
-c10::intrusive_ptr<c10d::Store> MeetOthers(const Rendezvous& rendezvous) {
-  c10d::TCPStoreOptions options;
-  options.port = static_cast<uint16_t>(rendezvous.port);
-  options.isServer = rendezvous.rank == 0;
-  options.numWorkers = static_cast<size_t>(rendezvous.size);
-  options.waitWorkers = true;
-  options.timeout = std::chrono::milliseconds(absl::ToInt64Milliseconds(rendezvous.timeout));
-  return c10::make_intrusive<c10d::TCPStore>(rendezvous.host, options);
-}
-
-absl::Status PeerLost(const Rendezvous& rendezvous, const std::exception& e) {
+absl::Status NotMet(const Rendezvous& rendezvous, const std::string& why) {
   return Error(
       absl::StatusCode::kUnavailable, "PEER_LOST",
       absl::StrCat("rank ", rendezvous.rank, " of ", rendezvous.size, " at ", rendezvous.host, ":",
-                   rendezvous.port, " could not meet the others: ", MessageOf(e)));
+                   rendezvous.port, " could not meet the others: ", why));
 }
+
+absl::Status Stopped(int rank, int size) {
+  return absl::CancelledError(
+      absl::StrCat("rank ", rank, " of ", size, " was asked to wait for the others no longer"));
+}
+
+bool AskedToStop(const std::function<bool()>& stop) { return stop && stop(); }
+
+c10::intrusive_ptr<c10d::Store> OpenStore(const Rendezvous& rendezvous, bool serve,
+                                          absl::Duration timeout) {
+  c10d::TCPStoreOptions options;
+  options.port = static_cast<uint16_t>(rendezvous.port);
+  options.isServer = serve;
+  options.waitWorkers = false;
+  options.timeout = Milliseconds(timeout);
+  return c10::make_intrusive<c10d::TCPStore>(rendezvous.host, options);
+}
+
+// Until rank 0 is there to answer.
+absl::StatusOr<c10::intrusive_ptr<c10d::Store>> Visit(const Rendezvous& rendezvous,
+                                                      absl::Duration deadline) {
+  while (true) {
+    try {
+      return OpenStore(rendezvous, /*serve=*/false, kLook);
+    } catch (const std::exception& e) {
+      if (AskedToStop(rendezvous.stop)) return Stopped(rendezvous.rank, rendezvous.size);
+      if (SystemClock().SteadyNow() >= deadline) return PeerLost(rendezvous, e);
+    }
+  }
+}
+
+absl::Status AwaitAll(const Rendezvous& rendezvous, c10d::Store& store, absl::Duration deadline) {
+  const std::string arrived = "arrived";
+  int64_t there = store.add(arrived, 1);
+  while (there < rendezvous.size) {
+    if (AskedToStop(rendezvous.stop)) return Stopped(rendezvous.rank, rendezvous.size);
+    if (SystemClock().SteadyNow() >= deadline) {
+      return NotMet(rendezvous,
+                    absl::StrCat(there, " came within ", absl::FormatDuration(rendezvous.timeout)));
+    }
+    SystemClock().SleepFor(absl::Milliseconds(20));
+    there = store.add(arrived, 0);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Meeting> MeetOthers(const Rendezvous& rendezvous) {
+  const absl::Duration deadline = SystemClock().SteadyNow() + rendezvous.timeout;
+  try {
+    Meeting meeting;
+    if (rendezvous.rank == 0)
+      meeting.server = OpenStore(rendezvous, /*serve=*/true, rendezvous.timeout);
+    ASSIGN_OR_RETURN(c10::intrusive_ptr<c10d::Store> store, Visit(rendezvous, deadline));
+    store->setTimeout(Milliseconds(rendezvous.timeout));
+    meeting.store =
+        c10::make_intrusive<c10d::PrefixStore>("for " + rendezvous.purpose, std::move(store));
+    RETURN_IF_ERROR(AwaitAll(rendezvous, *meeting.store, deadline));
+    return meeting;
+  } catch (const std::exception& e) {
+    return PeerLost(rendezvous, e);
+  }
+}
+
+absl::Status PeerLost(const Rendezvous& rendezvous, const std::exception& e) {
+  return NotMet(rendezvous, MessageOf(e));
+}
+
+C10dCollective::C10dCollective(const Rendezvous& rendezvous, Meeting meeting,
+                               c10::intrusive_ptr<c10d::Backend> backend, at::Device device)
+    : rank_(rendezvous.rank),
+      size_(rendezvous.size),
+      timeout_(Milliseconds(rendezvous.sum_timeout)),
+      stop_(rendezvous.stop),
+      device_(device),
+      meeting_(std::move(meeting)),
+      backend_(std::move(backend)) {}
 
 absl::Status C10dCollective::Sum(std::span<float> values) {
   return SumTensor(at::from_blob(values.data(), {static_cast<int64_t>(values.size())}, at::kFloat));
@@ -53,16 +132,56 @@ absl::Status C10dCollective::Sum(std::span<double> values) {
 absl::Status C10dCollective::SumTensor(at::Tensor values) {
   // c10d's threads work on the tensor outside of the caller's InferenceMode.
   const c10::InferenceMode ordinary(false);
+  const auto lost = [this](const std::string& why) {
+    return Error(absl::StatusCode::kUnavailable, "PEER_LOST",
+                 absl::StrCat("rank ", rank_, " of ", size_,
+                              " lost another one while it added up gradients: ", why));
+  };
+  if (backend_ == nullptr) return lost("an earlier sum was given up");
   try {
-    std::vector<at::Tensor> tensors = {device_.is_cpu() ? values : values.to(device_)};
-    backend_->allreduce(tensors)->wait();
-    if (!device_.is_cpu()) values.copy_(tensors[0]);
+    // A sum that may be given up does not work on the caller's memory.
+    const bool copied = stop_ || !device_.is_cpu();
+    std::vector<at::Tensor> tensors = {
+        copied ? values.to(device_, values.scalar_type(), /*non_blocking=*/false, /*copy=*/true)
+               : values};
+    c10d::AllreduceOptions options;
+    options.timeout = timeout_;
+    c10::intrusive_ptr<c10d::Work> work = backend_->allreduce(tensors, options);
+    if (!Await(*work)) {
+      Abandon(std::move(work), std::move(tensors[0]));
+      return Stopped(rank_, size_);
+    }
+    if (copied) values.copy_(tensors[0]);
     return absl::OkStatus();
   } catch (const std::exception& e) {
-    return Error(absl::StatusCode::kUnavailable, "PEER_LOST",
-                 absl::StrCat("rank ", rank(), " of ", size(),
-                              " lost another one while it added up gradients: ", MessageOf(e)));
+    return lost(MessageOf(e));
   }
+}
+
+bool C10dCollective::Await(c10d::Work& work) const {
+  while (stop_ && !work.isCompleted()) {
+    try {
+      work.wait(Milliseconds(kLook));
+    } catch (const std::exception&) {
+      // Its time is over, or it has failed: it is completed then, and says so below.
+      if (!work.isCompleted() && stop_()) return false;
+    }
+  }
+  work.wait();
+  return true;
+}
+
+void C10dCollective::Abandon(c10::intrusive_ptr<c10d::Work> work, at::Tensor values) {
+  meeting_.server.reset();
+  std::thread([work = std::move(work), values = std::move(values), store = meeting_.store,
+               backend = std::exchange(backend_, nullptr)]() mutable {
+    try {
+      work->wait();
+    } catch (const std::exception&) {
+      // Nobody asks any more.
+    }
+    backend.reset();
+  }).detach();
 }
 
 }  // namespace crossover::llm

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -27,8 +28,14 @@ struct Rendezvous {
   int port = 0;
   // This process's address for the others: a host name or IP address of this machine.
   std::string own_host = "127.0.0.1";
+  // What they meet for. Who comes to the same place for something else is not counted.
+  std::string purpose;
   // For everyone to arrive, and for each sum: whoever waits longer gives the others up.
   absl::Duration timeout = absl::Minutes(10);
+  absl::Duration sum_timeout = absl::Minutes(10);
+  // Asked once a second or more often, by the thread that waits, while others are waited for: true
+  // ends the wait. May be empty; it lives as long as the Collective.
+  std::function<bool()> stop;
 };
 
 // Used by one thread. All processes make the same calls in the same order.
@@ -40,15 +47,16 @@ class Collective {
   virtual int size() const = 0;
 
   // Replaces `values` (equally many everywhere) by their sum over all processes, the same bits
-  // everywhere. Unavailable("PEER_LOST") if one of them is gone or too late; then this object is
-  // of no further use and training goes on from a checkpoint with a new one.
+  // everywhere. Unavailable("PEER_LOST") if one of them is gone or too late, Cancelled if `stop`
+  // says so; then this object is of no further use and training goes on from a checkpoint with a
+  // new one.
   virtual absl::Status Sum(std::span<float> values) = 0;
   virtual absl::Status Sum(std::span<double> values) = 0;
 };
 
 // Joins the others over TCP (Gloo) and returns when all are there. InvalidArgument
 // ("BAD_RENDEZVOUS") for numbers that make no sense, Unavailable("PEER_LOST") if someone does not
-// come in time.
+// come in time, Cancelled if `stop` says so.
 absl::StatusOr<std::unique_ptr<Collective>> JoinGloo(const Rendezvous& rendezvous);
 
 // The same over NCCL, between CUDA devices, by a plugin that is built only where NCCL's headers are

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -20,6 +21,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/status/error.h"
@@ -235,6 +237,71 @@ TEST(CollectiveTest, WhoComesAloneGivesUp) {
   const absl::Status status =
       JoinGloo({.rank = 1, .size = 2, .port = FreePort(), .timeout = absl::Seconds(1)}).status();
   EXPECT_TRUE(HasReason(status, "PEER_LOST")) << status;
+}
+
+// Two ranks in threads of this process.
+struct Pair {
+  absl::StatusOr<std::unique_ptr<Collective>> first = absl::UnknownError(""),
+                                              second = first.status();
+
+  explicit Pair(Rendezvous rendezvous) {
+    rendezvous.size = 2;
+    rendezvous.port = FreePort();
+    std::thread other([&] {
+      Rendezvous mine = rendezvous;
+      mine.rank = 1;
+      mine.stop = nullptr;
+      second = JoinGloo(mine);
+    });
+    first = JoinGloo(rendezvous);
+    other.join();
+  }
+};
+
+TEST(CollectiveTest, AWaitForOthersEndsWhenItIsToldTo) {
+  bool asked = false;
+  const auto stop = [&] { return std::exchange(asked, true); };
+  const Rendezvous meeting{
+      .size = 2, .port = FreePort(), .timeout = absl::Minutes(5), .stop = stop};
+  EXPECT_TRUE(absl::IsCancelled(JoinGloo(meeting).status()));  // Nobody else comes.
+  asked = false;
+  Rendezvous visit = meeting;
+  visit.rank = 1;
+  EXPECT_TRUE(absl::IsCancelled(JoinGloo(visit).status()));  // Nobody is there.
+}
+
+TEST(CollectiveTest, WhoComesForSomethingElseIsNotCounted) {
+  const Rendezvous meeting{
+      .size = 2, .port = FreePort(), .purpose = "job 1", .timeout = absl::Seconds(3)};
+  std::thread other([&] {
+    Rendezvous visit = meeting;
+    visit.rank = 1;
+    visit.purpose = "job 2";
+    EXPECT_TRUE(HasReason(JoinGloo(visit).status(), "PEER_LOST"));
+  });
+  const absl::Status status = JoinGloo(meeting).status();
+  EXPECT_TRUE(HasReason(status, "PEER_LOST")) << status;
+  EXPECT_NE(status.message().find("1 came within 3s"), std::string::npos) << status;
+  other.join();
+}
+
+TEST(CollectiveTest, ASumThatOthersDoNotJoinIsGivenUpWhenItIsToldToAndFreesThePlace) {
+  std::atomic<bool> stop = false;
+  Rendezvous rendezvous{.timeout = absl::Seconds(10), .stop = [&] { return stop.load(); }};
+  Pair pair(rendezvous);
+  ASSERT_TRUE(pair.first.ok()) << pair.first.status();
+  ASSERT_TRUE(pair.second.ok()) << pair.second.status();
+  std::vector<float> ones(1000, 1), twos(1000, 2);
+  std::thread other([&] { EXPECT_TRUE((*pair.second)->Sum(std::span<float>(twos)).ok()); });
+  EXPECT_TRUE((*pair.first)->Sum(std::span<float>(ones)).ok());
+  other.join();
+  EXPECT_EQ(ones, std::vector<float>(1000, 3));
+  EXPECT_EQ(twos, ones);
+
+  stop = true;  // The other one is there, but does nothing.
+  EXPECT_TRUE(absl::IsCancelled((*pair.first)->Sum(std::span<float>(ones))));
+  EXPECT_EQ(ones, std::vector<float>(1000, 3));
+  EXPECT_TRUE(HasReason((*pair.first)->Sum(std::span<float>(ones)), "PEER_LOST"));
 }
 
 TEST(CollectiveTest, APluginThatIsNotThereOrNoneIsNamed) {

@@ -26,24 +26,27 @@ absl::Status CheckRendezvous(const Rendezvous& rendezvous) {
     return bad(absl::StrCat("port is ", rendezvous.port, "; 1 to 65535 is meant"));
   if (rendezvous.host.empty() || rendezvous.own_host.empty())
     return bad("host and own host may not be empty");
-  if (rendezvous.timeout < absl::Seconds(1))
-    return bad(absl::StrCat("timeout is ", absl::FormatDuration(rendezvous.timeout),
-                            "; at least 1s is meant"));
+  for (const absl::Duration timeout : {rendezvous.timeout, rendezvous.sum_timeout}) {
+    if (timeout < absl::Seconds(1))
+      return bad(
+          absl::StrCat("timeout is ", absl::FormatDuration(timeout), "; at least 1s is meant"));
+  }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Collective>> JoinGloo(const Rendezvous& rendezvous) {
   RETURN_IF_ERROR(CheckRendezvous(rendezvous));
+  ASSIGN_OR_RETURN(Meeting meeting, MeetOthers(rendezvous));
   try {
-    c10::intrusive_ptr<c10d::Store> store = MeetOthers(rendezvous);
     auto options = c10d::ProcessGroupGloo::Options::create(
         std::chrono::milliseconds(absl::ToInt64Milliseconds(rendezvous.timeout)));
     options->devices.push_back(
         c10d::ProcessGroupGloo::createDeviceForHostname(rendezvous.own_host));
     options->threads = 1;
     c10::intrusive_ptr<c10d::Backend> backend = c10::make_intrusive<c10d::ProcessGroupGloo>(
-        store, rendezvous.rank, rendezvous.size, options);
-    return std::make_unique<C10dCollective>(std::move(store), std::move(backend), at::kCPU);
+        meeting.store, rendezvous.rank, rendezvous.size, options);
+    return std::make_unique<C10dCollective>(rendezvous, std::move(meeting), std::move(backend),
+                                            at::kCPU);
   } catch (const std::exception& e) {
     return PeerLost(rendezvous, e);
   }

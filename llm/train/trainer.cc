@@ -42,7 +42,7 @@ std::vector<float> InitialAdapterOf(const BaseModel& base, const LoraLayout& lay
 class Trainer::Impl {
  public:
   Impl(std::shared_ptr<const BaseModel> base, TrainConfig config, std::vector<TrainRow> train,
-       std::vector<TrainRow> validation, std::unique_ptr<Collective> peers)
+       std::vector<TrainRow> validation, std::shared_ptr<Collective> peers)
       : base_(std::move(base)),
         config_(std::move(config)),
         train_(std::move(train)),
@@ -209,7 +209,7 @@ class Trainer::Impl {
   std::shared_ptr<const BaseModel> base_;
   TrainConfig config_;
   std::vector<TrainRow> train_, validation_;
-  std::unique_ptr<Collective> peers_;  // null: this process alone.
+  std::shared_ptr<Collective> peers_;  // null: this process alone.
   LoraLayout layout_;
   RowOrder order_;
   std::vector<float> adapter_, gradients_;
@@ -228,7 +228,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(std::shared_ptr<const B
                                                          TrainConfig config,
                                                          std::vector<TrainRow> train,
                                                          std::vector<TrainRow> validation,
-                                                         std::unique_ptr<Collective> peers) {
+                                                         std::shared_ptr<Collective> peers) {
   RETURN_IF_ERROR(CheckConfig(base->config(), config));
   RETURN_IF_ERROR(CheckRows(*base, config, train, "training"));
   if (!validation.empty()) RETURN_IF_ERROR(CheckRows(*base, config, validation, "validation"));

@@ -205,7 +205,7 @@ class Trainer {
   // Evaluate then are calls that all of them make; they may return Unavailable("PEER_LOST").
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(
       std::shared_ptr<const BaseModel> base, TrainConfig config, std::vector<TrainRow> train,
-      std::vector<TrainRow> validation, std::unique_ptr<Collective> peers = nullptr);
+      std::vector<TrainRow> validation, std::shared_ptr<Collective> peers = nullptr);
   ~Trainer();
 
   // Replaces the initial adapter by a PEFT folder's. Rank and targets must be the config's. Before

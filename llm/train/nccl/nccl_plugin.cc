@@ -11,16 +11,21 @@ extern "C" __attribute__((visibility("default"))) void crossover_nccl_join(
     absl::StatusOr<std::unique_ptr<crossover::llm::Collective>>& joined) {
   using namespace crossover::llm;
   try {
-    c10::intrusive_ptr<c10d::Store> store = MeetOthers(rendezvous);
+    absl::StatusOr<Meeting> meeting = MeetOthers(rendezvous);
+    if (!meeting.ok()) {
+      joined = meeting.status();
+      return;
+    }
     auto options = c10d::ProcessGroupNCCL::Options::create();
-    options->timeout = std::chrono::milliseconds(absl::ToInt64Milliseconds(rendezvous.timeout));
+    options->timeout = std::chrono::milliseconds(absl::ToInt64Milliseconds(rendezvous.sum_timeout));
     c10::intrusive_ptr<c10d::Backend> backend = c10::make_intrusive<c10d::ProcessGroupNCCL>(
-        store, rendezvous.rank, rendezvous.size, options);
+        meeting->store, rendezvous.rank, rendezvous.size, options);
     // Ranks of one machine take its devices in turn.
     const auto devices = c10::impl::VirtualGuardImpl(c10::kCUDA).deviceCount();
     TORCH_CHECK(devices > 0, "there is no CUDA device");
     const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(rendezvous.rank % devices));
-    joined = std::make_unique<C10dCollective>(std::move(store), std::move(backend), device);
+    joined = std::make_unique<C10dCollective>(rendezvous, *std::move(meeting), std::move(backend),
+                                              device);
   } catch (const std::exception& e) {
     joined = PeerLost(rendezvous, e);
   }
