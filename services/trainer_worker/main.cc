@@ -41,6 +41,10 @@ int main(int argc, char** argv) {
                     "how base models are kept in memory: dense; stored, as in the file; nf4; or "
                     "auto, dense where that takes half of the free memory at most",
                     &options.base_weights);
+  main.config().Add("max-gang", "most workers that share one job with this one; 1: none does",
+                    &options.max_gang);
+  main.config().Add("gang-address", "host:port of this machine where such workers meet it",
+                    &options.gang_address);
   main.config().Add("nice", "how much it yields to other processes, 0 to 19", &niceness);
   main.config().Add("engine", "llm; or fake, which counts steps instead of training, for tests",
                     &options.engine);

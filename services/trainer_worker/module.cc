@@ -10,6 +10,7 @@
 #include "common/status/status_macros.h"
 #include "llm/model/execution.h"
 #include "services/trainer_worker/domain/fake_train_engine.h"
+#include "services/trainer_worker/domain/gang_address.h"
 #include "services/trainer_worker/domain/worker.h"
 #include "services/trainer_worker/engine/llm_train_engine.h"
 #include "services/trainer_worker/transport/grpc_lease_client.h"
@@ -58,6 +59,16 @@ absl::StatusOr<std::unique_ptr<TrainEngine>> NewEngine(const Options& options, c
   return std::make_unique<LlmTrainEngine>(llm);
 }
 
+// The others meet a worker under the same host, whether it leads or not.
+JoinGang JoinAt(const std::string& gang_address) {
+  if (gang_address.empty()) return {};
+  const std::string host = ParseGangAddress("gang-address", gang_address)->host;
+  return [host](llm::Rendezvous rendezvous) -> absl::StatusOr<std::shared_ptr<llm::Collective>> {
+    rendezvous.own_host = host;
+    return llm::JoinGloo(rendezvous);
+  };
+}
+
 }  // namespace
 
 struct Module::Impl {
@@ -70,9 +81,12 @@ struct Module::Impl {
                 .incarnation = options.incarnation,
                 .version = kVersion,
                 .threads = usage.device().units,
-                .memory_bytes = usage.device().memory_limit_bytes},
+                .memory_bytes = usage.device().memory_limit_bytes,
+                .max_gang = options.max_gang,
+                .gang_address = options.gang_address},
                options.api_key, deps.clock, &usage),
-        worker({client, *engine, deps.blobs, deps.clock, deps.logger, metrics, board},
+        worker({client, *engine, deps.blobs, deps.clock, deps.logger, metrics, board,
+                JoinAt(options.gang_address)},
                {.runner = {.work_folder = options.work_folder, .keeper = {}}}),
         handler({.service = "crossover.worker.v1.WorkerService",
                  .threads = 2,
@@ -91,6 +105,7 @@ struct Module::Impl {
 };
 
 absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps) {
+  RETURN_IF_ERROR(CheckGangOptions(options.max_gang, options.gang_address));
   ASSIGN_OR_RETURN(std::unique_ptr<TrainEngine> engine, NewEngine(options, deps));
   if (options.incarnation.empty()) options.incarnation = deps.random.Hex(8);
   return std::unique_ptr<Module>(

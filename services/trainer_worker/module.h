@@ -30,6 +30,8 @@ struct Options {
   std::string engine = "llm";         // or fake, fake-validating
   std::string compute_type = "auto";  // or bf16 or fp32, whatever jobs say
   std::string base_weights = "auto";  // or dense, stored or nf4: how bases are kept in memory
+  int max_gang = 1;                   // most workers it trains one job together with; 1 = alone
+  std::string gang_address;           // host:port of this machine where the others meet it
 };
 
 // All borrowed.
@@ -45,7 +47,8 @@ struct Deps {
 
 class Module final : public rpc::Module {
  public:
-  // INVALID_ARGUMENT CONFIG_INVALID for an unknown engine, compute type or kind of weights.
+  // INVALID_ARGUMENT CONFIG_INVALID for an unknown engine, compute type or kind of weights, or an
+  // address where nobody can meet it.
   static absl::StatusOr<std::unique_ptr<Module>> Create(Options options, Deps deps);
   ~Module() override;
 

@@ -43,6 +43,10 @@ const char* Advice(const std::string& reason) {
   if (reason == "OUT_OF_MEMORY") {
     return "; lower tokens_per_sequence or batch_size, or use a machine with more memory";
   }
+  if (reason == "PEER_LOST") {
+    return "; the job goes on from its last checkpoint once as many workers wait again; the log of "
+           "the worker that left says why";
+  }
   return "";
 }
 

@@ -4,12 +4,14 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "absl/synchronization/mutex.h"
 #include "common/blob/blob_store.h"
 #include "common/log/logger.h"
 #include "common/time/clock.h"
+#include "llm/train/collective.h"
 #include "services/trainer_worker/domain/lease_client.h"
 #include "services/trainer_worker/domain/lease_keeper.h"
 #include "services/trainer_worker/domain/train_engine.h"
@@ -17,8 +19,9 @@
 
 namespace crossover::worker {
 
-// How this worker's part of a job ended.
-enum class Outcome { kCompleted, kFailed, kReleased, kLost };
+// How this worker's part of a job ended. kFollowed: as one of a gang, of which rank 0 tells how it
+// ended.
+enum class Outcome { kCompleted, kFailed, kReleased, kLost, kFollowed };
 
 // Where the worker is, for GetStatus. Thread-safe.
 struct JobStatus {
@@ -45,7 +48,12 @@ class StatusBoard {
   JobStatus status_ ABSL_GUARDED_BY(mutex_);
 };
 
-// All borrowed.
+// Meets the other processes that train a job; own_host is the joiner's to set. Errors as those of
+// llm::JoinGloo.
+using JoinGang =
+    std::function<absl::StatusOr<std::shared_ptr<llm::Collective>>(llm::Rendezvous rendezvous)>;
+
+// All borrowed, but for join.
 struct WorkerDeps {
   LeaseClient& client;
   TrainEngine& engine;
@@ -54,6 +62,7 @@ struct WorkerDeps {
   Logger& logger;
   WorkerMetrics& metrics;
   StatusBoard& board;
+  JoinGang join = {};  // empty: this worker trains alone
 };
 
 struct JobContext {

@@ -45,6 +45,8 @@ const char* Name(Outcome outcome) {
       return "released";
     case Outcome::kLost:
       return "lost";
+    case Outcome::kFollowed:
+      return "followed";
   }
   return "unknown";
 }
@@ -83,6 +85,7 @@ Outcome JobRunner::RunTraining(JobContext& context) {
   const bool sweep = !context.job().sweep.trials.empty();
   absl::StatusOr<TrainingEnd> end = sweep ? Sweep(context).Run() : Training(context).Run();
   if (!end.ok()) return Fail(context, end.status());
+  if (end->followed) return Outcome::kFollowed;
   switch (end->stop) {
     case Stop::kNone:
     case Stop::kEarly:
@@ -156,6 +159,10 @@ Outcome JobRunner::Complete(JobContext& context, const Ending& ending) {
 Outcome JobRunner::Fail(JobContext& context, const absl::Status& why) {
   if (HasReason(why, "LEASE_LOST") || context.keeper.lost()) return Outcome::kLost;
   deps_.logger.Error("job_failed", {{"job", context.job().name}, {"error", why}});
+  if (!Leads(context.job())) {  // rank 0 misses this one, and tells
+    AwaitLeader(context);
+    return Outcome::kLost;
+  }
   context.keeper.TellLog(why.ToString());
   Ending ending;
   ending.failure = FailureOf(why);

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "llm/train/collective.h"
 #include "services/trainer_worker/domain/work.h"
 
 namespace crossover::worker {
@@ -66,6 +67,8 @@ struct TrainInputs {
   std::filesystem::path dataset;                    // folder of shards
   std::optional<std::filesystem::path> adapter;     // to go on from
   std::optional<std::filesystem::path> checkpoint;  // to resume
+  // The others of a gang, which call Train and Validate as often; nullptr: alone.
+  std::shared_ptr<llm::Collective> peers;
 };
 
 struct ExportInputs {

@@ -82,8 +82,18 @@ absl::Status Training::FetchCheckpoint(TrainInputs& inputs) {
 }
 
 absl::Status Training::Prepare() {
+  ASSIGN_OR_RETURN(stop_, gang_.Meet());
+  if (stop_ != Stop::kNone) return absl::OkStatus();
+  const absl::Status loaded = Load();
+  const std::string resumed = checkpoints_.empty() ? "" : checkpoints_.front().digest;
+  ASSIGN_OR_RETURN(stop_, gang_.AgreeOnStart(loaded, stop_, resumed));
+  return absl::OkStatus();
+}
+
+absl::Status Training::Load() {
   context_.keeper.TellPhase("loading");
   ASSIGN_OR_RETURN(TrainInputs inputs, FetchInputs());
+  inputs.peers = gang_.peers();
   stop_ = AskedToStop(context_, &checkpoint_asked_);
   if (stop_ != Stop::kNone) return absl::OkStatus();
   const TrainPlan& plan = *place_.plan;
@@ -173,6 +183,7 @@ absl::Status Training::Validate(const Step& step) {
     state_.best_loss = validation.loss;
     state_.validations_without_gain = 0;
     if (!state_.best_adapter.empty()) former_bests_.push_back(state_.best_adapter);
+    if (!gang_.leads()) return absl::OkStatus();
     ASSIGN_OR_RETURN(state_.best_adapter,
                      PutAdapter(absl::StrCat("best-", step.step), BestHolder(context_.job().name)));
   } else {
@@ -195,6 +206,10 @@ void Training::Alarm(const Step& step) {
 }
 
 absl::Status Training::Checkpoint(const Step& step) {
+  if (!gang_.leads()) {  // rank 0's is everyone's
+    recorded_step_ = step.step;
+    return absl::OkStatus();
+  }
   const absl::Duration before = context_.deps.clock.SteadyNow();
   const std::filesystem::path folder = context_.folder / absl::StrCat("checkpoint-", step.step);
   std::error_code error;
@@ -251,6 +266,9 @@ absl::StatusOr<TrainRun::Decision> Training::OnStep(const Step& step) {
   Tell(step);
   stop_ = AskedToStop(context_, &checkpoint_asked_);
   if (stop_ == Stop::kLost) return TrainRun::Decision::kStop;
+  if (!last) {
+    ASSIGN_OR_RETURN(stop_, gang_.Agree(stop_));
+  }
   const bool early =
       plan.early_stop_patience > 0 && state_.validations_without_gain >= plan.early_stop_patience;
   const bool hopeless = validation_.has_value() && place_.hopeless && place_.hopeless(state_, step);
@@ -281,6 +299,11 @@ absl::StatusOr<TrainingEnd> Training::Finish(Stop stop) {
                   .bests = {},
                   .trial_bests = {},
                   .state = state_};
+  if (!gang_.leads() && gang_.peers() != nullptr && stop != Stop::kLost) {
+    AwaitLeader(context_);
+    end.followed = true;
+    return end;
+  }
   const bool ended = stop == Stop::kNone || stop == Stop::kEarly || stop == Stop::kHopeless;
   if (!ended) return end;
   end.state.step = last_.step;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "services/trainer_worker/domain/gang.h"
 #include "services/trainer_worker/domain/job_context.h"
 #include "services/trainer_worker/domain/run_state.h"
 
@@ -28,6 +29,7 @@ struct TrainingEnd {
   std::vector<std::string> bests;
   std::vector<std::string> trial_bests;  // … and by TrialHolder
   RunState state;
+  bool followed = false;  // as one of a gang whose rank 0 has ended the lease of all
 };
 
 // Where a training stands in its job.
@@ -55,13 +57,18 @@ class Training {
       : Training(context, TrainingPlace{.plan = &context.job().train,
                                         .checkpoints = CheckpointsOf(context.job())}) {}
   Training(JobContext& context, TrainingPlace place)
-      : context_(context), place_(std::move(place)), checkpoints_(place_.checkpoints) {}
+      : context_(context),
+        place_(std::move(place)),
+        gang_(context),
+        checkpoints_(place_.checkpoints) {}
 
   // ABORTED LEASE_LOST from a fenced call; otherwise errors are the job's.
   absl::StatusOr<TrainingEnd> Run();
 
  private:
   absl::Status Prepare();
+  // Fetches everything and makes run_, unless it is asked to stop.
+  absl::Status Load();
   absl::StatusOr<TrainInputs> FetchInputs();
   // Brings the first of checkpoints_ that is whole; none of them is: the training starts anew.
   absl::Status FetchCheckpoint(TrainInputs& inputs);
@@ -82,6 +89,7 @@ class Training {
 
   JobContext& context_;
   const TrainingPlace place_;
+  Gang gang_;
   std::unique_ptr<TrainRun> run_;
   RunState state_;
   std::vector<CheckpointRef> checkpoints_;  // those of the place that were not passed over

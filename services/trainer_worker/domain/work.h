@@ -107,6 +107,13 @@ struct CheckpointRef {
   int64_t step = 0;
 };
 
+// This worker's place among those that train a job together.
+struct GangPlace {
+  int rank = 0;            // 0 leads
+  int size = 1;            // 1: alone
+  std::string rendezvous;  // host:port where rank 0 awaits the others
+};
+
 // A job and the lease to run it.
 struct LeasedJob {
   std::string name;  // projects/p/jobs/id
@@ -121,6 +128,7 @@ struct LeasedJob {
   int64_t resume_step = 0;
   std::vector<CheckpointRef> earlier_checkpoints;  // before that one, the latest first
 
+  GangPlace gang;
   std::string token;
   int64_t epoch = 0;
   absl::Duration ttl;

@@ -291,9 +291,9 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::PrepareRun(const Train
                    Load(inputs, ComputeTypeOf(plan.compute_type, options_.compute_type)));
   llm::BindThread(base->execution());
   const bool has_validation = !rows.validation.empty();
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<llm::Trainer> trainer,
-      llm::Trainer::Create(base, config, std::move(rows.train), std::move(rows.validation)));
+  ASSIGN_OR_RETURN(std::unique_ptr<llm::Trainer> trainer,
+                   llm::Trainer::Create(base, config, std::move(rows.train),
+                                        std::move(rows.validation), inputs.peers));
   if (inputs.adapter.has_value()) RETURN_IF_ERROR(trainer->LoadAdapter(inputs.adapter->string()));
   if (inputs.checkpoint.has_value()) RETURN_IF_ERROR(trainer->Resume(inputs.checkpoint->string()));
   return std::make_unique<LlmTrainRun>(plan, std::move(trainer), has_validation, inputs.base_digest,

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
+#include "common/status/status_macros.h"
 
 namespace crossover::worker {
 namespace {
@@ -137,6 +138,17 @@ TrainPlan PlanFrom(const pb::TrainingSpec& spec, const pb::TrainingSpec& asked,
   return plan;
 }
 
+// Several workers share a training, not a grid of them, nor an export.
+absl::Status GangFrom(const pb::LeaseJobResponse& response, LeasedJob& job) {
+  if (!response.has_gang()) return absl::OkStatus();
+  const pb::Gang& gang = response.gang();
+  job.gang = {.rank = gang.rank(), .size = gang.size(), .rendezvous = gang.rendezvous()};
+  const pb::Job::Kind kind = response.job().kind();
+  if (kind == pb::Job::SFT || kind == pb::Job::PREFERENCE || kind == pb::Job::DISTIL)
+    return absl::OkStatus();
+  return NotKnown(absl::StrCat("jobs of kind ", pb::Job::Kind_Name(kind), " for several workers"));
+}
+
 absl::Status SpecFrom(const pb::LeaseJobResponse& response, LeasedJob& job) {
   const pb::JobSpec& spec = response.resolved_spec();
   switch (response.job().kind()) {
@@ -222,8 +234,8 @@ absl::StatusOr<LeasedJob> FromProto(const pb::LeaseJobResponse& response) {
   job.resume_step = response.resume_checkpoint().step();
   for (const pb::Checkpoint& earlier : response.earlier_checkpoints())
     job.earlier_checkpoints.push_back({earlier.digest(), earlier.step()});
-  const absl::Status status = SpecFrom(response, job);
-  if (!status.ok()) return status;
+  RETURN_IF_ERROR(GangFrom(response, job));
+  RETURN_IF_ERROR(SpecFrom(response, job));
   return job;
 }
 

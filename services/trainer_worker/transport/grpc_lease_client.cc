@@ -42,6 +42,8 @@ absl::StatusOr<std::optional<LeasedJob>> GrpcLeaseClient::Lease(absl::Duration w
   device->set_kind("cpu");
   device->set_units(identity_.threads);
   device->set_memory_bytes(identity_.memory_bytes);
+  capabilities->set_gang(identity_.max_gang);
+  capabilities->set_rendezvous(identity_.gang_address);
   if (usage_ != nullptr) {
     *request.mutable_usage() = ToProto(usage_->Sample());
     const std::string base = usage_->loaded_base();

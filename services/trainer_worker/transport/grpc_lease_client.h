@@ -20,6 +20,8 @@ struct WorkerIdentity {
   std::string version;
   int threads = 0;
   int64_t memory_bytes = 0;  // of the machine
+  int max_gang = 1;          // most workers it trains together with; 1 = alone
+  std::string gang_address;  // host:port where it would await them as rank 0; empty = it cannot
 };
 
 // Thread-safe. Borrows clock and usage; nullptr: what is used is not told.

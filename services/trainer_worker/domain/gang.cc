@@ -1,0 +1,120 @@
+#include "services/trainer_worker/domain/gang.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "services/trainer_worker/domain/gang_address.h"
+
+namespace crossover::worker {
+namespace {
+
+// What one is asked to do all do; the first of these if they are asked different things.
+constexpr std::array kStops = {Stop::kCancel, Stop::kPause, Stop::kDrain, Stop::kPreempt};
+
+// Equal for equal digests, and exact in a double.
+double Fingerprint(const std::string& checkpoint) {
+  if (checkpoint.empty()) return 0;
+  uint64_t hash = 14695981039346656037U;  // FNV-1a
+  for (const char c : checkpoint) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211U;
+  return static_cast<double>((hash >> 12) + 1);
+}
+
+// Something to say brings the next beat, and with it the scheduler's word, within a second.
+void BeatSoon(JobContext& context, const char* phase) {
+  context.keeper.TellPhase(phase);
+  context.keeper.Poll();
+}
+
+}  // namespace
+
+void AwaitLeader(JobContext& context) {
+  while (!context.keeper.lost()) {
+    BeatSoon(context, "waiting for rank 0");
+    context.deps.clock.SleepFor(absl::Milliseconds(200));
+  }
+}
+
+absl::StatusOr<Stop> Gang::Meet() {
+  if (alone()) return Stop::kNone;
+  const LeasedJob& job = context_.job();
+  if (!context_.deps.join) {
+    return Error(absl::StatusCode::kUnimplemented, "NOT_IMPLEMENTED",
+                 "this worker trains alone, but its lease is one of a gang");
+  }
+  ASSIGN_OR_RETURN(const GangAddress address,
+                   ParseGangAddress("the gang's rendezvous", job.gang.rendezvous));
+  llm::Rendezvous rendezvous{.rank = job.gang.rank,
+                             .size = job.gang.size,
+                             .host = address.host,
+                             .port = address.port,
+                             .own_host = address.host,
+                             .purpose = absl::StrCat(job.name, " ", job.epoch),
+                             .timeout = kMeetTimeout,
+                             .sum_timeout = kSumTimeout,
+                             .stop = [this] {
+                               // Asked to pause or to drain, a gang that trains stops after a
+                               // step.
+                               if (!meeting_) return context_.keeper.lost();
+                               BeatSoon(context_, "meeting the others");
+                               asked_ = AskedToStop(context_, nullptr);
+                               return asked_ != Stop::kNone;
+                             }};
+  meeting_ = true;
+  absl::StatusOr<std::shared_ptr<llm::Collective>> peers = context_.deps.join(rendezvous);
+  meeting_ = false;
+  if (asked_ != Stop::kNone) return asked_;
+  RETURN_IF_ERROR(peers.status());
+  peers_ = *std::move(peers);
+  return Stop::kNone;
+}
+
+absl::StatusOr<Stop> Gang::AgreeWith(std::span<double> numbers, Stop stop) {
+  std::vector<double> sums(kStops.size(), 0);
+  for (size_t i = 0; i < kStops.size(); ++i) sums[i] = kStops[i] == stop ? 1 : 0;
+  sums.insert(sums.end(), numbers.begin(), numbers.end());
+  RETURN_IF_ERROR(peers_->Sum(std::span<double>(sums)));
+  std::copy(sums.begin() + kStops.size(), sums.end(), numbers.begin());
+  for (size_t i = 0; i < kStops.size(); ++i) {
+    if (sums[i] > 0) return kStops[i];
+  }
+  return Stop::kNone;
+}
+
+absl::StatusOr<Stop> Gang::Agree(Stop stop) {
+  if (alone() || stop == Stop::kLost) return stop;
+  return AgreeWith({}, stop);
+}
+
+absl::StatusOr<Stop> Gang::AgreeOnStart(const absl::Status& mine, Stop stop,
+                                        const std::string& checkpoint) {
+  if (alone() || stop == Stop::kLost) {
+    RETURN_IF_ERROR(mine);
+    return stop;
+  }
+  const auto size = static_cast<size_t>(context_.job().gang.size);
+  std::vector<double> numbers(size + 1, 0);  // of failures; then by rank
+  if (!mine.ok()) numbers[0] = 1;
+  numbers[1 + static_cast<size_t>(context_.job().gang.rank)] = Fingerprint(checkpoint);
+  const absl::StatusOr<Stop> agreed = AgreeWith(numbers, stop);
+  RETURN_IF_ERROR(mine);
+  RETURN_IF_ERROR(agreed.status());
+  if (numbers[0] > 0) {
+    return Error(absl::StatusCode::kUnavailable, "PEER_LOST",
+                 absl::StrCat(numbers[0], " of the ", size,
+                              " workers that share the job could not begin it"));
+  }
+  if (*agreed != Stop::kNone) return agreed;
+  const auto differs = std::find_if(numbers.begin() + 2, numbers.end(),
+                                    [&](double other) { return other != numbers[1]; });
+  if (differs == numbers.end()) return Stop::kNone;
+  return Error(absl::StatusCode::kUnavailable, "CHECKPOINTS_DIFFER",
+               absl::StrCat("rank ", differs - numbers.begin() - 1, " of ", size,
+                            " goes on from another checkpoint than rank 0: one of them could not "
+                            "read the last"));
+}
+
+}  // namespace crossover::worker

@@ -1,0 +1,65 @@
+// The workers that train one job together (LeasedJob::gang), as one of them sees them. Alone, all
+// of it does nothing.
+//
+// Every rank holds its lease and does every step; what makes them stop is agreed on after each
+// step, so that all stop after the same one. Rank 0 writes checkpoints, publishes, and ends the
+// lease of all; the others wait for that (AwaitLeader).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "llm/train/collective.h"
+#include "services/trainer_worker/domain/job_context.h"
+
+namespace crossover::worker {
+
+// True for rank 0 and for a worker alone.
+inline bool Leads(const LeasedJob& job) { return job.gang.rank == 0; }
+
+// Keeps the lease until it is over: until rank 0 has ended it for all, or somebody is lost.
+void AwaitLeader(JobContext& context);
+
+// Used by one thread. Borrows the context.
+class Gang {
+ public:
+  explicit Gang(JobContext& context) : context_(context) {}
+
+  bool alone() const { return context_.job().gang.size <= 1; }
+  bool leads() const { return Leads(context_.job()); }
+  // nullptr: alone, or not met yet.
+  const std::shared_ptr<llm::Collective>& peers() const { return peers_; }
+
+  // Meets the others, at most kMeetTimeout. Not kNone: this worker is asked to stop.
+  // UNAVAILABLE PEER_LOST: somebody did not come.
+  absl::StatusOr<Stop> Meet();
+
+  // How it went for everybody before the first step: `mine` here, with the checkpoint (its digest,
+  // empty: none) that this worker goes on from. All get an error if one has one or if they go on
+  // from different checkpoints (UNAVAILABLE CHECKPOINTS_DIFFER).
+  absl::StatusOr<Stop> AgreeOnStart(const absl::Status& mine, Stop stop,
+                                    const std::string& checkpoint);
+
+  // What all do: what one of them is asked to. kLost is not told: who has lost its lease leaves,
+  // and is missed.
+  absl::StatusOr<Stop> Agree(Stop stop);
+
+ private:
+  absl::StatusOr<Stop> AgreeWith(std::span<double> numbers, Stop stop);
+
+  JobContext& context_;
+  std::shared_ptr<llm::Collective> peers_;
+  bool meeting_ = false;
+  Stop asked_ = Stop::kNone;  // while meeting
+};
+
+inline constexpr absl::Duration kMeetTimeout = absl::Minutes(1);
+// A peer that hangs is missed by its lease much sooner; until then rank 0 may be storing a large
+// checkpoint.
+inline constexpr absl::Duration kSumTimeout = absl::Hours(1);
+
+}  // namespace crossover::worker
