@@ -111,7 +111,7 @@ absl::StatusOr<Stop> Gang::AgreeOnStart(const absl::Status& mine, Stop stop,
   const auto differs = std::find_if(numbers.begin() + 2, numbers.end(),
                                     [&](double other) { return other != numbers[1]; });
   if (differs == numbers.end()) return Stop::kNone;
-  return Error(absl::StatusCode::kUnavailable, "CHECKPOINTS_DIFFER",
+  return Error(absl::StatusCode::kUnavailable, "CHECKPOINT_MISMATCH",
                absl::StrCat("rank ", differs - numbers.begin() - 1, " of ", size,
                             " goes on from another checkpoint than rank 0: one of them could not "
                             "read the last"));

@@ -40,7 +40,7 @@ class Gang {
 
   // How it went for everybody before the first step: `mine` here, with the checkpoint (its digest,
   // empty: none) that this worker goes on from. All get an error if one has one or if they go on
-  // from different checkpoints (UNAVAILABLE CHECKPOINTS_DIFFER).
+  // from different checkpoints (UNAVAILABLE CHECKPOINT_MISMATCH).
   absl::StatusOr<Stop> AgreeOnStart(const absl::Status& mine, Stop stop,
                                     const std::string& checkpoint);
 

@@ -258,7 +258,7 @@ TEST_F(GangTest, BothGoOnFromTheSameCheckpointOrNotAtAll) {
   ResumeFromLastCheckpoint();
   ranks_[1]->job.resume_checkpoint = "sha256:" + std::string(64, 'a');  // not to be found there
   EXPECT_THAT(Run(), ElementsAre(Outcome::kFailed, Outcome::kLost));
-  EXPECT_EQ(told(0).endings.at(1).failure->reason, "CHECKPOINTS_DIFFER");
+  EXPECT_EQ(told(0).endings.at(1).failure->reason, "CHECKPOINT_MISMATCH");
   EXPECT_EQ(told(0).endings.at(1).failure->error_class, ErrorClass::kInfrastructure);
   EXPECT_EQ(steps_run(0) + steps_run(1), 0);
 }
