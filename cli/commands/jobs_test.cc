@@ -216,6 +216,15 @@ TEST_F(JobsTest, KindsAndSweepsBecomeJobs) {
   EXPECT_THAT(err(), HasSubstr("FIELD=VALUE,VALUE"));
 }
 
+TEST_F(JobsTest, SeveralWorkersAreAskedForByNumber) {
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--detach"}), kExitOk) << err();
+  EXPECT_FALSE(jobs_.created.job().has_requirements());
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--workers", "2", "--detach"}), kExitOk)
+      << err();
+  EXPECT_EQ(jobs_.created.job().requirements().gang_size(), 2);
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "b", "--workers", "0"}), kExitUsage);
+}
+
 TEST_F(JobsTest, TuneCreatesTheJobFollowsItAndSaysWhatItMade) {
   Snapshot(MakeJob(Job::QUEUED));
   Snapshot(AtStep(115));

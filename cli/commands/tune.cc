@@ -36,6 +36,7 @@ struct TuneOptions {
   std::vector<std::string> axes;
   std::string request_id;
   int priority = 0;
+  int workers = 1;
   bool detach = false;
   bool estimate = false;
 };
@@ -71,6 +72,7 @@ absl::StatusOr<scheduler::CreateJobRequest> BuildTuneRequest(Context& context,
   scheduler::Job& job = *request.mutable_job();
   job.set_base_model(options.base);
   job.set_priority(options.priority);
+  if (options.workers > 1) job.mutable_requirements()->set_gang_size(options.workers);
   const bool sweep = !options.axes.empty();
   job.set_kind(sweep ? scheduler::Job::SWEEP : TunedKindOf(options.kind));
   if (sweep) job.mutable_spec()->mutable_sweep()->set_objective(TunedKindOf(options.kind));
@@ -179,6 +181,11 @@ void AddTune(CLI::App& app, Context& context) {
                       "the best validation loss is the result");
   command->add_option("--priority", options->priority, "-100 to 100, higher is earlier")
       ->check(CLI::Range(-100, 100));
+  command
+      ->add_option("--workers", options->workers,
+                   "Workers that train the adapter together; as many must wait at the same time, "
+                   "started with --max-gang and --gang-address")
+      ->check(CLI::Range(1, 64));
   command->add_option("--request-id", options->request_id, "UUID that makes a repeat harmless");
   command->add_flag("--estimate,--validate-only", options->estimate, "Check and estimate only");
   command->add_flag("-d,--detach", options->detach, "Do not wait");

@@ -309,6 +309,21 @@ TEST_F(BadInputTest, AWorkerWhoseClockIsAnHourOffWorksAsAnyOther) {
   }
 }
 
+TEST_F(BadInputTest, AGangThatCannotBeIsRefused) {
+  v1::CreateJobRequest request = Request();
+  request.mutable_job()->mutable_requirements()->set_gang_size(2);
+  request.mutable_job()->set_kind(v1::Job::SWEEP);
+  EXPECT_THAT(std::string(Create(request).status().message()), HasSubstr("kind SWEEP"));
+  request.mutable_job()->set_kind(v1::Job::SFT);
+  v1::LeaseJobRequest worker;
+  worker.set_worker("workers/alone");
+  worker.set_incarnation("life");
+  ASSERT_OK(rpc::Invoke(*leases_, &v1::LeaseService::Stub::LeaseJob, worker));
+  const absl::Status status = Create(request).status();
+  EXPECT_THAT(status, HasReasonThat("NO_CAPABLE_WORKER"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("of the 1 workers"));
+}
+
 TEST_F(BadInputTest, AJobThatNoWorkerCanHoldIsRefusedWithTheNumbers) {
   v1::LeaseJobRequest worker;
   worker.set_worker("workers/small");

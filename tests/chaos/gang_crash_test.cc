@@ -87,6 +87,15 @@ class GangCrashTest : public ::testing::Test {
     workers_.at(name) = 0;
   }
 
+  // Ends with SIGTERM and waits; the exit status.
+  int Terminate(const std::string& name) {
+    Signal(name, SIGTERM);
+    int status = 0;
+    waitpid(workers_.at(name), &status, 0);
+    workers_.at(name) = 0;
+    return status;
+  }
+
   pb::Job Create() {
     pb::CreateJobRequest request;
     request.set_parent("projects/default");
@@ -190,18 +199,17 @@ TEST_F(GangCrashTest, OneThatHangsIsMissedWhenItsLeaseEnds) {
   EXPECT_TRUE(WaitFor(job, [](const pb::Job& now) {
     return now.state() == pb::Job::RUNNING && now.lease_epoch() == 2;
   })) << Get(job).ShortDebugString();
-  Signal(follower, SIGCONT);
   ExpectOneCleanLife(job, 1);
+  // What it waited for is still there, and does not keep it.
+  EXPECT_EQ(Terminate(leader), 0);
+  Signal(follower, SIGCONT);
+  EXPECT_EQ(Terminate(follower), 0);
 }
 
 TEST_F(GangCrashTest, ADrainOfOneCostsNothingAndACancelEndsBoth) {
   const std::string job = Create().name();
   const auto [leader, follower] = RanksAt(job, 4);
-  Signal(follower, SIGTERM);
-  int status = 0;
-  waitpid(workers_.at(follower), &status, 0);
-  workers_.at(follower) = 0;
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(Terminate(follower), 0);
   const pb::Job drained = Get(job);
   EXPECT_EQ(drained.state(), pb::Job::QUEUED);
   EXPECT_EQ(drained.lease_loss_count() + drained.failure_count(), 0);

@@ -69,6 +69,11 @@ absl::StatusOr<Stop> Gang::Meet() {
   if (asked_ != Stop::kNone) return asked_;
   RETURN_IF_ERROR(peers.status());
   peers_ = *std::move(peers);
+  context_.deps.logger.Info("gang_met", {{"job", job.name},
+                                         {"epoch", job.epoch},
+                                         {"rank", job.gang.rank},
+                                         {"size", job.gang.size},
+                                         {"rendezvous", job.gang.rendezvous}});
   return Stop::kNone;
 }
 

@@ -29,7 +29,7 @@ WorkerMetrics::WorkerMetrics(metrics::Registry& registry)
                                                 "Time to write and record a checkpoint.")),
       jobs_(registry.NewCounterFamily("crossover_worker_jobs_total",
                                       "Leases by how this worker's part ended.")) {
-  for (const char* outcome : {"completed", "failed", "released", "lost"}) {
+  for (const char* outcome : {"completed", "failed", "released", "lost", "followed"}) {
     jobs_.With({{"outcome", outcome}});
   }
 }

@@ -296,8 +296,9 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::PrepareRun(const Train
                                         std::move(rows.validation), inputs.peers));
   if (inputs.adapter.has_value()) RETURN_IF_ERROR(trainer->LoadAdapter(inputs.adapter->string()));
   if (inputs.checkpoint.has_value()) RETURN_IF_ERROR(trainer->Resume(inputs.checkpoint->string()));
+  const int workers = inputs.peers == nullptr ? 1 : inputs.peers->size();
   return std::make_unique<LlmTrainRun>(plan, std::move(trainer), has_validation, inputs.base_digest,
-                                       peak_flops_);
+                                       peak_flops_ * workers);
 }
 
 absl::Status LlmTrainEngine::Export(const ExportPlan& plan, const ExportInputs& inputs,

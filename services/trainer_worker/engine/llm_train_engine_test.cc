@@ -1,14 +1,19 @@
 // The real engine on the test model, with very few rows and steps.
 #include "services/trainer_worker/engine/llm_train_engine.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "common/dataset/digest.h"
@@ -302,6 +307,68 @@ TEST_F(LlmTrainEngineTest, ATeachersLogProbabilitiesReachTheLoss) {
   nlohmann::json positive = nlohmann::json::parse(rows[1].logprobs);
   positive["content"][0]["logprob"] = 800;
   EXPECT_EQ(reason(positive.dump()), "ROW_INVALID");
+}
+
+int FreePort() {
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  EXPECT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), length), 0);
+  EXPECT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), 0);
+  close(listener);
+  return ntohs(address.sin_port);
+}
+
+TEST_F(LlmTrainEngineTest, TwoEnginesThatTrainTogetherGiveTheLossOfOneAndTheSameAdapter) {
+  struct Trained {
+    std::vector<double> losses;
+    double validation = 0;
+    std::string adapter;
+  };
+  const auto train = [&](LlmTrainEngine& engine, const std::string& name,
+                         std::shared_ptr<llm::Collective> peers) {
+    TrainInputs inputs = inputs_;
+    inputs.peers = std::move(peers);
+    Trained trained;
+    auto run = engine.Prepare(plan_, inputs);
+    EXPECT_OK(run);
+    EXPECT_OK((*run)->Train([&](const Step& step) {
+      trained.losses.push_back(step.loss);
+      return TrainRun::Decision::kContinue;
+    }));
+    const auto validation = (*run)->Validate();
+    EXPECT_OK(validation);
+    trained.validation = validation->loss;
+    EXPECT_OK((*run)->ExportAdapter(folder_ / name));
+    trained.adapter = Digest(folder_ / name);
+    return trained;
+  };
+  plan_.batch_size = 3;
+  plan_.compute_type = ComputeType::kFloat32;
+  const Trained alone = train(engine_, "alone", nullptr);
+  const int port = FreePort();
+  std::array<Trained, 2> together;
+  const auto rank = [&](int mine, LlmTrainEngine& engine) {
+    auto peers = llm::JoinGloo({.rank = mine, .size = 2, .port = port});
+    ASSERT_OK(peers);
+    together[static_cast<size_t>(mine)] =
+        train(engine, absl::StrCat("rank-", mine), *std::move(peers));
+  };
+  std::thread other([&] {
+    LlmTrainEngine engine({.threads = 1});
+    rank(1, engine);
+  });
+  rank(0, engine_);
+  other.join();
+  ASSERT_EQ(alone.losses.size(), 2u);
+  for (const Trained& trained : together) {
+    ASSERT_EQ(trained.losses.size(), 2u);
+    for (size_t i = 0; i < 2; ++i) EXPECT_NEAR(trained.losses[i], alone.losses[i], 1e-4);
+    EXPECT_NEAR(trained.validation, alone.validation, 1e-4);
+  }
+  EXPECT_EQ(together[0].adapter, together[1].adapter);
 }
 
 TEST_F(LlmTrainEngineTest, ARowThatIsTooLongIsNamed) {

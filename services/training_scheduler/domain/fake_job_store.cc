@@ -417,12 +417,13 @@ absl::StatusOr<MeasuredRate> FakeJobStore::Rate(const std::string& base_digest) 
         job.actual.seconds <= 0 || job.actual.tokens <= 0) {
       continue;
     }
-    const double own = static_cast<double>(job.actual.tokens) / job.actual.seconds;
+    const double taken = job.actual.seconds * job.requirements.gang_size;
+    const double own = static_cast<double>(job.actual.tokens) / taken;
     rate.tokens_per_second_lower =
         rate.jobs == 0 ? own : std::min(own, rate.tokens_per_second_lower);
     rate.tokens_per_second_upper = std::max(own, rate.tokens_per_second_upper);
     rate.jobs += 1;
-    seconds += job.actual.seconds;
+    seconds += taken;
     tokens += static_cast<double>(job.actual.tokens);
     rows += static_cast<double>(job.resolved.steps * job.resolved.batch_size);
     const double done = job.resolved.steps == 0 ? 0
@@ -430,11 +431,11 @@ absl::StatusOr<MeasuredRate> FakeJobStore::Rate(const std::string& base_digest) 
                                                       static_cast<double>(job.resolved.steps);
     const double worked = job.estimate.work * std::min(1.0, done);
     if (worked <= 0) continue;
-    const double speed = worked / job.actual.seconds;
+    const double speed = worked / taken;
     rate.work_per_second_lower = work == 0 ? speed : std::min(speed, rate.work_per_second_lower);
     rate.work_per_second_upper = std::max(speed, rate.work_per_second_upper);
     work += worked;
-    work_seconds += job.actual.seconds;
+    work_seconds += taken;
   }
   if (work > 0) rate.work_per_second = work / work_seconds;
   if (rate.jobs > 0) {

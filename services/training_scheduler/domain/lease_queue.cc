@@ -90,35 +90,48 @@ void LeaseQueue::DeliverAll(std::list<Waiter>& group,
   }
 }
 
-void LeaseQueue::ServeGangs(std::list<Waiter>& alike) {
-  while (alike.size() > 1 && alike.front().request.capabilities.gang > 1) {
+void LeaseQueue::ServeGangs(std::list<Waiter>& group) {
+  while (group.size() > 1 && group.front().request.capabilities.gang > 1) {
     std::vector<LeaseRequest> requests;
-    for (const Waiter& waiter : alike) requests.push_back(waiter.request);
+    for (const Waiter& waiter : group) requests.push_back(waiter.request);
     auto granted = leasing_.TryLeaseGang(requests);
     // An error is no answer to anybody: they wait on, and the next pass asks again.
     if (!granted.ok() || granted->empty()) return;
-    DeliverAll(alike, *std::move(granted));
+    DeliverAll(group, *std::move(granted));
   }
+}
+
+std::list<LeaseQueue::Waiter> LeaseQueue::TakeLike(std::list<Waiter>& waiters,
+                                                   bool (*like)(const LeaseRequest&,
+                                                                const LeaseRequest&)) {
+  std::list<Waiter> taken;
+  taken.splice(taken.end(), waiters, waiters.begin());
+  for (auto place = waiters.begin(); place != waiters.end();) {
+    const auto next = std::next(place);
+    if (like(place->request, taken.front().request)) taken.splice(taken.end(), waiters, place);
+    place = next;
+  }
+  return taken;
 }
 
 void LeaseQueue::ServeAll(std::list<Waiter>& waiters) {
   waiters.remove_if([](const Waiter& waiter) { return waiter.caller->Gone(); });
   std::list<Waiter> left;
   while (!waiters.empty()) {
-    std::list<Waiter> alike;
-    alike.splice(alike.end(), waiters, waiters.begin());
-    for (auto place = waiters.begin(); place != waiters.end();) {
-      const auto next = std::next(place);
-      if (SameWishes(place->request, alike.front().request)) {
-        alike.splice(alike.end(), waiters, place);
-      }
-      place = next;
-    }
+    std::list<Waiter> alike = TakeLike(waiters, SameWishes);
     Serve(alike);
     ServeGangs(alike);
     left.splice(left.end(), alike);
   }
-  waiters = std::move(left);
+  // Machines are seldom alike to the byte, and share what fits the smallest.
+  while (!left.empty()) {
+    std::list<Waiter> group = TakeLike(left, MayShareJobs);
+    const bool asked = std::all_of(group.begin(), group.end(), [&](const Waiter& waiter) {
+      return SameWishes(waiter.request, group.front().request);
+    });
+    if (!asked) ServeGangs(group);
+    waiters.splice(waiters.end(), group);
+  }
 }
 
 absl::Duration LeaseQueue::Park(std::list<Waiter> waiters) {

@@ -61,8 +61,11 @@ class LeaseQueue {
   bool Arrive(Waiter waiter);
   // Workers of equal wishes: one claim for all of them, and those that got nothing are left.
   void Serve(std::list<Waiter>& alike);
-  // Those of equal wishes that got no job of their own: jobs that several of them share.
-  void ServeGangs(std::list<Waiter>& alike);
+  // Those that got no job of their own: jobs that several of them share.
+  void ServeGangs(std::list<Waiter>& group);
+  // The first waiter and all that are like it, in their order.
+  static std::list<Waiter> TakeLike(std::list<Waiter>& waiters,
+                                    bool (*like)(const LeaseRequest&, const LeaseRequest&));
   // Serves all by their wishes; leaves those that got nothing.
   void ServeAll(std::list<Waiter>& waiters);
   // Answers those whose time is over and parks the others. Returns the time until the next ends.

@@ -31,6 +31,19 @@ absl::Status CheckNamed(const LeaseRequest& request) {
                "worker and incarnation are required: who asks for a lease must be known");
 }
 
+// What all of them can hold.
+Capabilities CommonCapabilities(const std::vector<LeaseRequest>& requests) {
+  Capabilities common = requests.front().capabilities;
+  for (const LeaseRequest& request : requests) {
+    const Capabilities& has = request.capabilities;
+    common.gang = std::min(common.gang, has.gang);
+    const bool known = common.memory_bytes > 0 && has.memory_bytes > 0;
+    common.memory_bytes = known ? std::min(common.memory_bytes, has.memory_bytes)
+                                : std::max(common.memory_bytes, has.memory_bytes);
+  }
+  return common;
+}
+
 // More names than a deployment has workers: some have gone.
 constexpr size_t kManyNames = 10'000;
 
@@ -42,6 +55,13 @@ bool SameWishes(const LeaseRequest& a, const LeaseRequest& b) {
          a.capabilities.device == b.capabilities.device &&
          a.capabilities.memory_bytes == b.capabilities.memory_bytes &&
          a.capabilities.gang == b.capabilities.gang;
+}
+
+bool MayShareJobs(const LeaseRequest& a, const LeaseRequest& b) {
+  return a.project == b.project && a.capabilities.kinds == b.capabilities.kinds &&
+         a.capabilities.queues == b.capabilities.queues &&
+         a.capabilities.device == b.capabilities.device && a.capabilities.gang > 1 &&
+         b.capabilities.gang > 1;
 }
 
 absl::StatusOr<std::optional<GrantedLease>> Leasing::TryLease(const LeaseRequest& request) {
@@ -91,13 +111,12 @@ absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> Leasing::TryLeaseGa
   for (size_t i = 0; i < requests.size(); ++i) {
     if (i != order.front()) order.push_back(i);
   }
-  const size_t most = static_cast<size_t>(std::max(1, requests[0].capabilities.gang));
+  const Capabilities common = CommonCapabilities(requests);
+  const size_t most = static_cast<size_t>(std::max(1, common.gang));
   order.resize(std::min(order.size(), most));
   if (order.size() < 2) return granted;
-  ClaimRequest claim{.capabilities = requests[0].capabilities,
-                     .ttl = options_.ttl,
-                     .claimants = {},
-                     .project = requests[0].project};
+  ClaimRequest claim{
+      .capabilities = common, .ttl = options_.ttl, .claimants = {}, .project = requests[0].project};
   std::vector<std::string> secrets;
   for (const size_t place : order) {
     RETURN_IF_ERROR(CheckNamed(requests[place]));

@@ -38,6 +38,10 @@ struct LeaseRequest {
 // True if the same jobs fit both.
 bool SameWishes(const LeaseRequest& a, const LeaseRequest& b);
 
+// True if both may share a job: they differ at most in what they can hold, and neither is one that
+// trains alone.
+bool MayShareJobs(const LeaseRequest& a, const LeaseRequest& b);
+
 // A worker's place in a gang.
 struct GangPlace {
   int32_t rank = 0;
@@ -77,8 +81,9 @@ class Leasing {
   // with the place in `requests` of the worker that has it.
   absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> TryLeaseAll(
       const std::vector<LeaseRequest>& requests);
-  // A job that several of these workers share, if there is one for as many as they are: a lease for
-  // each that gets a place. The first of them that has a rendezvous leads.
+  // A job that several of these workers share (MayShareJobs), if there is one for as many as they
+  // are and that fits the smallest: a lease for each that gets a place. The first of them that has
+  // a rendezvous leads.
   absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> TryLeaseGang(
       const std::vector<LeaseRequest>& requests);
   // Remembers who asked, for ListWorkers. The first word of a new life ends the leases of the

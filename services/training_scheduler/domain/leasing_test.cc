@@ -580,6 +580,37 @@ TEST_F(LeaseQueueTest, WorkersThatWaitTogetherShareAJobAndLoseItTogether) {
   EXPECT_THAT(leasing_.Heartbeat(leader, {.worker_seq = 2}), HasReasonThat("LEASE_LOST"));
 }
 
+TEST_F(LeaseQueueTest, WorkersOfUnlikeMachinesShareAJobThatFitsTheSmaller) {
+  LeaseRequest request{"small", "s-1", {}};
+  request.capabilities.gang = 2;
+  request.capabilities.memory_bytes = 8;
+  request.rendezvous = "small:7000";
+  queue_.Lease(request, absl::Seconds(60), Keep());
+  request.worker = "large";
+  request.incarnation = "l-1";
+  request.capabilities.gang = 4;
+  request.capabilities.memory_bytes = 16;
+  request.rendezvous = "large:7000";
+  queue_.Lease(request, absl::Seconds(60), Keep());
+  const auto add = [&](int64_t memory) {
+    const JobId id = Add();
+    EXPECT_OK(jobs_.Update(id, [&](Job& job, absl::Time, Effects&) {
+      job.requirements.gang_size = 2;
+      job.needed_memory_bytes = memory;
+      return absl::OkStatus();
+    }));
+    return id;
+  };
+  add(12);
+  queue_.Pump();
+  EXPECT_TRUE(results_.empty());
+  const JobId id = add(8);
+  queue_.Pump();
+  ASSERT_THAT(results_, SizeIs(2));
+  EXPECT_EQ((*results_[0])->job.id, id);
+  EXPECT_EQ((*results_[1])->job.id, id);
+}
+
 TEST_F(LeaseQueueTest, AWaitEndsEmptyWhenItsTimeIsOver) {
   queue_.Lease({"w", "i", {}}, absl::Seconds(20), Keep());
   clock_.Advance(absl::Seconds(20));

@@ -61,6 +61,11 @@ void CheckCommon(const Job& job, absl::Time now, Plan& plan) {
     Violate(plan, "requirements.gang_size",
             absl::StrCat("is ", requirements.gang_size, "; must be between 1 and 64, or 0 for 1"));
   }
+  if (requirements.gang_size > 1 && (job.kind == JobKind::kExport || job.kind == JobKind::kSweep)) {
+    Violate(plan, "requirements.gang_size",
+            absl::StrCat("is ", requirements.gang_size, "; one worker runs a job of kind ",
+                         ToAbsl(Name(job.kind)), ", several share SFT, PREFERENCE and DISTIL"));
+  }
   if (requirements.memory_bytes < 0) {
     Violate(plan, "requirements.memory_bytes",
             absl::StrCat("is ", requirements.memory_bytes, "; must be at least 0"));

@@ -341,11 +341,22 @@ TEST_P(JobStoreConformance, AGangIsLeasedWholeOrNotAtAll) {
 
   Add();
   EXPECT_THAT(*store().Claim(Claimant("e")), IsEmpty());  // the quota is used up
+
   ASSERT_OK(store().Update(id, [](Job& mine, absl::Time now, Effects& effects) {
     return Crash(mine, "b", "1", "", RetryPolicy{}, now, effects);
   }));
   EXPECT_FALSE(store().Get(id)->lease.has_value());
   EXPECT_THAT(*store().Claim(Claimant("e")), SizeIs(1));
+
+  ASSERT_OK(store().Update(id, [](Job& mine, absl::Time now, Effects&) {
+    mine.actual.seconds = 10;
+    mine.actual.tokens = 6000;
+    mine.state = JobState::kSucceeded;
+    mine.lease.reset();
+    mine.finish_time = now;
+    return absl::OkStatus();
+  }));
+  EXPECT_EQ(store().Rate("sha256:base")->tokens_per_second, 200);  // of one of the three
 }
 
 TEST_P(JobStoreConformance, UpdatesOfOneBatchFailEachForItself) {

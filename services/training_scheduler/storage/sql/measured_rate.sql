@@ -1,6 +1,6 @@
--- $1 base digest. Speed of the last 50 trainings on this base that succeeded. Work is what was forecast, of the steps that ran.
+-- $1 base digest. Speed of a worker in the last 50 trainings on this base that succeeded. Work is what was forecast, of the steps that ran.
 WITH done AS (
-  SELECT (report->'actual'->>'tokens')::float8 AS tokens, (report->'actual'->>'seconds')::float8 AS seconds,
+  SELECT (report->'actual'->>'tokens')::float8 AS tokens, (report->'actual'->>'seconds')::float8 * gang_size AS seconds,
          (plan->'resolved'->>'steps')::float8 * (plan->'resolved'->>'batch_size')::float8 AS rows,
          NULLIF((plan->'estimate'->>'work')::float8, 0)
            * NULLIF(LEAST(1, (report->'progress'->>'step')::float8 / NULLIF((plan->'resolved'->>'steps')::float8, 0)), 0) AS work
