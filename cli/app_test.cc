@@ -53,6 +53,8 @@ Options:
   --sweep TEXT ...            FIELD=VALUE,VALUE to try; may be given again for a grid. The adapter with the best validation loss is the result
   --priority INT:INT in [-100 - 100]
                               -100 to 100, higher is earlier
+  --workers INT:INT in [1 - 64]
+                              Workers (of --max-gang and --gang-address) that train it together
   --request-id TEXT           UUID that makes a repeat harmless
   --estimate,--validate-only  Check and estimate only
   -d,--detach                 Do not wait

@@ -183,8 +183,7 @@ void AddTune(CLI::App& app, Context& context) {
       ->check(CLI::Range(-100, 100));
   command
       ->add_option("--workers", options->workers,
-                   "Workers that train the adapter together; as many must wait at the same time, "
-                   "started with --max-gang and --gang-address")
+                   "Workers (of --max-gang and --gang-address) that train it together")
       ->check(CLI::Range(1, 64));
   command->add_option("--request-id", options->request_id, "UUID that makes a repeat harmless");
   command->add_flag("--estimate,--validate-only", options->estimate, "Check and estimate only");
