@@ -169,6 +169,7 @@ TEST_F(GangTest, BothTrainAndRankZeroAloneTells) {
   EXPECT_EQ(AdapterText(told(0).endings[0].adapter_digest), "weights after 10 steps");
   EXPECT_THAT(told(0).checkpoints, SizeIs(2));
   EXPECT_EQ(steps_run(1), 10);
+  EXPECT_THAT(ranks_[1]->registry.Expose(), HasSubstr("crossover_worker_tokens_total 500\n"));
   ExpectSilent();
 }
 

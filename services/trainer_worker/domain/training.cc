@@ -122,7 +122,10 @@ absl::Status Training::Load() {
 void Training::Tell(const Step& step) {
   tokens_ += step.tokens;
   peak_memory_ = std::max(peak_memory_, context_.deps.engine.PeakMemory());
-  context_.deps.metrics.Stepped(step, peak_memory_);
+  Step own = step;  // a gang shares the rows out evenly
+  own.tokens /= context_.job().gang.size;
+  own.tokens_per_second /= context_.job().gang.size;
+  context_.deps.metrics.Stepped(own, peak_memory_);
   const absl::Duration elapsed = context_.deps.clock.SteadyNow() - started_;
   const int64_t done = step.step - state_.step;
   const int64_t all = std::max(place_.all_steps, step.steps);
@@ -155,7 +158,7 @@ void Training::Tell(const Step& step) {
   context_.deps.board.Change([&](JobStatus& status) {
     status.step = place_.first_step + step.step;
     status.steps = all;
-    status.tokens_per_second = step.tokens_per_second;
+    status.tokens_per_second = own.tokens_per_second;
   });
   last_ = step;
 }

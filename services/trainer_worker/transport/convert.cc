@@ -142,7 +142,8 @@ TrainPlan PlanFrom(const pb::TrainingSpec& spec, const pb::TrainingSpec& asked,
 absl::Status GangFrom(const pb::LeaseJobResponse& response, LeasedJob& job) {
   if (!response.has_gang()) return absl::OkStatus();
   const pb::Gang& gang = response.gang();
-  job.gang = {.rank = gang.rank(), .size = gang.size(), .rendezvous = gang.rendezvous()};
+  job.gang = {
+      .rank = gang.rank(), .size = std::max(1, gang.size()), .rendezvous = gang.rendezvous()};
   const pb::Job::Kind kind = response.job().kind();
   if (kind == pb::Job::SFT || kind == pb::Job::PREFERENCE || kind == pb::Job::DISTIL)
     return absl::OkStatus();
