@@ -1,5 +1,8 @@
 #include "services/trainer_worker/domain/gang.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <algorithm>
 #include <array>
 #include <vector>
@@ -18,9 +21,7 @@ constexpr std::array kStops = {Stop::kCancel, Stop::kPause, Stop::kDrain, Stop::
 // Equal for equal digests, and exact in a double.
 double Fingerprint(const std::string& checkpoint) {
   if (checkpoint.empty()) return 0;
-  uint64_t hash = 14695981039346656037U;  // FNV-1a
-  for (const char c : checkpoint) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211U;
-  return static_cast<double>((hash >> 12) + 1);
+  return static_cast<double>((XXH3_64bits(checkpoint.data(), checkpoint.size()) >> 12) + 1);
 }
 
 // Something to say brings the next beat, and with it the scheduler's word, within a second.
