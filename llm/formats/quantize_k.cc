@@ -64,13 +64,13 @@ ScaleAndMin FitAffine(const float* x, const float* weights, const AffineSearch& 
   min = std::min(min, 0.0f);
   if (max == min) return {0, -min};
   const float levels = static_cast<float>(search.levels);
-  const float range = max - min;
   std::array<float, kAffine> q;
-  RoundAffine(x, levels / range, min, search.levels, q.data());
-  ScaleAndMin best{1 / (levels / range), -min};
-  float best_error = AffineError(x, weights, q.data(), best.scale, min);
+  RoundAffine(x, levels / (max - min), min, search.levels, q.data());
+  float best_scale = 1 / (levels / (max - min));
+  float best_error = AffineError(x, weights, q.data(), best_scale, min);
+  // The next candidates spread the range from the best minimum so far.
   for (int step = 0; step <= search.steps; ++step) {
-    const float inverse = (search.first + 0.1f * static_cast<float>(step) + levels) / range;
+    const float inverse = (search.first + 0.1f * static_cast<float>(step) + levels) / (max - min);
     RoundAffine(x, inverse, min, search.levels, q.data());
     float sum_q = 0, sum_qq = 0, sum_xq = 0;
     for (int i = 0; i < kAffine; ++i) {
@@ -89,10 +89,11 @@ ScaleAndMin FitAffine(const float* x, const float* weights, const AffineSearch& 
     const float error = AffineError(x, weights, q.data(), scale, offset);
     if (error < best_error) {
       best_error = error;
-      best = {scale, -offset};
+      best_scale = scale;
+      min = offset;
     }
   }
-  return best;
+  return {best_scale, -min};
 }
 
 // Greater values count more.
