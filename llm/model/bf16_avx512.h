@@ -32,8 +32,8 @@ CROSSOVER_INLINE __m512bh LoadPairs(const Bf16Bits* pairs) {
 // Weights come from memory, whose prefetcher stops at the end of every page.
 constexpr int64_t kPairsAhead = 32;
 
-// sums += rows of a times pairs [begin, end) of kPanels panels, panel v at b + v * panel_stride,
-// whose rows of pairs have stride ld_b.
+// sums += rows of a times the first `pairs` pairs of kPanels panels, panel v at b + v *
+// panel_stride, whose rows of pairs have stride ld_b.
 template <int kRows, int kPanels>
 CROSSOVER_INLINE void AddPairs(const Bf16Bits* a, int64_t ld_a, const Bf16Bits* b,
                                int64_t panel_stride, int64_t ld_b, int64_t pairs,

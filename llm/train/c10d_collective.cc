@@ -120,18 +120,20 @@ C10dCollective::C10dCollective(const Rendezvous& rendezvous, Meeting meeting,
       meeting_(std::move(meeting)),
       backend_(std::move(backend)) {}
 
+// c10d's threads, and copies back from them, work on the tensor outside of the caller's
+// InferenceMode, so it must not be born inside.
 absl::Status C10dCollective::Sum(std::span<float> values) {
+  const c10::InferenceMode ordinary(false);
   return SumTensor(at::from_blob(values.data(), {static_cast<int64_t>(values.size())}, at::kFloat));
 }
 
 absl::Status C10dCollective::Sum(std::span<double> values) {
+  const c10::InferenceMode ordinary(false);
   return SumTensor(
       at::from_blob(values.data(), {static_cast<int64_t>(values.size())}, at::kDouble));
 }
 
 absl::Status C10dCollective::SumTensor(at::Tensor values) {
-  // c10d's threads work on the tensor outside of the caller's InferenceMode.
-  const c10::InferenceMode ordinary(false);
   const auto lost = [this](const std::string& why) {
     return Error(absl::StatusCode::kUnavailable, "PEER_LOST",
                  absl::StrCat("rank ", rank_, " of ", size_,

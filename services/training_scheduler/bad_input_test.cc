@@ -324,6 +324,33 @@ TEST_F(BadInputTest, AGangThatCannotBeIsRefused) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("of the 1 workers"));
 }
 
+TEST_F(BadInputTest, EveryWorkerOfAGangMustHoldTheJob) {
+  const auto wait = [&](const std::string& name, int64_t gib, int32_t gang) {
+    v1::LeaseJobRequest worker;
+    worker.set_worker("workers/" + name);
+    worker.set_incarnation("life");
+    worker.mutable_capabilities()->set_gang(gang);
+    worker.mutable_capabilities()->set_rendezvous("127.0.0.1:7090");
+    v1::Capabilities::Device* device = worker.mutable_capabilities()->add_devices();
+    device->set_kind("cpu");
+    device->set_memory_bytes(gib << 30);
+    ASSERT_OK(rpc::Invoke(*leases_, &v1::LeaseService::Stub::LeaseJob, worker));
+  };
+  wait("alone", 64, 1);
+  wait("large", 16, 2);
+  wait("small", 8, 2);
+  v1::CreateJobRequest request = Request();
+  request.mutable_job()->mutable_requirements()->set_gang_size(2);
+  request.mutable_job()->mutable_requirements()->set_memory_bytes(int64_t{12} << 30);
+  const absl::Status status = Create(request).status();
+  EXPECT_THAT(status, HasReasonThat("NO_CAPABLE_WORKER"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("the smallest of the 2 largest of the 2 workers that could take the job, "
+                        "small, has 8589934592"));
+  request.mutable_job()->mutable_requirements()->set_memory_bytes(int64_t{8} << 30);
+  EXPECT_OK(Create(request));
+}
+
 TEST_F(BadInputTest, AJobThatNoWorkerCanHoldIsRefusedWithTheNumbers) {
   v1::LeaseJobRequest worker;
   worker.set_worker("workers/small");

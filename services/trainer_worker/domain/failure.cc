@@ -44,8 +44,8 @@ const char* Advice(const std::string& reason) {
     return "; lower tokens_per_sequence or batch_size, or use a machine with more memory";
   }
   if (reason == "PEER_LOST") {
-    return "; the job goes on from its last checkpoint once as many workers wait again; the log of "
-           "the worker that left says why";
+    return "; tried again or retried, the job goes on from its last checkpoint; the log of the "
+           "worker that left says why";
   }
   return "";
 }

@@ -52,7 +52,6 @@ absl::StatusOr<Stop> Gang::Meet() {
                              .size = job.gang.size,
                              .host = address.host,
                              .port = address.port,
-                             .own_host = address.host,
                              .purpose = absl::StrCat(job.name, " ", job.epoch),
                              .timeout = kMeetTimeout,
                              .sum_timeout = kSumTimeout,

@@ -58,8 +58,8 @@ class Gang {
 };
 
 inline constexpr absl::Duration kMeetTimeout = absl::Minutes(1);
-// A peer that hangs is missed by its lease much sooner; until then rank 0 may be storing a large
-// checkpoint.
+// A process that hangs is missed by its lease much sooner, one that is cut off from its peers alone
+// by this; rank 0 may be storing a large checkpoint.
 inline constexpr absl::Duration kSumTimeout = absl::Hours(1);
 
 }  // namespace crossover::worker

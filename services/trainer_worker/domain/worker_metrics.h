@@ -15,7 +15,7 @@ class WorkerMetrics {
   // Of the device that it trains on; `busy_ratio`: share of its cores.
   void Using(int64_t memory_bytes, int64_t memory_limit_bytes, double busy_ratio);
   void Checkpointed(absl::Duration took);
-  void Ended(const char* outcome);  // completed, failed, released, lost
+  void Ended(const char* outcome);  // completed, failed, released, lost, followed
   void Idle();
 
  private:

@@ -351,7 +351,8 @@ TEST_F(LlmTrainEngineTest, TwoEnginesThatTrainTogetherGiveTheLossOfOneAndTheSame
   const int port = FreePort();
   std::array<Trained, 2> together;
   const auto rank = [&](int mine, LlmTrainEngine& engine) {
-    auto peers = llm::JoinGloo({.rank = mine, .size = 2, .port = port});
+    auto peers =
+        llm::JoinGloo({.rank = mine, .size = 2, .port = port, .stop = [] { return false; }});
     ASSERT_OK(peers);
     together[static_cast<size_t>(mine)] =
         train(engine, absl::StrCat("rank-", mine), *std::move(peers));

@@ -19,7 +19,7 @@ struct WorkerIdentity {
   std::string incarnation;  // new with every process
   std::string version;
   int threads = 0;
-  int64_t memory_bytes = 0;  // of the machine
+  int64_t memory_bytes = 0;  // of the machine, or its control group
   int max_gang = 1;          // most workers it trains together with; 1 = alone
   std::string gang_address;  // host:port where it would await them as rank 0; empty = it cannot
 };

@@ -332,20 +332,28 @@ absl::Status Planner::CheckWorkers(const Job& job, Plan& plan) {
                      able, " train in gangs of that size. Ask for fewer, or start such workers"),
         "NO_CAPABLE_WORKER");
   }
+  if (size > 1) {
+    std::erase_if(workers, [&](const WorkerRecord& w) { return w.capabilities.gang < size; });
+  }
   const bool asked = job.requirements.memory_bytes > 0;
   const int64_t needed =
       asked ? job.requirements.memory_bytes : plan.validated.estimate.peak_memory_bytes;
   if (needed <= 0) return absl::OkStatus();
-  const auto largest = std::max_element(
-      workers.begin(), workers.end(),
-      [](const WorkerRecord& a, const WorkerRecord& b) { return MemoryOf(a) < MemoryOf(b); });
-  if (largest == workers.end() || needed <= MemoryOf(*largest)) return absl::OkStatus();
+  if (std::ssize(workers) < size) return absl::OkStatus();
+  // Each of a gang holds the whole job: it is the last of the `size` largest that must do.
+  const auto last = workers.begin() + (size - 1);
+  std::nth_element(
+      workers.begin(), last, workers.end(),
+      [](const WorkerRecord& a, const WorkerRecord& b) { return MemoryOf(a) > MemoryOf(b); });
+  if (needed <= MemoryOf(*last)) return absl::OkStatus();
   Violate(plan, "requirements.memory_bytes",
-          absl::StrFormat("%s %d bytes (%.1f GiB); the largest of the %d workers that could take "
+          absl::StrFormat("%s %d bytes (%.1f GiB); %s of the %d workers that could take "
                           "the job, %s, has %d (%.1f GiB). %s",
                           asked ? "is" : "is not given, and the job is estimated to need", needed,
-                          ToGib(needed), workers.size(), largest->name, MemoryOf(*largest),
-                          ToGib(MemoryOf(*largest)),
+                          ToGib(needed),
+                          size == 1 ? std::string("the largest")
+                                    : absl::StrCat("the smallest of the ", size, " largest"),
+                          workers.size(), last->name, MemoryOf(*last), ToGib(MemoryOf(*last)),
                           asked ? "Ask for less, or start a larger worker"
                                 : "Take a smaller max_length, batch_size or base, or start a "
                                   "larger worker"),
