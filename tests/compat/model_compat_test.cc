@@ -242,6 +242,7 @@ TEST_F(ModelCompatTest, LlamaCppWithTheAdapterBesideItsBaseSaysWhatWeSayToTwoHun
   ASSERT_TRUE(
       MergeToGguf(TestModel(), folder_.path() / "adapter", {.type = GgufFileType::kF16}, base_file)
           .ok());
+  std::filesystem::remove_all(folder_.path() / "adapter");
   const LoraAdapter adapter = WriteRandomAdapter(*source, 0.03f);
   const absl::Status exported =
       ExportAdapter(base_file, folder_.path() / "adapter",
