@@ -55,7 +55,7 @@ class Scratch {
 
  private:
   struct Delete {
-    void operator()(V* p) const { ::operator delete(p, std::align_val_t(64)); }
+    void operator()(V* p) const { ::operator delete(static_cast<void*>(p), std::align_val_t(64)); }
   };
   std::unique_ptr<V, Delete> memory_;
   int64_t size_ = 0;
