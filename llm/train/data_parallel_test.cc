@@ -2,13 +2,11 @@
 // killed ends the others, and all go on from the last checkpoint.
 //
 // The test is its own helper: started with --rank it is one of the processes.
-#include <arpa/inet.h>
 #include <c10/core/InferenceMode.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +24,7 @@
 #include <vector>
 
 #include "common/status/error.h"
+#include "common/testing/free_port.h"
 #include "llm/lora/adapter.h"
 #include "llm/model/testing.h"
 #include "llm/train/collective.h"
@@ -108,19 +107,7 @@ int ProcessMain(char** argv) {
 
 // ---- the group
 
-int FreePort() {
-  const int listener = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  EXPECT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), length), 0);
-  EXPECT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), 0);
-  close(listener);
-  return ntohs(address.sin_port);
-}
-
-class DataParallelTest : public testing::Test {
+class DataParallelTest : public ::testing::Test {
  protected:
   DataParallelTest()
       : folder_(fs::temp_directory_path() / ("crossover_parallel_" + std::to_string(getpid()))) {
@@ -133,7 +120,7 @@ class DataParallelTest : public testing::Test {
                            int step_ms = 0) {
     const fs::path folder = folder_ / name;
     fs::create_directories(folder);
-    const std::string port = std::to_string(FreePort());
+    const std::string port = std::to_string(testing::FreePort());
     std::vector<pid_t> processes;
     for (int rank = 0; rank < size; ++rank) {
       std::vector<std::string> arguments = {
@@ -236,7 +223,8 @@ TEST(CollectiveTest, WrongNumbersAreNamed) {
 
 TEST(CollectiveTest, WhoComesAloneGivesUp) {
   const absl::Status status =
-      JoinGloo({.rank = 1, .size = 2, .port = FreePort(), .timeout = absl::Seconds(1)}).status();
+      JoinGloo({.rank = 1, .size = 2, .port = testing::FreePort(), .timeout = absl::Seconds(1)})
+          .status();
   EXPECT_TRUE(HasReason(status, "PEER_LOST")) << status;
 }
 
@@ -247,7 +235,7 @@ struct Pair {
 
   explicit Pair(Rendezvous rendezvous) {
     rendezvous.size = 2;
-    rendezvous.port = FreePort();
+    rendezvous.port = testing::FreePort();
     std::thread other([&] {
       Rendezvous mine = rendezvous;
       mine.rank = 1;
@@ -263,7 +251,7 @@ TEST(CollectiveTest, AWaitForOthersEndsWhenItIsToldTo) {
   bool asked = false;
   const auto stop = [&] { return std::exchange(asked, true); };
   const Rendezvous meeting{
-      .size = 2, .port = FreePort(), .timeout = absl::Minutes(5), .stop = stop};
+      .size = 2, .port = testing::FreePort(), .timeout = absl::Minutes(5), .stop = stop};
   EXPECT_TRUE(absl::IsCancelled(JoinGloo(meeting).status()));  // Nobody else comes.
   asked = false;
   Rendezvous visit = meeting;
@@ -273,7 +261,7 @@ TEST(CollectiveTest, AWaitForOthersEndsWhenItIsToldTo) {
 
 TEST(CollectiveTest, WhoComesForSomethingElseIsNotCounted) {
   const Rendezvous meeting{
-      .size = 2, .port = FreePort(), .purpose = "job 1", .timeout = absl::Seconds(3)};
+      .size = 2, .port = testing::FreePort(), .purpose = "job 1", .timeout = absl::Seconds(3)};
   std::thread other([&] {
     Rendezvous visit = meeting;
     visit.rank = 1;
@@ -326,6 +314,6 @@ TEST(CollectiveTest, APluginThatIsNotThereOrNoneIsNamed) {
 
 int main(int argc, char** argv) {
   if (argc == 8 && std::string(argv[1]) == "--rank") return crossover::llm::ProcessMain(argv);
-  testing::InitGoogleTest(&argc, argv);
+  ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

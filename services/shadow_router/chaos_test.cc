@@ -1,10 +1,7 @@
 // kill -9 of the real binary while requests are under way: after the restart the ledger adds up and
 // nothing stays in flight.
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +12,7 @@
 #include "common/http/client.h"
 #include "common/process/spawn.h"
 #include "common/testing/fake_upstream.h"
+#include "common/testing/free_port.h"
 #include "common/testing/matchers.h"
 #include "common/testing/pg_fixture.h"
 #include "common/testing/temp_dir.h"
@@ -26,16 +24,6 @@ namespace {
 
 constexpr char kRoute[] = "projects/default/routes/sorter";
 constexpr char kExperiment[] = "projects/default/experiments/e1";
-
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-  socklen_t size = sizeof address;
-  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  close(fd);
-  return ntohs(address.sin_port);
-}
 
 class RouterChaosTest : public ::testing::Test {
  protected:
@@ -66,11 +54,12 @@ class RouterChaosTest : public ::testing::Test {
     const std::string binary =
         std::string(std::getenv("CROSSOVER_BINARY_DIR")) + "/bin/crossover-shadow-router";
     auto pid = Spawn(
-        {.argv = {binary, "--grpc-address", "127.0.0.1:" + std::to_string(FreePort()),
-                  "--metrics-address", "127.0.0.1:" + std::to_string(FreePort()), "--http-address",
-                  "127.0.0.1:" + std::to_string(port_), "--database-url", database_.dsn(),
-                  "--model-server", model_.base_url(), "--registry", "127.0.0.1:1", "--instance",
-                  "chaos", "--journal", (folder_ / "journal").string(), "--flush-interval", "50ms"},
+        {.argv = {binary, "--grpc-address", "127.0.0.1:" + std::to_string(testing::FreePort()),
+                  "--metrics-address", "127.0.0.1:" + std::to_string(testing::FreePort()),
+                  "--http-address", "127.0.0.1:" + std::to_string(port_), "--database-url",
+                  database_.dsn(), "--model-server", model_.base_url(), "--registry", "127.0.0.1:1",
+                  "--instance", "chaos", "--journal", (folder_ / "journal").string(),
+                  "--flush-interval", "50ms"},
          .parent_death_signal = SIGKILL,
          .output = folder_ / "log"});
     ASSERT_OK(pid);
@@ -112,7 +101,7 @@ class RouterChaosTest : public ::testing::Test {
   testing::TempDir folder_;
   testing::FakeUpstream model_;
   http::Client client_;
-  int port_ = FreePort();
+  int port_ = testing::FreePort();
   pid_t pid_ = 0;
 };
 

@@ -1,11 +1,9 @@
 // Two workers that share a job, of which one is killed with -9: the real scheduler on a real
 // Postgres, the real worker programs, and Gloo between them (their engine counts instead of
 // training). The job goes on from its last checkpoint with a new gang and finishes once.
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/process/spawn.h"
 #include "common/rpc/channel.h"
+#include "common/testing/free_port.h"
 #include "common/testing/matchers.h"
 #include "crossover/scheduler/v1/job_service.grpc.pb.h"
 #include "crossover/scheduler/v1/lease_service.grpc.pb.h"
@@ -29,18 +28,6 @@ namespace pb = scheduler::v1;
 
 constexpr char kData[] = "projects/default/datasets/d/versions/sha256:1";
 constexpr int kSteps = 60;  // of the fake engine, 50 ms each
-
-int FreePort() {
-  const int listener = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  EXPECT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), length), 0);
-  EXPECT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), 0);
-  close(listener);
-  return ntohs(address.sin_port);
-}
 
 class GangCrashTest : public ::testing::Test {
  protected:
@@ -67,7 +54,7 @@ class GangCrashTest : public ::testing::Test {
         "--worker-name=" + name,
         "--nice=0",
         "--max-gang=2",
-        absl::StrCat("--gang-address=127.0.0.1:", FreePort()),
+        absl::StrCat("--gang-address=127.0.0.1:", testing::FreePort()),
         "--grpc-address=127.0.0.1:0",
         "--metrics-address=127.0.0.1:0",
         "--blob-dir=" + fixture_.blob_root().string(),

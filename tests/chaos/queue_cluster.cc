@@ -1,8 +1,6 @@
 #include "tests/chaos/queue_cluster.h"
 
-#include <arpa/inet.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +10,7 @@
 #include "common/pg/migration.h"
 #include "common/process/spawn.h"
 #include "common/rpc/channel.h"
+#include "common/testing/free_port.h"
 #include "common/testing/matchers.h"
 #include "services/training_scheduler/module.h"
 #include "tests/chaos/job_history.h"
@@ -23,19 +22,6 @@ constexpr char kData[] = "projects/default/datasets/d/versions/sha256:1";
 
 std::string Binary(const std::string& name) {
   return absl::StrCat(std::getenv("CROSSOVER_BINARY_DIR"), "/bin/", name);
-}
-
-// One that nobody listens on now. A server that is killed and started anew needs the same again.
-int FreePort() {
-  const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  EXPECT_EQ(bind(probe, reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(getsockname(probe, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  close(probe);
-  return ntohs(address.sin_port);
 }
 
 // What a test needs in the database; a database that is recovering is asked again.
@@ -70,7 +56,7 @@ void QueueCluster::SetUp() {
   ASSERT_OK_AND_ASSIGN(curation_server_,
                        rpc::Server::Start({.addresses = {"127.0.0.1:0"}}, {&curation_}, logger_));
   for (int i = 0; i < kSchedulers; ++i) {
-    ports_.push_back(FreePort());
+    ports_.push_back(testing::FreePort());
     relays_.push_back(std::make_unique<CutProxy>(ports_.back()));
     StartScheduler(i);
   }

@@ -1,10 +1,8 @@
 // The real engine on the test model, with very few rows and steps.
 #include "services/trainer_worker/engine/llm_train_engine.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,6 +18,7 @@
 #include "common/dataset/shard.h"
 #include "common/json/digest.h"
 #include "common/status/error.h"
+#include "common/testing/free_port.h"
 #include "common/testing/matchers.h"
 #include "common/testing/temp_dir.h"
 #include "llm/chat/chat_template.h"
@@ -309,18 +308,6 @@ TEST_F(LlmTrainEngineTest, ATeachersLogProbabilitiesReachTheLoss) {
   EXPECT_EQ(reason(positive.dump()), "ROW_INVALID");
 }
 
-int FreePort() {
-  const int listener = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  EXPECT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), length), 0);
-  EXPECT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), 0);
-  close(listener);
-  return ntohs(address.sin_port);
-}
-
 TEST_F(LlmTrainEngineTest, TwoEnginesThatTrainTogetherGiveTheLossOfOneAndTheSameAdapter) {
   struct Trained {
     std::vector<double> losses;
@@ -348,7 +335,7 @@ TEST_F(LlmTrainEngineTest, TwoEnginesThatTrainTogetherGiveTheLossOfOneAndTheSame
   plan_.batch_size = 3;
   plan_.compute_type = ComputeType::kFloat32;
   const Trained alone = train(engine_, "alone", nullptr);
-  const int port = FreePort();
+  const int port = testing::FreePort();
   std::array<Trained, 2> together;
   const auto rank = [&](int mine, LlmTrainEngine& engine) {
     auto peers =

@@ -8,7 +8,6 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "common/time/clock.h"
 #include "services/training_scheduler/domain/pipeline_store.h"
 #include "services/training_scheduler/domain/watcher_list.h"
