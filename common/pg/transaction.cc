@@ -1,5 +1,7 @@
 #include "common/pg/transaction.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <exception>
@@ -125,20 +127,46 @@ bool PreparedIsStale(const absl::Status& status) {
 
 enum class Phase { kBegin, kBody, kCommit };
 
+// Nobody has asked anything on an idle connection, so whatever there is to read says that the
+// server has closed it.
+bool ServerHasClosed(const pqxx::connection_base& connection) {
+  pollfd socket{.fd = connection.sock(), .events = POLLIN, .revents = 0};
+  return poll(&socket, 1, 0) != 0;
+}
+
+using Body = std::function<absl::Status(pqxx::transaction_base&)>;
+
+absl::Status RunInTransaction(pqxx::connection_base& connection, const std::string& begin,
+                              const Body& body, Phase& phase) {
+  Transaction txn(connection, begin);
+  phase = Phase::kBody;
+  RETURN_IF_ERROR(body(txn));
+  phase = Phase::kCommit;
+  txn.commit();
+  return absl::OkStatus();
+}
+
+absl::Status RunOneStatement(pqxx::connection_base& connection, const Body& body, Phase& phase) {
+  if (ServerHasClosed(connection)) throw pqxx::broken_connection("the server has closed it");
+  phase = Phase::kBody;
+  pqxx::nontransaction txn(connection);
+  try {
+    return body(txn);
+  } catch (const std::exception& e) {
+    if (!connection.is_open()) throw pqxx::in_doubt_error(e.what());
+    throw;
+  }
+}
+
 // One attempt. Sets `phase` to how far it came.
-absl::Status RunOnce(Pool& pool, Lease& lease, const TransactOptions& options,
-                     const std::function<absl::Status(pqxx::transaction_base&)>& body,
+absl::Status RunOnce(Pool& pool, Lease& lease, const TransactOptions& options, const Body& body,
                      Phase& phase) {
   const std::string begin =
       BeginCommand(pool, options, RequestContext::Current().Remaining(pool.clock()));
   try {
     phase = Phase::kBegin;
-    Transaction txn(lease.get(), begin);
-    phase = Phase::kBody;
-    RETURN_IF_ERROR(body(txn));
-    phase = Phase::kCommit;
-    txn.commit();
-    return absl::OkStatus();
+    return options.one_statement ? RunOneStatement(lease.get(), body, phase)
+                                 : RunInTransaction(lease.get(), begin, body, phase);
   } catch (...) {
     absl::Status status = StatusFromCurrentException(options.name);
     if (status.code() == absl::StatusCode::kUnavailable || PreparedIsStale(status) ||

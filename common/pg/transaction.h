@@ -42,6 +42,11 @@ struct TransactOptions {
   // also bound it.
   absl::Duration timeout = absl::InfiniteDuration();
   int max_attempts = 5;
+  // `body` executes one statement and nothing after it: the statement is a transaction of its own,
+  // one round trip in place of three. An error of `body` afterwards rolls nothing back, a
+  // connection lost meanwhile is COMMIT_UNKNOWN, and only the pool's statement_timeout bounds it:
+  // for what takes milliseconds and waits for no one.
+  bool one_statement = false;
 };
 
 // Runs `body` in a transaction; commits iff it returns OK. Thread-safe. `body` may run several

@@ -199,6 +199,43 @@ TEST_F(TransactTest, ReadOnlyTransactionsCannotWrite) {
                }).ok());
 }
 
+TEST_F(TransactTest, OneStatementIsATransactionOfItsOwn) {
+  const auto run = [&](const char* sql) {
+    return Transact(*pool_, {.name = "one", .one_statement = true},
+                    [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::string> {
+                      return txn.exec1(sql)[0].as<std::string>();
+                    });
+  };
+  EXPECT_THAT(run("INSERT INTO job VALUES (1, 'QUEUED', 'a') RETURNING id"), IsOkAndHolds("1"));
+  EXPECT_EQ(db_.Query("SELECT count(*) FROM job"), "1");
+  EXPECT_THAT(run("INSERT INTO job VALUES (1, 'QUEUED', 'b') RETURNING id"),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_THAT(run("SELECT state FROM job"), IsOkAndHolds("QUEUED"));
+}
+
+TEST_F(TransactTest, OneStatementOnAConnectionThatTheServerHasClosedRunsOnAnother) {
+  const auto pool = db_.NewPool("public", 1);
+  const auto backend = [&] {
+    return Transact(*pool, {.name = "one", .one_statement = true},
+                    [](pqxx::transaction_base& txn) -> absl::StatusOr<std::string> {
+                      return txn.exec1("SELECT pg_backend_pid()")[0].as<std::string>();
+                    });
+  };
+  ASSERT_OK_AND_ASSIGN(const std::string first, backend());
+  db_.Query("SELECT pg_terminate_backend(" + first + ", 5000)");
+  ASSERT_OK_AND_ASSIGN(const std::string second, backend());
+  EXPECT_NE(second, first);
+}
+
+TEST_F(TransactTest, OneStatementWhoseConnectionIsCutMayHaveHappened) {
+  const absl::Status cut =
+      Transact(*pool_, {.name = "one", .one_statement = true}, [](pqxx::transaction_base& txn) {
+        txn.exec("SELECT pg_terminate_backend(pg_backend_pid())");
+        return absl::OkStatus();
+      });
+  EXPECT_THAT(cut, HasReasonThat("COMMIT_UNKNOWN"));
+}
+
 TEST_F(TransactTest, StatementOverItsTimeIsDeadlineExceeded) {
   const auto sleep = [](pqxx::transaction_base& txn) {
     txn.exec("SELECT pg_sleep(20)");

@@ -1,8 +1,9 @@
 // Where jobs live.
 //
 // A store moves bytes, and the domain decides: Update() runs a function from job_machine.h on the
-// job under its row lock and writes job and effects in one transaction, with event sequences that
-// have no gaps. The store's clock (the database's) is the only one that decides what has expired.
+// job and writes job and effects in one transaction, with event sequences that have no gaps, as if
+// nobody else wrote the job meanwhile. The store's clock (the database's) is the only one that
+// decides what has expired.
 // Implementations: PgJobStore, FakeJobStore; both pass JobStoreConformance.
 #pragma once
 
@@ -96,8 +97,8 @@ struct MeasuredRate {
   double work_per_second_upper = 0;
 };
 
-// Runs on the locked job, on any thread while its caller waits. An error writes nothing. May run
-// more than once.
+// Runs on the job, on any thread while its caller waits. An error writes nothing. May run more than
+// once, also on a job that turns out to have changed: only its last run counts.
 using JobMutation = std::function<absl::Status(Job& job, absl::Time now, Effects& effects)>;
 
 struct JobUpdate {

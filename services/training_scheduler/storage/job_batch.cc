@@ -66,7 +66,7 @@ JobBefore::JobBefore(const Job& job)
       deadline(job.deadline),
       leases(LeasesOf(job)) {}
 
-void JobBatch::AddColumns(const Job& job) {
+void JobBatch::AddColumns(const Job& job, const RowVersion& version) {
   const auto of_lease = [&](auto LeaseRecord::* member) {
     return job.lease.has_value() ? std::optional((*job.lease).*member) : std::nullopt;
   };
@@ -81,7 +81,8 @@ void JobBatch::AddColumns(const Job& job) {
          of_lease(&LeaseRecord::expire_time), of_lease(&LeaseRecord::last_worker_seq),
          job.update_time, job.start_time, job.run_time, job.ready_time, job.finish_time,
          RankTime(job), job.last_event_sequence, job.revision, int64_t{lease.asked_to_release},
-         gang.empty() ? std::nullopt : std::optional(gang), lease.rendezvous);
+         gang.empty() ? std::nullopt : std::optional(gang), lease.rendezvous,
+         version.empty() ? std::nullopt : std::optional(version));
 }
 
 void JobBatch::AddEvent(const std::string& uuid, const JobEvent& event) {
@@ -89,31 +90,40 @@ void JobBatch::AddEvent(const std::string& uuid, const JobEvent& event) {
          std::string(Name(event.type)), event.message, event.data, event.epoch, event.worker_seq);
 }
 
-void JobBatch::Add(const JobBefore& before, Job& job, Effects& effects, absl::Time now) {
+bool ChangesOnlyItsRow(const JobBefore& before, const Job& job, const Effects& effects) {
+  return effects.models.empty() && effects.metrics.empty() && effects.checkpoints.empty() &&
+         !SettingsDiffer(before, job);
+}
+
+void WriteBeside(pqxx::transaction_base& txn, const JobBefore& before, Job& job,
+                 const Effects& effects) {
+  for (const ModelVersion& version : effects.models) {
+    const std::string alias = InsertVersion(txn, version);
+    // What an earlier job made, byte for byte, keeps the alias it has.
+    if (!version.alias.empty()) job.outputs.model_alias = alias;
+  }
+  if (!SettingsDiffer(before, job)) return;
+  txn.exec_params(sql::kUpdateSettings, Uuid(job.id), job.display_name, StringsToJson(job.labels),
+                  job.base_model, job.priority, job.queue,
+                  job.deadline.has_value() ? pg::ToTimestamp(*job.deadline) : "", PlanToJson(job),
+                  job.needed_memory_bytes);
+}
+
+void JobBatch::Add(const JobBefore& before, Job& job, Effects& effects, absl::Time now,
+                   const RowVersion& version) {
   const std::string uuid = Uuid(job.id);
   for (JobEvent& event : effects.events) {
     event.sequence = ++job.last_event_sequence;
     event.time = now;
     AddEvent(uuid, event);
   }
-  for (const ModelVersion& version : effects.models) {
-    const std::string alias = InsertVersion(txn_, version);
-    // What an earlier job made, byte for byte, keeps the alias it has.
-    if (!version.alias.empty()) job.outputs.model_alias = alias;
-  }
   if (effects.notable) job.update_time = now;
   notable_ |= effects.notable;
   job.revision += 1;
-  if (SettingsDiffer(before, job)) {
-    txn_.exec_params(sql::kUpdateSettings, uuid, job.display_name, StringsToJson(job.labels),
-                     job.base_model, job.priority, job.queue,
-                     job.deadline.has_value() ? pg::ToTimestamp(*job.deadline) : "",
-                     PlanToJson(job), job.needed_memory_bytes);
-  }
   if (const auto event = WebhookEventOf(job); effects.ended && event.has_value()) {
     AddRow(ended_, job.project, uuid, *event, now);
   }
-  AddColumns(job);
+  AddColumns(job, version);
   ++jobs_;
   if (const int64_t more = LeasesOf(job) - before.leases; more != 0) leases_[job.project] += more;
   if (effects.metrics.empty() && effects.checkpoints.empty()) return;
@@ -123,23 +133,22 @@ void JobBatch::Add(const JobBefore& before, Job& job, Effects& effects, absl::Ti
   reported_.push_back({uuid, std::move(effects.metrics), std::move(effects.checkpoints)});
 }
 
-void JobBatch::WriteReported() {
+void JobBatch::WriteReported(pqxx::transaction_base& txn) {
   for (const Reported& report : reported_) {
     for (const MetricPoint& point : report.metrics) {
-      txn_.exec_params(sql::kUpsertMetric, report.uuid, point.step, pg::ToTimestamp(point.time),
+      txn.exec_params(sql::kUpsertMetric, report.uuid, point.step, pg::ToTimestamp(point.time),
                        point.epoch, NumbersToJson(point.values));
     }
     for (const Checkpoint& checkpoint : report.checkpoints) {
-      txn_.exec_params(sql::kInsertCheckpoint, report.uuid, checkpoint.step, checkpoint.digest,
+      txn.exec_params(sql::kInsertCheckpoint, report.uuid, checkpoint.step, checkpoint.digest,
                        checkpoint.adapter_digest, checkpoint.epoch,
                        pg::ToTimestamp(checkpoint.create_time), NumbersToJson(checkpoint.metrics));
     }
   }
 }
 
-void JobBatch::Flush(bool notify) {
-  if (jobs_ == 0) return;
-  WriteReported();
+JobBatch::Written JobBatch::Flush(pqxx::transaction_base& txn, bool notify) {
+  WriteReported(txn);
   std::vector<ArrayColumn> shares(2);
   for (const auto& [project, change] : leases_) AddRow(shares, project, change);
   std::vector<std::string> values;
@@ -147,7 +156,10 @@ void JobBatch::Flush(bool notify) {
     for (const ArrayColumn& column : *columns) values.push_back(column.Literal());
   }
   values.emplace_back(notify ? "true" : "false");
-  pg::ExecPrepared(txn_, sql::kWriteJobs, pqxx::prepare::make_dynamic_params(values));
+  const pqxx::result written =
+      pg::ExecPrepared(txn, sql::kWriteJobs, pqxx::prepare::make_dynamic_params(values));
+  return {.version = written[0]["version"].as<std::string>(),
+          .now = absl::FromUnixMicros(written[0]["now_us"].as<int64_t>())};
 }
 
 }  // namespace crossover::scheduler

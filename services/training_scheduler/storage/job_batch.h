@@ -10,6 +10,7 @@
 
 #include "absl/time/time.h"
 #include "services/training_scheduler/domain/job_machine.h"
+#include "services/training_scheduler/storage/known_jobs.h"
 
 namespace crossover::scheduler {
 
@@ -47,28 +48,42 @@ struct JobBefore {
   int64_t leases;  // that it held
 };
 
-// Lives no longer than its transaction. Add() gives a job's events their sequences and registers
-// the models it made; Flush() writes the rest.
+// True if a mutation changed nothing beside the job's row and its events.
+bool ChangesOnlyItsRow(const JobBefore& before, const Job& job, const Effects& effects);
+
+// Registers the models that the job made, which gives it their alias, and writes its settings if
+// they differ. Before the job is added to a batch of the same transaction.
+void WriteBeside(pqxx::transaction_base& txn, const JobBefore& before, Job& job,
+                 const Effects& effects);
+
+// Add() gives a job's events their sequences; Flush() writes all that was added.
 class JobBatch {
  public:
-  explicit JobBatch(pqxx::transaction_base& txn) : txn_(txn) {}
-
-  // `job` is as it is to be; one Add a job.
-  void Add(const JobBefore& before, Job& job, Effects& effects, absl::Time now);
-  // Also sends NOTIFY crossover_job, if so wished.
-  void Flush(bool notify);
+  // `job` is as it is to be; one Add a job. With a version its row is written only if it is of that
+  // version still; without one it must be locked.
+  void Add(const JobBefore& before, Job& job, Effects& effects, absl::Time now,
+           const RowVersion& version = "");
+  struct Written {
+    RowVersion version;  // of the rows now
+    absl::Time now;
+  };
+  // One statement, but for metrics and checkpoints. Also sends NOTIFY crossover_job, if so wished.
+  // Fails as a whole, with SQLSTATE CR001, if a row is of another version than was said. Only if
+  // something was added.
+  Written Flush(pqxx::transaction_base& txn, bool notify);
+  // True if nothing was added.
+  bool empty() const { return jobs_ == 0; }
   // True if anything was added that others may care about.
   bool notable() const { return notable_; }
 
  private:
-  void AddColumns(const Job& job);
+  void AddColumns(const Job& job, const RowVersion& version);
   void AddEvent(const std::string& uuid, const JobEvent& event);
-  void WriteReported();
+  void WriteReported(pqxx::transaction_base& txn);
 
-  pqxx::transaction_base& txn_;
   size_t jobs_ = 0;
   bool notable_ = false;
-  std::vector<ArrayColumn> columns_{28};
+  std::vector<ArrayColumn> columns_{29};
   std::vector<ArrayColumn> events_{9};
   std::vector<ArrayColumn> ended_{4};      // what webhooks are told: project, job, event, time
   std::map<std::string, int64_t> leases_;  // how many more, by project

@@ -97,12 +97,12 @@ void ReadCounts(const pqxx::row& row, Job& job) {
   job.revision = Number(row, "revision");
 }
 
-absl::Status ReadPlan(const pqxx::row& row, const JobPlan* known, Job& job) {
+absl::Status ReadPlan(const pqxx::row& row, const KnownJob* known, Job& job) {
   if (known != nullptr) {
-    job.spec = known->spec;
-    job.resolved = known->resolved;
-    job.inputs = known->inputs;
-    job.estimate = known->estimate;
+    job.spec = known->job.spec;
+    job.resolved = known->job.resolved;
+    job.inputs = known->job.inputs;
+    job.estimate = known->job.estimate;
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(SpecFromJson(Text(row, "spec"), job.spec));
@@ -118,7 +118,7 @@ std::string Uuid(const JobId& id) {
 
 absl::StatusOr<Job> ReadJob(const pqxx::row& row) { return ReadJob(row, nullptr); }
 
-absl::StatusOr<Job> ReadJob(const pqxx::row& row, const JobPlan* plan) {
+absl::StatusOr<Job> ReadJob(const pqxx::row& row, const KnownJob* known) {
   Job job;
   ASSIGN_OR_RETURN(job.id, UuidToId(Text(row, "id")));
   job.project = Text(row, "project");
@@ -134,7 +134,7 @@ absl::StatusOr<Job> ReadJob(const pqxx::row& row, const JobPlan* plan) {
   RETURN_IF_ERROR(ReadEnum(row, "kind", &ParseJobKind, job.kind));
   RETURN_IF_ERROR(ReadEnum(row, "state", &ParseJobState, job.state));
   RETURN_IF_ERROR(StringsFromJson(Text(row, "labels"), job.labels));
-  RETURN_IF_ERROR(ReadPlan(row, plan, job));
+  RETURN_IF_ERROR(ReadPlan(row, known, job));
   const std::vector<std::string> dependencies =
       absl::StrSplit(Text(row, "depends_on"), ',', absl::SkipEmpty());
   for (const std::string& uuid : dependencies) {

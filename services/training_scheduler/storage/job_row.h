@@ -10,14 +10,15 @@
 #include "services/training_scheduler/domain/job.h"
 #include "services/training_scheduler/domain/model.h"
 #include "services/training_scheduler/domain/worker_record.h"
-#include "services/training_scheduler/storage/job_plans.h"
+#include "services/training_scheduler/storage/known_jobs.h"
 
 namespace crossover::scheduler {
 
 // A row of job_row.
 absl::StatusOr<Job> ReadJob(const pqxx::row& row);
-// A row whose spec and plan may be NULL: then they are those of `plan`.
-absl::StatusOr<Job> ReadJob(const pqxx::row& row, const JobPlan* plan);
+// A row of a job that is known, or nullptr: spec and plan, which may be NULL in the row, are the
+// known ones.
+absl::StatusOr<Job> ReadJob(const pqxx::row& row, const KnownJob* known);
 absl::StatusOr<JobEvent> ReadEvent(const pqxx::row& row);
 absl::StatusOr<MetricPoint> ReadMetric(const pqxx::row& row);
 absl::StatusOr<Checkpoint> ReadCheckpoint(const pqxx::row& row);

@@ -1,6 +1,8 @@
 #include "services/training_scheduler/storage/pg_job_store.h"
 
+#include <algorithm>
 #include <map>
+#include <numeric>
 #include <pqxx/pqxx>
 #include <utility>
 
@@ -39,14 +41,15 @@ struct LockedJob {
   absl::Time now;
 };
 
-// By id; those that do not exist are absent. Reads the plans of those only that are not kept.
-absl::StatusOr<std::map<JobId, LockedJob>> LockAll(pqxx::transaction_base& txn, JobPlans& plans,
+// By id; those that do not exist are absent. Reads the plans of those only that are not known.
+absl::StatusOr<std::map<JobId, LockedJob>> LockAll(pqxx::transaction_base& txn,
+                                                   const KnownJobs& jobs,
                                                    const std::vector<JobId>& ids) {
-  std::map<JobId, std::shared_ptr<const JobPlan>> known;
+  std::map<JobId, std::shared_ptr<const KnownJob>> known;
   std::vector<JobId> unknown;
   for (const JobId& id : ids) {
-    if (auto plan = plans.Find(id)) {
-      known[id] = std::move(plan);
+    if (auto job = jobs.Find(id)) {
+      known[id] = std::move(job);
     } else {
       unknown.push_back(id);
     }
@@ -57,26 +60,47 @@ absl::StatusOr<std::map<JobId, LockedJob>> LockAll(pqxx::transaction_base& txn, 
     ASSIGN_OR_RETURN(JobId id, UuidToId(row["id"].as<std::string>()));
     const auto plan = known.find(id);
     ASSIGN_OR_RETURN(Job job, ReadJob(row, plan == known.end() ? nullptr : plan->second.get()));
-    if (plan == known.end()) plans.Keep(job);
     locked[id] = {std::move(job), absl::FromUnixMicros(row["now_us"].as<int64_t>())};
   }
   return locked;
 }
 
-absl::StatusOr<LockedJob> Lock(pqxx::transaction_base& txn, JobPlans& plans, const JobId& id) {
-  ASSIGN_OR_RETURN(auto locked, LockAll(txn, plans, {id}));
+absl::StatusOr<LockedJob> Lock(pqxx::transaction_base& txn, const KnownJobs& jobs,
+                               const JobId& id) {
+  ASSIGN_OR_RETURN(auto locked, LockAll(txn, jobs, {id}));
   const auto found = locked.find(id);
   if (found == locked.end()) return NoJob(id);
   return std::move(found->second);
 }
 
 // Runs the mutation and adds what it did to the batch.
-absl::StatusOr<Job> Mutate(JobBatch& batch, LockedJob locked, Effects effects,
-                           const JobStore::Mutation& mutation) {
+absl::StatusOr<Job> Mutate(pqxx::transaction_base& txn, JobBatch& batch, LockedJob locked,
+                           Effects effects, const JobStore::Mutation& mutation) {
   const JobBefore before(locked.job);
   RETURN_IF_ERROR(mutation(locked.job, locked.now, effects));
+  WriteBeside(txn, before, locked.job, effects);
   batch.Add(before, locked.job, effects, locked.now);
   return std::move(locked.job);
+}
+
+// The same of jobs as they are known. False, with some of them changed, if one needs more than its
+// row to be written, or is refused: that is for the row itself to say.
+bool MutateKnown(JobBatch& batch, std::span<const JobUpdate> updates, std::vector<KnownJob>& known,
+                 absl::Time now) {
+  // In the order in which rows are locked elsewhere too.
+  std::vector<size_t> order(known.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return known[a].job.id < known[b].job.id; });
+  for (const size_t i : order) {
+    Job& job = known[i].job;
+    const JobBefore before(job);
+    Effects effects;
+    if (!updates[i].mutation(job, now, effects).ok()) return false;
+    if (!ChangesOnlyItsRow(before, job, effects)) return false;
+    batch.Add(before, job, effects, now, known[i].version);
+  }
+  return true;
 }
 
 // What `key` created, read inside a transaction.
@@ -93,9 +117,10 @@ absl::StatusOr<std::optional<Job>> Created(pqxx::transaction_base& txn, const st
 }
 
 // Outside of pg::Transact, which would catch what pqxx throws.
-absl::StatusOr<Job> TryReadJob(const pqxx::row& row) {
+absl::StatusOr<Job> TryReadJob(const pqxx::row& row, const KnownJobs& known) {
   try {
-    return ReadJob(row);
+    ASSIGN_OR_RETURN(const JobId id, UuidToId(row["id"].as<std::string>()));
+    return ReadJob(row, known.Find(id).get());
   } catch (...) {
     return pg::StatusFromCurrentException("read_claimed_job");
   }
@@ -103,11 +128,12 @@ absl::StatusOr<Job> TryReadJob(const pqxx::row& row) {
 
 // Those that can be read: they are leased already, so that one's fault must not cost the others
 // their leases. The log says which cannot and why; it is an error only if none can.
-absl::StatusOr<std::vector<Job>> ReadClaimed(const pqxx::result& rows, Logger& logger) {
+absl::StatusOr<std::vector<Job>> ReadClaimed(const pqxx::result& rows, const KnownJobs& known,
+                                             Logger& logger) {
   std::vector<Job> jobs;
   absl::Status unreadable;
   for (const pqxx::row& row : rows) {
-    absl::StatusOr<Job> job = TryReadJob(row);
+    absl::StatusOr<Job> job = TryReadJob(row, known);
     if (job.ok()) {
       jobs.push_back(*std::move(job));
       continue;
@@ -134,10 +160,19 @@ bool PgJobStore::MayNotify() {
   return false;
 }
 
-bool PgJobStore::Flush(JobBatch& batch) {
-  const bool now = batch.notable() && MayNotify();
-  batch.Flush(now);
-  return batch.notable() && !now;
+PgJobStore::Flushed PgJobStore::Flush(pqxx::transaction_base& txn, JobBatch& batch) {
+  if (batch.empty()) return {};
+  const bool notify = batch.notable() && MayNotify();
+  const JobBatch::Written written = batch.Flush(txn, notify);
+  time_.Heard(written.now, pool_.clock().SteadyNow());
+  return {.version = written.version, .owed = batch.notable() && !notify};
+}
+
+void PgJobStore::Keep(const std::vector<absl::StatusOr<Job>>& jobs, const Flushed& flushed) {
+  for (const absl::StatusOr<Job>& job : jobs) {
+    if (job.ok()) known_.Keep(*job, flushed.version);
+  }
+  if (flushed.owed) notify_owed_();
 }
 
 absl::Status PgJobStore::FlushNotify() {
@@ -151,7 +186,7 @@ absl::Status PgJobStore::FlushNotify() {
 
 absl::StatusOr<Job> PgJobStore::Insert(const Job& job, const RequestKey& key,
                                        const Mutation& mutation) {
-  bool owed = false;
+  Flushed flushed;
   absl::StatusOr<Job> stored = pg::Transact(
       pool_, {.name = "insert_job"}, [&](pqxx::transaction_base& txn) -> absl::StatusOr<Job> {
         const pqxx::result inserted = txn.exec_params(
@@ -166,18 +201,20 @@ absl::StatusOr<Job> PgJobStore::Insert(const Job& job, const RequestKey& key,
           if (known.has_value()) return *std::move(known);
           return absl::InternalError("a job was neither inserted nor found by its request_id");
         }
-        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, plans_, job.id));
+        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, known_, job.id));
         Effects effects;
         JobEvent created;
         created.type = EventType::kVerb;
         created.message = "created";
         effects.events.push_back(std::move(created));
-        JobBatch batch(txn);
-        ASSIGN_OR_RETURN(Job made, Mutate(batch, std::move(locked), std::move(effects), mutation));
-        owed = Flush(batch);
+        JobBatch batch;
+        ASSIGN_OR_RETURN(Job made,
+                         Mutate(txn, batch, std::move(locked), std::move(effects), mutation));
+        flushed = Flush(txn, batch);
         return made;
       });
-  if (stored.ok() && owed) notify_owed_();
+  // Not what was created before under the same request id.
+  if (!flushed.version.empty()) Keep({stored}, flushed);
   return stored;
 }
 
@@ -192,44 +229,80 @@ absl::StatusOr<Job> PgJobStore::Update(const JobId& id, const Mutation& mutation
 }
 
 std::vector<absl::StatusOr<Job>> PgJobStore::UpdateAll(std::span<const JobUpdate> updates) {
+  if (auto written = UpdateKnown(updates)) return *std::move(written);
+  return UpdateLocked(updates);
+}
+
+std::optional<std::vector<absl::StatusOr<Job>>> PgJobStore::UpdateKnown(
+    std::span<const JobUpdate> updates) {
+  const std::optional<absl::Time> now = time_.Now(pool_.clock().SteadyNow());
+  if (!now.has_value()) return std::nullopt;
   std::vector<JobId> ids;
   for (const JobUpdate& update : updates) ids.push_back(update.id);
-  bool owed = false;
+  std::vector<KnownJob> known = known_.Take(ids);
+  if (known.empty()) return std::nullopt;
+  JobBatch batch;
+  Flushed flushed;
+  absl::Status status = absl::AbortedError("not from memory");
+  if (MutateKnown(batch, updates, known, *now)) {
+    status = pg::Transact(pool_, {.name = "write_known_jobs", .one_statement = true},
+                          [&](pqxx::transaction_base& txn) {
+                            flushed = Flush(txn, batch);
+                            return absl::OkStatus();
+                          });
+  }
+  if (!status.ok()) {
+    for (KnownJob& one : known) known_.Keep(std::move(one.job), "");
+    // The write may stand, or there is no time left. All else is for the row to say.
+    if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return std::nullopt;
+    return std::vector<absl::StatusOr<Job>>(updates.size(), status);
+  }
+  std::vector<absl::StatusOr<Job>> results;
+  for (KnownJob& one : known) results.emplace_back(std::move(one.job));
+  Keep(results, flushed);
+  return results;
+}
+
+std::vector<absl::StatusOr<Job>> PgJobStore::UpdateLocked(std::span<const JobUpdate> updates) {
+  std::vector<JobId> ids;
+  for (const JobUpdate& update : updates) ids.push_back(update.id);
+  Flushed flushed;
   std::vector<absl::StatusOr<Job>> results;
   const absl::Status status = pg::Transact(
       pool_, {.name = "update_jobs"}, [&](pqxx::transaction_base& txn) -> absl::Status {
         results.clear();
-        ASSIGN_OR_RETURN(auto locked, LockAll(txn, plans_, ids));
-        JobBatch batch(txn);
+        ASSIGN_OR_RETURN(auto locked, LockAll(txn, known_, ids));
+        JobBatch batch;
         for (const JobUpdate& update : updates) {
           const auto found = locked.find(update.id);
           results.push_back(found == locked.end()
                                 ? absl::StatusOr<Job>(NoJob(update.id))
-                                : Mutate(batch, std::move(found->second), {}, update.mutation));
+                                : Mutate(txn, batch, std::move(found->second), {}, update.mutation));
         }
-        owed = Flush(batch);
+        flushed = Flush(txn, batch);
         return absl::OkStatus();
       });
   if (!status.ok()) results.assign(updates.size(), status);
-  if (status.ok() && owed) notify_owed_();
+  Keep(results, flushed);
   return results;
 }
 
 absl::StatusOr<Job> PgJobStore::UpdateOnce(const JobId& id, const RequestKey& key,
                                            const Mutation& mutation) {
   if (key.id.empty()) return Update(id, mutation);
-  bool owed = false;
+  Flushed flushed;
   absl::StatusOr<Job> updated = pg::Transact(
       pool_, {.name = "update_job"}, [&](pqxx::transaction_base& txn) -> absl::StatusOr<Job> {
-        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, plans_, id));
+        flushed = {};
+        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, known_, id));
         ASSIGN_OR_RETURN(bool first, UseRequest(txn, locked.job.project, key));
         if (!first) return std::move(locked.job);
-        JobBatch batch(txn);
-        ASSIGN_OR_RETURN(Job job, Mutate(batch, std::move(locked), {}, mutation));
-        owed = Flush(batch);
+        JobBatch batch;
+        ASSIGN_OR_RETURN(Job job, Mutate(txn, batch, std::move(locked), {}, mutation));
+        flushed = Flush(txn, batch);
         return job;
       });
-  if (updated.ok() && owed) notify_owed_();
+  if (!flushed.version.empty()) Keep({updated}, flushed);
   return updated;
 }
 
@@ -243,7 +316,7 @@ absl::StatusOr<std::vector<Job>> PgJobStore::Claim(const ClaimRequest& request) 
     bases.push_back(absl::StrJoin(claimant.bases, ","));
   }
   ASSIGN_OR_RETURN(pqxx::result rows,
-                   pg::Transact(pool_, {.name = "claim_jobs"},
+                   pg::Transact(pool_, {.name = "claim_jobs", .one_statement = true},
                                 [&](pqxx::transaction_base& txn) -> absl::StatusOr<pqxx::result> {
                                   return pg::ExecPrepared(
                                       txn, sql::kClaimJobs, pg::ArrayLiteral(workers),
@@ -253,16 +326,19 @@ absl::StatusOr<std::vector<Job>> PgJobStore::Claim(const ClaimRequest& request) 
                                       request.project, request.capabilities.device,
                                       request.capabilities.memory_bytes, pg::ArrayLiteral(bases));
                                 }));
-  // Read after the commit: until then others wait for the project's counter.
-  ASSIGN_OR_RETURN(std::vector<Job> claimed, ReadClaimed(rows, logger_));
-  for (const Job& job : claimed) plans_.Keep(job);
+  const absl::Duration heard = pool_.clock().SteadyNow();
+  ASSIGN_OR_RETURN(std::vector<Job> claimed, ReadClaimed(rows, known_, logger_));
+  for (const Job& job : claimed) {
+    time_.Heard(job.lease->grant_time, heard);
+    known_.Keep(job, rows[0]["version"].as<std::string>());
+  }
   return claimed;
 }
 
 absl::StatusOr<std::vector<Job>> PgJobStore::ClaimGang(const ClaimRequest& request) {
   std::vector<std::string> kinds;
   for (const JobKind kind : request.capabilities.kinds) kinds.emplace_back(Name(kind));
-  bool owed = false;
+  Flushed flushed;
   absl::StatusOr<std::vector<Job>> claimed = pg::Transact(
       pool_, {.name = "claim_gang"},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<Job>> {
@@ -273,19 +349,21 @@ absl::StatusOr<std::vector<Job>> PgJobStore::ClaimGang(const ClaimRequest& reque
             request.capabilities.device, request.capabilities.memory_bytes);
         if (found.empty()) return std::vector<Job>();
         ASSIGN_OR_RETURN(std::vector<JobId> ids, ReadIds(found));
-        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, plans_, ids.front()));
-        JobBatch batch(txn);
+        ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, known_, ids.front()));
+        JobBatch batch;
         ASSIGN_OR_RETURN(
             Job job,
-            Mutate(batch, std::move(locked), {}, [&](Job& mine, absl::Time now, Effects& effects) {
+            Mutate(txn, batch, std::move(locked), {}, [&](Job& mine, absl::Time now, Effects& effects) {
               return Grant(mine, GangLease(request, mine.requirements.gang_size, now), now,
                            effects);
             }));
         txn.exec_params(sql::kForgetMetrics, Uuid(job.id), job.last_checkpoint_step);
-        owed = Flush(batch);
+        flushed = Flush(txn, batch);
         return std::vector<Job>{std::move(job)};
       });
-  if (claimed.ok() && owed) notify_owed_();
+  if (claimed.ok()) {
+    for (const Job& job : *claimed) Keep({job}, flushed);
+  }
   return claimed;
 }
 

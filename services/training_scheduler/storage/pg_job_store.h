@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,14 +12,20 @@
 #include "common/pg/pool.h"
 #include "services/training_scheduler/domain/job_store.h"
 #include "services/training_scheduler/storage/group_commit.h"
-#include "services/training_scheduler/storage/job_plans.h"
+#include "services/training_scheduler/storage/known_jobs.h"
+
+namespace pqxx {
+class transaction_base;
+}
 
 namespace crossover::scheduler {
 
 class JobBatch;
 
 // Thread-safe. Borrows the pool and the logger. Updates that come while others are being written
-// are joined into one transaction (group_commit.h).
+// are joined into one transaction (group_commit.h). Jobs that this store claimed or wrote last are
+// updated from memory, by one statement that writes them only if nobody has written them since
+// (known_jobs.h); else under their row locks.
 //
 // Writes that others may care about send NOTIFY crossover_job in their transaction, at most once in
 // kNotifyGap; those in between are joined into one that FlushNotify sends. `notify_owed` is called
@@ -28,7 +36,7 @@ class JobBatch;
 class PgJobStore final : public JobStore {
  public:
   static constexpr absl::Duration kNotifyGap = absl::Milliseconds(50);
-  static constexpr size_t kPlans = 2048;  // kept in memory; more than jobs that run at a time
+  static constexpr size_t kKnown = 2048;  // jobs in memory; more than run at a time
 
   PgJobStore(
       pg::Pool& pool, Logger& logger, std::function<void()> notify_owed = [] {})
@@ -79,14 +87,24 @@ class PgJobStore final : public JobStore {
  private:
   // True if a notification may be sent now; otherwise it is owed.
   bool MayNotify();
-  // Writes the batch, which notifies if it is worth it and that may be done now. True: one is owed
-  // once the transaction has committed.
-  bool Flush(JobBatch& batch);
+  // Updates as one statement that reads nothing: if all jobs are known and nothing but their rows
+  // and events changes. nullopt: nothing was written, or one of them is not as it was known.
+  std::optional<std::vector<absl::StatusOr<Job>>> UpdateKnown(std::span<const JobUpdate> updates);
+  std::vector<absl::StatusOr<Job>> UpdateLocked(std::span<const JobUpdate> updates);
+  struct Flushed {
+    RowVersion version;  // of what was written
+    bool owed = false;   // a notification, once the transaction has committed
+  };
+  // Writes the batch, which notifies if it is worth it and that may be done now.
+  Flushed Flush(pqxx::transaction_base& txn, JobBatch& batch);
+  // After the commit.
+  void Keep(const std::vector<absl::StatusOr<Job>>& jobs, const Flushed& flushed);
 
   pg::Pool& pool_;
   Logger& logger_;
   const std::function<void()> notify_owed_;
-  JobPlans plans_{kPlans};
+  KnownJobs known_{kKnown};
+  DatabaseTime time_;
   GroupCommit commits_;
   std::atomic<int64_t> last_notify_us_ = 0;  // by the steady clock
   std::atomic<bool> owed_ = false;

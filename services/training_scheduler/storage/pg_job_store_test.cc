@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
@@ -229,25 +232,134 @@ TEST_F(PgJobStoreTest, AClaimedJobThatCannotBeReadIsLoggedAndLeavesTheOthersThei
   EXPECT_THAT(*claim(), ::testing::IsEmpty());
 }
 
-TEST(JobPlansTest, AJobThatIsValidatingIsNotKeptAndTheFirstKeptGoesFirst) {
-  JobPlans plans(2);
-  Job job;
-  const auto keep = [&](const char* id, JobState state) {
+TEST(KnownJobsTest, AJobThatIsValidatingOrHasEndedIsNotKeptAndTheOneKeptLongestAgoGoesFirst) {
+  KnownJobs known(2);
+  const auto keep = [&](const char* id, JobState state, const char* version) {
+    Job job;
     job.id = id;
     job.state = state;
-    job.resolved.steps = 1 + job.resolved.steps;
-    plans.Keep(job);
+    known.Keep(std::move(job), version);
   };
-  keep("a", JobState::kValidating);
-  EXPECT_EQ(plans.Find("a"), nullptr);
-  keep("a", JobState::kQueued);
-  keep("b", JobState::kRunning);
-  keep("a", JobState::kRunning);  // as it was kept first
-  EXPECT_EQ(plans.Find("a")->resolved.steps, 2);
-  keep("c", JobState::kQueued);
-  EXPECT_EQ(plans.Find("a"), nullptr);
-  EXPECT_NE(plans.Find("b"), nullptr);
-  EXPECT_NE(plans.Find("c"), nullptr);
+  keep("a", JobState::kValidating, "1");
+  EXPECT_EQ(known.Find("a"), nullptr);
+  keep("a", JobState::kQueued, "2");
+  keep("b", JobState::kRunning, "3");
+  keep("a", JobState::kRunning, "4");  // again, so b is the oldest now
+  EXPECT_EQ(known.Find("a")->version, "4");
+  keep("c", JobState::kQueued, "5");
+  EXPECT_EQ(known.Find("b"), nullptr);
+  keep("d", JobState::kSucceeded, "6");
+  EXPECT_EQ(known.Find("d"), nullptr);
+  EXPECT_NE(known.Find("a"), nullptr);
+}
+
+TEST(KnownJobsTest, OnlyAllTogetherAreTakenAndOnlyWhoseRowsAreKnown) {
+  KnownJobs known(10);
+  const auto keep = [&](const char* id, const char* version) {
+    Job job;
+    job.id = id;
+    job.state = JobState::kRunning;
+    job.worker = id;
+    known.Keep(std::move(job), version);
+  };
+  keep("a", "1");
+  keep("b", "2");
+  keep("c", "");
+  EXPECT_THAT(known.Take(std::vector<JobId>{"a", "x"}), ::testing::IsEmpty());
+  EXPECT_THAT(known.Take(std::vector<JobId>{"a", "c"}), ::testing::IsEmpty());
+  const auto read = known.Find("a");
+  const std::vector<KnownJob> taken = known.Take(std::vector<JobId>{"b", "a"});
+  ASSERT_THAT(taken, ::testing::SizeIs(2));
+  EXPECT_EQ(taken[0].job.worker + taken[0].version, "b2");
+  EXPECT_EQ(taken[1].job.worker + taken[1].version, "a1");
+  EXPECT_EQ(read->job.worker, "a");  // theirs still
+  EXPECT_EQ(known.Find("a"), nullptr);
+  EXPECT_NE(known.Find("c"), nullptr);
+}
+
+TEST(DatabaseTimeTest, GoesOnFromWhatCameTheFastestWayUntilThatIsTooOld) {
+  DatabaseTime time;
+  const absl::Time noon = absl::FromUnixSeconds(1'764'590'400);
+  EXPECT_EQ(time.Now(absl::Seconds(1)), std::nullopt);
+  time.Heard(noon, absl::Seconds(100));
+  EXPECT_EQ(time.Now(absl::Seconds(103)), noon + absl::Seconds(3));
+  time.Heard(noon + absl::Seconds(4), absl::Seconds(105));  // was a second on its way
+  EXPECT_EQ(time.Now(absl::Seconds(105)), noon + absl::Seconds(5));
+  time.Heard(noon + absl::Seconds(6) + absl::Milliseconds(1), absl::Seconds(106));
+  EXPECT_EQ(time.Now(absl::Seconds(106)), noon + absl::Seconds(6) + absl::Milliseconds(1));
+  EXPECT_EQ(time.Now(absl::Seconds(117)), std::nullopt);
+  time.Heard(noon - absl::Hours(1), absl::Seconds(118));  // the clock was set
+  EXPECT_EQ(time.Now(absl::Seconds(118)), noon - absl::Hours(1));
+}
+
+// Whoever writes the row, this store or another or none: a job in memory is written only as it is.
+TEST_F(PgJobStoreTest, AJobInMemoryIsNotWrittenOverWhatOthersWrote) {
+  ASSERT_OK_AND_ASSIGN(const Job job, Add());
+  PgJobStore other(*pool_, logger_);
+  const auto say = [&](PgJobStore& store, const std::string& reason) {
+    return store.Update(job.id, [reason](Job& mine, absl::Time, Effects&) {
+      mine.state_reason += reason;
+      return absl::OkStatus();
+    });
+  };
+  ASSERT_OK(say(store_, "1"));
+  ASSERT_OK(say(other, "2"));  // store_ knows it as it was before
+  ASSERT_OK(say(store_, "3"));
+  ASSERT_OK(say(store_, "4"));  // from memory
+  database_.Execute("UPDATE scheduler.job SET state_reason = state_reason || '5'");
+  ASSERT_OK_AND_ASSIGN(const Job last, say(store_, "6"));
+  EXPECT_THAT(last.state_reason, ::testing::EndsWith("123456"));
+  EXPECT_EQ(store_.Get(job.id)->state_reason, last.state_reason);
+  EXPECT_EQ(last.revision, job.revision + 5);
+  database_.Execute("DELETE FROM scheduler.job");
+  EXPECT_THAT(say(store_, "7"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(PgJobStoreTest, AnUpdateFromMemoryHasTheDatabasesTime) {
+  ASSERT_OK_AND_ASSIGN(const Job job, Add());
+  absl::Time now;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_OK(store_.Update(job.id, [&](Job&, absl::Time time, Effects&) {
+      now = time;
+      return absl::OkStatus();
+    }));
+    const absl::Time after = absl::FromUnixMicros(std::stoll(database_.Query(
+        "SELECT (date_part('epoch', clock_timestamp()) * 1000000)::bigint")));
+    EXPECT_LE(now, after);
+    EXPECT_GE(now, after - absl::Seconds(5));
+    EXPECT_GT(now, job.create_time);
+  }
+}
+
+// Each of two stores adds to the same jobs, mostly from memory that the other has made wrong.
+TEST_F(PgJobStoreTest, TwoStoresThatWriteTheSameJobsLoseNothing) {
+  std::vector<JobId> jobs;
+  for (int i = 0; i < 3; ++i) jobs.push_back(Add()->id);
+  std::unique_ptr<pg::Pool> pool = database_.NewPool("scheduler", 4);
+  PgJobStore other(*pool, logger_);
+  const auto write = [&](PgJobStore& store) {
+    for (int i = 0; i < 40; ++i) {
+      std::vector<JobUpdate> updates;
+      for (size_t n = 0; n < jobs.size(); ++n) {
+        updates.push_back({jobs[(n + static_cast<size_t>(i)) % jobs.size()],
+                           [](Job& mine, absl::Time, Effects& effects) {
+                             mine.failure_count += 1;
+                             effects.events.emplace_back();
+                             return absl::OkStatus();
+                           }});
+      }
+      for (const auto& result : store.UpdateAll(updates)) EXPECT_OK(result.status());
+    }
+  };
+  std::thread one([&] { write(store_); });
+  std::thread two([&] { write(other); });
+  one.join();
+  two.join();
+  for (const JobId& id : jobs) {
+    ASSERT_OK_AND_ASSIGN(const Job job, store_.Get(id));
+    EXPECT_EQ(job.failure_count, 80);
+    EXPECT_EQ(store_.Events(id, 0, 1000)->size(), static_cast<size_t>(job.last_event_sequence));
+  }
 }
 
 // Microseconds through text, floating point and back, and what is short stays in the row.
