@@ -50,18 +50,16 @@ std::string TextOf(const TrainConfig& c) {
   return text;
 }
 
-}  // namespace
-
-std::string FingerprintOf(const BaseModel& base, const TrainConfig& config,
-                          const std::vector<TrainRow>& rows) {
-  Hash hash;
-  hash.Text(TextOf(config));
-  // The embedding and one matrix of each block tell models of one shape apart.
-  // Decoded, so that a run may go on from a base that is kept in memory another way.
+// The embedding and one matrix of each block tell models of one shape apart.
+// Decoded, so that a run may go on from a base that is kept in memory another way.
+void AddWeights(const BaseModel& base, Hash& hash) {
   const ModelWeights& weights = base.weights();
   hash.Tensor(weights.stored_embedding != nullptr ? weights.stored_embedding->Dense()
                                                   : weights.embedding);
   for (const BlockWeights& block : weights.blocks) hash.Tensor(block.o.Dense());
+}
+
+void AddRows(const std::vector<TrainRow>& rows, Hash& hash) {
   for (const TrainRow& row : rows) {
     hash.Text(row.id);
     hash.Bytes(row.ids.data(), row.ids.size() * sizeof(int32_t));
@@ -74,6 +72,29 @@ std::string FingerprintOf(const BaseModel& base, const TrainConfig& config,
       hash.Bytes(token.log_probabilities.data(), token.log_probabilities.size() * sizeof(float));
     }
   }
+}
+
+}  // namespace
+
+std::string FingerprintOf(const BaseModel& base, const TrainConfig& config,
+                          const std::vector<TrainRow>& rows) {
+  Hash hash;
+  hash.Text(TextOf(config));
+  AddWeights(base, hash);
+  AddRows(rows, hash);
+  return hash.Hex();
+}
+
+std::string BaseFingerprintOf(const BaseModel& base) {
+  Hash hash;
+  AddWeights(base, hash);
+  return hash.Hex();
+}
+
+std::string RowsFingerprintOf(const TrainConfig& config, const std::vector<TrainRow>& rows) {
+  Hash hash;
+  hash.Text(TextOf(config));
+  AddRows(rows, hash);
   return hash.Hex();
 }
 

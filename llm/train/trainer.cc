@@ -157,6 +157,12 @@ class Trainer::Impl {
     return estimate;
   }
 
+  TrainTerms Terms() const {
+    return {.compute_type = base_->execution().bf16() ? "bf16" : "fp32",
+            .base_weights = BaseFingerprintOf(*base_),
+            .rows = RowsFingerprintOf(config_, train_)};
+  }
+
   int64_t step() const { return step_; }
   int64_t steps() const { return order_.steps(); }
 
@@ -266,6 +272,9 @@ absl::Status Trainer::ExportAdapter(const std::string& folder,
 }
 
 TrainEstimate Trainer::Estimate() const { return impl_->Estimate(); }
+absl::StatusOr<TrainTerms> Trainer::Terms() const {
+  return WithoutExceptions([&]() -> absl::StatusOr<TrainTerms> { return impl_->Terms(); });
+}
 int64_t Trainer::step() const { return impl_->step(); }
 int64_t Trainer::steps() const { return impl_->steps(); }
 

@@ -193,6 +193,14 @@ struct TrainEstimate {
   double flops = 0;
 };
 
+// What processes that train one adapter together must have alike: else they add up gradients of
+// different losses.
+struct TrainTerms {
+  std::string compute_type;  // As is computed: "bf16" or "fp32".
+  std::string base_weights;  // A hash of the base as it is computed with.
+  std::string rows;          // A hash of rows and configuration.
+};
+
 class Trainer {
  public:
   // Rows are checked here: InvalidArgument names the row ("ROW_TOO_LONG",
@@ -235,6 +243,8 @@ class Trainer {
   absl::Status ExportAdapter(const std::string& folder, const std::string& base_model_name) const;
 
   TrainEstimate Estimate() const;
+  // Reads some of the weights and all rows: about a second for a model of some billions.
+  absl::StatusOr<TrainTerms> Terms() const;
   int64_t step() const;  // Optimizer steps done.
   int64_t steps() const;
 

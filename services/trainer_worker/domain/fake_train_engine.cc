@@ -44,6 +44,7 @@ class FakeRun final : public TrainRun {
     }
     return true;
   }
+  absl::StatusOr<TrainTerms> Terms() override { return engine_.script.terms; }
   bool has_validation() const override {
     return engine_.script.valid_loss || engine_.script.trial_loss;
   }

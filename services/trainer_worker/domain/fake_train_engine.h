@@ -32,6 +32,7 @@ struct FakeTraining {
   absl::Status prepare;                                               // error of Prepare
   std::function<absl::Status(int64_t step)> step_error = [](int64_t) { return absl::OkStatus(); };
   bool refuses_checkpoints = false;
+  TrainTerms terms{.compute_type = "fp32", .base_weights = "base", .rows = "rows"};
 };
 
 class FakeTrainEngine final : public TrainEngine {

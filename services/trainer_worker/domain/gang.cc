@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -18,10 +19,42 @@ namespace {
 // What one is asked to do all do; the first of these if they are asked different things.
 constexpr std::array kStops = {Stop::kCancel, Stop::kPause, Stop::kDrain, Stop::kPreempt};
 
-// Equal for equal digests, and exact in a double.
-double Fingerprint(const std::string& checkpoint) {
-  if (checkpoint.empty()) return 0;
-  return static_cast<double>((XXH3_64bits(checkpoint.data(), checkpoint.size()) >> 12) + 1);
+// What all of a gang begin with, the first cause first: who computes in another type cannot go on
+// from the others' checkpoint either.
+struct Shared {
+  const char* reason;
+  const char* what;
+  const std::string& (*value)(const GangStart& start);
+  const char* advice;
+};
+constexpr std::array kShared = {
+    Shared{"WORKERS_DIFFER", "computes in another type than",
+           [](const GangStart& it) -> const std::string& { return it.terms.compute_type; },
+           "start all that train together with the same --compute-type"},
+    Shared{"WORKERS_DIFFER", "has other base weights than",
+           [](const GangStart& it) -> const std::string& { return it.terms.base_weights; },
+           "start all that train together with the same --base-weights and blob store"},
+    Shared{"WORKERS_DIFFER", "has other rows or settings than",
+           [](const GangStart& it) -> const std::string& { return it.terms.rows; },
+           "all that train together need the same version of the program and the same blob store"},
+    Shared{"CHECKPOINT_MISMATCH", "goes on from another checkpoint than",
+           [](const GangStart& it) -> const std::string& { return it.checkpoint; },
+           "one of them could not read the last"},
+};
+
+// Equal for equal texts, and exact in a double.
+double Fingerprint(const std::string& text) {
+  if (text.empty()) return 0;
+  return static_cast<double>((XXH3_64bits(text.data(), text.size()) >> 12) + 1);
+}
+
+// `rank` is this worker's own, whose value is the only one that is known as a text.
+absl::Status Differs(const Shared& shared, std::ptrdiff_t other, size_t rank,
+                     const GangStart& start) {
+  const std::string& own = shared.value(start);
+  return Error(absl::StatusCode::kUnavailable, shared.reason,
+               absl::StrCat("rank ", other, " ", shared.what, " rank 0 (rank ", rank, ": ",
+                            own.empty() ? "none" : own, "): ", shared.advice));
 }
 
 // Something to say brings the next beat, and with it the scheduler's word, within a second.
@@ -90,20 +123,22 @@ absl::StatusOr<Stop> Gang::AgreeWith(std::span<double> numbers, Stop stop) {
 }
 
 absl::StatusOr<Stop> Gang::Agree(Stop stop) {
-  if (alone() || stop == Stop::kLost) return stop;
+  if (alone()) return stop;
   return AgreeWith({}, stop);
 }
 
 absl::StatusOr<Stop> Gang::AgreeOnStart(const absl::Status& mine, Stop stop,
-                                        const std::string& checkpoint) {
+                                        const GangStart& start) {
   if (alone() || stop == Stop::kLost) {
     RETURN_IF_ERROR(mine);
     return stop;
   }
   const auto size = static_cast<size_t>(context_.job().gang.size);
-  std::vector<double> numbers(size + 1, 0);  // of failures; then by rank
+  const auto rank = static_cast<size_t>(context_.job().gang.rank);
+  std::vector<double> numbers(1 + kShared.size() * size, 0);  // of failures; then of each by rank
   if (!mine.ok()) numbers[0] = 1;
-  numbers[1 + static_cast<size_t>(context_.job().gang.rank)] = Fingerprint(checkpoint);
+  for (size_t i = 0; i < kShared.size(); ++i)
+    numbers[1 + i * size + rank] = Fingerprint(kShared[i].value(start));
   const absl::StatusOr<Stop> agreed = AgreeWith(numbers, stop);
   RETURN_IF_ERROR(mine);
   RETURN_IF_ERROR(agreed.status());
@@ -113,13 +148,14 @@ absl::StatusOr<Stop> Gang::AgreeOnStart(const absl::Status& mine, Stop stop,
                               " workers that share the job could not begin it"));
   }
   if (*agreed != Stop::kNone) return agreed;
-  const auto differs = std::find_if(numbers.begin() + 2, numbers.end(),
-                                    [&](double other) { return other != numbers[1]; });
-  if (differs == numbers.end()) return Stop::kNone;
-  return Error(absl::StatusCode::kUnavailable, "CHECKPOINT_MISMATCH",
-               absl::StrCat("rank ", differs - numbers.begin() - 1, " of ", size,
-                            " goes on from another checkpoint than rank 0: one of them could not "
-                            "read the last"));
+  for (size_t i = 0; i < kShared.size(); ++i) {
+    const auto of_all = std::span<const double>(numbers).subspan(1 + i * size, size);
+    const auto differs = std::find_if(of_all.begin(), of_all.end(),
+                                      [&](double other) { return other != of_all[0]; });
+    if (differs == of_all.end()) continue;
+    return Differs(kShared[i], differs - of_all.begin(), rank, start);
+  }
+  return Stop::kNone;
 }
 
 }  // namespace crossover::worker

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "llm/train/collective.h"
 #include "services/trainer_worker/domain/job_context.h"
+#include "services/trainer_worker/domain/train_engine.h"
 
 namespace crossover::worker {
 
@@ -23,6 +24,12 @@ inline bool Leads(const LeasedJob& job) { return job.gang.rank == 0; }
 
 // Keeps the lease until it is over: until rank 0 has ended it for all, or somebody is lost.
 void AwaitLeader(JobContext& context);
+
+// What a worker begins with; meaningful if it could.
+struct GangStart {
+  TrainTerms terms;
+  std::string checkpoint;  // digest; empty: none
+};
 
 // Used by one thread. Borrows the context.
 class Gang {
@@ -38,14 +45,13 @@ class Gang {
   // UNAVAILABLE PEER_LOST: somebody did not come.
   absl::StatusOr<Stop> Meet();
 
-  // How it went for everybody before the first step: `mine` here, with the checkpoint (its digest,
-  // empty: none) that this worker goes on from. All get an error if one has one or if they go on
-  // from different checkpoints (UNAVAILABLE CHECKPOINT_MISMATCH).
-  absl::StatusOr<Stop> AgreeOnStart(const absl::Status& mine, Stop stop,
-                                    const std::string& checkpoint);
+  // How it went for everybody before the first step: `mine` here, with what this worker begins
+  // with. All get an error if one has one, and UNAVAILABLE if one begins with something else than
+  // rank 0, which is named: WORKERS_DIFFER, or CHECKPOINT_MISMATCH.
+  absl::StatusOr<Stop> AgreeOnStart(const absl::Status& mine, Stop stop, const GangStart& start);
 
-  // What all do: what one of them is asked to. kLost is not told: who has lost its lease leaves,
-  // and is missed.
+  // What all do: what one of them is asked to. Not for kLost: who has lost its lease leaves, and is
+  // missed.
   absl::StatusOr<Stop> Agree(Stop stop);
 
  private:

@@ -264,6 +264,30 @@ TEST_F(GangTest, BothGoOnFromTheSameCheckpointOrNotAtAll) {
   EXPECT_EQ(steps_run(0) + steps_run(1), 0);
 }
 
+TEST_F(GangTest, WorkersThatDoNotComputeAlikeDoNotBeginAndTheCauseIsNamed) {
+  const auto message = [&] {
+    EXPECT_THAT(Run(), ElementsAre(Outcome::kFailed, Outcome::kLost));
+    const Failure failure = *told(0).endings.back().failure;
+    EXPECT_EQ(failure.reason, "WORKERS_DIFFER");
+    EXPECT_EQ(failure.error_class, ErrorClass::kInfrastructure);
+    EXPECT_EQ(steps_run(0) + steps_run(1), 0);
+    lease_.over = false;
+    meeting_ = std::make_unique<FakeMeeting>();
+    return failure.message;
+  };
+  const TrainTerms same = script(1).terms;
+  script(1).terms = {.compute_type = "bf16", .base_weights = "rounded", .rows = "rows"};
+  EXPECT_THAT(message(), HasSubstr("rank 1 computes in another type than rank 0 (rank 0: fp32): "
+                                   "start all that train together with the same --compute-type"));
+  script(1).terms = same;
+  script(1).terms.base_weights = "quantised";
+  EXPECT_THAT(message(), HasSubstr("rank 1 has other base weights than rank 0 (rank 0: base)"));
+  script(1).terms = same;
+  script(1).terms.rows = "others";
+  EXPECT_THAT(message(), HasSubstr("rank 1 has other rows or settings than rank 0"));
+  ExpectSilent();
+}
+
 TEST_F(GangTest, AWaitForTheOthersEndsOnCancelDrainAndLossOfTheLease) {
   lease_.directives[0] = Directive::kCancel;
   EXPECT_EQ(RunRank(0), Outcome::kReleased);

@@ -42,6 +42,13 @@ struct Validation {
   std::map<std::string, double> objective;  // as Step's
 };
 
+// What workers that share a job must have alike: else they add up gradients of different losses.
+struct TrainTerms {
+  std::string compute_type;  // as it computes: bf16 or fp32
+  std::string base_weights;  // hash of the base as it is computed with
+  std::string rows;          // hash of rows and settings
+};
+
 // One training in memory. Used by one thread.
 class TrainRun {
  public:
@@ -53,6 +60,7 @@ class TrainRun {
   // Until the last step or until `on_step` says stop; true if the last step was reached. `on_step`
   // may call the functions below.
   virtual absl::StatusOr<bool> Train(const OnStep& on_step) = 0;
+  virtual absl::StatusOr<TrainTerms> Terms() = 0;
   virtual bool has_validation() const = 0;
   virtual absl::StatusOr<Validation> Validate() = 0;
 

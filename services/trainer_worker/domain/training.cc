@@ -84,9 +84,15 @@ absl::Status Training::FetchCheckpoint(TrainInputs& inputs) {
 absl::Status Training::Prepare() {
   ASSIGN_OR_RETURN(stop_, gang_.Meet());
   if (stop_ != Stop::kNone) return absl::OkStatus();
-  const absl::Status loaded = Load();
-  const std::string resumed = checkpoints_.empty() ? "" : checkpoints_.front().digest;
-  ASSIGN_OR_RETURN(stop_, gang_.AgreeOnStart(loaded, stop_, resumed));
+  absl::Status loaded = Load();
+  GangStart start;
+  if (!checkpoints_.empty()) start.checkpoint = checkpoints_.front().digest;
+  if (!gang_.alone() && run_ != nullptr) {
+    absl::StatusOr<TrainTerms> terms = run_->Terms();
+    if (terms.ok()) start.terms = *std::move(terms);
+    loaded.Update(terms.status());
+  }
+  ASSIGN_OR_RETURN(stop_, gang_.AgreeOnStart(loaded, stop_, start));
   return absl::OkStatus();
 }
 

@@ -176,6 +176,13 @@ class LlmTrainRun final : public TrainRun {
     return outcome->finished || outcome->step == outcome->steps;
   }
 
+  absl::StatusOr<TrainTerms> Terms() override {
+    ASSIGN_OR_RETURN(llm::TrainTerms terms, trainer_->Terms());
+    return TrainTerms{.compute_type = std::move(terms.compute_type),
+                      .base_weights = std::move(terms.base_weights),
+                      .rows = std::move(terms.rows)};
+  }
+
   bool has_validation() const override { return has_validation_; }
 
   absl::StatusOr<Validation> Validate() override {

@@ -127,12 +127,14 @@ TEST_F(LlmTrainEngineTest, ATrainingResumedFromItsCheckpointEndsInTheSameBytes) 
 // The job's wish and the worker's order, told apart by their losses.
 TEST_F(LlmTrainEngineTest, TheComputeTypeIsTheWorkersOrElseTheJobs) {
   plan_.max_steps = 1;
+  TrainTerms terms;  // of the last
   const auto loss = [&](LlmTrainEngineOptions options, ComputeType of_job) {
     options.threads = 1;
     plan_.compute_type = of_job;
     LlmTrainEngine engine(options);
     auto run = engine.Prepare(plan_, inputs_);
     EXPECT_OK(run);
+    terms = *(*run)->Terms();
     double loss = 0;
     EXPECT_OK((*run)->Train([&](const Step& step) {
       loss = step.loss;
@@ -141,13 +143,21 @@ TEST_F(LlmTrainEngineTest, TheComputeTypeIsTheWorkersOrElseTheJobs) {
     return loss;
   };
   const double fp32 = loss({}, ComputeType::kFloat32);
+  const TrainTerms of_fp32 = terms;
+  EXPECT_EQ(terms.compute_type, "fp32");
   const double bf16 = loss({.compute_type = llm::ComputeType::kBf16}, ComputeType::kFloat32);
   EXPECT_NE(fp32, bf16);
+  EXPECT_EQ(terms.compute_type, "bf16");
+  EXPECT_EQ(terms.rows, of_fp32.rows);
   EXPECT_EQ(loss({.compute_type = llm::ComputeType::kFp32}, ComputeType::kBfloat16), fp32);
   const bool hardware = llm::Resolve({}).bf16();
   EXPECT_EQ(loss({}, ComputeType::kBfloat16), hardware ? bf16 : fp32);
   // Weights that stay as they are in the file change no bit.
   EXPECT_EQ(loss({.weights = llm::WeightStorage::kStored}, ComputeType::kFloat32), fp32);
+  EXPECT_EQ(terms.base_weights, of_fp32.base_weights);
+  plan_.learning_rate *= 2;
+  loss({}, ComputeType::kFloat32);
+  EXPECT_NE(terms.rows, of_fp32.rows);
 }
 
 TEST_F(LlmTrainEngineTest, ValidationRowsAreDrawnByWholeClusters) {
@@ -308,14 +318,17 @@ TEST_F(LlmTrainEngineTest, ATeachersLogProbabilitiesReachTheLoss) {
   EXPECT_EQ(reason(positive.dump()), "ROW_INVALID");
 }
 
-TEST_F(LlmTrainEngineTest, TwoEnginesThatTrainTogetherGiveTheLossOfOneAndTheSameAdapter) {
+class GangOfEnginesTest : public LlmTrainEngineTest {
+ protected:
   struct Trained {
     std::vector<double> losses;
     double validation = 0;
     std::string adapter;
   };
-  const auto train = [&](LlmTrainEngine& engine, const std::string& name,
-                         std::shared_ptr<llm::Collective> peers) {
+
+  // Rank 0 keeps a checkpoint of every step.
+  Trained Train(LlmTrainEngine& engine, const std::string& name,
+                std::shared_ptr<llm::Collective> peers) {
     TrainInputs inputs = inputs_;
     inputs.peers = std::move(peers);
     Trained trained;
@@ -323,6 +336,10 @@ TEST_F(LlmTrainEngineTest, TwoEnginesThatTrainTogetherGiveTheLossOfOneAndTheSame
     EXPECT_OK(run);
     EXPECT_OK((*run)->Train([&](const Step& step) {
       trained.losses.push_back(step.loss);
+      if (name.ends_with("rank-0")) {
+        const std::string folder = absl::StrCat(name, "-checkpoint-", step.step);
+        EXPECT_OK((*run)->SaveCheckpoint(folder_ / folder));
+      }
       return TrainRun::Decision::kContinue;
     }));
     const auto validation = (*run)->Validate();
@@ -331,25 +348,33 @@ TEST_F(LlmTrainEngineTest, TwoEnginesThatTrainTogetherGiveTheLossOfOneAndTheSame
     EXPECT_OK((*run)->ExportAdapter(folder_ / name));
     trained.adapter = Digest(folder_ / name);
     return trained;
-  };
+  }
+
+  // Two engines, always at the same place.
+  std::array<Trained, 2> TrainTogether(const std::string& name) {
+    std::array<Trained, 2> together;
+    const auto rank = [&](int mine, LlmTrainEngine& engine) {
+      auto peers = llm::JoinGloo(
+          {.rank = mine, .size = 2, .port = port_, .purpose = name, .stop = [] { return false; }});
+      ASSERT_OK(peers);
+      together[static_cast<size_t>(mine)] =
+          Train(engine, absl::StrCat(name, "-rank-", mine), *std::move(peers));
+    };
+    std::thread other([&] { rank(1, other_engine_); });
+    rank(0, engine_);
+    other.join();
+    return together;
+  }
+
+  LlmTrainEngine other_engine_{{.threads = 1}};
+  const int port_ = testing::FreePort();
+};
+
+TEST_F(GangOfEnginesTest, GivesTheLossOfOneAndTheSameAdapterAlsoAfterAResume) {
   plan_.batch_size = 3;
   plan_.compute_type = ComputeType::kFloat32;
-  const Trained alone = train(engine_, "alone", nullptr);
-  const int port = testing::FreePort();
-  std::array<Trained, 2> together;
-  const auto rank = [&](int mine, LlmTrainEngine& engine) {
-    auto peers =
-        llm::JoinGloo({.rank = mine, .size = 2, .port = port, .stop = [] { return false; }});
-    ASSERT_OK(peers);
-    together[static_cast<size_t>(mine)] =
-        train(engine, absl::StrCat("rank-", mine), *std::move(peers));
-  };
-  std::thread other([&] {
-    LlmTrainEngine engine({.threads = 1});
-    rank(1, engine);
-  });
-  rank(0, engine_);
-  other.join();
+  const Trained alone = Train(engine_, "alone", nullptr);
+  const std::array<Trained, 2> together = TrainTogether("whole");
   ASSERT_EQ(alone.losses.size(), 2u);
   for (const Trained& trained : together) {
     ASSERT_EQ(trained.losses.size(), 2u);
@@ -357,6 +382,13 @@ TEST_F(LlmTrainEngineTest, TwoEnginesThatTrainTogetherGiveTheLossOfOneAndTheSame
     EXPECT_NEAR(trained.validation, alone.validation, 1e-4);
   }
   EXPECT_EQ(together[0].adapter, together[1].adapter);
+
+  inputs_.checkpoint = folder_ / "whole-rank-0-checkpoint-1";
+  const std::array<Trained, 2> resumed = TrainTogether("resumed");
+  for (const Trained& trained : resumed) {
+    EXPECT_EQ(trained.losses, std::vector<double>{together[0].losses[1]});
+    EXPECT_EQ(trained.adapter, together[0].adapter);
+  }
 }
 
 TEST_F(LlmTrainEngineTest, ARowThatIsTooLongIsNamed) {
