@@ -178,6 +178,9 @@ absl::StatusOr<std::vector<Job>> FakeJobStore::ClaimGang(const ClaimRequest& req
   absl::MutexLock lock(&mutex_);
   std::map<std::string, int32_t> held;
   Record* first = nullptr;
+  const std::vector<int64_t> limits = GangLimits(request.claimants);
+  ClaimRequest any_memory = request;
+  any_memory.capabilities.memory_bytes = 0;
   for (auto& [id, record] : records_) {
     if (record.job.lease.has_value()) held[record.job.project] += record.job.requirements.gang_size;
   }
@@ -185,15 +188,15 @@ absl::StatusOr<std::vector<Job>> FakeJobStore::ClaimGang(const ClaimRequest& req
     const int32_t size = record.job.requirements.gang_size;
     const auto quota = quotas_.find(record.job.project);
     const bool fits = record.job.state == JobState::kQueued && size > 1 &&
-                      size <= static_cast<int32_t>(request.claimants.size()) &&
-                      Fits(record.job, request) &&
+                      size <= std::ssize(limits) &&
+                      record.job.needed_memory_bytes <= limits[static_cast<size_t>(size - 1)] &&
+                      Fits(record.job, any_memory) &&
                       (quota == quotas_.end() || held[record.job.project] + size <= quota->second);
     if (fits && (first == nullptr || ClaimedBefore(record.job, first->job))) first = &record;
   }
   if (first == nullptr) return std::vector<Job>();
   ASSIGN_OR_RETURN(Job job, Apply(*first, [&](Job& mine, absl::Time now, Effects& effects) {
-                     return Grant(mine, GangLease(request, mine.requirements.gang_size, now), now,
-                                  effects);
+                     return Grant(mine, GangLease(request, mine, now), now, effects);
                    }));
   first->metrics.erase(first->metrics.upper_bound(job.last_checkpoint_step), first->metrics.end());
   return std::vector<Job>{std::move(job)};

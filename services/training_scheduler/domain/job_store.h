@@ -53,6 +53,9 @@ struct Claimant {
   std::string token_hash;          // DigestOf(secret)
   std::string rendezvous;          // host:port where it would lead a gang; empty = it cannot
   std::vector<std::string> bases;  // digests of the base models that it has in memory
+  // Of ClaimGang:
+  int64_t memory_bytes = 0;  // 0 = not known: every job fits
+  int32_t gang = 0;          // most workers it trains together with; 0 = not known: any
 };
 
 // A claim for several workers that take the same jobs.
@@ -144,9 +147,9 @@ class JobStore {
   // point go: the new epoch says them anew.
   virtual absl::StatusOr<std::vector<Job>> Claim(const ClaimRequest& request) = 0;
 
-  // Leases the first QUEUED job in rank that needs 2 to claimants.size() workers and fits: all of
-  // it or nothing. The claimants are its ranks in their order, as many as it needs. Empty = there
-  // is none.
+  // Leases the first QUEUED job in rank that some of the claimants can share: all of it or nothing.
+  // GangOf (gang.h) says which of them are its ranks. What they can hold is each claimant's own:
+  // the request's memory and gang are not looked at. Empty = there is none.
   virtual absl::StatusOr<std::vector<Job>> ClaimGang(const ClaimRequest& request) = 0;
 
   // How many leases the project's jobs may hold at a time; nullopt = no quota. Leases that are held

@@ -123,7 +123,7 @@ void LeaseQueue::ServeAll(std::list<Waiter>& waiters) {
     ServeGangs(alike);
     left.splice(left.end(), alike);
   }
-  // Machines are seldom alike to the byte, and share what fits the smallest.
+  // Machines are seldom alike to the byte, and share what as many of them as it takes can hold.
   while (!left.empty()) {
     std::list<Waiter> group = TakeLike(left, MayShareJobs);
     const bool asked = std::all_of(group.begin(), group.end(), [&](const Waiter& waiter) {

@@ -31,19 +31,6 @@ absl::Status CheckNamed(const LeaseRequest& request) {
                "worker and incarnation are required: who asks for a lease must be known");
 }
 
-// What all of them can hold.
-Capabilities CommonCapabilities(const std::vector<LeaseRequest>& requests) {
-  Capabilities common = requests.front().capabilities;
-  for (const LeaseRequest& request : requests) {
-    const Capabilities& has = request.capabilities;
-    common.gang = std::min(common.gang, has.gang);
-    const bool known = common.memory_bytes > 0 && has.memory_bytes > 0;
-    common.memory_bytes = known ? std::min(common.memory_bytes, has.memory_bytes)
-                                : std::max(common.memory_bytes, has.memory_bytes);
-  }
-  return common;
-}
-
 // More names than a deployment has workers: some have gone.
 constexpr size_t kManyNames = 10'000;
 
@@ -103,37 +90,37 @@ absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> Leasing::TryLeaseAl
 absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> Leasing::TryLeaseGang(
     const std::vector<LeaseRequest>& requests) {
   std::vector<std::pair<size_t, GrantedLease>> granted;
-  const auto leader =
-      std::find_if(requests.begin(), requests.end(),
-                   [](const LeaseRequest& request) { return !request.rendezvous.empty(); });
-  if (leader == requests.end()) return granted;
-  std::vector<size_t> order{static_cast<size_t>(leader - requests.begin())};
-  for (size_t i = 0; i < requests.size(); ++i) {
-    if (i != order.front()) order.push_back(i);
-  }
-  const Capabilities common = CommonCapabilities(requests);
-  const size_t most = static_cast<size_t>(std::max(1, common.gang));
-  order.resize(std::min(order.size(), most));
-  if (order.size() < 2) return granted;
-  ClaimRequest claim{
-      .capabilities = common, .ttl = options_.ttl, .claimants = {}, .project = requests[0].project};
+  ClaimRequest claim{.capabilities = requests.front().capabilities,
+                     .ttl = options_.ttl,
+                     .claimants = {},
+                     .project = requests.front().project};
   std::vector<std::string> secrets;
-  for (const size_t place : order) {
-    RETURN_IF_ERROR(CheckNamed(requests[place]));
+  std::map<std::string, size_t> places;  // by token hash
+  for (const LeaseRequest& request : requests) {
+    RETURN_IF_ERROR(CheckNamed(request));
     secrets.push_back(random_.Hex(16));
-    claim.claimants.push_back({requests[place].worker, requests[place].incarnation,
-                               DigestOf(secrets.back()), requests[place].rendezvous});
+    claim.claimants.push_back({.worker = request.worker,
+                               .incarnation = request.incarnation,
+                               .token_hash = DigestOf(secrets.back()),
+                               .rendezvous = request.rendezvous,
+                               .bases = {},
+                               .memory_bytes = request.capabilities.memory_bytes,
+                               .gang = request.capabilities.gang});
+    places[claim.claimants.back().token_hash] = secrets.size() - 1;
   }
+  const bool for_some = std::ranges::any_of(GangLimits(claim.claimants),
+                                            [](int64_t memory) { return memory >= 0; });
+  if (!for_some) return granted;
   const absl::Duration started = clock_.SteadyNow();
   ASSIGN_OR_RETURN(std::vector<Job> jobs, jobs_.ClaimGang(claim));
   for (const Job& job : jobs) {
     metrics_.Claimed(job, clock_.SteadyNow() - started);
-    const int32_t size = job.requirements.gang_size;
-    for (int32_t rank = 0; rank < size; ++rank) {
-      const auto index = static_cast<size_t>(rank);
-      GrantedLease lease = Grant(job, std::move(secrets[index]));
-      lease.gang = GangPlace{rank, size, job.lease->rendezvous};
-      granted.emplace_back(order[index], std::move(lease));
+    const auto size = static_cast<int32_t>(job.lease->gang.size());
+    for (const GangMember& member : job.lease->gang) {
+      const size_t place = places.at(member.token_hash);
+      GrantedLease lease = Grant(job, std::move(secrets[place]));
+      lease.gang = GangPlace{member.rank, size, job.lease->rendezvous};
+      granted.emplace_back(place, std::move(lease));
     }
   }
   return granted;

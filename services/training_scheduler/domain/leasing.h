@@ -81,9 +81,8 @@ class Leasing {
   // with the place in `requests` of the worker that has it.
   absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> TryLeaseAll(
       const std::vector<LeaseRequest>& requests);
-  // A job that several of these workers share (MayShareJobs), if there is one for as many as they
-  // are and that fits the smallest: a lease for each that gets a place. The first of them that has
-  // a rendezvous leads.
+  // A job that some of these workers can share (MayShareJobs), the first in rank: a lease for each
+  // that gets a place in it (gang.h says which).
   absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> TryLeaseGang(
       const std::vector<LeaseRequest>& requests);
   // Remembers who asked, for ListWorkers. The first word of a new life ends the leases of the

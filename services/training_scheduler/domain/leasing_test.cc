@@ -580,35 +580,77 @@ TEST_F(LeaseQueueTest, WorkersThatWaitTogetherShareAJobAndLoseItTogether) {
   EXPECT_THAT(leasing_.Heartbeat(leader, {.worker_seq = 2}), HasReasonThat("LEASE_LOST"));
 }
 
-TEST_F(LeaseQueueTest, WorkersOfUnlikeMachinesShareAJobThatFitsTheSmaller) {
-  LeaseRequest request{"small", "s-1", {}};
-  request.capabilities.gang = 2;
-  request.capabilities.memory_bytes = 8;
-  request.rendezvous = "small:7000";
-  queue_.Lease(request, absl::Seconds(60), Keep());
-  request.worker = "large";
-  request.incarnation = "l-1";
-  request.capabilities.gang = 4;
-  request.capabilities.memory_bytes = 16;
-  request.rendezvous = "large:7000";
-  queue_.Lease(request, absl::Seconds(60), Keep());
-  const auto add = [&](int64_t memory) {
+class UnlikeWorkersTest : public LeaseQueueTest {
+ protected:
+  void Wait(const std::string& name, int64_t memory, int32_t gang = 2) {
+    LeaseRequest request{name, name + "-1", {}};
+    request.capabilities.gang = gang;
+    request.capabilities.memory_bytes = memory;
+    request.rendezvous = name + ":7000";
+    queue_.Lease(request, absl::Seconds(60), Keep());
+  }
+  JobId AddShared(int32_t size, int64_t memory) {
     const JobId id = Add();
     EXPECT_OK(jobs_.Update(id, [&](Job& job, absl::Time, Effects&) {
-      job.requirements.gang_size = 2;
+      job.requirements.gang_size = size;
       job.needed_memory_bytes = memory;
       return absl::OkStatus();
     }));
     return id;
-  };
-  add(12);
+  }
+  // Who shares it, rank 0 first.
+  std::vector<std::string> Holders(const JobId& id) {
+    std::vector<std::string> names;
+    const Job job = Get(id);
+    if (!job.lease.has_value()) return names;
+    for (const GangMember& member : job.lease->gang) names.push_back(member.worker);
+    return names;
+  }
+};
+
+TEST_F(UnlikeWorkersTest, ShareAJobThatFitsTheSmaller) {
+  Wait("small", 8);
+  Wait("large", 16, 4);
+  const JobId too_large = AddShared(2, 12);
   queue_.Pump();
   EXPECT_TRUE(results_.empty());
-  const JobId id = add(8);
+  const JobId id = AddShared(2, 8);
   queue_.Pump();
   ASSERT_THAT(results_, SizeIs(2));
-  EXPECT_EQ((*results_[0])->job.id, id);
-  EXPECT_EQ((*results_[1])->job.id, id);
+  EXPECT_THAT(Holders(id), ElementsAre("small", "large"));
+  EXPECT_EQ(Get(too_large).state, JobState::kQueued);
+  for (const LeaseQueue::Result& result : results_) {
+    EXPECT_EQ((*result)->job.id, id);
+    EXPECT_EQ((*result)->gang->rendezvous, "small:7000");
+  }
+}
+
+TEST_F(UnlikeWorkersTest, OneThatIsTooSmallIsLeftOutOfAJobThatTheOthersCanHold) {
+  Wait("small", 8);
+  Wait("large", 16);
+  Wait("larger", 24, 3);
+  const JobId id = AddShared(2, 12);
+  queue_.Pump();
+  EXPECT_THAT(Holders(id), ElementsAre("large", "larger"));
+  EXPECT_EQ(queue_.waiting(), 1u);
+  // Three are enough for this one, but they take gangs of two.
+  const JobId of_three = AddShared(3, 1);
+  Wait("a", 8);
+  Wait("b", 8);
+  queue_.Pump();
+  EXPECT_THAT(Holders(of_three), ElementsAre());
+}
+
+TEST_F(UnlikeWorkersTest, TheFirstInRankGoesFirstAndToTheSmallestThatHoldIt) {
+  Wait("largest", 32);
+  Wait("small", 8);
+  Wait("large", 16);
+  Wait("medium", 12);
+  const JobId first = AddShared(2, 10);
+  const JobId second = AddShared(2, 4);
+  queue_.Pump();
+  EXPECT_THAT(Holders(first), ElementsAre("medium", "large"));
+  EXPECT_THAT(Holders(second), ElementsAre("small", "largest"));
 }
 
 TEST_F(LeaseQueueTest, AWaitEndsEmptyWhenItsTimeIsOver) {

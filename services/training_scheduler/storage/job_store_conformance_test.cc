@@ -830,12 +830,46 @@ TEST_P(JobStoreConformance, WhatAWorkerUsesIsAsItsBeatSaidAndWithoutAJobAsItSaid
   EXPECT_EQ(Timeless(*read()), Using(0.25));
 }
 
+TEST_P(JobStoreConformance, AGangIsOfTheClaimantsThatCanHoldTheJob) {
+  Job draft = Draft();
+  draft.requirements = {.device = "", .memory_bytes = 1000, .gang_size = 2};
+  const JobId large = Add(draft).id;
+  draft.requirements.memory_bytes = 10;
+  const JobId small = Add(draft).id;
+  draft.requirements.gang_size = 4;
+  Add(draft);
+  ClaimRequest request = Claimant("w");
+  request.claimants.clear();
+  const auto arrive = [&](const std::string& name, int64_t memory, int32_t gang) {
+    scheduler::Claimant claimant{name, "1", "hash " + name, name + ":7000"};
+    claimant.memory_bytes = memory;
+    claimant.gang = gang;
+    request.claimants.push_back(std::move(claimant));
+  };
+  arrive("alone", 4000, 1);
+  arrive("a", 2000, 2);
+  EXPECT_THAT(*store().ClaimGang(request), IsEmpty());
+  arrive("b", 500, 4);
+  ASSERT_OK_AND_ASSIGN(std::vector<Job> claimed, store().ClaimGang(request));
+  ASSERT_THAT(claimed, SizeIs(1));
+  EXPECT_EQ(claimed[0].id, small);
+  EXPECT_EQ(claimed[0].lease->gang.at(0).worker, "b");
+  EXPECT_EQ(claimed[0].lease->gang.at(1).worker, "a");
+  arrive("c", 0, 0);  // not known: all fits
+  ASSERT_OK_AND_ASSIGN(claimed, store().ClaimGang(request));
+  ASSERT_THAT(claimed, SizeIs(1));
+  EXPECT_EQ(claimed[0].id, large);
+  EXPECT_EQ(claimed[0].lease->rendezvous, "a:7000");
+  EXPECT_EQ(claimed[0].lease->gang.at(1).worker, "c");
+}
+
 TEST_P(JobStoreConformance, EachOfAGangSaysForItselfWhatItUses) {
   Job draft = Draft();
   draft.requirements.gang_size = 2;
   Add(draft);
   ClaimRequest request = Claimant("a");
   request.claimants.push_back({"b", "life-1", random_.Hex(16)});
+  request.claimants[0].rendezvous = "a:7000";
   ASSERT_OK_AND_ASSIGN(std::vector<Job> claimed, store().ClaimGang(request));
   for (const char* name : {"a", "b"}) {
     WorkerRecord worker;

@@ -344,19 +344,19 @@ absl::StatusOr<std::vector<Job>> PgJobStore::ClaimGang(const ClaimRequest& reque
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<Job>> {
         txn.exec(sql::kLockQuotas);
         const pqxx::result found = txn.exec_params(
-            sql::kFindGangJob, static_cast<int64_t>(request.claimants.size()),
+            sql::kFindGangJob, pg::ArrayLiteral(GangLimits(request.claimants)),
             pg::ArrayLiteral(kinds), pg::ArrayLiteral(request.capabilities.queues), request.project,
-            request.capabilities.device, request.capabilities.memory_bytes);
+            request.capabilities.device);
         if (found.empty()) return std::vector<Job>();
         ASSIGN_OR_RETURN(std::vector<JobId> ids, ReadIds(found));
         ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, known_, ids.front()));
         JobBatch batch;
         ASSIGN_OR_RETURN(
             Job job,
-            Mutate(txn, batch, std::move(locked), {}, [&](Job& mine, absl::Time now, Effects& effects) {
-              return Grant(mine, GangLease(request, mine.requirements.gang_size, now), now,
-                           effects);
-            }));
+            Mutate(txn, batch, std::move(locked), {},
+                   [&](Job& mine, absl::Time now, Effects& effects) {
+                     return Grant(mine, GangLease(request, mine, now), now, effects);
+                   }));
         txn.exec_params(sql::kForgetMetrics, Uuid(job.id), job.last_checkpoint_step);
         flushed = Flush(txn, batch);
         return std::vector<Job>{std::move(job)};
