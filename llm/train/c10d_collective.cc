@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <future>
 #include <string>
 #include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -24,6 +25,8 @@ namespace {
 
 // How often a wait looks whether it is to end.
 constexpr absl::Duration kLook = absl::Seconds(1);
+// How many times slower than this process another one may be.
+constexpr int kSlowness = 10;
 
 std::chrono::milliseconds Milliseconds(absl::Duration duration) {
   return std::chrono::milliseconds(absl::ToInt64Milliseconds(duration));
@@ -57,6 +60,15 @@ c10::intrusive_ptr<c10d::Store> OpenStore(const Rendezvous& rendezvous, bool ser
   options.waitWorkers = false;
   options.timeout = Milliseconds(timeout);
   return c10::make_intrusive<c10d::TCPStore>(rendezvous.host, options);
+}
+
+// Rank 0's own. Blocks for as long as it cannot reach itself under its host.
+absl::StatusOr<c10::intrusive_ptr<c10d::Store>> Serve(const Rendezvous& rendezvous) {
+  const auto store = std::make_shared<c10::intrusive_ptr<c10d::Store>>();
+  RETURN_IF_ERROR(UnlessStopped(rendezvous, [store, rendezvous] {
+    *store = OpenStore(rendezvous, /*serve=*/true, rendezvous.timeout);
+  }));
+  return std::move(*store);
 }
 
 // Until rank 0 is there to answer.
@@ -93,8 +105,9 @@ absl::StatusOr<Meeting> MeetOthers(const Rendezvous& rendezvous) {
   const absl::Duration deadline = SystemClock().SteadyNow() + rendezvous.timeout;
   try {
     Meeting meeting;
-    if (rendezvous.rank == 0)
-      meeting.server = OpenStore(rendezvous, /*serve=*/true, rendezvous.timeout);
+    if (rendezvous.rank == 0) {
+      ASSIGN_OR_RETURN(meeting.server, Serve(rendezvous));
+    }
     ASSIGN_OR_RETURN(c10::intrusive_ptr<c10d::Store> store, Visit(rendezvous, deadline));
     store->setTimeout(Milliseconds(rendezvous.timeout));
     meeting.store =
@@ -106,6 +119,21 @@ absl::StatusOr<Meeting> MeetOthers(const Rendezvous& rendezvous) {
   }
 }
 
+absl::Status UnlessStopped(const Rendezvous& rendezvous, std::function<void()> work) {
+  if (!rendezvous.stop) {
+    work();
+    return absl::OkStatus();
+  }
+  std::packaged_task<void()> task(std::move(work));
+  std::future<void> done = task.get_future();
+  std::thread(std::move(task)).detach();
+  while (done.wait_for(Milliseconds(kLook)) != std::future_status::ready) {
+    if (rendezvous.stop()) return Stopped(rendezvous.rank, rendezvous.size);
+  }
+  done.get();
+  return absl::OkStatus();
+}
+
 absl::Status PeerLost(const Rendezvous& rendezvous, const std::exception& e) {
   return NotMet(rendezvous, MessageOf(e));
 }
@@ -114,7 +142,8 @@ C10dCollective::C10dCollective(const Rendezvous& rendezvous, Meeting meeting,
                                c10::intrusive_ptr<c10d::Backend> backend, at::Device device)
     : rank_(rendezvous.rank),
       size_(rendezvous.size),
-      timeout_(Milliseconds(rendezvous.sum_timeout)),
+      timeout_(rendezvous.sum_timeout),
+      first_timeout_(std::max(rendezvous.sum_timeout, rendezvous.first_sum_timeout)),
       stop_(rendezvous.stop),
       device_(device),
       meeting_(std::move(meeting)),
@@ -147,17 +176,23 @@ absl::Status C10dCollective::SumTensor(at::Tensor values) {
         copied ? values.to(device_, values.scalar_type(), /*non_blocking=*/false, /*copy=*/true)
                : values};
     c10d::AllreduceOptions options;
-    options.timeout = timeout_;
+    options.timeout = Milliseconds(Patience());
     c10::intrusive_ptr<c10d::Work> work = backend_->allreduce(tensors, options);
     if (!Await(*work)) {
       Abandon(std::move(work), std::move(tensors[0]));
       return Stopped(rank_, size_);
     }
     if (copied) values.copy_(tensors[0]);
+    last_sum_ = SystemClock().SteadyNow();
     return absl::OkStatus();
   } catch (const std::exception& e) {
     return lost(MessageOf(e));
   }
+}
+
+absl::Duration C10dCollective::Patience() const {
+  if (!last_sum_.has_value()) return first_timeout_;
+  return std::max(timeout_, kSlowness * (SystemClock().SteadyNow() - *last_sum_));
 }
 
 bool C10dCollective::Await(c10d::Work& work) const {

@@ -6,9 +6,11 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "llm/train/collective.h"
 
 namespace crossover::llm {
@@ -21,6 +23,10 @@ struct Meeting {
 
 // Rank 0 serves it. Errors as those of JoinGloo.
 absl::StatusOr<Meeting> MeetOthers(const Rendezvous& rendezvous);
+
+// Does `work`, which blocks, on a thread of its own, while this one asks `stop`. Cancelled if that
+// says so first: then nobody waits for it, so it owns what it uses. What it throws is thrown here.
+absl::Status UnlessStopped(const Rendezvous& rendezvous, std::function<void()> work);
 
 class C10dCollective final : public Collective {
  public:
@@ -35,6 +41,8 @@ class C10dCollective final : public Collective {
 
  private:
   absl::Status SumTensor(at::Tensor values);
+  // How long the next sum is waited for.
+  absl::Duration Patience() const;
   // False: `stop` said so first.
   bool Await(c10d::Work& work) const;
   // Nothing ends a sum that has begun before its time: it keeps what it needs, and nobody waits.
@@ -42,11 +50,13 @@ class C10dCollective final : public Collective {
 
   const int rank_;
   const int size_;
-  const std::chrono::milliseconds timeout_;
+  const absl::Duration timeout_;
+  const absl::Duration first_timeout_;
   const std::function<bool()> stop_;
   const at::Device device_;
   Meeting meeting_;  // Outlives the backend.
   c10::intrusive_ptr<c10d::Backend> backend_;
+  std::optional<absl::Duration> last_sum_;  // Steady time of its end.
 };
 
 // What an exception of c10d means.

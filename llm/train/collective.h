@@ -30,11 +30,16 @@ struct Rendezvous {
   std::string own_host = "127.0.0.1";
   // What they meet for. Who comes to the same place for something else is not counted.
   std::string purpose;
-  // For everyone to arrive, and for each sum: whoever waits longer gives the others up.
+  // For everyone to arrive, and for each sum: whoever waits longer gives the others up. A sum is
+  // waited for ten times as long as this process has computed since the one before, if that is
+  // more: others may be slower.
   absl::Duration timeout = absl::Minutes(10);
   absl::Duration sum_timeout = absl::Minutes(10);
+  // For the first sum, before which others may still be loading; if that is more.
+  absl::Duration first_sum_timeout;
   // Asked once a second or more often, by the thread that waits, while others are waited for: true
-  // ends the wait. May be empty; it lives as long as the Collective.
+  // ends the wait, and the place is free for another meeting. May be empty; it lives as long as the
+  // Collective.
   std::function<bool()> stop;
 };
 

@@ -27,6 +27,7 @@
 #include "common/testing/free_port.h"
 #include "llm/lora/adapter.h"
 #include "llm/model/testing.h"
+#include "llm/train/c10d_collective.h"
 #include "llm/train/collective.h"
 #include "llm/train/trainer.h"
 
@@ -235,7 +236,7 @@ struct Pair {
 
   explicit Pair(Rendezvous rendezvous) {
     rendezvous.size = 2;
-    rendezvous.port = testing::FreePort();
+    if (rendezvous.port == 0) rendezvous.port = testing::FreePort();
     std::thread other([&] {
       Rendezvous mine = rendezvous;
       mine.rank = 1;
@@ -296,6 +297,75 @@ TEST(CollectiveTest, ASumThatOthersDoNotJoinIsGivenUpWhenItIsToldToAndFreesThePl
   EXPECT_TRUE(absl::IsCancelled((*pair.first)->Sum(std::span<float>(ones))));
   EXPECT_EQ(ones, std::vector<float>(1000, 3));
   EXPECT_TRUE(HasReason((*pair.first)->Sum(std::span<float>(ones)), "PEER_LOST"));
+}
+
+// Both add up once.
+void ExpectSum(const Pair& pair) {
+  ASSERT_TRUE(pair.first.ok()) << pair.first.status();
+  ASSERT_TRUE(pair.second.ok()) << pair.second.status();
+  std::vector<double> one = {1}, two = {2};
+  std::thread other([&] { EXPECT_TRUE((*pair.second)->Sum(std::span<double>(two)).ok()); });
+  EXPECT_TRUE((*pair.first)->Sum(std::span<double>(one)).ok());
+  other.join();
+  EXPECT_EQ(one, std::vector<double>{3});
+  EXPECT_EQ(two, one);
+}
+
+TEST(CollectiveTest, ThePlaceIsFreeForTheNextMeetingWhenOneIsOver) {
+  Rendezvous rendezvous{
+      .port = testing::FreePort(), .timeout = absl::Seconds(30), .stop = [] { return false; }};
+  for (const char* purpose : {"job 1", "job 2", "job 2"}) {
+    rendezvous.purpose = purpose;
+    ExpectSum(Pair(rendezvous));
+  }
+}
+
+TEST(CollectiveTest, WhoServesWhereAnotherOneDoesGivesUpAtOnce) {
+  const Rendezvous rendezvous{.size = 2,
+                              .port = testing::FreePort(),
+                              .timeout = absl::Seconds(60),
+                              .stop = [] { return false; }};
+  std::atomic<bool> over = false;
+  Rendezvous first = rendezvous;
+  first.stop = [&] { return over.load(); };
+  std::thread waiting([&] { EXPECT_TRUE(absl::IsCancelled(JoinGloo(first).status())); });
+  Rendezvous visit = rendezvous;  // Until the first one serves.
+  visit.rank = 1;
+  visit.purpose = "another";
+  visit.timeout = absl::Seconds(2);
+  EXPECT_TRUE(HasReason(JoinGloo(visit).status(), "PEER_LOST"));
+  const auto before = std::chrono::steady_clock::now();
+  const absl::Status status = JoinGloo(rendezvous).status();
+  EXPECT_TRUE(HasReason(status, "PEER_LOST")) << status;
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(30));
+  over = true;
+  waiting.join();
+}
+
+TEST(CollectiveTest, AConnectionThatAnotherOneDoesNotMakeIsGivenUpAndFreesThePlace) {
+  std::atomic<bool> stop = false;
+  Rendezvous rendezvous{.size = 2,
+                        .port = testing::FreePort(),
+                        .purpose = "job 1",
+                        .timeout = absl::Seconds(60),
+                        .stop = [&] { return stop.load(); }};
+  std::thread other([&] {
+    Rendezvous visit = rendezvous;
+    visit.rank = 1;
+    visit.stop = nullptr;
+    const auto met = MeetOthers(visit);  // It comes, and then does nothing.
+    EXPECT_TRUE(met.ok()) << met.status();
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    stop = true;
+  });
+  const auto before = std::chrono::steady_clock::now();
+  const absl::Status status = JoinGloo(rendezvous).status();
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(30));
+  other.join();
+  stop = false;
+  rendezvous.purpose = "job 2";
+  ExpectSum(Pair(rendezvous));
 }
 
 TEST(CollectiveTest, APluginThatIsNotThereOrNoneIsNamed) {

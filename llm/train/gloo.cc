@@ -3,6 +3,7 @@
 // createDeviceForHostname, the constructor, and calls of the base class.
 #define USE_C10D_GLOO  // As LibTorch was built; without it the header is empty.
 #include <exception>
+#include <memory>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -43,9 +44,14 @@ absl::StatusOr<std::unique_ptr<Collective>> JoinGloo(const Rendezvous& rendezvou
     options->devices.push_back(
         c10d::ProcessGroupGloo::createDeviceForHostname(rendezvous.own_host));
     options->threads = 1;
-    c10::intrusive_ptr<c10d::Backend> backend = c10::make_intrusive<c10d::ProcessGroupGloo>(
-        meeting.store, rendezvous.rank, rendezvous.size, options);
-    return std::make_unique<C10dCollective>(rendezvous, std::move(meeting), std::move(backend),
+    // Its constructor connects to all others.
+    const auto backend = std::make_shared<c10::intrusive_ptr<c10d::Backend>>();
+    RETURN_IF_ERROR(UnlessStopped(
+        rendezvous,
+        [backend, options, store = meeting.store, rank = rendezvous.rank, size = rendezvous.size] {
+          *backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, options);
+        }));
+    return std::make_unique<C10dCollective>(rendezvous, std::move(meeting), std::move(*backend),
                                             at::kCPU);
   } catch (const std::exception& e) {
     return PeerLost(rendezvous, e);

@@ -88,6 +88,7 @@ absl::StatusOr<Stop> Gang::Meet() {
                              .purpose = absl::StrCat(job.name, " ", job.epoch),
                              .timeout = kMeetTimeout,
                              .sum_timeout = kSumTimeout,
+                             .first_sum_timeout = kFirstSumTimeout,
                              .stop = [this] {
                                // Asked to pause or to drain, a gang that trains stops after a
                                // step.
