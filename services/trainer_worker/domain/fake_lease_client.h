@@ -52,8 +52,10 @@ class FakeLeaseClient final : public LeaseClient {
     last_reports.push_back(last);
     return absl::OkStatus();
   }
-  absl::Status Release(const LeasedJob&, ReleaseReason reason, int64_t) override {
+  absl::Status Release(const LeasedJob&, ReleaseReason reason, int64_t,
+                       const std::string& how) override {
     releases.push_back(reason);
+    last_release = how;
     return absl::OkStatus();
   }
 
@@ -74,6 +76,7 @@ class FakeLeaseClient final : public LeaseClient {
   std::vector<Ending> endings;
   std::vector<Report> last_reports;
   std::vector<ReleaseReason> releases;
+  std::string last_release;  // how
 };
 
 }  // namespace crossover::worker

@@ -103,6 +103,7 @@ absl::StatusOr<Stop> Gang::Meet() {
   if (asked_ != Stop::kNone) return asked_;
   RETURN_IF_ERROR(peers.status());
   peers_ = *std::move(peers);
+  context_.met = true;
   context_.deps.logger.Info("gang_met", {{"job", job.name},
                                          {"epoch", job.epoch},
                                          {"rank", job.gang.rank},

@@ -11,6 +11,7 @@
 #include "common/blob/directory_blob_store.h"
 #include "common/log/fake_logger.h"
 #include "common/status/error.h"
+#include "common/status/status_macros.h"
 #include "common/testing/matchers.h"
 #include "common/testing/temp_dir.h"
 #include "services/trainer_worker/domain/fake_lease_client.h"
@@ -55,9 +56,10 @@ class RankClient final : public LeaseClient {
     if (lease_.over.exchange(true)) return Over();
     return told.Complete(job, ending, last);
   }
-  absl::Status Release(const LeasedJob& job, ReleaseReason reason, int64_t step) override {
+  absl::Status Release(const LeasedJob& job, ReleaseReason reason, int64_t step,
+                       const std::string& how) override {
     if (lease_.over.exchange(true)) return Over();
-    return told.Release(job, reason, step);
+    return told.Release(job, reason, step, how);
   }
 
   FakeLeaseClient told;
@@ -109,8 +111,10 @@ class GangTest : public ::testing::Test {
     mine.job.granted_at = clock_.SteadyNow();
     JobRunner runner(
         {mine.client, mine.engine, *blobs_, clock_, mine.logger, mine.metrics, mine.board,
-         [this](const llm::Rendezvous& rendezvous) {
+         [this, rank](const llm::Rendezvous& rendezvous)
+             -> absl::StatusOr<std::shared_ptr<llm::Collective>> {
            EXPECT_EQ(rendezvous.port, 7090);
+           RETURN_IF_ERROR(join_errors_.at(rank));
            return meeting_->Join(rendezvous);
          }},
         {.work_folder = folder_ / std::to_string(rank),
@@ -157,6 +161,7 @@ class GangTest : public ::testing::Test {
   std::unique_ptr<BlobStore> blobs_;
   SharedLease lease_;
   std::unique_ptr<FakeMeeting> meeting_ = std::make_unique<FakeMeeting>();
+  std::array<absl::Status, 2> join_errors_;
   std::array<std::unique_ptr<Rank>, 2> ranks_;
 };
 
@@ -308,6 +313,23 @@ TEST_F(GangTest, IfSomebodyDoesNotComeTheAttemptFails) {
   EXPECT_EQ(RunRank(0), Outcome::kFailed);
   EXPECT_EQ(told(0).endings.at(0).failure->reason, "PEER_LOST");
   EXPECT_EQ(told(0).endings.at(0).failure->error_class, ErrorClass::kInfrastructure);
+}
+
+TEST_F(GangTest, OneThatFailsBeforeItMeetsTheOthersEndsTheLeaseOfAllAtOnce) {
+  join_errors_[1] = Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID", "no such address");
+  EXPECT_THAT(Run(), ElementsAre(Outcome::kLost, Outcome::kFailed));
+  EXPECT_THAT(told(1).releases, ElementsAre(ReleaseReason::kCrashed));
+  EXPECT_THAT(told(1).last_release, HasSubstr("CONFIG_INVALID: no such address"));
+  EXPECT_THAT(told(0).endings, IsEmpty());
+  EXPECT_THAT(told(0).releases, IsEmpty());
+}
+
+TEST_F(GangTest, IfBothDoNotMeetRankZeroTells) {
+  for (absl::Status& status : join_errors_)
+    status = Error(absl::StatusCode::kUnavailable, "PEER_LOST", "1 came within 1m");
+  EXPECT_THAT(Run(), ElementsAre(Outcome::kFailed, Outcome::kLost));
+  EXPECT_EQ(told(0).endings.at(0).failure->reason, "PEER_LOST");
+  ExpectSilent();
 }
 
 TEST_F(GangTest, ALeaseThatIsOverEndsASumThatNobodyJoins) {

@@ -70,6 +70,7 @@ struct JobContext {
   LeaseKeeper& keeper;
   const std::atomic<bool>& draining;
   std::filesystem::path folder;  // of this attempt alone; removed afterwards
+  bool met = false;              // the others of a gang: they miss this one when it leaves
 
   const LeasedJob& job() const { return keeper.job(); }
 };

@@ -159,23 +159,35 @@ Outcome JobRunner::Complete(JobContext& context, const Ending& ending) {
 Outcome JobRunner::Fail(JobContext& context, const absl::Status& why) {
   if (HasReason(why, "LEASE_LOST") || context.keeper.lost()) return Outcome::kLost;
   deps_.logger.Error("job_failed", {{"job", context.job().name}, {"error", why}});
-  if (!Leads(context.job())) {  // rank 0 misses this one, and tells
-    AwaitLeader(context);
-    return Outcome::kLost;
-  }
+  if (!Leads(context.job())) return FailAsFollower(context, why);
   context.keeper.TellLog(why.ToString());
   Ending ending;
   ending.failure = FailureOf(why);
   return Complete(context, ending);
 }
 
-Outcome JobRunner::Release(JobContext& context, ReleaseReason reason, int64_t checkpoint_step) {
+Outcome JobRunner::FailAsFollower(JobContext& context, const absl::Status& why) {
+  // Rank 0 misses this one, or has not met it either, and tells.
+  if (context.met || HasReason(why, "PEER_LOST")) {
+    AwaitLeader(context);
+    return Outcome::kLost;
+  }
+  // It would be awaited for a minute.
+  const Failure failure = FailureOf(why);
+  const Outcome released = Release(context, ReleaseReason::kCrashed, 0,
+                                   absl::StrCat(failure.reason, ": ", failure.message));
+  return released == Outcome::kLost ? released : Outcome::kFailed;
+}
+
+Outcome JobRunner::Release(JobContext& context, ReleaseReason reason, int64_t checkpoint_step,
+                           const std::string& how) {
   // A release carries no report, so what was said goes first.
   const absl::Status said = Insist(context, [&] { return context.keeper.Flush(); });
   if (!said.ok()) return Outcome::kLost;
   context.keeper.Stop();
-  const absl::Status status =
-      Insist(context, [&] { return deps_.client.Release(context.job(), reason, checkpoint_step); });
+  const absl::Status status = Insist(context, [&] {
+    return deps_.client.Release(context.job(), reason, checkpoint_step, how);
+  });
   if (status.ok()) return Outcome::kReleased;
   deps_.logger.Warning("release_refused", {{"job", context.job().name}, {"error", status}});
   return Outcome::kLost;

@@ -31,7 +31,10 @@ class JobRunner {
   absl::StatusOr<Ending> Export(JobContext& context, const std::function<bool()>& asked);
   Outcome Complete(JobContext& context, const Ending& ending);
   Outcome Fail(JobContext& context, const absl::Status& why);
-  Outcome Release(JobContext& context, ReleaseReason reason, int64_t checkpoint_step);
+  // Of a gang, not as rank 0.
+  Outcome FailAsFollower(JobContext& context, const absl::Status& why);
+  Outcome Release(JobContext& context, ReleaseReason reason, int64_t checkpoint_step,
+                  const std::string& how = "");
 
   WorkerDeps deps_;
   const RunnerOptions options_;

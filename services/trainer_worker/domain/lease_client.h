@@ -34,8 +34,9 @@ class LeaseClient {
       const std::string& adapter_digest, const Metric& metrics) = 0;
   virtual absl::Status Complete(const LeasedJob& job, const Ending& ending,
                                 const Report& last_report) = 0;
-  virtual absl::Status Release(const LeasedJob& job, ReleaseReason reason,
-                               int64_t checkpoint_step) = 0;
+  // `how`: of kCrashed, what went wrong; else empty.
+  virtual absl::Status Release(const LeasedJob& job, ReleaseReason reason, int64_t checkpoint_step,
+                               const std::string& how) = 0;
 };
 
 }  // namespace crossover::worker

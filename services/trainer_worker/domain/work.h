@@ -216,6 +216,7 @@ struct Ending {
   int64_t peak_memory_bytes = 0;
 };
 
-enum class ReleaseReason { kDrain, kPreempted, kPaused, kCancelled };
+// kCrashed: this one of a gang failed before the others could miss it; the job lost a lease.
+enum class ReleaseReason { kDrain, kPreempted, kPaused, kCancelled, kCrashed };
 
 }  // namespace crossover::worker

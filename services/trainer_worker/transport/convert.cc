@@ -332,6 +332,8 @@ pb::ReleaseLeaseRequest::Reason ToProto(ReleaseReason reason) {
       return pb::ReleaseLeaseRequest::PAUSED;
     case ReleaseReason::kCancelled:
       return pb::ReleaseLeaseRequest::CANCELLED;
+    case ReleaseReason::kCrashed:
+      return pb::ReleaseLeaseRequest::CRASHED;
   }
   return pb::ReleaseLeaseRequest::REASON_UNSPECIFIED;
 }

@@ -74,7 +74,7 @@ absl::StatusOr<std::optional<LeasedJob>> GrpcLeaseClient::Lease(absl::Duration w
     unknown.name = response.job().name();
     unknown.token = response.lease().token();
     unknown.epoch = response.lease().epoch();
-    Release(unknown, ReleaseReason::kDrain, 0).IgnoreError();
+    Release(unknown, ReleaseReason::kDrain, 0, "").IgnoreError();
     return job.status();
   }
   return Greet(*std::move(job), response.resolved_spec().training().steps());
@@ -89,7 +89,7 @@ absl::StatusOr<std::optional<LeasedJob>> GrpcLeaseClient::Greet(LeasedJob job, i
   const absl::Duration before = clock_.SteadyNow();
   const absl::Status greeted = Heartbeat(job, hello).status();
   if (!greeted.ok()) {  // Nobody works on it: another attempt need not wait for the lease's end.
-    Release(job, ReleaseReason::kDrain, job.resume_step).IgnoreError();
+    Release(job, ReleaseReason::kDrain, job.resume_step, "").IgnoreError();
     return greeted;
   }
   job.granted_at = before;
@@ -137,13 +137,14 @@ absl::Status GrpcLeaseClient::Complete(const LeasedJob& job, const Ending& endin
 }
 
 absl::Status GrpcLeaseClient::Release(const LeasedJob& job, ReleaseReason reason,
-                                      int64_t checkpoint_step) {
+                                      int64_t checkpoint_step, const std::string& how) {
   pb::ReleaseLeaseRequest request;
   request.set_job(job.name);
   request.set_token(job.token);
   request.set_epoch(job.epoch);
   request.set_reason(ToProto(reason));
   request.set_checkpoint_step(checkpoint_step);
+  request.set_message(how);
   return rpc::Invoke(*stub_, &Stub::ReleaseLease, request,
                      {.timeout = kCallTimeout, .api_key = api_key_, .clock = &clock_})
       .status();

@@ -39,8 +39,8 @@ class GrpcLeaseClient final : public LeaseClient {
                                                             const Metric& metrics) override;
   absl::Status Complete(const LeasedJob& job, const Ending& ending,
                         const Report& last_report) override;
-  absl::Status Release(const LeasedJob& job, ReleaseReason reason,
-                       int64_t checkpoint_step) override;
+  absl::Status Release(const LeasedJob& job, ReleaseReason reason, int64_t checkpoint_step,
+                       const std::string& how) override;
 
  private:
   // Nobody knows how long ago within the wait the lease was granted. A first beat says from when on

@@ -196,7 +196,7 @@ void AddWorkersActions(const World& world, size_t who, std::vector<Action>& acti
     return Complete(job, token, outcome, kPolicy, now, effects);
   });
   end("gives back", [](Job& job, const LeaseToken& token, absl::Time now, Effects& effects) {
-    return Release(job, token, ReleaseReason::kDrain, kPolicy, now, effects);
+    return Release(job, token, ReleaseReason::kDrain, "", kPolicy, now, effects);
   });
   add("dies", [](World&, Worker& me) { me.token.reset(); });
   add("dies and its parent says so", [](World& next, Worker& me) {

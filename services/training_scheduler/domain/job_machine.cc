@@ -463,13 +463,15 @@ absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
 }
 
 absl::Status Release(Job& job, const LeaseToken& token, ReleaseReason reason,
-                     const RetryPolicy& policy, absl::Time now, Effects& effects) {
+                     const std::string& how, const RetryPolicy& policy, absl::Time now,
+                     Effects& effects) {
   ASSIGN_OR_RETURN(int32_t rank, RankOf(job, token));
   const std::string worker = job.lease->gang.empty()
                                  ? job.lease->worker
                                  : job.lease->gang[static_cast<size_t>(rank)].worker;
   const std::string why =
-      absl::StrCat("worker ", worker, " gave the lease back: ", ToAbsl(Name(reason)));
+      absl::StrCat("worker ", worker, " gave the lease back: ", ToAbsl(Name(reason)),
+                   how.empty() ? "" : ": ", how);
   if (reason == ReleaseReason::kCrashed || job.state != kRunning) {
     return Lose(job, why, policy, now, effects);
   }

@@ -78,8 +78,10 @@ absl::Status RecordCheckpoint(Job& job, const LeaseToken& token, const Checkpoin
                               absl::Time now, Effects& effects);
 absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
                       const RetryPolicy& policy, absl::Time now, Effects& effects);
+// `how`: of kCrashed, what went wrong; may be empty.
 absl::Status Release(Job& job, const LeaseToken& token, ReleaseReason reason,
-                     const RetryPolicy& policy, absl::Time now, Effects& effects);
+                     const std::string& how, const RetryPolicy& policy, absl::Time now,
+                     Effects& effects);
 
 // Asks the holder of a RUNNING job to give its place to a more urgent one: its next beat is
 // answered RELEASE. It costs the job nothing. A no-op otherwise.

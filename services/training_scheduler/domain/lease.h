@@ -35,7 +35,9 @@ enum class ReleaseReason {
   kPreempted,  // somebody more important needs the place
   kPaused,
   kCancelled,
-  kCrashed,  // sent by a parent that reaped its child; counts as a lost lease
+  // Sent by a parent that reaped its child, or by one of a gang that failed before it met the
+  // others; counts as a lost lease.
+  kCrashed,
 };
 
 std::string_view Name(ReleaseReason reason);

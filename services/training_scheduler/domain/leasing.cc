@@ -247,11 +247,12 @@ absl::StatusOr<Job> Leasing::Complete(const LeaseToken& token, const Outcome& ou
   return job;
 }
 
-absl::StatusOr<Job> Leasing::Release(const LeaseToken& token, ReleaseReason reason) {
-  ASSIGN_OR_RETURN(Job job,
-                   FencedUpdate(jobs_, token, [&](Job& mine, absl::Time now, Effects& effects) {
-                     return scheduler::Release(mine, token, reason, options_.retry, now, effects);
-                   }));
+absl::StatusOr<Job> Leasing::Release(const LeaseToken& token, ReleaseReason reason,
+                                     const std::string& how) {
+  ASSIGN_OR_RETURN(
+      Job job, FencedUpdate(jobs_, token, [&](Job& mine, absl::Time now, Effects& effects) {
+        return scheduler::Release(mine, token, reason, how, options_.retry, now, effects);
+      }));
   if (reason == ReleaseReason::kCrashed) metrics_.LeaseLost("crashed");
   if (IsTerminal(job.state)) metrics_.Ended(job);
   return job;

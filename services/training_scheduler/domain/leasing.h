@@ -97,7 +97,8 @@ class Leasing {
   absl::StatusOr<RecordedCheckpoint> RecordCheckpoint(const LeaseToken& token,
                                                       const Checkpoint& checkpoint);
   absl::StatusOr<Job> Complete(const LeaseToken& token, const Outcome& outcome);
-  absl::StatusOr<Job> Release(const LeaseToken& token, ReleaseReason reason);
+  absl::StatusOr<Job> Release(const LeaseToken& token, ReleaseReason reason,
+                              const std::string& how = "");
 
   // Ends the leases of a process that its parent has reaped. nullopt if it held none. `incarnation`
   // may be empty: any. `how`: exit status, last words. `project`: only its jobs; empty = all.

@@ -641,6 +641,22 @@ TEST_F(UnlikeWorkersTest, OneThatIsTooSmallIsLeftOutOfAJobThatTheOthersCanHold) 
   EXPECT_THAT(Holders(of_three), ElementsAre());
 }
 
+TEST_F(UnlikeWorkersTest, OneThatSaysThatItHasFailedEndsTheLeaseOfAll) {
+  Wait("a", 8);
+  Wait("b", 8);
+  const JobId id = AddShared(2, 8);
+  queue_.Pump();
+  ASSERT_THAT(results_, SizeIs(2));
+  for (const LeaseQueue::Result& result : results_) {
+    if ((*result)->gang->rank == 0) continue;
+    ASSERT_OK(leasing_.Release((*result)->token, ReleaseReason::kCrashed, "DISK_FULL: no room"));
+  }
+  EXPECT_EQ(Get(id).state, JobState::kQueued);
+  EXPECT_EQ(Get(id).state_reason, "worker b gave the lease back: CRASHED: DISK_FULL: no room");
+  EXPECT_EQ(Get(id).lease_loss_count, 1);
+  EXPECT_THAT(leasing_.Heartbeat((*results_[0])->token, {}), HasReasonThat("LEASE_LOST"));
+}
+
 TEST_F(UnlikeWorkersTest, TheFirstInRankGoesFirstAndToTheSmallestThatHoldIt) {
   Wait("largest", 32);
   Wait("small", 8);

@@ -180,7 +180,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::ReleaseLease(grpc::CallbackServerCon
       return absl::OkStatus();
     }
     ASSIGN_OR_RETURN(LeaseToken token, TokenOf(*request));
-    ASSIGN_OR_RETURN(Job job, leasing_.Release(token, *reason));
+    ASSIGN_OR_RETURN(Job job, leasing_.Release(token, *reason, request->message()));
     *response->mutable_job() = scheduler::ToProto(job);
     return absl::OkStatus();
   });
