@@ -1,10 +1,9 @@
 #include "llm/train/data_parallel.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
-#include "absl/strings/str_cat.h"
-#include "common/status/error.h"
 #include "common/status/status_macros.h"
 
 namespace crossover::llm {
@@ -16,42 +15,48 @@ std::vector<const TrainRow*> ShareOf(std::span<const TrainRow* const> rows,
   return share;
 }
 
-absl::Status Combine(Collective& peers, const absl::Status& mine, LossResult& sum,
-                     int64_t& computed_tokens, std::span<float> gradients) {
-  // Counts are exact in doubles. A loss that is no number would make all of them such.
-  std::array<double, 11> numbers{};
-  if (mine.ok()) {
-    numbers = {0,
-               static_cast<double>(computed_tokens),
-               static_cast<double>(sum.tokens),
-               static_cast<double>(sum.correct),
-               sum.weighted_loss,
-               sum.weight,
-               sum.margin,
-               sum.ordered,
-               sum.kl_to_base,
-               sum.teacher_kl,
-               sum.teacher_weight};
+int64_t PlaceInWindow(int64_t place_in_share, const Collective& peers) {
+  return place_in_share * peers.size() + peers.rank();
+}
+
+absl::Status Combine(Collective& peers, int64_t& bad_row, LossResult& sum, int64_t& computed_tokens,
+                     std::span<float> gradients) {
+  // Counts are exact in doubles. A loss that is no number would make all of them such. Behind them
+  // each process has a place for its bad row, counted from 1.
+  constexpr size_t kCounts = 10;
+  std::vector<double> numbers(kCounts + static_cast<size_t>(peers.size()), 0);
+  if (bad_row < 0) {
+    const std::array<double, kCounts> counts = {static_cast<double>(computed_tokens),
+                                                static_cast<double>(sum.tokens),
+                                                static_cast<double>(sum.correct),
+                                                sum.weighted_loss,
+                                                sum.weight,
+                                                sum.margin,
+                                                sum.ordered,
+                                                sum.kl_to_base,
+                                                sum.teacher_kl,
+                                                sum.teacher_weight};
+    std::copy(counts.begin(), counts.end(), numbers.begin());
   } else {
-    numbers[0] = 1;
+    numbers[kCounts + static_cast<size_t>(peers.rank())] = static_cast<double>(bad_row + 1);
   }
   RETURN_IF_ERROR(peers.Sum(std::span<double>(numbers)));
-  RETURN_IF_ERROR(mine);
-  if (numbers[0] > 0) {
-    return Error(absl::StatusCode::kAborted, "LOSS_NOT_FINITE",
-                 absl::StrCat("rank ", peers.rank(), " stops because ", numbers[0], " of ",
-                              peers.size(), " processes found a loss that is not a finite number"));
+  bad_row = -1;
+  for (size_t i = kCounts; i < numbers.size(); ++i) {
+    const int64_t row = std::llround(numbers[i]) - 1;
+    if (row >= 0 && (bad_row < 0 || row < bad_row)) bad_row = row;
   }
-  computed_tokens = std::llround(numbers[1]);
-  sum.tokens = std::llround(numbers[2]);
-  sum.correct = std::llround(numbers[3]);
-  sum.weighted_loss = numbers[4];
-  sum.weight = numbers[5];
-  sum.margin = numbers[6];
-  sum.ordered = numbers[7];
-  sum.kl_to_base = numbers[8];
-  sum.teacher_kl = numbers[9];
-  sum.teacher_weight = numbers[10];
+  if (bad_row >= 0) return absl::OkStatus();
+  computed_tokens = std::llround(numbers[0]);
+  sum.tokens = std::llround(numbers[1]);
+  sum.correct = std::llround(numbers[2]);
+  sum.weighted_loss = numbers[3];
+  sum.weight = numbers[4];
+  sum.margin = numbers[5];
+  sum.ordered = numbers[6];
+  sum.kl_to_base = numbers[7];
+  sum.teacher_kl = numbers[8];
+  sum.teacher_weight = numbers[9];
   if (gradients.empty()) return absl::OkStatus();
   return peers.Sum(gradients);
 }

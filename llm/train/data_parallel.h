@@ -16,10 +16,13 @@ namespace crossover::llm {
 std::vector<const TrainRow*> ShareOf(std::span<const TrainRow* const> rows,
                                      const Collective& peers);
 
-// Replaces what this process computed of its share by the sum over all processes. `mine` tells how
-// it went here: if it failed anywhere no gradient is exchanged and everyone gets an error, its own
-// or Aborted("LOSS_NOT_FINITE") that points to the others. Errors of Collective::Sum.
-absl::Status Combine(Collective& peers, const absl::Status& mine, LossResult& sum,
-                     int64_t& computed_tokens, std::span<float> gradients);
+// Where in the window a row of that share stands.
+int64_t PlaceInWindow(int64_t place_in_share, const Collective& peers);
+
+// Replaces what this process computed of its share by the sum over all processes, and `bad_row`
+// (the place in the window of a row whose loss is not finite here; -1: none) by the first such
+// place of any process. If there is one nothing else is exchanged. Errors of Collective::Sum.
+absl::Status Combine(Collective& peers, int64_t& bad_row, LossResult& sum, int64_t& computed_tokens,
+                     std::span<float> gradients);
 
 }  // namespace crossover::llm

@@ -29,6 +29,7 @@
 #include "llm/model/testing.h"
 #include "llm/train/c10d_collective.h"
 #include "llm/train/collective.h"
+#include "llm/train/data_parallel.h"
 #include "llm/train/trainer.h"
 
 extern char** environ;
@@ -309,6 +310,32 @@ void ExpectSum(const Pair& pair) {
   other.join();
   EXPECT_EQ(one, std::vector<double>{3});
   EXPECT_EQ(two, one);
+}
+
+TEST(CombineTest, ARowWhoseLossIsNotFiniteIsKnownToAllWhoeverComputesIt) {
+  Pair pair(Rendezvous{.timeout = absl::Seconds(30)});
+  ASSERT_TRUE(pair.first.ok()) << pair.first.status();
+  ASSERT_TRUE(pair.second.ok()) << pair.second.status();
+  const auto combine = [&](int64_t of_first, int64_t of_second) {
+    std::vector<float> gradient = {1}, other_gradient = {2};
+    LossResult sum{.weighted_loss = 1}, other_sum{.weighted_loss = 2};
+    int64_t computed = 5, other_computed = 6;
+    std::thread other([&] {
+      EXPECT_TRUE(
+          Combine(**pair.second, of_second, other_sum, other_computed, other_gradient).ok());
+    });
+    EXPECT_TRUE(Combine(**pair.first, of_first, sum, computed, gradient).ok());
+    other.join();
+    EXPECT_EQ(of_first, of_second);
+    EXPECT_EQ(sum.weighted_loss, of_first < 0 ? 3 : 1);
+    EXPECT_EQ(computed, of_first < 0 ? 11 : 5);
+    EXPECT_EQ(gradient[0], of_first < 0 ? 3 : 1);
+    return of_first;
+  };
+  EXPECT_EQ(combine(-1, -1), -1);
+  EXPECT_EQ(combine(-1, PlaceInWindow(0, **pair.second)), 1);
+  EXPECT_EQ(combine(PlaceInWindow(2, **pair.first), 1), 1);
+  EXPECT_EQ(combine(0, 3), 0);
 }
 
 TEST(CollectiveTest, ThePlaceIsFreeForTheNextMeetingWhenOneIsOver) {

@@ -44,6 +44,10 @@ std::vector<const TrainRow*> WindowComputer::Mine(Rows rows) const {
   return ShareOf(rows, *peers_);
 }
 
+int64_t WindowComputer::Place(int64_t place_in_mine) const {
+  return peers_ == nullptr ? place_in_mine : PlaceInWindow(place_in_mine, *peers_);
+}
+
 int64_t WindowComputer::BytesPerToken(bool recompute) const {
   return Activations::BytesPerToken(base_.config(), base_.execution(),
                                     RanksOf(layout_, config_.dropout > 0), /*keep=*/true,
@@ -63,7 +67,7 @@ absl::StatusOr<WindowResult> WindowComputer::Gradient(Rows rows, int64_t step,
   // Each process counts its tokens from a place of its own, so that no two draw the same noise.
   if (peers_ != nullptr) noise.first_token = static_cast<int64_t>(peers_->rank()) << 40;
   const std::vector<const TrainRow*> mine = Mine(rows);
-  absl::Status status;
+  int64_t bad_row = -1;
   for (const TrainPack& pack : objective_->Packs(mine, Packing())) {
     objective_->Prepare(pack);
     DecoderForward(base_, operands_.blocks(), pack.pack, activations_, noise);
@@ -71,8 +75,7 @@ absl::StatusOr<WindowResult> WindowComputer::Gradient(Rows rows, int64_t step,
     const LossResult result =
         objective_->Gradient(mine, pack, activations_.h_final, 1 / total, d_hidden);
     if (result.bad_row >= 0) {
-      status =
-          NotFinite("loss", step + 1, Rows(mine).subspan(result.bad_row, 1), config_.learning_rate);
+      bad_row = Place(result.bad_row);
       break;
     }
     backward_.Run(pack.pack, operands_, activations_, d_hidden, gradients, noise);
@@ -80,8 +83,10 @@ absl::StatusOr<WindowResult> WindowComputer::Gradient(Rows rows, int64_t step,
     window.computed_tokens += pack.pack.tokens();
     sum.Add(result);
   }
-  if (peers_ != nullptr) status = Combine(*peers_, status, sum, window.computed_tokens, gradients);
-  RETURN_IF_ERROR(status);
+  if (peers_ != nullptr)
+    RETURN_IF_ERROR(Combine(*peers_, bad_row, sum, window.computed_tokens, gradients));
+  if (bad_row >= 0)
+    return NotFinite("loss", step + 1, rows.subspan(bad_row, 1), config_.learning_rate);
   window.loss = sum.weighted_loss / total;
   window.trained_tokens = sum.tokens;
   window.objective = sum.Report();
@@ -93,21 +98,21 @@ absl::StatusOr<LossResult> WindowComputer::Evaluate(Rows rows, int64_t step,
   operands_.Assign(layout_, adapter);
   const std::vector<const TrainRow*> mine = Mine(rows);
   LossResult sum;
-  absl::Status status;
+  int64_t bad_row = -1;
   for (const TrainPack& pack : objective_->Packs(mine, Packing())) {
     objective_->Prepare(pack);
     DecoderForward(base_, operands_.blocks(), pack.pack, evaluation_activations_);
     const LossResult result = objective_->Evaluate(mine, pack, evaluation_activations_.h_final);
     if (result.bad_row >= 0) {
-      status = NotFinite("validation loss", step, Rows(mine).subspan(result.bad_row, 1),
-                         config_.learning_rate);
+      bad_row = Place(result.bad_row);
       break;
     }
     sum.Add(result);
   }
   int64_t computed = 0;
-  if (peers_ != nullptr) status = Combine(*peers_, status, sum, computed, {});
-  RETURN_IF_ERROR(status);
+  if (peers_ != nullptr) RETURN_IF_ERROR(Combine(*peers_, bad_row, sum, computed, {}));
+  if (bad_row >= 0)
+    return NotFinite("validation loss", step, rows.subspan(bad_row, 1), config_.learning_rate);
   return sum;
 }
 

@@ -61,6 +61,8 @@ class WindowComputer {
   PackOptions Packing() const;
   // The rows of a window that are computed here.
   std::vector<const TrainRow*> Mine(Rows rows) const;
+  // Where in the window one of them stands.
+  int64_t Place(int64_t place_in_mine) const;
   int64_t BytesPerToken(bool recompute) const;
 
   const BaseModel& base_;

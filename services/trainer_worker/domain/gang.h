@@ -65,8 +65,8 @@ class Gang {
 
 inline constexpr absl::Duration kMeetTimeout = absl::Minutes(1);
 // A process that hangs is missed by its lease much sooner, one that is cut off from its peers alone
-// by these: rank 0 may be storing a large checkpoint, and before the first sum one may be fetching a
-// large base.
+// by these: rank 0 may be storing a large checkpoint, and before the first sum one may be fetching
+// a large base.
 inline constexpr absl::Duration kSumTimeout = absl::Minutes(10);
 inline constexpr absl::Duration kFirstSumTimeout = absl::Hours(1);
 
