@@ -76,8 +76,25 @@ Load LoadOf(std::vector<const TrainRow*> rows, const TrainConfig& config) {
   return load;
 }
 
+// Of all `workers`, each with every n-th row (data_parallel.h); the largest pack is one's.
+Load LoadOfShares(const std::vector<const TrainRow*>& rows, const TrainConfig& config,
+                  int workers) {
+  Load sum;
+  for (int rank = 0; rank < workers; ++rank) {
+    std::vector<const TrainRow*> share;
+    for (size_t i = rank; i < rows.size(); i += workers) share.push_back(rows[i]);
+    if (share.empty()) break;
+    const Load load = LoadOf(std::move(share), config);
+    sum.tokens += load.tokens;
+    sum.computed += load.computed;
+    sum.trained += load.trained;
+    sum.largest_pack = std::max(sum.largest_pack, load.largest_pack);
+  }
+  return sum;
+}
+
 // The mean step over one epoch of the rows given.
-Load MeanStep(const TrainConfig& config, const std::vector<TrainRow>& train) {
+Load MeanStep(const TrainConfig& config, const std::vector<TrainRow>& train, int workers) {
   TrainConfig epoch = config;
   epoch.max_steps = 0;
   epoch.epochs = 1;
@@ -87,7 +104,7 @@ Load MeanStep(const TrainConfig& config, const std::vector<TrainRow>& train) {
   for (int64_t t = 0; t < windows; ++t) {
     std::vector<const TrainRow*> rows;
     for (const int32_t i : order.Window(t)) rows.push_back(&train[i]);
-    const Load step = LoadOf(std::move(rows), config);
+    const Load step = LoadOfShares(rows, config, workers);
     mean.tokens += step.tokens / static_cast<double>(windows);
     mean.computed += step.computed / static_cast<double>(windows);
     mean.trained += step.trained / static_cast<double>(windows);
@@ -101,7 +118,8 @@ int ReferencePasses(const TrainConfig& config) {
 }
 
 double WorkOf(const ModelConfig& model, const TrainConfig& config, const LoraLayout& layout,
-              const Load& step, const Load& validation, int64_t steps, int64_t evaluations) {
+              const Load& step, const Load& validation, int64_t steps, int64_t evaluations,
+              int workers) {
   const double frozen = static_cast<double>(FrozenParameters(model));
   const double adapter = static_cast<double>(layout.size());
   const double head = static_cast<double>(model.vocab_size * model.hidden_size);
@@ -110,7 +128,7 @@ double WorkOf(const ModelConfig& model, const TrainConfig& config, const LoraLay
   const bool preference = config.objective == ObjectiveKind::kPreference;
   const double heads = 4 + 2 * reference + (preference ? 2 : 0);
   const double of_step = step.computed * ((4 + 2 * reference) * frozen + 6 * adapter) +
-                         step.trained * heads * head + kOperationsPerUpdate * adapter;
+                         step.trained * heads * head + workers * kOperationsPerUpdate * adapter;
   const double of_evaluation = validation.computed * ((2 + 2 * reference) * frozen + 2 * adapter) +
                                validation.trained * (2 + 2 * reference) * head;
   return static_cast<double>(steps) * of_step + static_cast<double>(evaluations) * of_evaluation;
@@ -132,11 +150,12 @@ int64_t ActivationBytes(const ModelConfig& c, const LoraLayout& layout, int64_t 
 }
 
 int64_t MemoryOf(const ModelConfig& c, const TrainConfig& config, const LoraLayout& layout,
-                 const Load& step, const Load& validation, int64_t item) {
+                 const Load& step, const Load& validation, int64_t item, int workers) {
   const int64_t vocabulary = c.vocab_size * c.hidden_size * (c.tied_embeddings ? 1 : 2);
   int64_t bytes = kRuntimeBytes + item * (FrozenParameters(c) + vocabulary);
   // Master, gradient and two moments; operands in the activations' type, B block-diagonal.
   bytes += layout.size() * (16 + 2 * item);
+  if (workers > 1) bytes += layout.size() * 4;  // The copy of the gradient that is summed up.
   bytes += ActivationBytes(c, layout, step.largest_pack, item, /*keep=*/true);
   // Backward's buffers.
   bytes += step.largest_pack * item *
@@ -157,10 +176,11 @@ int64_t MemoryOf(const ModelConfig& c, const TrainConfig& config, const LoraLayo
 Forecast ForecastOf(const ModelConfig& model, const TrainConfig& config,
                     const std::vector<TrainRow>& train, const std::vector<TrainRow>& validation,
                     const ForecastOptions& options) {
-  const Load step = MeanStep(config, train);
+  const int workers = std::max(1, options.workers);
+  const Load step = MeanStep(config, train, workers);
   std::vector<const TrainRow*> rows;
   for (const TrainRow& row : validation) rows.push_back(&row);
-  const Load held_out = rows.empty() ? Load{} : LoadOf(std::move(rows), config);
+  const Load held_out = LoadOfShares(rows, config, workers);
   Forecast forecast;
   forecast.steps = RowOrder(config, std::max<int64_t>(1, options.train_rows)).steps();
   for (const std::vector<TrainRow>* split : {&train, &validation}) {
@@ -176,9 +196,10 @@ Forecast ForecastOf(const ModelConfig& model, const TrainConfig& config,
   const int64_t evaluations =
       evaluates ? (forecast.steps + options.eval_every - 1) / options.eval_every : 0;
   const LoraLayout layout = PlannedLayout(model, config);
-  forecast.work = WorkOf(model, config, layout, step, held_out, forecast.steps, evaluations);
+  forecast.work =
+      WorkOf(model, config, layout, step, held_out, forecast.steps, evaluations, workers);
   forecast.peak_memory_bytes =
-      MemoryOf(model, config, layout, step, held_out, options.bf16 ? 2 : 4);
+      MemoryOf(model, config, layout, step, held_out, options.bf16 ? 2 : 4, workers);
   return forecast;
 }
 

@@ -14,6 +14,7 @@ struct ForecastOptions {
   int64_t train_rows = 0;  // Of the run; those given may be a sample of them.
   int64_t eval_every = 0;  // Steps between evaluations; 0: none.
   bool bf16 = true;
+  int workers = 1;  // Processes that share each window (collective.h).
 };
 
 struct Forecast {
@@ -23,9 +24,10 @@ struct Forecast {
   int64_t longest_row = 0;      // In tokens; of both answers of a pair.
   int64_t largest_pack = 0;
   // Floating-point operations of all steps and evaluations; memory-bound work counts as those that
-  // a processor does meanwhile, so that time is work over a rate that was measured.
+  // a processor does meanwhile, so that time is work over a rate that was measured. Of all workers
+  // together, as long as each has equally many rows.
   double work = 0;
-  int64_t peak_memory_bytes = 0;  // Resident set of a process that does nothing else.
+  int64_t peak_memory_bytes = 0;  // Resident set of a process (each) that does nothing else.
 };
 
 // `train` must not be empty. Requires CheckPlan(model, config). Deterministic.

@@ -67,6 +67,27 @@ TEST(ForecastTest, WorkGrowsWithWhatIsComputed) {
   EXPECT_LT(work({.train_rows = 40}), 1.6 * once);
 }
 
+TEST(ForecastTest, WorkersThatShareWindowsHaveSmallerPacksAndTogetherALittleMoreWork) {
+  TrainConfig config{.rank = 4, .epochs = 1, .seed = 3};
+  ModelConfig model = TinyConfig();
+  model.layers = 300;
+  const auto forecast = [&](int workers) {
+    return ForecastOf(model, config, Rows(40, false), Rows(6, false),
+                      {.train_rows = 40, .eval_every = 2, .workers = workers});
+  };
+  const Forecast one = forecast(1), two = forecast(2), many = forecast(64);
+  EXPECT_EQ(two.tokens, one.tokens);
+  EXPECT_EQ(two.longest_row, one.longest_row);
+  EXPECT_GT(two.computed_tokens, one.computed_tokens);  // Both compute the common beginning.
+  EXPECT_GT(two.work, one.work);
+  EXPECT_LT(two.work, 2 * one.work);
+  EXPECT_LT(two.largest_pack, one.largest_pack);
+  EXPECT_LT(many.largest_pack, two.largest_pack);  // A row each, and most have none.
+  config.share_prefix = false;
+  // Activations of half the rows weigh more than the copy of the gradient that is added up.
+  EXPECT_LT(forecast(2).peak_memory_bytes, forecast(1).peak_memory_bytes);
+}
+
 TEST(ForecastTest, MemoryGrowsWithTheLargestPackAndTheNumberType) {
   TrainConfig config{.rank = 4, .epochs = 1, .max_pack_tokens = 1, .share_prefix = false};
   ModelConfig model = TinyConfig();

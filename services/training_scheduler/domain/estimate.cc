@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "services/training_scheduler/domain/planner.h"
 
@@ -22,11 +24,10 @@ double TokensPerRow(const DatasetFacts& data, const MeasuredRate& rate) {
   return rate.tokens_per_row > 0 ? rate.tokens_per_row : kTokensPerRow;
 }
 
-}  // namespace
-
-Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
-                             const DatasetFacts& data, const MeasuredRate& rate,
-                             const std::optional<TrainingForecast>& forecast) {
+// Of one worker with all rows.
+Consumption EstimateAlone(const ResolvedSpec& spec, const BaseFacts& base, const DatasetFacts& data,
+                          const MeasuredRate& rate,
+                          const std::optional<TrainingForecast>& forecast) {
   Consumption estimate;
   if (forecast.has_value()) {
     estimate.tokens = forecast->tokens;
@@ -68,6 +69,29 @@ Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
             "(no job on this base has finished yet)"
           : "rule of thumb (no job on this base has finished yet): 4 × parameters operations a "
             "token at 250 GFLOP/s; within a factor of 3";
+  return estimate;
+}
+
+// Share of a window's time that is left when `workers` share its rows: the worker with most rows is
+// waited for.
+double TimeLeft(int64_t rows, int32_t workers) {
+  const double window = static_cast<double>(std::max<int64_t>(1, rows));
+  return std::ceil(window / workers) / window;
+}
+
+}  // namespace
+
+Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
+                             const DatasetFacts& data, const MeasuredRate& rate,
+                             const std::optional<TrainingForecast>& forecast, int32_t workers) {
+  Consumption estimate = EstimateAlone(spec, base, data, rate, forecast);
+  if (workers <= 1) return estimate;
+  const double left = TimeLeft(spec.batch_size, workers);
+  estimate.seconds *= left;
+  estimate.seconds_lower *= left;
+  estimate.seconds_upper *= left;
+  absl::StrAppend(&estimate.basis, "; shared by ", workers,
+                  " workers, the time between them left aside");
   return estimate;
 }
 

@@ -12,8 +12,8 @@ struct TrainingForecast {
   int64_t longest_row = 0;  // tokens
   bool all_rows = false;    // false: a sample was measured
   // Operations of all steps and evaluations; time is work over a measured rate.
-  double work = 0;
-  int64_t peak_memory_bytes = 0;
+  double work = 0;                // of all workers together
+  int64_t peak_memory_bytes = 0;  // of each
 };
 
 // Thread-safe.
@@ -22,15 +22,15 @@ class Forecaster {
   virtual ~Forecaster() = default;
   // INVALID_ARGUMENT names a row that cannot be trained on or, by its violations, fields that do
   // not fit the base model. Any other error: nothing is known (no such blob here, a model file that
-  // cannot be read).
-  virtual absl::StatusOr<TrainingForecast> Forecast(const Inputs& inputs,
-                                                    const ResolvedSpec& spec) = 0;
+  // cannot be read). `workers` share the job.
+  virtual absl::StatusOr<TrainingForecast> Forecast(const Inputs& inputs, const ResolvedSpec& spec,
+                                                    int32_t workers) = 0;
 };
 
 // For tests: says what it is told.
 class FakeForecaster final : public Forecaster {
  public:
-  absl::StatusOr<TrainingForecast> Forecast(const Inputs&, const ResolvedSpec&) override {
+  absl::StatusOr<TrainingForecast> Forecast(const Inputs&, const ResolvedSpec&, int32_t) override {
     return answer;
   }
   absl::StatusOr<TrainingForecast> answer = TrainingForecast{};

@@ -216,16 +216,19 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
                            base->architecture, base->licence};
   plan.validated.base_model = base->model;
   const std::optional<TrainingForecast> forecast =
-      ForecastFor(plan.validated.inputs, facts, plan.validated.resolved, plan);
-  plan.validated.estimate = EstimateTraining(plan.validated.resolved, facts, *data, rate, forecast);
+      ForecastFor(plan.validated.inputs, facts, job.requirements.gang_size, plan.validated.resolved,
+                  plan);
+  plan.validated.estimate = EstimateTraining(plan.validated.resolved, facts, *data, rate, forecast,
+                                             job.requirements.gang_size);
   if (job.kind == JobKind::kSweep) ResolveSweep(job, facts, *data, rate, today, plan);
   return absl::OkStatus();
 }
 
 std::optional<TrainingForecast> Planner::ForecastFor(const Inputs& inputs, const BaseFacts& base,
-                                                     ResolvedSpec& spec, Plan& plan) {
+                                                     int32_t workers, ResolvedSpec& spec,
+                                                     Plan& plan) {
   if (forecaster_ == nullptr) return std::nullopt;
-  const absl::StatusOr<TrainingForecast> forecast = forecaster_->Forecast(inputs, spec);
+  const absl::StatusOr<TrainingForecast> forecast = forecaster_->Forecast(inputs, spec, workers);
   if (absl::IsInvalidArgument(forecast.status())) {
     ErrorDetail detail = DetailOf(forecast.status());
     if (detail.violations.empty()) {
@@ -277,8 +280,8 @@ void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetF
     if (!plan.violations.empty()) return;
     ResolvedSpec trial = Resolve(point.spec, base, data, today, resolved.objective);
     const std::optional<TrainingForecast> forecast =
-        ForecastFor(plan.validated.inputs, base, trial, plan);
-    const Consumption estimate = EstimateTraining(trial, base, data, rate, forecast);
+        ForecastFor(plan.validated.inputs, base, /*workers=*/1, trial, plan);
+    const Consumption estimate = EstimateTraining(trial, base, data, rate, forecast, 1);
     sum.seconds += estimate.seconds;
     sum.seconds_lower += estimate.seconds_lower;
     sum.seconds_upper += estimate.seconds_upper;

@@ -43,7 +43,7 @@ class Planner {
   absl::Status CheckTraining(const Job& job, Plan& plan);
   // Measures the job's rows if that is possible; rows that cannot be trained on are violations.
   std::optional<TrainingForecast> ForecastFor(const Inputs& inputs, const BaseFacts& base,
-                                              ResolvedSpec& spec, Plan& plan);
+                                              int32_t workers, ResolvedSpec& spec, Plan& plan);
   // Resolves the trials of a sweep; needs facts that are good.
   void ResolveSweep(const Job& job, const BaseFacts& base, const DatasetFacts& data,
                     const MeasuredRate& rate, const std::string& today, Plan& plan);
@@ -60,10 +60,11 @@ class Planner {
   Forecaster* const forecaster_;
 };
 
-// Seconds, tokens and memory of a training job. Rests on its own rows if there is a forecast, and
-// on jobs that ran on the same base if there are any; else on a rule of thumb, and `basis` says so.
+// Seconds, tokens and memory (each worker's) of a training job that `workers` share. Rests on its
+// own rows if there is a forecast, which is for as many, and on jobs that ran on the same base if
+// there are any; else on a rule of thumb, and `basis` says so.
 Consumption EstimateTraining(const ResolvedSpec& spec, const BaseFacts& base,
                              const DatasetFacts& data, const MeasuredRate& rate,
-                             const std::optional<TrainingForecast>& forecast = std::nullopt);
+                             const std::optional<TrainingForecast>& forecast, int32_t workers);
 
 }  // namespace crossover::scheduler

@@ -374,6 +374,12 @@ TEST_F(SchedulerTest, FinishedJobsMakeTheNextEstimateAMeasuredOne) {
   ASSERT_OK_AND_ASSIGN(Plan plan, scheduler_.Estimate(Draft()));
   EXPECT_THAT(plan.validated.estimate.basis, HasSubstr("500 tokens/s"));
   EXPECT_NEAR(plan.validated.estimate.seconds, 4000 * 200 / 500.0, 10);
+  // Windows of 8 rows: three workers wait for the one that has three of them.
+  Job shared = Draft();
+  shared.requirements.gang_size = 3;
+  ASSERT_OK_AND_ASSIGN(const Plan of_three, scheduler_.Estimate(shared));
+  EXPECT_NEAR(of_three.validated.estimate.seconds, plan.validated.estimate.seconds * 3 / 8, 1e-6);
+  EXPECT_THAT(of_three.validated.estimate.basis, HasSubstr("shared by 3 workers"));
 }
 
 }  // namespace

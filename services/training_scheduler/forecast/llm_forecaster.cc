@@ -263,7 +263,8 @@ absl::StatusOr<const LlmForecaster::Rows*> LlmForecaster::FindRows(const Inputs&
 }
 
 absl::StatusOr<TrainingForecast> LlmForecaster::Forecast(const Inputs& inputs,
-                                                         const ResolvedSpec& spec) {
+                                                         const ResolvedSpec& spec,
+                                                         int32_t workers) {
   const absl::MutexLock lock(&mutex_);
   const absl::StatusOr<const Base*> found = FindBase(inputs, spec);
   if (!found.ok()) return Unknown(found.status());
@@ -275,7 +276,8 @@ absl::StatusOr<TrainingForecast> LlmForecaster::Forecast(const Inputs& inputs,
       llm::ForecastOf(base->config, config, rows->train, rows->validation,
                       {.train_rows = spec.train_rows,
                        .eval_every = spec.eval_every,
-                       .bf16 = spec.compute_type == ComputeType::kBfloat16});
+                       .bf16 = spec.compute_type == ComputeType::kBfloat16,
+                       .workers = workers});
   return TrainingForecast{.tokens = forecast.tokens,
                           .longest_row = forecast.longest_row,
                           .all_rows = rows->all,

@@ -18,8 +18,8 @@ class LlmForecaster final : public Forecaster {
   explicit LlmForecaster(BlobStore& blobs);
   ~LlmForecaster() override;
 
-  absl::StatusOr<TrainingForecast> Forecast(const Inputs& inputs,
-                                            const ResolvedSpec& spec) override;
+  absl::StatusOr<TrainingForecast> Forecast(const Inputs& inputs, const ResolvedSpec& spec,
+                                            int32_t workers) override;
 
  private:
   struct Base;

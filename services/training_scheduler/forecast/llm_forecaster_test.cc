@@ -80,7 +80,7 @@ class LlmForecasterTest : public ::testing::Test {
 
 TEST_F(LlmForecasterTest, RowsAreMeasuredWithTheModelsOwnTokenizer) {
   LlmForecaster forecaster(*blobs_);
-  ASSERT_OK_AND_ASSIGN(const TrainingForecast forecast, forecaster.Forecast(inputs_, Spec()));
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast forecast, forecaster.Forecast(inputs_, Spec(), 1));
   EXPECT_TRUE(forecast.all_rows);
   EXPECT_GT(forecast.longest_row, 20);
   EXPECT_LT(forecast.longest_row, 60);
@@ -93,7 +93,7 @@ TEST_F(LlmForecasterTest, RowsAreMeasuredWithTheModelsOwnTokenizer) {
   // One long step more costs more, also from what is kept.
   ResolvedSpec longer = Spec();
   longer.steps *= 2;
-  ASSERT_OK_AND_ASSIGN(const TrainingForecast twice, forecaster.Forecast(inputs_, longer));
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast twice, forecaster.Forecast(inputs_, longer, 1));
   EXPECT_NEAR(twice.work, 2 * forecast.work, 0.05 * forecast.work);
 }
 
@@ -101,19 +101,19 @@ TEST_F(LlmForecasterTest, LayersAndPatternsThatTheBaseDoesNotHaveAreNamedByTheir
   LlmForecaster forecaster(*blobs_);
   ResolvedSpec spec = Spec();
   spec.techniques.rank_pattern = {{"layers.1.mlp.up_proj", 8}};
-  ASSERT_OK_AND_ASSIGN(const TrainingForecast patterned, forecaster.Forecast(inputs_, spec));
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast patterned, forecaster.Forecast(inputs_, spec, 1));
   spec.techniques.rank_pattern = {{"mlp.upproj", 8}};
-  absl::Status refused = forecaster.Forecast(inputs_, spec).status();
+  absl::Status refused = forecaster.Forecast(inputs_, spec, 1).status();
   ASSERT_EQ(DetailOf(refused).violations.size(), 1);
   EXPECT_EQ(DetailOf(refused).violations[0].field, "spec.training.adapter.rank_pattern");
   EXPECT_THAT(DetailOf(refused).violations[0].description, HasSubstr("matches no adapted layer"));
   spec.techniques.rank_pattern.clear();
   spec.techniques.layers = {0, 30};
-  refused = forecaster.Forecast(inputs_, spec).status();
+  refused = forecaster.Forecast(inputs_, spec, 1).status();
   EXPECT_EQ(DetailOf(refused).violations.at(0).field, "spec.training.adapter.layers");
   // What is adapted costs, the rest does not.
   spec.techniques.layers = {28, 29};
-  ASSERT_OK_AND_ASSIGN(const TrainingForecast two, forecaster.Forecast(inputs_, spec));
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast two, forecaster.Forecast(inputs_, spec, 1));
   EXPECT_LT(two.work, 0.98 * patterned.work);
   EXPECT_LT(two.peak_memory_bytes, patterned.peak_memory_bytes);
 }
@@ -121,24 +121,24 @@ TEST_F(LlmForecasterTest, LayersAndPatternsThatTheBaseDoesNotHaveAreNamedByTheir
 TEST_F(LlmForecasterTest, WhatTheBaseDoesNotHaveIsRefusedBeforeTheRowsAreRead) {
   LlmForecaster forecaster(*blobs_);
   inputs_.dataset_digest = absl::StrCat("sha256:", std::string(64, '0'));
-  EXPECT_THAT(forecaster.Forecast(inputs_, Spec()), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(), 1), StatusIs(absl::StatusCode::kNotFound));
   ResolvedSpec spec = Spec();
   spec.techniques.layers = {0, 30};
-  EXPECT_THAT(forecaster.Forecast(inputs_, spec).status(), HasReasonThat("FIELD_INVALID"));
+  EXPECT_THAT(forecaster.Forecast(inputs_, spec, 1).status(), HasReasonThat("FIELD_INVALID"));
 }
 
 TEST_F(LlmForecasterTest, APairWithoutARejectedAnswerIsNamed) {
   LlmForecaster forecaster(*blobs_);
   inputs_.dataset_digest = Seal(40, true);
-  const absl::Status status = forecaster.Forecast(inputs_, Spec(Objective::kPreference)).status();
+  const absl::Status status = forecaster.Forecast(inputs_, Spec(Objective::kPreference), 1).status();
   EXPECT_THAT(status, HasReasonThat("ROW_WITHOUT_REJECTED"));
   EXPECT_THAT(std::string(status.message()), HasSubstr(without_));
-  EXPECT_OK(forecaster.Forecast(inputs_, Spec()).status());
+  EXPECT_OK(forecaster.Forecast(inputs_, Spec(), 1).status());
 }
 
 TEST_F(LlmForecasterTest, ARowWithoutItsTeacherIsNamed) {
   LlmForecaster forecaster(*blobs_);
-  const absl::Status status = forecaster.Forecast(inputs_, Spec(Objective::kDistil)).status();
+  const absl::Status status = forecaster.Forecast(inputs_, Spec(Objective::kDistil), 1).status();
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;  // the row's fault, not the platform's
   EXPECT_THAT(status, HasReasonThat("ROW_WITHOUT_TEACHER"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("row sha256:"));
@@ -149,26 +149,26 @@ TEST_F(LlmForecasterTest, ATeacherIsReadAsTheWorkerWill) {
   LlmForecaster forecaster(*blobs_);
   teacher_ = true;
   inputs_.dataset_digest = Seal(40, false);
-  EXPECT_OK(forecaster.Forecast(inputs_, Spec(Objective::kDistil)).status());
+  EXPECT_OK(forecaster.Forecast(inputs_, Spec(Objective::kDistil), 1).status());
   // Beyond the sample that is measured, too.
   last_without_ = true;
   inputs_.dataset_digest = Seal(3000, false);
-  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(Objective::kDistil)).status(),
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(Objective::kDistil), 1).status(),
               HasReasonThat("ROW_WITHOUT_TEACHER"));
-  EXPECT_OK(forecaster.Forecast(inputs_, Spec()).status());
+  EXPECT_OK(forecaster.Forecast(inputs_, Spec(), 1).status());
   last_without_ = false;
   teacher_split_ = 2;
   inputs_.dataset_digest = Seal(40, false);
-  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(Objective::kDistil)).status(),
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(Objective::kDistil), 1).status(),
               HasReasonThat("TEACHER_TOKENS_DIFFER"));
 }
 
 TEST_F(LlmForecasterTest, WhatIsNotInTheBlobStoreIsNotTheUsersFault) {
   LlmForecaster forecaster(*blobs_);
   inputs_.base_digest = absl::StrCat("sha256:", std::string(64, '0'));
-  EXPECT_THAT(forecaster.Forecast(inputs_, Spec()), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(), 1), StatusIs(absl::StatusCode::kNotFound));
   inputs_.base_digest = *blobs_->PutBytes("a file of another format");
-  EXPECT_THAT(forecaster.Forecast(inputs_, Spec()),
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(), 1),
               StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
