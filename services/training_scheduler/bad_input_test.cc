@@ -348,7 +348,9 @@ TEST_F(BadInputTest, EveryWorkerOfAGangMustHoldTheJob) {
               HasSubstr("the smallest of the 2 largest of the 2 workers that could take the job, "
                         "small, has 8589934592"));
   request.mutable_job()->mutable_requirements()->set_memory_bytes(int64_t{8} << 30);
-  EXPECT_OK(Create(request));
+  ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(request));
+  EXPECT_THAT(Get(job.name()).state_reason(),
+              HasSubstr("waits for 2 workers that are idle at once: 2 of 2 that can take it are"));
 }
 
 TEST_F(BadInputTest, AJobThatNoWorkerCanHoldIsRefusedWithTheNumbers) {

@@ -1,7 +1,6 @@
 #include "services/training_scheduler/domain/planner.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +9,7 @@
 #include "absl/time/time.h"
 #include "common/status/absl_view.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/able_workers.h"
 #include "services/training_scheduler/domain/labels.h"
 #include "services/training_scheduler/domain/model_errors.h"
 #include "services/training_scheduler/domain/names.h"
@@ -76,23 +76,6 @@ void CheckCommon(const Job& job, absl::Time now, Plan& plan) {
   for (FieldViolation& violation : CheckLabels("labels", job.labels)) {
     Violate(plan, std::move(violation.field), std::move(violation.description));
   }
-}
-
-// Whether the worker is there and takes such jobs, its memory left aside.
-bool MayServe(const WorkerRecord& worker, const Job& job) {
-  const Capabilities& has = worker.capabilities;
-  const auto takes = [](const auto& values, const auto& value) {
-    return values.empty() || std::find(values.begin(), values.end(), value) != values.end();
-  };
-  const std::string& device = job.requirements.device;
-  return (!worker.silent || !worker.job.empty()) && takes(has.kinds, job.kind) &&
-         takes(has.queues, job.queue) &&
-         (device.empty() || has.device.empty() || device == has.device);
-}
-
-int64_t MemoryOf(const WorkerRecord& worker) {
-  const int64_t bytes = worker.capabilities.memory_bytes;
-  return bytes > 0 ? bytes : std::numeric_limits<int64_t>::max();  // not known: it may fit
 }
 
 double ToGib(int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/able_workers.h"
 #include "services/training_scheduler/domain/state_machine.h"
 
 namespace crossover::scheduler {
@@ -65,6 +66,13 @@ absl::StatusOr<Job> Scheduler::Get(const std::string& project, const JobId& id) 
                  absl::StrCat("no job projects/", project, "/jobs/", id));
   }
   return job;
+}
+
+absl::StatusOr<std::string> Scheduler::WaitsFor(const Job& job) {
+  if (job.state != JobState::kQueued || job.requirements.gang_size <= 1) return std::string();
+  // Workers beyond the first thousand are like some of these.
+  ASSIGN_OR_RETURN(const std::vector<WorkerRecord> workers, jobs_.Workers("", 1000));
+  return GangWait(job, workers);
 }
 
 absl::StatusOr<Job> Scheduler::Verb(const std::string& project, const JobId& id,

@@ -359,6 +359,32 @@ TEST_F(SchedulerTest, KindsThatAreNotServedYetSaySo) {
   EXPECT_THAT(scheduler_.Create(draft, {}, false), StatusIs(absl::StatusCode::kUnimplemented));
 }
 
+TEST_F(SchedulerTest, AJobThatSeveralWorkersShareSaysHowManyOfThemAreIdle) {
+  const auto see = [&](const std::string& name, int32_t gang, int64_t memory) {
+    WorkerRecord worker;
+    worker.name = name;
+    worker.incarnation = "life";
+    worker.capabilities.gang = gang;
+    worker.capabilities.memory_bytes = memory;
+    ASSERT_OK(jobs_.SawWorker(worker));
+  };
+  see("alone", 1, 0);
+  see("busy", 2, 0);
+  see("idle", 3, 100);
+  see("small", 2, 99);
+  ASSERT_OK_AND_ASSIGN(Job single, scheduler_.Create(Draft(), {}, false));
+  EXPECT_EQ(*scheduler_.WaitsFor(single), "");
+  ASSERT_OK(jobs_.Claim(
+      {.capabilities = {}, .ttl = absl::Seconds(30), .claimants = {{"busy", "life", "h"}}}));
+  Job draft = Draft();
+  draft.requirements = {.device = "", .memory_bytes = 100, .gang_size = 2};
+  ASSERT_OK_AND_ASSIGN(Job shared, scheduler_.Create(draft, {}, false));
+  EXPECT_EQ(*scheduler_.WaitsFor(shared),
+            "waits for 2 workers that are idle at once: 1 of 2 that can take it is idle");
+  ASSERT_OK_AND_ASSIGN(shared, scheduler_.CancelJob("default", shared.id, ""));
+  EXPECT_EQ(*scheduler_.WaitsFor(shared), "");
+}
+
 TEST_F(SchedulerTest, FinishedJobsMakeTheNextEstimateAMeasuredOne) {
   ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
   ASSERT_OK(

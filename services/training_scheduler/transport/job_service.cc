@@ -83,6 +83,8 @@ absl::Status JobServiceImpl::Answer(absl::StatusOr<Job> job, v1::Job& response) 
   if (job->state == JobState::kQueued && !job->id.empty()) {
     ASSIGN_OR_RETURN(int64_t position, jobs_.QueuePosition(*job));
     response.set_queue_position(position - 1);  // jobs before it
+    ASSIGN_OR_RETURN(const std::string waits, scheduler_.WaitsFor(*job));
+    if (!waits.empty()) response.set_state_reason(absl::StrCat(job->state_reason, "; ", waits));
   }
   return absl::OkStatus();
 }

@@ -1,0 +1,22 @@
+// Which of the known workers may take a job.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "services/training_scheduler/domain/job.h"
+#include "services/training_scheduler/domain/worker_record.h"
+
+namespace crossover::scheduler {
+
+// Whether the worker is there and takes such jobs, its memory and gangs left aside.
+bool MayServe(const WorkerRecord& worker, const Job& job);
+
+// Of its device; the most there can be where that is not known: every job fits.
+int64_t MemoryOf(const WorkerRecord& worker);
+
+// What a QUEUED job that several workers share waits for, in words.
+std::string GangWait(const Job& job, const std::vector<WorkerRecord>& workers);
+
+}  // namespace crossover::scheduler
