@@ -130,7 +130,8 @@ struct Module::Impl {
         pipeline_handler(NewHandler("crossover.scheduler.v1.PipelineService", 2, deps)),
         webhook_handler(NewHandler("crossover.scheduler.v1.WebhookService", 2, deps)),
         job_service(*job_handler, scheduler, jobs, watchers, [this] { watch_ticker.Wake(); }),
-        lease_service(*lease_handler, leasing, lease_queue, [this] { lease_ticker.Wake(); }),
+        lease_service(*lease_handler, leasing, lease_queue, deps.logger,
+                      [this] { lease_ticker.Wake(); }),
         model_service(*model_handler, registry, models, scheduler, jobs, deps.blobs),
         pipeline_service(
             *pipeline_handler, pipelines, Steps(), ids, pipeline_watchers,

@@ -191,10 +191,16 @@ TEST_F(ReportsModuleTest, AWorkerSaysWhatItUsesWithItsBeats) {
   EXPECT_EQ(worker.usage().devices(0).SerializeAsString(), device->SerializeAsString());
   EXPECT_EQ(worker.usage().tokens_per_second(), 120);
   EXPECT_GE(worker.update_time().seconds(), worker.usage().sample_time().seconds());
+  // A number that makes no sense is left out, and the beat counts.
   device->set_busy_ratio(-1);
   beat.set_worker_seq(2);
-  EXPECT_THAT(rpc::Invoke(*leases_, &v1::LeaseService::Stub::Heartbeat, beat),
-              HasReasonThat("FIELD_INVALID"));
+  ASSERT_OK_AND_ASSIGN(const v1::HeartbeatResponse reply,
+                       rpc::Invoke(*leases_, &v1::LeaseService::Stub::Heartbeat, beat));
+  EXPECT_EQ(reply.accepted_seq(), 2);
+  ASSERT_OK_AND_ASSIGN(const v1::Worker after,
+                       rpc::Invoke(*jobs_, &v1::JobService::Stub::GetWorker, get));
+  EXPECT_EQ(after.usage().devices(0).busy_ratio(), 0);
+  EXPECT_EQ(after.usage().devices(0).memory_bytes(), 2'000);
 }
 
 TEST_F(ReportsModuleTest, AWorkerIsReadByItsName) {

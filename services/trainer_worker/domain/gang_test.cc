@@ -175,6 +175,7 @@ TEST_F(GangTest, BothTrainAndRankZeroAloneTells) {
   EXPECT_THAT(told(0).checkpoints, SizeIs(2));
   EXPECT_EQ(steps_run(1), 10);
   EXPECT_THAT(ranks_[1]->registry.Expose(), HasSubstr("crossover_worker_tokens_total 500\n"));
+  EXPECT_EQ(ranks_[1]->board.Get().job, "");
   ExpectSilent();
 }
 
@@ -213,6 +214,10 @@ TEST_F(GangTest, ADrainOfAnyRankGivesTheJobBackFromACheckpoint) {
   ASSERT_THAT(told(0).checkpoints, SizeIs(1));
   EXPECT_EQ(told(0).checkpoints[0].step, 3);
   ExpectSilent();
+  for (const auto& rank : ranks_) {  // a drain's answer
+    EXPECT_EQ(rank->board.Get().job, "projects/default/jobs/j1");
+    EXPECT_EQ(rank->board.Get().checkpoint_step, 3);
+  }
 }
 
 TEST_F(GangTest, OneThatLeavesEndsTheAttemptAndANewGangGoesOnFromTheCheckpoint) {

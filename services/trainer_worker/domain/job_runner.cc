@@ -66,13 +66,14 @@ Outcome JobRunner::Run(const LeasedJob& job, const std::atomic<bool>& draining) 
   std::error_code error;
   std::filesystem::remove_all(context.folder, error);
   std::filesystem::create_directories(context.folder, error);
+  given_back_ = false;
   const Outcome outcome = error ? Fail(context, FileError("make", context.folder, error.value()))
                           : job.is_export ? RunExport(context)
                                           : RunTraining(context);
   std::filesystem::remove_all(context.folder, error);
   deps_.metrics.Ended(Name(outcome));
   deps_.board.Change([&](JobStatus& status) {
-    if (outcome != Outcome::kReleased) status.job.clear();
+    if (!given_back_) status.job.clear();
     status.tokens_per_second = 0;
     status.loaded_base = deps_.engine.LoadedBase();
   });
@@ -85,7 +86,10 @@ Outcome JobRunner::RunTraining(JobContext& context) {
   const bool sweep = !context.job().sweep.trials.empty();
   absl::StatusOr<TrainingEnd> end = sweep ? Sweep(context).Run() : Training(context).Run();
   if (!end.ok()) return Fail(context, end.status());
-  if (end->followed) return Outcome::kFollowed;
+  if (end->followed) {
+    given_back_ = end->stop != Stop::kNone && end->stop != Stop::kEarly;  // by rank 0 for all
+    return Outcome::kFollowed;
+  }
   switch (end->stop) {
     case Stop::kNone:
     case Stop::kEarly:
@@ -176,6 +180,7 @@ Outcome JobRunner::FailAsFollower(JobContext& context, const absl::Status& why) 
   const Failure failure = FailureOf(why);
   const Outcome released = Release(context, ReleaseReason::kCrashed, 0,
                                    absl::StrCat(failure.reason, ": ", failure.message));
+  given_back_ = false;
   return released == Outcome::kLost ? released : Outcome::kFailed;
 }
 
@@ -188,6 +193,7 @@ Outcome JobRunner::Release(JobContext& context, ReleaseReason reason, int64_t ch
   const absl::Status status = Insist(context, [&] {
     return deps_.client.Release(context.job(), reason, checkpoint_step, how);
   });
+  given_back_ = status.ok();
   if (status.ok()) return Outcome::kReleased;
   deps_.logger.Warning("release_refused", {{"job", context.job().name}, {"error", status}});
   return Outcome::kLost;

@@ -38,6 +38,7 @@ class JobRunner {
 
   WorkerDeps deps_;
   const RunnerOptions options_;
+  bool given_back_ = false;  // the last job, by this worker or by rank 0 of its gang
 };
 
 }  // namespace crossover::worker

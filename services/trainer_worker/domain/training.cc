@@ -128,7 +128,7 @@ absl::Status Training::Load() {
 void Training::Tell(const Step& step) {
   tokens_ += step.tokens;
   peak_memory_ = std::max(peak_memory_, context_.deps.engine.PeakMemory());
-  Step own = step;  // a gang shares the rows out evenly
+  Step own = step;  // of the whole gang: a rank has its share of the rows, of tokens only on average
   own.tokens /= context_.job().gang.size;
   own.tokens_per_second /= context_.job().gang.size;
   context_.deps.metrics.Stepped(own, peak_memory_);
@@ -217,6 +217,9 @@ void Training::Alarm(const Step& step) {
 absl::Status Training::Checkpoint(const Step& step) {
   if (!gang_.leads()) {  // rank 0's is everyone's
     recorded_step_ = step.step;
+    context_.deps.board.Change([&](JobStatus& status) {
+      status.checkpoint_step = place_.first_step + step.step;
+    });
     return absl::OkStatus();
   }
   const absl::Duration before = context_.deps.clock.SteadyNow();

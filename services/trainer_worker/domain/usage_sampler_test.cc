@@ -42,6 +42,10 @@ TEST_F(UsageSamplerTest, SamplesInQuickSuccessionShareTheirWindow) {
   EXPECT_EQ(After(absl::Milliseconds(500), absl::Seconds(1)).busy_ratio, 1);
 }
 
+TEST_F(UsageSamplerTest, AClockOfTheProcessorThatGoesBackIsNoTime) {
+  EXPECT_EQ(After(absl::Seconds(10), -absl::Seconds(10)).busy_ratio, 0);
+}
+
 TEST_F(UsageSamplerTest, WhatIsSaidIsAlsoMeasured) {
   board.Change([](JobStatus& status) { status.tokens_per_second = 250; });
   const DeviceUsage usage = After(absl::Seconds(4), absl::Seconds(2));

@@ -1,7 +1,6 @@
 #include "services/training_scheduler/transport/check_lease.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,32 +32,6 @@ class FieldChecker {
  private:
   std::vector<FieldViolation> violations_;
 };
-
-// Kept as they are said, so they are short.
-constexpr int kMostDevices = 16;
-constexpr size_t kLongestKind = 32;
-
-void CheckUsage(const v1::WorkerUsage& usage, FieldChecker& check) {
-  if (usage.devices_size() > kMostDevices) {
-    check.Add("usage.devices", absl::StrCat("are ", usage.devices_size(), "; at most ",
-                                            kMostDevices, " may be said"));
-  }
-  const auto number = [&](const std::string& field, double value) {
-    if (!std::isfinite(value) || value < 0) check.Add(field, "is not a number of at least 0");
-  };
-  number("usage.tokens_per_second", usage.tokens_per_second());
-  for (int i = 0; i < std::min(usage.devices_size(), kMostDevices); ++i) {
-    const v1::WorkerUsage::Device& device = usage.devices(i);
-    const std::string field = absl::StrCat("usage.devices[", i, "]");
-    if (device.kind().size() > kLongestKind) {
-      check.Add(absl::StrCat(field, ".kind"),
-                absl::StrCat("has ", device.kind().size(), " bytes; may have ", kLongestKind));
-    }
-    check.AtLeast(absl::StrCat(field, ".memory_bytes"), device.memory_bytes(), 0);
-    check.AtLeast(absl::StrCat(field, ".memory_limit_bytes"), device.memory_limit_bytes(), 0);
-    number(absl::StrCat(field, ".busy_ratio"), device.busy_ratio());
-  }
-}
 
 constexpr int kMostBases = 16;
 constexpr size_t kLongestDigest = 128;
@@ -105,7 +78,6 @@ absl::Status CheckRequest(const v1::LeaseJobRequest& request) {
   FieldChecker check;
   check.AtLeast("wait.seconds", request.wait().seconds(), 0);
   check.AtLeast("capabilities.gang", request.capabilities().gang(), 0);
-  CheckUsage(request.usage(), check);
   CheckBases(request.capabilities(), check);
   for (int i = 0; i < request.capabilities().devices_size(); ++i) {
     const auto& device = request.capabilities().devices(i);
@@ -119,7 +91,6 @@ absl::Status CheckRequest(const v1::LeaseJobRequest& request) {
 absl::Status CheckRequest(const v1::HeartbeatRequest& request) {
   FieldChecker check;
   CheckReport("", request, check);
-  CheckUsage(request.usage(), check);
   return check.Result();
 }
 

@@ -1,5 +1,8 @@
-// Between WorkerUsage and scheduler.v1. Nothing else.
+// Between WorkerUsage and scheduler.v1.
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "crossover/scheduler/v1/worker.pb.h"
 #include "services/training_scheduler/domain/worker_usage.h"
@@ -8,5 +11,9 @@ namespace crossover::scheduler {
 
 WorkerUsage UsageFromProto(const v1::WorkerUsage& from);  // without the time
 v1::WorkerUsage UsageToProto(const WorkerUsage& usage);
+
+// Usage is said beside things that matter more, so what is wrong with it is left out (numbers become
+// 0, not known), and said.
+std::vector<std::string> DropBadUsage(WorkerUsage& usage);
 
 }  // namespace crossover::scheduler

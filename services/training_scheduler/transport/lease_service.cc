@@ -4,12 +4,14 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/transport/check_lease.h"
 #include "services/training_scheduler/transport/convert.h"
+#include "services/training_scheduler/transport/convert_usage.h"
 #include "services/training_scheduler/transport/enums.h"
 
 namespace crossover::scheduler {
@@ -95,6 +97,13 @@ v1::HeartbeatResponse::Directive DirectiveToProto(Directive directive) {
 
 }  // namespace
 
+void LeaseServiceImpl::DropWrong(const std::string& who, std::optional<WorkerUsage>& usage) {
+  if (!usage.has_value()) return;
+  const std::vector<std::string> wrong = DropBadUsage(*usage);
+  if (wrong.empty()) return;
+  logger_.Warning("usage_wrong", {{"who", who}, {"what", absl::StrJoin(wrong, "; ")}});
+}
+
 grpc::ServerUnaryReactor* LeaseServiceImpl::LeaseJob(grpc::CallbackServerContext* context,
                                                      const v1::LeaseJobRequest* request,
                                                      v1::LeaseJobResponse* response) {
@@ -103,6 +112,7 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::LeaseJob(grpc::CallbackServerContext
         const absl::Status fields = CheckRequest(*request);
         if (!fields.ok()) return finisher.Finish(fields);
         LeaseRequest wanted = FromProto(*request);
+        DropWrong(request->worker(), wanted.usage);
         wanted.project = CallersProject();
         const absl::Duration wait = std::min(scheduler::FromProto(request->wait()), kMaxWait);
         auto call = std::make_shared<ParkedCall>(finisher, response, leasing_.options());
@@ -121,7 +131,9 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::Heartbeat(grpc::CallbackServerContex
   return handler_.Unary(context, "Heartbeat", [=, this](const rpc::Call&) -> absl::Status {
     RETURN_IF_ERROR(CheckRequest(*request));
     ASSIGN_OR_RETURN(LeaseToken token, TokenOf(*request));
-    ASSIGN_OR_RETURN(HeartbeatReply reply, leasing_.Heartbeat(token, FromProto(*request)));
+    scheduler::Heartbeat beat = FromProto(*request);
+    DropWrong(request->job(), beat.usage);
+    ASSIGN_OR_RETURN(HeartbeatReply reply, leasing_.Heartbeat(token, beat));
     response->set_directive(DirectiveToProto(reply.directive));
     *response->mutable_ttl() = scheduler::ToProto(reply.ttl);
     response->set_accepted_seq(reply.accepted_seq);

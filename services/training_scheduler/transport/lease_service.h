@@ -1,6 +1,12 @@
 // scheduler.v1.LeaseService: translates, and nothing else.
 #pragma once
 
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/log/logger.h"
 #include "common/rpc/handler.h"
 #include "crossover/scheduler/v1/lease_service.grpc.pb.h"
 #include "services/training_scheduler/domain/lease_queue.h"
@@ -12,9 +18,13 @@ namespace crossover::scheduler {
 class LeaseServiceImpl final : public v1::LeaseService::CallbackService {
  public:
   // `wake_queue` is called when a wait has been parked, so that its end is known.
-  LeaseServiceImpl(rpc::Handler& handler, Leasing& leasing, LeaseQueue& queue,
+  LeaseServiceImpl(rpc::Handler& handler, Leasing& leasing, LeaseQueue& queue, Logger& logger,
                    std::function<void()> wake_queue)
-      : handler_(handler), leasing_(leasing), queue_(queue), wake_queue_(std::move(wake_queue)) {}
+      : handler_(handler),
+        leasing_(leasing),
+        queue_(queue),
+        logger_(logger),
+        wake_queue_(std::move(wake_queue)) {}
 
   grpc::ServerUnaryReactor* LeaseJob(grpc::CallbackServerContext* context,
                                      const v1::LeaseJobRequest* request,
@@ -33,9 +43,13 @@ class LeaseServiceImpl final : public v1::LeaseService::CallbackService {
                                          v1::ReleaseLeaseResponse* response) override;
 
  private:
+  // A wrong number is logged, and no reason to refuse the call. `who`: worker or job.
+  void DropWrong(const std::string& who, std::optional<WorkerUsage>& usage);
+
   rpc::Handler& handler_;
   Leasing& leasing_;
   LeaseQueue& queue_;
+  Logger& logger_;
   const std::function<void()> wake_queue_;
 };
 
