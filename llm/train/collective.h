@@ -36,7 +36,7 @@ struct Rendezvous {
   absl::Duration timeout = absl::Minutes(10);
   absl::Duration sum_timeout = absl::Minutes(10);
   // For the first sum, before which others may still be loading; if that is more.
-  absl::Duration first_sum_timeout;
+  absl::Duration first_sum_timeout = absl::ZeroDuration();
   // Asked once a second or more often, by the thread that waits, while others are waited for: true
   // ends the wait, and the place is free for another meeting. May be empty; it lives as long as the
   // Collective.

@@ -395,6 +395,28 @@ TEST(CollectiveTest, AConnectionThatAnotherOneDoesNotMakeIsGivenUpAndFreesThePla
   ExpectSum(Pair(rendezvous));
 }
 
+TEST(CollectiveTest, ASumThatOthersDoNotJoinEndsAfterItsTime) {
+  const Rendezvous rendezvous{.timeout = absl::Seconds(30),
+                              .sum_timeout = absl::Seconds(1),
+                              .first_sum_timeout = absl::Seconds(30),
+                              .stop = [] { return false; }};
+  Pair pair(rendezvous);
+  ASSERT_TRUE(pair.first.ok()) << pair.first.status();
+  ASSERT_TRUE(pair.second.ok()) << pair.second.status();
+  std::vector<double> one = {1}, two = {2};
+  std::thread other([&] {  // Later than sum_timeout, but it is the first.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+    EXPECT_TRUE((*pair.second)->Sum(std::span<double>(two)).ok());
+  });
+  const absl::Status first = (*pair.first)->Sum(std::span<double>(one));
+  EXPECT_TRUE(first.ok()) << first;
+  other.join();
+  const auto before = std::chrono::steady_clock::now();
+  const absl::Status status = (*pair.first)->Sum(std::span<double>(one));
+  EXPECT_TRUE(HasReason(status, "PEER_LOST")) << status;
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(20));
+}
+
 TEST(CollectiveTest, APluginThatIsNotThereOrNoneIsNamed) {
   const auto status = [](const char* plugin) {
     const absl::Status status = JoinNccl({.port = 1}, plugin).status();

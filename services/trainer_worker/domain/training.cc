@@ -128,7 +128,8 @@ absl::Status Training::Load() {
 void Training::Tell(const Step& step) {
   tokens_ += step.tokens;
   peak_memory_ = std::max(peak_memory_, context_.deps.engine.PeakMemory());
-  Step own = step;  // of the whole gang: a rank has its share of the rows, of tokens only on average
+  // The step is the whole gang's. Each rank has its share of rows, and of tokens about.
+  Step own = step;
   own.tokens /= context_.job().gang.size;
   own.tokens_per_second /= context_.job().gang.size;
   context_.deps.metrics.Stepped(own, peak_memory_);

@@ -37,7 +37,8 @@ int64_t GangLimit(const std::vector<Claimant>& claimants, int32_t size) {
 
 std::vector<int64_t> GangLimits(const std::vector<Claimant>& claimants) {
   std::vector<int64_t> limits = {-1};
-  for (int32_t size = 2; size <= std::ssize(claimants); ++size)
+  const int64_t most = std::min<int64_t>(kLargestGang, std::ssize(claimants));
+  for (int32_t size = 2; size <= most; ++size)
     limits.push_back(GangLimit(claimants, size));
   return limits;
 }

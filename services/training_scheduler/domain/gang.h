@@ -12,6 +12,8 @@
 
 namespace crossover::scheduler {
 
+inline constexpr int32_t kLargestGang = 64;
+
 // What jobs some of the claimants can share: by the number of workers less one, the most memory
 // that such a job may need. -1: none, as always for one worker. Each of a gang holds the whole job,
 // and one of them must have a rendezvous.

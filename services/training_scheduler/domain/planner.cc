@@ -10,6 +10,7 @@
 #include "common/status/absl_view.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/able_workers.h"
+#include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/labels.h"
 #include "services/training_scheduler/domain/model_errors.h"
 #include "services/training_scheduler/domain/names.h"
@@ -57,9 +58,10 @@ void CheckCommon(const Job& job, absl::Time now, Plan& plan) {
     Violate(plan, "requirements.device",
             absl::StrCat("is '", requirements.device, "'; must be cpu or cuda, or absent for any"));
   }
-  if (requirements.gang_size < 1 || requirements.gang_size > 64) {
+  if (requirements.gang_size < 1 || requirements.gang_size > kLargestGang) {
     Violate(plan, "requirements.gang_size",
-            absl::StrCat("is ", requirements.gang_size, "; must be between 1 and 64, or 0 for 1"));
+            absl::StrCat("is ", requirements.gang_size, "; must be between 1 and ", kLargestGang,
+                         ", or 0 for 1"));
   }
   if (requirements.gang_size > 1 && (job.kind == JobKind::kExport || job.kind == JobKind::kSweep)) {
     Violate(plan, "requirements.gang_size",

@@ -130,7 +130,8 @@ TEST_F(LlmForecasterTest, WhatTheBaseDoesNotHaveIsRefusedBeforeTheRowsAreRead) {
 TEST_F(LlmForecasterTest, APairWithoutARejectedAnswerIsNamed) {
   LlmForecaster forecaster(*blobs_);
   inputs_.dataset_digest = Seal(40, true);
-  const absl::Status status = forecaster.Forecast(inputs_, Spec(Objective::kPreference), 1).status();
+  const absl::Status status =
+      forecaster.Forecast(inputs_, Spec(Objective::kPreference), 1).status();
   EXPECT_THAT(status, HasReasonThat("ROW_WITHOUT_REJECTED"));
   EXPECT_THAT(std::string(status.message()), HasSubstr(without_));
   EXPECT_OK(forecaster.Forecast(inputs_, Spec(), 1).status());

@@ -1,6 +1,5 @@
 #include "services/training_scheduler/transport/check_lease.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>

@@ -12,8 +12,8 @@ namespace crossover::scheduler {
 WorkerUsage UsageFromProto(const v1::WorkerUsage& from);  // without the time
 v1::WorkerUsage UsageToProto(const WorkerUsage& usage);
 
-// Usage is said beside things that matter more, so what is wrong with it is left out (numbers become
-// 0, not known), and said.
+// Usage is said beside things that matter more, so what is wrong with it is left out (numbers
+// become 0, not known), and returned in words.
 std::vector<std::string> DropBadUsage(WorkerUsage& usage);
 
 }  // namespace crossover::scheduler
