@@ -115,7 +115,7 @@ void PrintResults(Context& context, const Run& run) {
     for (const auto& grader : result.graders()) cells.push_back(ShareInterval(grader.score()));
     cells.resize(columns.size() - 6);
     cells.push_back(result.has_format_valid() ? Share(result.format_valid().point()) : "");
-    cells.push_back(result.has_consistency() ? Share(result.consistency().point()) : "");
+    cells.push_back(result.has_consistency() ? Share(result.consistency().point()) : "-");
     cells.push_back(
         result.latency().has_p50() ? Length(absl::Seconds(result.latency().p50().point())) : "");
     cells.push_back(

@@ -193,6 +193,7 @@ TEST_F(ModuleTest, AsksARunToItsEndAndComparesWithPricesAndVolume) {
   EXPECT_EQ(run.state(), v1::Run::SUCCEEDED) << run.state_reason();
   EXPECT_EQ(models_.asked, 100);
   EXPECT_EQ(run.results(1).graders(0).score().point(), 1);
+  EXPECT_EQ(run.results(1).consistency().point(), 1) << "asked twice";
   v1::CompareRequest compare;
   compare.set_parent("projects/default");
   compare.add_runs(run.name());

@@ -151,6 +151,30 @@ std::optional<Fact<std::pair<double, std::string>>> TunedCost(const CaseSources&
                 kDeclared};
 }
 
+// What a month with the prompt and with the tuned model cannot be reckoned without.
+std::vector<std::string> MissingCosts(const CaseSources& sources) {
+  const TaskRecord& task = sources.task;
+  std::vector<std::string> missing;
+  if (!task.developer_hours) missing.emplace_back("developer hours (declared.developer_hours)");
+  if (task.requests_per_day <= 0) missing.emplace_back("the volume (volume.requests_per_day)");
+  const bool measured = sources.best_result.has_value();
+  if (!task.monthly_spend && !(measured && sources.best_result->cost_per_request)) {
+    missing.push_back(absl::StrCat("what the prompt costs (declared.monthly_spend, or ",
+                                   measured ? "" : "a measured ladder at ",
+                                   "prices of the project or the upstream)"));
+  }
+  if (TunedCost(sources)) return missing;
+  if (!ServingPrices(task).known) {
+    missing.emplace_back(
+        "the price of a token on your own machines (the project's price_list.serving, or "
+        "declared.monthly_spend with volume.tokens_per_month)");
+  } else {
+    missing.emplace_back("a measured system-prompt rung (its tokens price the tuned model's)");
+  }
+  return missing;
+}
+
+// Where MissingCosts is empty.
 std::optional<Costs> CostsOf(const CaseSources& sources, const std::optional<Fact<double>>& spend) {
   const TaskRecord& task = sources.task;
   auto tuned = TunedCost(sources);
@@ -215,6 +239,7 @@ CaseFile BuildCase(const CaseSources& sources, absl::Time now) {
     file.tuned_gain = {{sources.comparison->metrics.front().difference, kMeasured}};
   }
   file.costs = CostsOf(sources, file.prompt.spend_per_month);
+  if (!file.costs) file.costs_missing = MissingCosts(sources);
   return file;
 }
 

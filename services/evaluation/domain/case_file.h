@@ -77,6 +77,9 @@ struct CaseFile {
   // prompt.
   std::optional<Fact<stats::Interval>> tuned_gain;
   std::optional<Costs> costs;
+  // What `costs` needs and nobody has declared or measured, each with the field that declares it;
+  // empty where costs are known.
+  std::vector<std::string> costs_missing;
   std::vector<Waiver> waivers;
 };
 

@@ -109,7 +109,7 @@ void DecideByValue(const CaseFile& file, const Triggers& triggers, const std::st
     verdict.recommendation = Recommendation::kWait;
     verdict.reasons.push_back(
         absl::StrCat("Triggers: ", trigger_names,
-                     ". The return is unknown: declare developer hours, prices and volume."));
+                     ". The return is unknown; missing: ", MissingForReturn(file), "."));
     return;
   }
   const auto& payback = verdict.roi.payback_months;

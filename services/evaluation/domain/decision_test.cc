@@ -300,6 +300,18 @@ TEST(DecisionTest, UnknownMoneyWaits) {
   EXPECT_FALSE(verdict.roi_known);
 }
 
+TEST(DecisionTest, UnknownMoneyNamesWhatIsMissingAndNothingElse) {
+  CaseFile file = Calm();
+  file.facts.tokens_per_month->value = 6e6;
+  file.costs.reset();
+  file.costs_missing = {"the price of a token"};
+  file.prompt.spend_per_month.reset();
+  Verdict verdict = DecideDefault(file);
+  EXPECT_THAT(verdict.reasons.front(), HasSubstr("unknown; missing: the price of a token."));
+  EXPECT_EQ(verdict.questions.back().answer, "Unknown; missing: the price of a token.");
+  EXPECT_THAT(Find(verdict, "spend").next_step, HasSubstr("Declare what the prompt costs"));
+}
+
 // --- Scenarios of the design -------------------------------------------------
 
 TEST(ScenarioTest, UnderAMillionTokensAMonthStaysWithThePrompt) {

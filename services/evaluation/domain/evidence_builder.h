@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "services/evaluation/domain/case_file.h"
 #include "services/evaluation/domain/evidence.h"
 
@@ -31,6 +32,12 @@ inline Evidence Judged(std::string condition, EvidenceKind kind, bool met, Evide
           .value = std::move(value),
           .threshold = std::move(threshold),
           .next_step = met ? "" : std::move(next_step_if_not)};
+}
+
+// What the return on investment cannot be computed without.
+inline std::string MissingForReturn(const CaseFile& file) {
+  return file.costs_missing.empty() ? "developer hours, volume or prices"
+                                    : absl::StrJoin(file.costs_missing, "; ");
 }
 
 inline std::string Percent(double share) { return absl::StrFormat("%.1f %%", share * 100); }

@@ -44,7 +44,7 @@ std::string WhoRetrains(const CaseFile& file) {
 }
 
 std::string SavingInWords(const CaseFile& file, const Verdict& verdict) {
-  if (!verdict.roi_known) return "Unknown: developer hours, prices and volume are not declared.";
+  if (!verdict.roi_known) return absl::StrCat("Unknown; missing: ", MissingForReturn(file), ".");
   const ReturnOnInvestment& roi = verdict.roi;
   std::string answer = absl::StrFormat("%.2f USD a month (from %.2f to %.2f)", roi.saving_per_month,
                                        roi.monthly_before, roi.monthly_after);

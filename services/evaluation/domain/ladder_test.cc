@@ -224,6 +224,29 @@ TEST_F(LadderTest, ADeclaredSpendBesideAReckonedCostIsSaidToBeOne) {
   EXPECT_THAT(saving, HasSubstr("After is a month: the plain prompt's measured tokens"));
 }
 
+TEST_F(LadderTest, WhereOnlyPricesAreMissingTheDeclaredVolumeIsNotAskedFor) {
+  facts_.task.requests_per_day = 3000;
+  facts_.task.developer_hours = 8;
+  runner_.SetPrices({});
+  Climb(ladders_.Create(Make({"p60", "p60", "p60"}), {})->name());
+  auto decision = decisions_.Create({.task = facts_.task.name}, {});
+  ASSERT_OK(decision);
+  EXPECT_FALSE(decision->verdict.roi_known);
+  EXPECT_EQ(decision->verdict.questions.back().answer,
+            "Unknown; missing: what the prompt costs (declared.monthly_spend, or prices of the "
+            "project or the upstream); the price of a token on your own machines (the project's "
+            "price_list.serving, or declared.monthly_spend with volume.tokens_per_month).");
+  facts_.task.developer_hours.reset();
+  facts_.task.requests_per_day = 0;
+  facts_.task.monthly_spend = 5000;
+  facts_.task.tokens_per_month = 1e6;
+  decision = decisions_.Create({.task = facts_.task.name}, {});
+  ASSERT_OK(decision);
+  EXPECT_EQ(decision->verdict.questions.back().answer,
+            "Unknown; missing: developer hours (declared.developer_hours); the volume "
+            "(volume.requests_per_day).");
+}
+
 TEST_F(LadderTest, WaiverDecidesAgainAndSignatureClosesTheDecision) {
   auto decision = decisions_.Create({.task = facts_.task.name}, {});
   ASSERT_OK(decision);

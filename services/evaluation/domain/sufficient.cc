@@ -119,8 +119,11 @@ Evidence Spend(const CaseFile& file, const GateThresholds& thresholds) {
   std::string threshold = absl::StrFormat(">= %g requests a day and > %g USD a month",
                                           thresholds.requests_per_day, thresholds.spend_per_month);
   if (!file.facts.requests_per_day || !file.prompt.spend_per_month) {
+    const char* missing = file.facts.requests_per_day   ? "what the prompt costs"
+                          : file.prompt.spend_per_month ? "the volume"
+                                                        : "volume and prices";
     return Unknown("spend", kSufficient, threshold,
-                   "Declare volume and prices, or route the traffic through Crossover.");
+                   absl::StrCat("Declare ", missing, ", or route the traffic through Crossover."));
   }
   double requests = file.facts.requests_per_day->value;
   double spend = file.prompt.spend_per_month->value;

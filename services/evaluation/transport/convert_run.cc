@@ -116,7 +116,11 @@ pb::Run ToProto(const Run& run) {
   if (run.cost_cap > 0) *out.mutable_cost_cap() = MoneyToProto(run.cost_cap);
   if (run.half_width > 0) out.mutable_stop_at_precision()->set_half_width(run.half_width);
   out.set_concurrency(run.concurrency);
-  for (const SystemResult& result : run.results) *out.add_results() = ToProto(result);
+  for (const SystemResult& result : run.results) {
+    *out.add_results() = ToProto(result);
+    // An answer that was given once agrees with itself: that says nothing.
+    if (run.repeats < 2) out.mutable_results(out.results_size() - 1)->clear_consistency();
+  }
   out.set_state(static_cast<pb::Run::State>(static_cast<int>(run.state) +
                                             1));  // same order after UNSPECIFIED
   out.set_state_reason(run.state_reason);

@@ -211,6 +211,7 @@ TEST_F(TransportTest, RunReportsResultsAnswersAndAComparison) {
   EXPECT_EQ(run->results(1).graders(0).rows(), 30);
   EXPECT_EQ(run->results(1).graders(0).passed_share().method(), "wilson");
   EXPECT_EQ(run->results(1).latency().p50().point(), 0.1);
+  EXPECT_FALSE(run->results(1).has_consistency()) << "asked once";
 
   v1::ListAnswersRequest answers;
   answers.set_parent(run->name());
