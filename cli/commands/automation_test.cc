@@ -225,7 +225,12 @@ TEST_F(AutomationTest, APipelineIsReadFromYamlFollowedAndResumed) {
                          "- id: train\n"
                          "  kind: job\n"
                          "  resource: {kind: SFT, base_model: smollm2}\n";
+  ASSERT_EQ(Crossover({"pipeline", "create", file, "--check"}), kExitOk) << err();
+  EXPECT_TRUE(pipelines_.created.validate_only());
+  EXPECT_THAT(out(), HasSubstr("checked only, nothing was created or started: 1 step is right\n"));
+  EXPECT_THAT(out(), ::testing::Not(HasSubstr("running")));
   ASSERT_EQ(Crossover({"pipeline", "create", file}), kExitOk) << err();
+  EXPECT_FALSE(pipelines_.created.validate_only());
   const Pipeline::Step& step = pipelines_.created.pipeline().steps(0);
   EXPECT_EQ(step.kind(), Pipeline::JOB);
   EXPECT_EQ(step.resource().fields().at("base_model").string_value(), "smollm2");

@@ -59,6 +59,14 @@ void PrintPipeline(Context& context, const scheduler::Pipeline& pipeline) {
   context.terminal().out << table.Render(context.terminal());
 }
 
+// What --check says of a pipeline that may be created.
+void PrintChecked(Context& context, const scheduler::Pipeline& pipeline, const std::string& file) {
+  context.terminal().out << "checked only, nothing was created or started: "
+                         << pipeline.steps_size()
+                         << (pipeline.steps_size() == 1 ? " step is" : " steps are")
+                         << " right\nnext: crossover pipeline create " << file << "\n";
+}
+
 absl::StatusOr<scheduler::Pipeline> GetPipeline(Context& context, const std::string& name) {
   auto stub = scheduler::PipelineService::NewStub(context.Channel());
   scheduler::GetPipelineRequest request;
@@ -75,7 +83,12 @@ absl::Status CreatePipeline(Context& context, const PipelineOptions& options) {
   RETURN_IF_ERROR(ReadSpecFile(options.file, request.mutable_pipeline()));
   ASSIGN_OR_RETURN(const scheduler::Pipeline pipeline,
                    context.Call(stub, &PipelineStub::CreatePipeline, request, true));
-  if (!context.PrintedJson(pipeline)) PrintPipeline(context, pipeline);
+  if (context.PrintedJson(pipeline)) return absl::OkStatus();
+  if (options.check) {
+    PrintChecked(context, pipeline, options.file);
+  } else {
+    PrintPipeline(context, pipeline);
+  }
   return absl::OkStatus();
 }
 

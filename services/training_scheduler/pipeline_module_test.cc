@@ -181,6 +181,21 @@ TEST_F(PipelineModuleTest, CancelReachesTheJobAndAWrongStepIsNamedBeforeAnything
   EXPECT_THAT(refused, HasReasonThat("FIELD_INVALID"));
   EXPECT_THAT(refused.ToString(), HasSubstr("pipeline.steps[0].resource"));
   EXPECT_THAT(refused.ToString(), HasSubstr("epochs"));
+
+  v1::CreatePipelineRequest check = TrainThenExport();
+  check.set_validate_only(true);
+  ASSERT_OK_AND_ASSIGN(const v1::Pipeline checked, Create(check));
+  EXPECT_EQ(checked.name(), "");
+  EXPECT_EQ(checked.state(), v1::Pipeline::STATE_UNSPECIFIED) << "nothing runs";
+  auto& train = *check.mutable_pipeline()->mutable_steps(0)->mutable_resource()->mutable_fields();
+  train["base_model"].set_string_value("smollm9");
+  EXPECT_THAT(Create(check), HasReasonThat("BASE_MODEL_UNKNOWN"));
+  EXPECT_THAT(Create(check).status().ToString(),
+              HasSubstr("pipeline.steps[0].resource: base_model is 'smollm9'"));
+  train["base_model"].set_string_value("smollm2");
+  train["dataset_version"].set_string_value("projects/default/datasets/clauses/versions/sha256:9");
+  EXPECT_THAT(Create(check), HasReasonThat("DATASET_VERSION_UNKNOWN"));
+
   wrong = TrainThenExport();
   wrong.mutable_pipeline()->mutable_steps(1)->set_kind(v1::Pipeline::EVALUATION_RUN);
   EXPECT_THAT(Create(wrong), HasReasonThat("DEPENDENCY_MISSING"));  // none in this test

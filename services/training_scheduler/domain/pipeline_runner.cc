@@ -32,7 +32,7 @@ bool MayPass(const absl::Status& status) {
 
 }  // namespace
 
-absl::Status CheckSteps(const StepServices& services, const Pipeline& pipeline) {
+absl::Status CheckSteps(const StepServices& services, const Pipeline& pipeline, bool names) {
   for (size_t i = 0; i < pipeline.steps.size(); ++i) {
     const PipelineStep& step = pipeline.steps[i];
     const std::string field = absl::StrCat("pipeline.steps[", i, "]");
@@ -42,8 +42,10 @@ absl::Status CheckSteps(const StepServices& services, const Pipeline& pipeline) 
                    absl::StrCat(field, " is a ", std::string(Name(step.kind)),
                                 ", and this scheduler was not told where that service is"));
     }
-    RETURN_IF_ERROR(WithContext(service->second->Check(pipeline.project, step.resource),
-                                absl::StrCat(field, ".resource")));
+    absl::Status status = service->second->Check(pipeline.project, step.resource);
+    if (status.ok() && names)
+      status = service->second->CheckNames(pipeline.project, step.resource);
+    RETURN_IF_ERROR(WithContext(status, absl::StrCat(field, ".resource")));
   }
   return absl::OkStatus();
 }

@@ -16,8 +16,9 @@ namespace crossover::scheduler {
 // Borrowed; a kind that is missing is not served here.
 using StepServices = std::map<StepKind, StepService*>;
 
-// FAILED_PRECONDITION DEPENDENCY_MISSING for a kind without a service, else what its Check says.
-absl::Status CheckSteps(const StepServices& services, const Pipeline& pipeline);
+// FAILED_PRECONDITION DEPENDENCY_MISSING for a kind without a service, else what its Check says;
+// with `names` also what its CheckNames says.
+absl::Status CheckSteps(const StepServices& services, const Pipeline& pipeline, bool names = false);
 
 // Thread-safe: several threads and schedulers may run pipelines at once. Killed between any two of
 // its calls, another goes on: a step is marked RUNNING before anything is created, and what is

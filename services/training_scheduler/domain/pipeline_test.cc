@@ -25,6 +25,7 @@ using ::testing::SizeIs;
 class FakeStepService final : public StepService {
  public:
   absl::Status Check(const std::string&, const std::string&) override { return check; }
+  absl::Status CheckNames(const std::string&, const std::string&) override { return names; }
 
   absl::StatusOr<std::string> Create(const std::string& project, const std::string& resource,
                                      const std::string& request_id) override {
@@ -57,7 +58,7 @@ class FakeStepService final : public StepService {
   std::map<std::string, std::string> by_request;
   std::vector<std::string> resources;
   std::set<std::string> gone_on;
-  absl::Status check, create, look;
+  absl::Status check, names, create, look;
   int lose_answers = 0;
   bool goes_on = true;
 };
@@ -284,6 +285,11 @@ TEST(CheckPipelineTest, AKindThatNobodyServesIsSaidAtOnce) {
   service.check = absl::InvalidArgumentError("is not a Run");
   EXPECT_THAT(CheckSteps({{StepKind::kEvaluationRun, &service}}, pipeline).ToString(),
               HasSubstr("pipeline.steps[0].resource: is not a Run"));
+  service.check = absl::OkStatus();
+  service.names = absl::NotFoundError("no such suite");
+  EXPECT_OK(CheckSteps({{StepKind::kEvaluationRun, &service}}, pipeline));
+  EXPECT_THAT(CheckSteps({{StepKind::kEvaluationRun, &service}}, pipeline, true).ToString(),
+              HasSubstr("pipeline.steps[0].resource: no such suite"));
 }
 
 }  // namespace

@@ -25,6 +25,9 @@ class StepService {
   // Whether the text has the form of a resource of this kind in this project; values may be
   // references still.
   virtual absl::Status Check(const std::string& project, const std::string& resource) = 0;
+  // Whether what a resource of that form names is there, and would be taken. What refers to an
+  // earlier step passes: it is known once that has run.
+  virtual absl::Status CheckNames(const std::string& project, const std::string& resource) = 0;
   // Creates it, once per request_id (a UUID), and returns its name.
   virtual absl::StatusOr<std::string> Create(const std::string& project,
                                              const std::string& resource,

@@ -1,5 +1,7 @@
 #include "services/training_scheduler/transport/job_steps.h"
 
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -34,6 +36,21 @@ absl::Status JobSteps::Check(const std::string& project, const std::string& reso
                  "depends_on must be empty: steps run in order");
   }
   return FromProto(message, project).status();
+}
+
+absl::Status JobSteps::CheckNames(const std::string& project, const std::string& resource) {
+  v1::Job message;
+  RETURN_IF_ERROR(ReadResource(resource, message));
+  ASSIGN_OR_RETURN(const Job draft, FromProto(message, project));
+  ASSIGN_OR_RETURN(Plan plan, scheduler_.Estimate(draft));
+  // A violation quotes the value that is wrong.
+  const auto is_reference = [](const FieldViolation& violation) {
+    return HoldsReference(violation.description);
+  };
+  if (!plan.violations.empty() && is_reference(plan.violations.front()))
+    plan.reason = "FIELD_INVALID";  // it was that one's
+  std::erase_if(plan.violations, is_reference);
+  return ViolationsError(plan);
 }
 
 absl::StatusOr<std::string> JobSteps::Create(const std::string& project,

@@ -15,6 +15,7 @@ class JobSteps final : public StepService {
   JobSteps(Scheduler& scheduler, bool exports) : scheduler_(scheduler), exports_(exports) {}
 
   absl::Status Check(const std::string& project, const std::string& resource) override;
+  absl::Status CheckNames(const std::string& project, const std::string& resource) override;
   absl::StatusOr<std::string> Create(const std::string& project, const std::string& resource,
                                      const std::string& request_id) override;
   absl::StatusOr<StepProgress> Look(const std::string& name) override;

@@ -96,11 +96,12 @@ absl::Status PipelineServiceImpl::DoCreatePipeline(const v1::CreatePipelineReque
   ASSIGN_OR_RETURN(std::string project, ParseProject("parent", request.parent()));
   ASSIGN_OR_RETURN(Pipeline pipeline, PipelineFromProto(request.pipeline(), project));
   RETURN_IF_ERROR(CheckPipeline(pipeline));
-  RETURN_IF_ERROR(CheckSteps(steps_, pipeline));
+  RETURN_IF_ERROR(CheckSteps(steps_, pipeline, request.validate_only()));
   ASSIGN_OR_RETURN(const RequestKey key, ToRequestKey(request.request_id(), request.pipeline()));
   if (request.validate_only()) {
     response = PipelineToProto(pipeline);
     response.clear_name();
+    response.clear_state();  // there is none that could run
     return absl::OkStatus();
   }
   pipeline.id = ids_.NextId();

@@ -52,6 +52,16 @@ absl::Status CurationSteps::Check(const std::string& project, const std::string&
   return RequireOwnProject(project, run.name(), "name");
 }
 
+absl::Status CurationSteps::CheckNames(const std::string&, const std::string& resource) {
+  if (HoldsReference(resource)) return absl::OkStatus();
+  curation_pb::CreateCurationRunRequest request;
+  RETURN_IF_ERROR(ReadResource(resource, *request.mutable_curation_run()));
+  ASSIGN_OR_RETURN(*request.mutable_parent(), DatasetOf(request.curation_run().name()));
+  request.mutable_curation_run()->clear_name();
+  request.set_validate_only(true);
+  return rpc::Invoke(*runs_, &CurationStub::CreateCurationRun, request, StepCall()).status();
+}
+
 absl::StatusOr<std::string> CurationSteps::Create(const std::string&, const std::string& resource,
                                                   const std::string& request_id) {
   curation_pb::CreateCurationRunRequest request;
@@ -114,12 +124,36 @@ absl::StatusOr<bool> CurationSteps::GoOn(const std::string& name, const std::str
 }
 
 EvaluationSteps::EvaluationSteps(const std::shared_ptr<grpc::Channel>& evaluation)
-    : runs_(evaluation_pb::EvaluationService::NewStub(evaluation)) {}
+    : runs_(evaluation_pb::EvaluationService::NewStub(evaluation)),
+      suites_(evaluation_pb::SuiteService::NewStub(evaluation)) {}
 
 absl::Status EvaluationSteps::Check(const std::string& project, const std::string& resource) {
   evaluation_pb::Run run;
   RETURN_IF_ERROR(ReadResource(resource, run));
   return RequireOwnProject(project, run.suite_version(), "suite_version");
+}
+
+absl::Status EvaluationSteps::CheckNames(const std::string& project, const std::string& resource) {
+  evaluation_pb::CreateRunRequest request;
+  RETURN_IF_ERROR(ReadResource(resource, *request.mutable_run()));
+  if (HoldsReference(request.run().suite_version())) return absl::OkStatus();
+  // Of the systems, those that are known already.
+  auto& systems = *request.mutable_run()->mutable_systems();
+  systems.erase(std::remove_if(systems.begin(), systems.end(),
+                               [](const type::v1::System& system) {
+                                 return HoldsReference(system.SerializeAsString());
+                               }),
+                systems.end());
+  if (systems.empty()) {
+    evaluation_pb::GetSuiteVersionRequest suite;
+    suite.set_name(request.run().suite_version());
+    return rpc::Invoke(*suites_, &evaluation_pb::SuiteService::Stub::GetSuiteVersion, suite,
+                       StepCall())
+        .status();
+  }
+  request.set_parent(absl::StrCat("projects/", project));
+  request.set_validate_only(true);
+  return rpc::Invoke(*runs_, &EvaluationStub::CreateRun, request, StepCall()).status();
 }
 
 absl::StatusOr<std::string> EvaluationSteps::Create(const std::string& project,

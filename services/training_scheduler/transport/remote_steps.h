@@ -8,6 +8,7 @@
 #include "crossover/curation/v1/curation_service.grpc.pb.h"
 #include "crossover/curation/v1/dataset_service.grpc.pb.h"
 #include "crossover/evaluation/v1/evaluation_service.grpc.pb.h"
+#include "crossover/evaluation/v1/suite_service.grpc.pb.h"
 #include "services/training_scheduler/domain/step_service.h"
 
 namespace crossover::scheduler {
@@ -20,6 +21,7 @@ class CurationSteps final : public StepService {
   explicit CurationSteps(const std::shared_ptr<grpc::Channel>& curation);
 
   absl::Status Check(const std::string& project, const std::string& resource) override;
+  absl::Status CheckNames(const std::string& project, const std::string& resource) override;
   absl::StatusOr<std::string> Create(const std::string& project, const std::string& resource,
                                      const std::string& request_id) override;
   absl::StatusOr<StepProgress> Look(const std::string& name) override;
@@ -39,6 +41,7 @@ class EvaluationSteps final : public StepService {
   explicit EvaluationSteps(const std::shared_ptr<grpc::Channel>& evaluation);
 
   absl::Status Check(const std::string& project, const std::string& resource) override;
+  absl::Status CheckNames(const std::string& project, const std::string& resource) override;
   absl::StatusOr<std::string> Create(const std::string& project, const std::string& resource,
                                      const std::string& request_id) override;
   absl::StatusOr<StepProgress> Look(const std::string& name) override;
@@ -48,6 +51,7 @@ class EvaluationSteps final : public StepService {
 
  private:
   const std::unique_ptr<crossover::evaluation::v1::EvaluationService::Stub> runs_;
+  const std::unique_ptr<crossover::evaluation::v1::SuiteService::Stub> suites_;
 };
 
 }  // namespace crossover::scheduler

@@ -100,9 +100,12 @@ TEST_F(RemoteStepsTest, ACurationRunIsCreatedBelowItsDatasetAndSealedWhenItSucce
   const std::string resource =
       R"({"name": "projects/default/datasets/clauses/runs/-", "inputs": [{"file": "f"}]})";
   ASSERT_OK(curation_.Check("default", resource));
+  ASSERT_OK(curation_.CheckNames("default", resource));
+  EXPECT_TRUE(services_.runs.created.validate_only());
   EXPECT_THAT(curation_.Create("default", resource, "id-1"), IsOkAndHolds(std::string(kRun)));
   EXPECT_EQ(services_.runs.created.parent(), "projects/default/datasets/clauses");
   EXPECT_EQ(services_.runs.created.request_id(), "id-1");
+  EXPECT_FALSE(services_.runs.created.validate_only());
   EXPECT_EQ(services_.runs.created.curation_run().inputs(0).file(), "f");
   EXPECT_EQ(services_.runs.created.curation_run().name(), "");
 
@@ -139,6 +142,25 @@ TEST_F(RemoteStepsTest, AnEvaluationRunIsMadeInTheProjectAndItsPauseIsTold) {
   ASSERT_OK_AND_ASSIGN(progress, evaluation_.Look("projects/default/runs/r"));
   EXPECT_EQ(progress.text, "projects/default/runs/r");
   EXPECT_THAT(evaluation_.GoOn("projects/default/runs/r", "id-3"), IsOkAndHolds(false));
+}
+
+TEST_F(RemoteStepsTest, OnlyWhatNoEarlierStepMakesIsLookedUpBeforehand) {
+  ASSERT_OK(evaluation_.CheckNames(
+      "default", R"({"suite_version": "projects/default/suites/s/versions/sha256:2",
+    "systems": [{"base_model": {"model": "small"}}, {"adapter": {"model": "{{steps.t.digest}}"}}]})"));
+  const evaluation_pb::CreateRunRequest& asked = services_.evaluation.created;
+  EXPECT_TRUE(asked.validate_only());
+  EXPECT_EQ(asked.parent(), "projects/default");
+  ASSERT_EQ(asked.run().systems_size(), 1);
+  EXPECT_EQ(asked.run().systems(0).base_model().model(), "small");
+  // Of a run whose systems are all to be made yet the suite is looked up; here nobody serves that.
+  EXPECT_THAT(evaluation_.CheckNames(
+                  "default", R"({"suite_version": "projects/default/suites/s/versions/sha256:2",
+    "systems": [{"adapter": {"model": "{{steps.t.digest}}"}}]})"),
+              StatusIs(absl::StatusCode::kUnimplemented));
+  ASSERT_OK(curation_.CheckNames("default", R"({"name": "projects/default/datasets/d/runs/-",
+    "inputs": [{"dataset_version": "{{steps.first.output}}"}]})"));
+  EXPECT_EQ(services_.runs.created.parent(), "") << "not asked";
 }
 
 TEST_F(RemoteStepsTest, WhatIsNoResourceOfTheProjectIsRefused) {

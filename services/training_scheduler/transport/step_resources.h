@@ -22,10 +22,15 @@ inline absl::Status ReadResource(const std::string& text, google::protobuf::Mess
                             std::string(status.message().data(), status.message().size())));
 }
 
+// Whether a text holds a reference to an earlier step (or what may be one).
+inline bool HoldsReference(std::string_view text) {
+  return text.find("{{") != std::string_view::npos;
+}
+
 // INVALID_ARGUMENT if a name is of another project; what is empty or a reference passes.
 inline absl::Status RequireOwnProject(const std::string& project, const std::string& name,
                                       std::string_view field) {
-  if (name.empty() || name.find("{{") != std::string::npos || name.rfind("projects/", 0) != 0 ||
+  if (name.empty() || HoldsReference(name) || name.rfind("projects/", 0) != 0 ||
       name.rfind(absl::StrCat("projects/", project, "/"), 0) == 0) {
     return absl::OkStatus();
   }
