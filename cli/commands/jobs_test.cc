@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -67,6 +68,7 @@ class FakeJobs final : public scheduler::JobService::Service {
   grpc::Status refuse = grpc::Status::OK;
   std::string filter;
   int pages = 0;
+  std::map<std::string, Job> by_filter;  // not empty: what ListJobs answers, by its filter
 
  private:
   grpc::Status CreateJob(grpc::ServerContext*, const scheduler::CreateJobRequest* request,
@@ -125,8 +127,17 @@ class FakeJobs final : public scheduler::JobService::Service {
                         scheduler::ListJobsResponse* response) override {
     filter = request->filter();
     ++pages;
+    if (!by_filter.empty()) {
+      if (by_filter.contains(filter)) *response->add_jobs() = by_filter.at(filter);
+      return grpc::Status::OK;
+    }
     *response->add_jobs() = request->page_token().empty() ? AtStep(115) : MakeJob(Job::QUEUED);
     if (request->page_token().empty()) response->set_next_page_token("2");
+    return grpc::Status::OK;
+  }
+  grpc::Status ListWorkers(grpc::ServerContext*, const scheduler::ListWorkersRequest*,
+                           scheduler::ListWorkersResponse* response) override {
+    response->add_workers()->set_name("workers/local-0");
     return grpc::Status::OK;
   }
   grpc::Status CancelJob(grpc::ServerContext*, const scheduler::CancelJobRequest*,
@@ -311,6 +322,17 @@ TEST_F(JobsTest, ListFollowsPagesAndFiltersByState) {
             "sha256:3f2a00000000  2 min ago\n"
             "06bq3f  sft   queued                        smollm2-135m-instruct  "
             "sha256:3f2a00000000  2 min ago\n");
+}
+
+TEST_F(JobsTest, StatusShowsEveryJobThatHasNotEnded) {
+  jobs_.by_filter["state = RUNNING"] = AtStep(115);
+  Job blocked = MakeJob(Job::BLOCKED);
+  blocked.set_name("projects/default/jobs/06br");
+  blocked.set_state_reason("waits for the jobs it depends on");
+  jobs_.by_filter["state = BLOCKED"] = blocked;
+  EXPECT_EQ(Crossover({"status"}), kExitFailure) << "most services are not there";
+  EXPECT_THAT(out(), HasSubstr("jobs: 1 running, 1 blocked; 1 workers\n"));
+  EXPECT_THAT(out(), HasSubstr("06br    blocked: waits for the jobs it depends on\n"));
 }
 
 TEST_F(JobsTest, ShowDrawsProgress) {

@@ -100,22 +100,32 @@ absl::StatusOr<std::string> Router(Context& context) {
   return absl::StrCat(active, " experiments under way");
 }
 
+// Of jobs that have not ended, what moves first.
+constexpr scheduler::Job::State kOpenStates[] = {
+    scheduler::Job::RUNNING, scheduler::Job::PAUSING, scheduler::Job::CANCELLING,
+    scheduler::Job::QUEUED,  scheduler::Job::BLOCKED, scheduler::Job::VALIDATING,
+    scheduler::Job::PAUSED};
+
 absl::StatusOr<std::string> Scheduler(Context& context, scheduler::ListJobsResponse* jobs,
                                       scheduler::ListWorkersResponse* workers) {
   auto stub = scheduler::JobService::NewStub(context.Channel());
-  for (const char* state : {"RUNNING", "QUEUED"}) {
+  std::string counts;
+  for (const scheduler::Job::State state : kOpenStates) {
     scheduler::ListJobsRequest request;
     request.set_parent(context.Project());
-    request.set_filter(absl::StrCat("state = ", state));
+    request.set_filter(absl::StrCat("state = ", scheduler::Job::State_Name(state)));
     ASSIGN_OR_RETURN(const auto list,
                      context.ListAll(stub, &scheduler::JobService::Stub::ListJobs, request,
                                      [](auto& page) { return page.mutable_jobs(); }));
+    if (list.jobs().empty()) continue;
+    absl::StrAppend(&counts, counts.empty() ? "jobs: " : ", ", list.jobs_size(), " ",
+                    EnumWord(scheduler::Job::State_Name(state)));
     jobs->mutable_jobs()->MergeFrom(list.jobs());
   }
   ASSIGN_OR_RETURN(*workers, context.ListAll(stub, &scheduler::JobService::Stub::ListWorkers,
                                              scheduler::ListWorkersRequest(),
                                              [](auto& page) { return page.mutable_workers(); }));
-  return absl::StrCat(jobs->jobs_size(), " jobs running or queued, ", workers->workers_size(),
+  return absl::StrCat(counts.empty() ? "no jobs under way" : counts, "; ", workers->workers_size(),
                       " workers");
 }
 
