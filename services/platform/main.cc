@@ -8,15 +8,17 @@
 #include "common/rpc/server.h"
 #include "common/service/service_main.h"
 #include "common/status/absl_view.h"
+#include "common/status/error.h"
 #include "services/platform/data_folder.h"
 #include "services/platform/platform.h"
 
 namespace crossover::platform {
 namespace {
 
+// As `crossover --help` promises: 2 for arguments and settings that are wrong, else 1.
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "crossover-platform: %s\n", std::string(ToStd(status.message())).c_str());
-  return 1;
+  return HasReason(status, "CONFIG_INVALID") ? 2 : 1;
 }
 
 void Declare(config::Config& config, Options& options) {

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/blob/directory_blob_store.h"
 #include "common/http/client.h"
@@ -76,6 +77,32 @@ std::map<std::string, std::string> ChildEnvironment() {
 fs::path OwnFolder() {
   std::error_code code;
   return fs::read_symlink("/proc/self/exe", code).parent_path();
+}
+
+// The host:port as listeners' errors spell it.
+std::string Spelled(const std::string& address) {
+  const absl::StatusOr<service::HostPort> where = service::ParseHostPort(address);
+  return where.ok() ? absl::StrCat(where->host, ":", where->port) : address;
+}
+
+// A port that is taken, with the flag that names another.
+absl::Status WithPortFlag(const absl::Status& status, const Options& options) {
+  if (!HasReason(status, "PORT_IN_USE")) return status;
+  const std::pair<const char*, const std::string*> flags[] = {
+      {"--http-address", &options.http_address},
+      {"--admin-address", &options.admin_address},
+      {"--grpc-address", &options.grpc_address},
+      {"--metrics-address", &options.metrics_address}};
+  const std::string message(status.message());
+  for (const auto& [flag, address] : flags) {
+    if (!absl::StrContains(message, absl::StrCat(" ", *address, ":")) &&
+        !absl::StrContains(message, absl::StrCat(" ", Spelled(*address), ":")))
+      continue;
+    return Error(status.code(),
+                 absl::StrCat(message, "\n  try  ", flag, " HOST:PORT (port 0: any that is free)"),
+                 DetailOf(status));
+  }
+  return status;
 }
 
 absl::StatusOr<std::unique_ptr<http::Server>> NewHttpServer(const std::string& address,
@@ -350,7 +377,7 @@ absl::StatusOr<std::unique_ptr<Platform>> Platform::Start(Options options, Clock
                                                           RandomSource& random, Logger& logger) {
   std::unique_ptr<Platform> platform(
       new Platform(std::make_unique<Impl>(std::move(options), clock, random, logger)));
-  RETURN_IF_ERROR(platform->impl_->StartAll());
+  RETURN_IF_ERROR(WithPortFlag(platform->impl_->StartAll(), platform->impl_->options));
   logger.Info("platform_started", {{"grpc", platform->state().grpc},
                                    {"http", platform->state().http},
                                    {"admin", platform->state().admin}});

@@ -72,14 +72,19 @@ TEST_F(PlatformTest, APortInUseIsNamedAndNothingIsLeftBehind) {
   http::Server other({}, logger_);
   ASSERT_OK(other.Start());
   const std::string taken = "127.0.0.1:" + std::to_string(other.port());
-  for (std::string Options::* address : {&Options::http_address, &Options::admin_address,
-                                         &Options::grpc_address, &Options::metrics_address}) {
+  const std::pair<std::string Options::*, std::string> flags[] = {
+      {&Options::http_address, "--http-address"},
+      {&Options::admin_address, "--admin-address"},
+      {&Options::grpc_address, "--grpc-address"},
+      {&Options::metrics_address, "--metrics-address"}};
+  for (const auto& [address, flag] : flags) {
     Options options = Small();
     options.*address = taken;
     const absl::Status status = Start(options).status();
     EXPECT_THAT(status, HasReasonThat("PORT_IN_USE"));
     EXPECT_THAT(status.ToString(), HasSubstr(taken));
     EXPECT_THAT(status.ToString(), HasSubstr("hoose another port or stop"));
+    EXPECT_THAT(status.ToString(), HasSubstr("try  " + flag + " HOST:PORT"));
   }
   EXPECT_OK(Start(Small()));
 }

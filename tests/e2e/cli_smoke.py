@@ -120,6 +120,7 @@ def main():
     arguments = parser.parse_args()
     with running(arguments.build, arguments.keep) as platform:
         platform.run("status", contains=["scheduler", "router", "ok"])
+        platform.run("up", "--http-adress", "127.0.0.1:0", code=2, contains=["did you mean --http-address?"])
         if not platform.json("status")["services"]["router"]["ok"]:
             platform.fail("status --json does not say that the router is well")
         define(platform, platform.folder)
