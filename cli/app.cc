@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <map>
 #include <ostream>
 
 #include "cli/client/nearest.h"
@@ -71,17 +72,41 @@ const CLI::App* Deepest(const CLI::App* app) {
   return app;
 }
 
-// What is left over comes before what is missing: `--bsae x` is why `--base` was not given.
-std::string UnknownOption(const CLI::App& command, const std::string& word) {
-  std::vector<std::string> known;
+// "crossover dataset import".
+std::string Words(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return (parent == nullptr ? "" : Words(*parent) + " ") + command.get_name();
+}
+
+// What may be meant by an option that is not there, and how it is written: options, and the fields
+// that --set takes.
+std::map<std::string, std::string> KnownOptions(const CLI::App& command, const Context& context) {
+  std::map<std::string, std::string> known;
+  if (const auto found = context.set_fields.find(&command); found != context.set_fields.end()) {
+    for (int i = 0; i < found->second->field_count(); ++i) {
+      const std::string& field = found->second->field(i)->name();
+      std::string option = "--" + field;
+      std::replace(option.begin(), option.end(), '_', '-');
+      known[option] = "--set " + field + "=VALUE";
+    }
+  }
   for (const CLI::App* app = &command; app != nullptr; app = app->get_parent()) {
     for (const CLI::Option* option : app->get_options())
-      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+      for (const std::string& name : option->get_lnames()) known["--" + name] = "--" + name;
   }
+  return known;
+}
+
+// What is left over comes before what is missing: `--bsae x` is why `--base` was not given.
+std::string UnknownOption(const CLI::App& command, const Context& context,
+                          const std::string& word) {
+  const std::map<std::string, std::string> known = KnownOptions(command, context);
+  std::vector<std::string> names;
+  for (const auto& [name, written] : known) names.push_back(name);
   const std::string name = word.substr(0, word.find('='));
-  const std::string meant = Nearest(name, known);
+  const std::string meant = Nearest(name, names);
   return "there is no option '" + name + "'" +
-         (meant.empty() ? "" : "; did you mean '" + meant + "'?");
+         (meant.empty() ? "" : "; did you mean '" + known.at(meant) + "'?");
 }
 
 int ParseError(const CLI::App& app, Context& context, const CLI::ParseError& error) {
@@ -104,9 +129,10 @@ int ParseError(const CLI::App& app, Context& context, const CLI::ParseError& err
   }
   const auto option = std::find_if(rest.begin(), rest.end(),
                                    [](const std::string& word) { return word.starts_with("--"); });
-  if (known.empty() && option != rest.end()) message = UnknownOption(command, *option);
+  if (known.empty() && option != rest.end()) message = UnknownOption(command, context, *option);
   const absl::Status status = UsageError(message);
-  terminal.err << (context.globals.json ? RenderErrorJson(status) : RenderError(terminal, status));
+  terminal.err << (context.globals.json ? RenderErrorJson(status)
+                                        : RenderError(terminal, status, Words(command)));
   return kExitUsage;
 }
 
@@ -154,7 +180,8 @@ int Run(World& world, const std::vector<std::string>& arguments) {
   world.terminal.out.flush();
   if (status.ok()) return kExitOk;
   world.terminal.err << (context.globals.json ? RenderErrorJson(status)
-                                              : RenderError(world.terminal, status));
+                                              : RenderError(world.terminal, status,
+                                                            Words(*Deepest(&app))));
   return ExitCode(status);
 }
 

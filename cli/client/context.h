@@ -20,6 +20,7 @@
 #include "common/rpc/channel.h"
 #include "common/status/status_macros.h"
 #include "common/time/clock.h"
+#include "google/protobuf/descriptor.h"
 
 namespace crossover::cli {
 
@@ -51,6 +52,8 @@ class Context {
   Globals globals;
   // What the chosen command does; set while arguments are parsed.
   std::function<absl::Status()> action;
+  // Messages whose fields commands (CLI::App) take by --set, for "did you mean".
+  std::map<const void*, const google::protobuf::Descriptor*> set_fields;
 
   Terminal& terminal() { return world.terminal; }
   absl::Time Now() { return world.clock.Now(); }

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "cli/client/context.h"
@@ -23,6 +24,13 @@ inline CLI::App* AddCommand(CLI::App& parent, Context& context, const std::strin
     if (!context.action) context.action = run;
   });
   return command;
+}
+
+// --set FIELD=VALUE of a message. Whoever writes a field as an option of its own is told so.
+inline void AddSet(CLI::App* command, Context& context, std::vector<std::string>& settings,
+                   const google::protobuf::Descriptor* message, const std::string& about) {
+  command->add_option("--set", settings, about);
+  context.set_fields[command] = message;
 }
 
 // A command that only holds others.

@@ -389,7 +389,8 @@ void AddExperiment(CLI::App& app, Context& context) {
   start->add_option("--override", options->override_reason, "Why it begins without an evaluation");
   start->add_option("--file", options->file, "YAML file with the fields of Experiment")
       ->check(CLI::ExistingFile);
-  start->add_option("--set", options->settings, "FIELD=VALUE of Experiment; may be given again");
+  AddSet(start, context, options->settings, Experiment::descriptor(),
+         "FIELD=VALUE of Experiment; may be given again");
   start->add_flag("--draft", options->draft, "Create it only");
 
   const auto with_name = [&](const std::string& name, const std::string& about,

@@ -141,7 +141,8 @@ void AddKey(CLI::App& app, Context& context) {
   create->add_option("--route", options->routes,
                      "A route it may call; default all; may be given "
                      "again");
-  create->add_option("--set", options->settings, "FIELD=VALUE of ApiKey; may be given again");
+  AddSet(create, context, options->settings, registry::ApiKey::descriptor(),
+         "FIELD=VALUE of ApiKey; may be given again");
   AddCommand(*group, context, "list", "List keys", "", [&context] { return ListKeys(context); });
   const auto with_key = [&](const std::string& name, const std::string& about,
                             std::function<absl::Status()> run) {

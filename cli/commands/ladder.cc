@@ -207,8 +207,8 @@ void AddLadder(CLI::App& app, Context& context) {
                       "KIND:SYSTEM in the order to climb; may be given again");
   command->add_option("--file", options->file, "YAML file with the fields of Ladder")
       ->check(CLI::ExistingFile);
-  command->add_option("--set", options->settings,
-                      "FIELD=VALUE of Ladder, such as repeats=3; may be given again");
+  AddSet(command, context, options->settings, Ladder::descriptor(),
+         "FIELD=VALUE of Ladder, such as repeats=3; may be given again");
   command->add_option("--show", options->ladder, "Show or follow this ladder instead");
   command->add_flag("--list", options->list, "List ladders instead");
   command->add_flag("--all", options->climb_all, "Climb on after a rung has met the target");

@@ -237,7 +237,8 @@ void AddPrompt(CLI::App& app, Context& context) {
   create->add_option("--file", options->file, "YAML file with the fields of PromptSpec")
       ->check(CLI::ExistingFile);
   create->add_option("--system", options->system, "System message; the request follows it");
-  create->add_option("--set", options->settings, "FIELD=VALUE of PromptSpec; may be given again");
+  AddSet(create, context, options->settings, registry::PromptSpec::descriptor(),
+         "FIELD=VALUE of PromptSpec; may be given again");
   create->add_option("--note", options->note, "Why it was made");
   AddCommand(*group, context, "list", "List prompts, or the versions of one",
              "  crossover prompt list\n  crossover prompt list support\n  crossover prompt list "

@@ -189,7 +189,8 @@ void AddRoute(CLI::App& app, Context& context) {
                         "Variants tried in order when it fails before the first byte");
     command->add_option("--file", options->file, "YAML file with the fields of Route")
         ->check(CLI::ExistingFile);
-    command->add_option("--set", options->settings, "FIELD=VALUE of Route; may be given again");
+    AddSet(command, context, options->settings, Route::descriptor(),
+           "FIELD=VALUE of Route; may be given again");
   };
   with_fields(with_route(
       "create", "Create a route",

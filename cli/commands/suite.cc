@@ -175,7 +175,8 @@ void AddSuite(CLI::App& app, Context& context) {
                      "Field whose values are reported on their own; may be given again");
   freeze->add_option("--file", options->file, "YAML file with the fields of SuiteVersion")
       ->check(CLI::ExistingFile);
-  freeze->add_option("--set", options->settings, "FIELD=VALUE of SuiteVersion; may be given again");
+  AddSet(freeze, context, options->settings, SuiteVersion::descriptor(),
+         "FIELD=VALUE of SuiteVersion; may be given again");
   AddCommand(*group, context, "list", "List suite versions, newest first", "", [&context, options] {
     return ListSuites(context, *options);
   })->add_option("suite", options->suite, "Only this suite");

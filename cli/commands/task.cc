@@ -179,7 +179,8 @@ void AddTask(CLI::App& app, Context& context) {
   const auto with_spec = [&](CLI::App* command) {
     command->add_option("--file", options->file, "YAML file with the fields of Task")
         ->check(CLI::ExistingFile);
-    command->add_option("--set", options->settings, "FIELD=VALUE; may be given again");
+    AddSet(command, context, options->settings, registry::Task::descriptor(),
+           "FIELD=VALUE; may be given again");
   };
   with_spec(with_task("create", "Create a task",
                       "  crossover task create support --file task.yaml\n"

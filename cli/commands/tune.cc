@@ -168,8 +168,8 @@ void AddTune(CLI::App& app, Context& context) {
   command->add_option("--suffix", options->suffix, "Last part of the adapter's name");
   command->add_option("--file", options->file, "YAML file with training settings")
       ->check(CLI::ExistingFile);
-  command->add_option("--set", options->settings,
-                      "FIELD=VALUE of the training settings; may be given again");
+  AddSet(command, context, options->settings, scheduler::TrainingSpec::descriptor(),
+         "FIELD=VALUE of the training settings; may be given again");
   command
       ->add_option("--kind", options->kind,
                    "sft: the rows' answers; preference: DPO on rows with `rejected`; distil: rows "

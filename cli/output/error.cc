@@ -14,7 +14,6 @@ namespace crossover::cli {
 namespace {
 
 constexpr std::pair<std::string_view, std::string_view> kAdvice[] = {
-    {kUsage, "crossover COMMAND --help shows arguments and examples"},
     {kUnreachable,
      "start it with `crossover up`, or name a server with --server HOST:PORT or CROSSOVER_SERVER"},
     {"API_KEY_MISSING", "set CROSSOVER_API_KEY to a key of the project"},
@@ -62,14 +61,17 @@ int ExitCode(const absl::Status& status) {
   return kExitFailure;
 }
 
-std::string AdviceFor(std::string_view reason) {
+std::string AdviceFor(std::string_view reason, const std::string& command) {
+  if (reason == kUsage)
+    return absl::StrCat("`", command, " --help` shows arguments and examples");
   for (const auto& [known, advice] : kAdvice) {
     if (known == reason) return std::string(advice);
   }
   return "";
 }
 
-std::string RenderError(const Terminal& terminal, const absl::Status& status) {
+std::string RenderError(const Terminal& terminal, const absl::Status& status,
+                        const std::string& command) {
   const ErrorDetail detail = DetailOf(status);
   // What this program says names the person's own files and words.
   const bool own = detail.reason.rfind("CLI_", 0) == 0;
@@ -85,7 +87,7 @@ std::string RenderError(const Terminal& terminal, const absl::Status& status) {
   }
   if (!own) lines.Add("  reason", detail.reason);
   for (const auto& [name, value] : detail.metadata) lines.Add("  " + name, value);
-  lines.Add("  try", AdviceFor(detail.reason));
+  lines.Add("  try", AdviceFor(detail.reason, command));
   return out + lines.Render(terminal);
 }
 

@@ -25,12 +25,15 @@ absl::Status UsageError(std::string_view message);
 
 int ExitCode(const absl::Status& status);
 
-// "error: …" with reason, fields and what to do, ending with a new line.
-std::string RenderError(const Terminal& terminal, const absl::Status& status);
+// "error: …" with reason, fields and what to do, ending with a new line. `command`: the words of the
+// one that failed, whose --help explains a usage error.
+std::string RenderError(const Terminal& terminal, const absl::Status& status,
+                        const std::string& command);
 // {"error": {"code", "reason", "message", "metadata", "violations"}} on one line.
 std::string RenderErrorJson(const absl::Status& status);
 
-// What a person can do about a reason; empty when there is nothing to add to the message.
-std::string AdviceFor(std::string_view reason);
+// What a person can do about a reason of that command; empty when there is nothing to add to the
+// message.
+std::string AdviceFor(std::string_view reason, const std::string& command);
 
 }  // namespace crossover::cli
