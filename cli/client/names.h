@@ -29,15 +29,15 @@ struct Versioned {
 Versioned SplitVersion(std::string_view text);
 
 absl::StatusOr<std::string> TaskName(const Context& context, std::string_view text);
-// `task/prompt`.
 // The same, of a task that is there: NOT_FOUND names the one that was probably meant.
 absl::StatusOr<std::string> ExistingTaskName(Context& context, std::string_view text);
+// `task/prompt`.
 absl::StatusOr<std::string> PromptName(const Context& context, std::string_view text);
 absl::StatusOr<std::string> JobName(const Context& context, std::string_view text);
 
 // Names of versions. Without "@" the one in use: a prompt's active (else newest), a data set's and
 // a suite's newest. A digest may be shortened as long as one version matches. These ask the server.
-// NOT_FOUND or CLI_USAGE say what was looked for.
+// NOT_FOUND or CLI_USAGE say what was looked for, and what there is instead.
 absl::StatusOr<std::string> PromptVersionName(Context& context, std::string_view text);
 absl::StatusOr<std::string> DatasetVersionName(Context& context, std::string_view text);
 absl::StatusOr<std::string> SuiteVersionName(Context& context, std::string_view text);

@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <numeric>
 
+#include "absl/strings/str_cat.h"
+
 namespace crossover::cli {
 namespace {
+
+constexpr size_t kNamed = 6;  // of what there is, in one line of a message
 
 size_t EditDistance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -34,6 +38,19 @@ std::string Nearest(std::string_view word, const std::vector<std::string>& known
     }
   }
   return best;
+}
+
+std::string InsteadOf(std::string_view word, const std::vector<std::string>& known,
+                      const std::string& list, const std::string& make) {
+  if (known.empty()) return absl::StrCat("`", make, "` makes one");
+  if (const std::string meant = Nearest(word, known); !meant.empty())
+    return absl::StrCat("did you mean '", meant, "'?");
+  const size_t named = std::min(known.size(), kNamed);
+  std::string some;
+  for (size_t i = 0; i < named; ++i) absl::StrAppend(&some, i == 0 ? "" : ", ", known[i]);
+  if (named == known.size()) return "there are: " + some;
+  return absl::StrCat("there are: ", some, " and ", known.size() - named, " more; `", list,
+                      "` shows them");
 }
 
 }  // namespace crossover::cli

@@ -4,9 +4,12 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "cli/client/names.h"
+#include "cli/client/nearest.h"
 #include "cli/client/transfer.h"
 #include "cli/commands/command.h"
 #include "cli/commands/commands.h"
@@ -65,6 +68,30 @@ std::string VersionName(const Context& context, const std::string& adapter) {
   return context.Project() + "/models/-/versions/" + adapter;
 }
 
+absl::StatusOr<scheduler::ListModelVersionsResponse> KnownAdapters(Context& context) {
+  auto stub = scheduler::ModelService::NewStub(context.Channel());
+  scheduler::ListModelVersionsRequest request;
+  request.set_parent(context.Project() + "/models/-");
+  request.set_filter("kind = ADAPTER");
+  return context.ListAll(stub, &scheduler::ModelService::Stub::ListModelVersions, request,
+                         [](auto& page) { return page.mutable_model_versions(); });
+}
+
+// The server's error; of an adapter that is not there with those that are.
+absl::Status ExplainedExport(Context& context, const std::string& adapter,
+                             const absl::Status& status) {
+  if (!absl::IsNotFound(status)) return status;
+  const auto list = KnownAdapters(context);
+  if (!list.ok()) return status;
+  std::vector<std::string> known;
+  for (const auto& version : list->model_versions())
+    known.push_back(version.alias().empty() ? version.digest() : version.alias());
+  return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+               absl::StrCat("there is no adapter '", adapter, "'; ",
+                            InsteadOf(IdOf(adapter), known, "crossover adapter list",
+                                      "crossover tune DATASET --base MODEL")));
+}
+
 absl::Status Export(Context& context, const AdapterOptions& options) {
   const Format& format = Formats().at(options.format);
   auto stub = scheduler::ModelService::NewStub(context.Channel());
@@ -72,8 +99,9 @@ absl::Status Export(Context& context, const AdapterOptions& options) {
   request.set_name(VersionName(context, options.adapter));
   request.set_format(format.value);
   request.set_request_id(context.RequestId());
-  ASSIGN_OR_RETURN(scheduler::Job job,
-                   context.Call(stub, &scheduler::ModelService::Stub::ExportModel, request, true));
+  auto started = context.Call(stub, &scheduler::ModelService::Stub::ExportModel, request, true);
+  if (!started.ok()) return ExplainedExport(context, options.adapter, started.status());
+  scheduler::Job job = *std::move(started);
   if (!IsTerminal(job.state())) {
     const bool json = context.globals.json;
     context.globals.json = false;  // progress is for people; the result below is the JSON
@@ -97,13 +125,7 @@ absl::Status Export(Context& context, const AdapterOptions& options) {
 }
 
 absl::Status ListAdapters(Context& context) {
-  auto stub = scheduler::ModelService::NewStub(context.Channel());
-  scheduler::ListModelVersionsRequest request;
-  request.set_parent(context.Project() + "/models/-");
-  request.set_filter("kind = ADAPTER");
-  ASSIGN_OR_RETURN(const auto list,
-                   context.ListAll(stub, &scheduler::ModelService::Stub::ListModelVersions, request,
-                                   [](auto& page) { return page.mutable_model_versions(); }));
+  ASSIGN_OR_RETURN(const auto list, KnownAdapters(context));
   if (context.PrintedJson(list)) return absl::OkStatus();
   Table table({{"ADAPTER", Align::kLeft, true},
                {"DIGEST"},

@@ -146,7 +146,7 @@ void PrintDecision(Context& context, const Decision& decision) {
 absl::StatusOr<Decision> CreateDecision(Context& context, std::unique_ptr<DecideStub>& stub,
                                         const DecideOptions& options) {
   evaluation::CreateDecisionRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_parent(), TaskName(context, options.task));
+  ASSIGN_OR_RETURN(*request.mutable_parent(), ExistingTaskName(context, options.task));
   evaluation::DecisionInputs& inputs = *request.mutable_decision()->mutable_inputs();
   if (!options.ladder.empty()) {
     ASSIGN_OR_RETURN(*inputs.mutable_ladder(), FullName(context, "ladders", options.ladder));

@@ -53,7 +53,7 @@ void PrintDiagnosis(Context& context, const registry::DiagnoseTaskResponse& diag
 absl::Status RunDiagnose(Context& context, const DiagnoseOptions& options) {
   auto stub = registry::TaskService::NewStub(context.Channel());
   registry::DiagnoseTaskRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_name(), TaskName(context, options.task));
+  ASSIGN_OR_RETURN(*request.mutable_name(), ExistingTaskName(context, options.task));
   if (!options.prompt.empty()) {
     ASSIGN_OR_RETURN(*request.mutable_prompt_version(), PromptVersionName(context, options.prompt));
   }

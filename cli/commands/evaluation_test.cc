@@ -12,6 +12,7 @@
 #include "crossover/evaluation/v1/evaluation_service.grpc.pb.h"
 #include "crossover/evaluation/v1/ladder_service.grpc.pb.h"
 #include "crossover/evaluation/v1/suite_service.grpc.pb.h"
+#include "crossover/registry/v1/prompt_service.grpc.pb.h"
 #include "crossover/registry/v1/task_service.grpc.pb.h"
 
 namespace crossover::cli {
@@ -179,9 +180,12 @@ class FakeSuites final : public evaluation::SuiteService::Service {
     response->set_cluster_count(290);
     return grpc::Status::OK;
   }
-  grpc::Status ListSuiteVersions(grpc::ServerContext*, const evaluation::ListSuiteVersionsRequest*,
+  grpc::Status ListSuiteVersions(grpc::ServerContext*,
+                                 const evaluation::ListSuiteVersionsRequest* request,
                                  evaluation::ListSuiteVersionsResponse* response) override {
-    response->add_suite_versions()->set_name(kSuite);
+    const bool here = request->parent() == "projects/default/suites/-" ||
+                      request->parent() == "projects/default/suites/support-test";
+    if (here) response->add_suite_versions()->set_name(kSuite);
     return grpc::Status::OK;
   }
 };
@@ -211,6 +215,29 @@ class FakeTasks final : public registry::TaskService::Service {
   }
 };
 
+// One prompt with one version.
+class FakePrompts final : public registry::PromptService::Service {
+  grpc::Status GetPrompt(grpc::ServerContext*, const registry::GetPromptRequest* request,
+                         registry::Prompt*) override {
+    return testing::Refuse(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
+                           "no prompt " + request->name());
+  }
+  grpc::Status ListPrompts(grpc::ServerContext*, const registry::ListPromptsRequest*,
+                           registry::ListPromptsResponse* response) override {
+    response->add_prompts()->set_name(std::string(kTask) + "/prompts/main");
+    return grpc::Status::OK;
+  }
+  grpc::Status ListPromptVersions(grpc::ServerContext*,
+                                  const registry::ListPromptVersionsRequest* request,
+                                  registry::ListPromptVersionsResponse* response) override {
+    if (request->parent() == std::string(kTask) + "/prompts/main") {
+      response->add_prompt_versions()->set_name(request->parent() +
+                                                "/versions/sha256:11aa22bb33cc44dd");
+    }
+    return grpc::Status::OK;
+  }
+};
+
 class EvaluationTest : public testing::CliTest {
  protected:
   EvaluationTest() {
@@ -220,7 +247,7 @@ class EvaluationTest : public testing::CliTest {
     tasks_.task.mutable_volume()->set_tokens_per_month(112e6);
     tasks_.task.mutable_declared()->mutable_monthly_spend()->set_currency_code("USD");
     tasks_.task.mutable_declared()->mutable_monthly_spend()->set_units(2160);
-    Serve({&evaluation_, &ladders_, &decisions_, &suites_, &tasks_});
+    Serve({&evaluation_, &ladders_, &decisions_, &suites_, &tasks_, &prompts_});
   }
 
   FakeEvaluation evaluation_;
@@ -228,6 +255,7 @@ class EvaluationTest : public testing::CliTest {
   FakeDecisions decisions_;
   FakeSuites suites_;
   FakeTasks tasks_;
+  FakePrompts prompts_;
 };
 
 TEST_F(EvaluationTest, ATaskThatIsNotThereIsNamedBeforeAnythingIsMade) {
@@ -236,6 +264,27 @@ TEST_F(EvaluationTest, ATaskThatIsNotThereIsNamedBeforeAnythingIsMade) {
                        "--dataset", "rows", "--split", "test", "--grader", "exact"}),
             1);
   EXPECT_THAT(err(), HasSubstr("there is no task 'suport'; did you mean 'support'?"));
+}
+
+TEST_F(EvaluationTest, WhatIsNotThereIsToldWithWhatIs) {
+  EXPECT_EQ(Crossover({"evaluate", "nightly", "--system", "model=small"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("there is no suite 'nightly'; there are: support-test\n"));
+  EXPECT_EQ(Crossover({"evaluate", "suport-test", "--system", "model=small"}), kExitFailure);
+  EXPECT_THAT(err(),
+              HasSubstr("there is no suite 'suport-test'; did you mean 'support-test'?"));
+  EXPECT_EQ(Crossover({"evaluate", "support-test@abcd", "--system", "model=small"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("has no version abcd; there are: sha256:aa0000000000\n"));
+  EXPECT_EQ(Crossover({"evaluate", "support-test", "--system", "prompt=support/mian,model=small"}),
+            kExitFailure);
+  EXPECT_THAT(err(),
+              HasSubstr("there is no prompt 'support/mian'; did you mean 'support/main'?"));
+  EXPECT_EQ(Crossover({"prompt", "show", "support/main@ffff"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("has no version ffff; there are: sha256:11aa22bb33cc\n"));
+  EXPECT_EQ(Crossover({"prompt", "show", "support/mian@11aa"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("did you mean 'support/main'?"));
+  tasks_.known = {"support"};
+  EXPECT_EQ(Crossover({"decide", "supprt"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("there is no task 'supprt'; did you mean 'support'?"));
 }
 
 TEST_F(EvaluationTest, ACutoffIsReadBeforeARunIsSpent) {

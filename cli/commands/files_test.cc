@@ -151,8 +151,15 @@ class FakeModels final : public scheduler::ModelService::Service {
   std::string path = "adapter_config.json";
 
  private:
+  grpc::Status ListModelVersions(grpc::ServerContext*, const scheduler::ListModelVersionsRequest*,
+                                 scheduler::ListModelVersionsResponse* response) override {
+    response->add_model_versions()->set_alias("ft:a:b:c:d");
+    return grpc::Status::OK;
+  }
   grpc::Status ExportModel(grpc::ServerContext*, const scheduler::ExportModelRequest* request,
                            scheduler::Job* response) override {
+    if (request->name().ends_with("no-such"))
+      return testing::Refuse(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND", "no version");
     exported = *request;
     response->set_name("projects/default/jobs/06bj");
     response->set_state(scheduler::Job::SUCCEEDED);
@@ -293,6 +300,11 @@ TEST_F(FilesTest, ExportWritesVerifiedFiles) {
   EXPECT_EQ(Crossover({"adapter", "export", "x", "--format", "gguf-q2_k"}), kExitUsage);
   for (const char* format : {"gguf-q4_k_m", "gguf-adapter", "safetensors", "peft"})
     EXPECT_THAT(err(), HasSubstr(format));
+}
+
+TEST_F(FilesTest, AnAdapterThatIsNotThereIsToldWithThoseThatAre) {
+  EXPECT_EQ(Crossover({"adapter", "export", "no-such"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("there is no adapter 'no-such'; there are: ft:a:b:c:d\n"));
 }
 
 TEST_F(FilesTest, BytesWithAnotherDigestAreNotKept) {

@@ -124,7 +124,8 @@ absl::Status Update(Context& context, const TaskOptions& options) {
   registry::UpdateTaskRequest request;
   if (!options.file.empty()) RETURN_IF_ERROR(ReadSpecFile(options.file, request.mutable_task()));
   RETURN_IF_ERROR(ApplyAssignments(options.settings, request.mutable_task()));
-  ASSIGN_OR_RETURN(*request.mutable_task()->mutable_name(), TaskName(context, options.task));
+  ASSIGN_OR_RETURN(*request.mutable_task()->mutable_name(),
+                   ExistingTaskName(context, options.task));
   ASSIGN_OR_RETURN(const registry::Task task, context.Call(stub, &TaskStub::UpdateTask, request));
   if (!context.PrintedJson(task)) PrintTask(context, task);
   return absl::OkStatus();
@@ -133,7 +134,7 @@ absl::Status Update(Context& context, const TaskOptions& options) {
 absl::Status ShowTask(Context& context, const TaskOptions& options) {
   auto stub = registry::TaskService::NewStub(context.Channel());
   registry::GetTaskRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_name(), TaskName(context, options.task));
+  ASSIGN_OR_RETURN(*request.mutable_name(), ExistingTaskName(context, options.task));
   ASSIGN_OR_RETURN(const registry::Task task,
                    context.Call(stub, &TaskStub::GetTask, request, true));
   if (!context.PrintedJson(task)) PrintTask(context, task);
