@@ -19,9 +19,12 @@ class FakeRunner final : public SystemRunner {
 
   explicit FakeRunner(AskFn ask) : ask_(std::move(ask)) {}
 
+  std::string unknown_model = "unknown";
+
   absl::StatusOr<Resolved> Resolve(const std::string&, const System& system) override {
-    if (system.model == "unknown")
-      return Error(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND", "no model 'unknown'");
+    if (system.model == unknown_model)
+      return Error(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
+                   "no model '" + unknown_model + "'");
     return Resolved{WithDigest(system), prices_};
   }
   absl::StatusOr<Reply> Ask(const System& system, const SuiteRow& row, int repeat) override {

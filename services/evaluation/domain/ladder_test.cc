@@ -146,12 +146,20 @@ TEST_F(LadderTest, SaysWhichPausedRunItWaitsFor) {
   EXPECT_EQ(ladders_.Get(name)->state_reason, "");
 }
 
-TEST_F(LadderTest, AnUnknownModelFailsTheLadderWithItsName) {
-  Ladder asked = Make({"p50"});
-  asked.rungs[0].system.model = "unknown";
-  Ladder ladder = Climb(ladders_.Create(asked, {})->name());
+TEST_F(LadderTest, AnUnknownModelIsRefusedBeforeAnythingClimbs) {
+  const auto refused = ladders_.Create(Make({"p50", "unknown"}), {});
+  EXPECT_THAT(refused, HasReasonThat("MODEL_NOT_FOUND"));
+  EXPECT_THAT(refused.status().ToString(),
+              HasSubstr("ladder.rungs[1].system: no model 'unknown'"));
+  EXPECT_TRUE(store_.List({.kind = kLadderKind})->empty());
+}
+
+TEST_F(LadderTest, AModelThatGoesAwayFailsTheLadderWithItsName) {
+  const std::string name = ladders_.Create(Make({"p50"}), {})->name();
+  runner_.unknown_model = "p50";
+  Ladder ladder = Climb(name);
   EXPECT_EQ(ladder.state, LadderState::kFailed);
-  EXPECT_THAT(ladder.state_reason, HasSubstr("unknown"));
+  EXPECT_THAT(ladder.state_reason, HasSubstr("p50"));
 }
 
 TEST_F(LadderTest, DecisionGathersEvidenceFromLadderTaskAndData) {

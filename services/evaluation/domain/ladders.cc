@@ -36,6 +36,15 @@ absl::Status Ladders::Save(Ladder& ladder) {
   return absl::OkStatus();
 }
 
+absl::Status Ladders::CheckSystems(const Ladder& ladder) {
+  for (size_t i = 0; i < ladder.rungs.size(); ++i) {
+    const absl::Status known = runs_.CheckSystem(ladder.project, ladder.rungs[i].system);
+    if (known.ok() || MayPass(known)) continue;
+    return WithContext(known, absl::StrCat("ladder.rungs[", i, "].system"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Ladder> Ladders::Create(Ladder ladder, const RequestKey& request,
                                        bool validate_only) {
   if (ladder.rungs.empty()) {
@@ -46,6 +55,7 @@ absl::StatusOr<Ladder> Ladders::Create(Ladder ladder, const RequestKey& request,
   if (!ladder.test_suite.empty())
     RETURN_IF_ERROR(CheckRole(store_, "ladder.test_suite", ladder.test_suite, SuiteRole::kTest));
   ASSIGN_OR_RETURN(TaskRecord task, facts_.Task(ladder.task));
+  RETURN_IF_ERROR(CheckSystems(ladder));
   ladder.target = task.target_score;
   if (ladder.repeats == 0) ladder.repeats = 1;
   if (ladder.convergence_margin == 0)

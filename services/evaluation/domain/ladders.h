@@ -19,7 +19,8 @@ class Ladders {
   Ladders(Store& store, Runs& runs, FactSource& facts, Clock& clock, UuidGenerator& ids)
       : store_(store), runs_(runs), facts_(facts), clock_(clock), ids_(ids) {}
 
-  // Checks suites, roles and rungs, and begins to climb (Advance does the steps).
+  // Checks suites, roles and rungs with their systems, and begins to climb (Advance does the
+  // steps). What cannot be asked for now does not hinder: the climb waits for it.
   absl::StatusOr<Ladder> Create(Ladder ladder, const RequestKey& request,
                                 bool validate_only = false);
   absl::StatusOr<Ladder> Get(const std::string& name);
@@ -33,6 +34,7 @@ class Ladders {
   absl::Status AdvanceAll();
 
  private:
+  absl::Status CheckSystems(const Ladder& ladder);
   absl::StatusOr<bool> StartRun(Ladder& ladder, const std::string& suite, const System& system,
                                 const std::string& key, std::string& run);
   // The run goes on; says so if it is paused.

@@ -45,6 +45,12 @@ class Runs {
   absl::StatusOr<Comparison> Compare(const CompareRequest& request);
   absl::StatusOr<Comparison> GetComparison(const std::string& name);
 
+  // Whether a run of this system could be created now: NotFound for an unknown prompt, model or
+  // upstream.
+  absl::Status CheckSystem(const std::string& project, const System& system) {
+    return runner_.Resolve(project, system).status();
+  }
+
   // One system of a run with its rows graded.
   absl::StatusOr<ScoredSystem> Scored(const Run& run, const System& system);
 
