@@ -1,4 +1,5 @@
 // crossover experiment: a candidate's way into a route.
+#include <algorithm>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -178,8 +179,13 @@ absl::StatusOr<std::string> FindExperiment(Context& context, const std::string& 
   ASSIGN_OR_RETURN(const auto found,
                    context.ListAll(stub, &ExperimentStub::ListExperiments, list,
                                    [](auto& page) { return page.mutable_experiments(); }));
-  // In the order of creation.
-  if (!found.experiments().empty()) return found.experiments().rbegin()->name();
+  // In the order of creation. What was never started says little of the route.
+  const auto& all = found.experiments();
+  const auto started = std::find_if(all.rbegin(), all.rend(), [](const Experiment& experiment) {
+    return experiment.has_start_time() || experiment.state() != Experiment::ABORTED;
+  });
+  if (started != all.rend()) return started->name();
+  if (!all.empty()) return all.rbegin()->name();
   return Error(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
                absl::StrCat("route ", text, " has no experiment"));
 }
@@ -206,12 +212,13 @@ absl::StatusOr<std::string> EvaluationRun(Context& context, const std::string& t
   return get.name();
 }
 
-// An experiment whose start was refused leaves no draft behind. Returns why it was refused.
+// An experiment whose start was refused leaves no draft behind, but one that says so. Returns why it
+// was refused.
 absl::Status Withdraw(Context& context, const Experiment& draft, const absl::Status& why) {
   auto stub = router::ExperimentService::NewStub(context.Channel());
   router::AbortExperimentRequest abort;
   abort.set_name(draft.name());
-  abort.set_reason("its start was refused");
+  abort.set_reason(absl::StrCat("its start was refused: ", why.message()));
   const absl::Status aborted = context.Call(stub, &ExperimentStub::AbortExperiment, abort).status();
   if (!aborted.ok()) {
     context.terminal().err << "the draft " << draft.name() << " stays: " << aborted.message()

@@ -180,7 +180,7 @@ absl::StatusOr<Experiment> ExperimentControl::Transit(const Experiment& experime
   next.step = move.step;
   next.state_time = now;
   next.state_reason = move.words;
-  if (experiment.state == State::kDraft) next.start_time = now;
+  if (experiment.state == State::kDraft && !IsTerminal(move.to)) next.start_time = now;
   if (IsTerminal(move.to)) next.finish_time = now;
   next.transitions = experiment.transitions + 1;
   const Transition transition{.experiment = experiment.name,

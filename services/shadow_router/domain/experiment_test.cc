@@ -486,6 +486,15 @@ TEST_F(ControlTest, ExplainSaysWhatIsMissing) {
   EXPECT_THAT(words, HasSubstr("shadow_duration"));
 }
 
+TEST_F(ControlTest, ADraftThatIsAbortedWasNeverStarted) {
+  ASSERT_OK(control_.Do(kName, Verb::kAbort, "ann", "its start was refused"));
+  const Experiment experiment = Now();
+  EXPECT_EQ(experiment.state_reason,
+            "Aborted: it was never started. Reason: its start was refused.");
+  EXPECT_EQ(experiment.start_time, absl::InfinitePast());
+  EXPECT_THAT(control_.Explain(kName)->words, HasSubstr("The experiment is ABORTED: candidate"));
+}
+
 TEST_F(ControlTest, AVariantThatDoesNotResolveLeavesTheRouteToItsPrimary) {
   ASSERT_OK(control_.Do(kName, Verb::kStart, "ann", ""));
   Route route = *store_.GetRoute(kRoute);

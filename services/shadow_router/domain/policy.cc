@@ -253,9 +253,11 @@ absl::StatusOr<Move> Apply(const Experiment& experiment, const Verdict& verdict,
                   absl::StrCat("Rolled back by hand: '", experiment.baseline,
                                "' answers everything.", because)};
     case Verb::kAbort:
-      return Move{
-          State::kAborted, 0,
-          absl::StrCat("Aborted: '", experiment.baseline, "' answers everything.", because)};
+      return Move{State::kAborted, 0,
+                  experiment.state == State::kDraft
+                      ? absl::StrCat("Aborted: it was never started.", because)
+                      : absl::StrCat("Aborted: '", experiment.baseline, "' answers everything.",
+                                     because)};
   }
   return NotAllowed(experiment, verb);
 }
@@ -290,8 +292,10 @@ std::string Explain(const Experiment& experiment, const Verdict& verdict, const 
     absl::StrAppend(&text, " (step ", experiment.step + 1, " of ", experiment.steps.size(), ", ",
                     StepWords(experiment, experiment.step), ")");
   }
-  absl::StrAppend(&text, " for ", Words(now - experiment.state_time), ": candidate '",
-                  experiment.candidate, "' against '", experiment.baseline, "'. ");
+  const absl::Duration since = now - experiment.state_time;
+  if (since >= absl::Seconds(1)) absl::StrAppend(&text, " for ", Words(since));
+  absl::StrAppend(&text, ": candidate '", experiment.candidate, "' against '", experiment.baseline,
+                  "'. ");
   absl::StrAppend(&text, QualityWords(experiment, verdict));
   if (verdict.pairs > 0) {
     absl::StrAppend(&text,
