@@ -147,6 +147,21 @@ TEST_F(AppTest, TheServerIsFoundByFlagThenVariableThenStateFileThenDefault) {
   EXPECT_THAT(err(), HasSubstr("answers at 127.0.0.1:4\n"));
 }
 
+TEST_F(AppTest, ADataFolderInWhichNothingRunsIsNamedAndNoOtherServerIsAsked) {
+  const crossover::testing::TempDir data;
+  const std::string folder = data.path().string();
+  environment_.erase("CROSSOVER_SERVER");
+  EXPECT_EQ(Crossover({"--data", folder, "jobs", "list"}), kExitUnreachable);
+  EXPECT_EQ(err(), "error: no platform runs in " + folder +
+                       ", which --data names\n  try  start it with `crossover --data " + folder +
+                       " up`, or name a server with --server HOST:PORT or CROSSOVER_SERVER\n");
+  EXPECT_EQ(Crossover({"status", "--data", folder}), kExitUnreachable);
+  EXPECT_THAT(err(), HasSubstr("no platform runs in " + folder));
+  EXPECT_EQ(Crossover({"jobs", "list", "--data", folder, "--server", "127.0.0.1:4"}),
+            kExitUnreachable);
+  EXPECT_THAT(err(), HasSubstr("answers at 127.0.0.1:4\n"));
+}
+
 TEST_F(AppTest, UpBecomesThePlatformWithItsOptions) {
   std::string program;
   std::vector<std::string> arguments;

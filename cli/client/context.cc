@@ -29,6 +29,13 @@ std::string FileText(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
+// Where the platform of this data folder listens; empty when none runs there.
+std::string AddressIn(const std::filesystem::path& folder) {
+  const auto state = nlohmann::json::parse(FileText(folder / "platform.json"), nullptr, false);
+  const bool has = state.is_object() && state.contains("grpc") && state["grpc"].is_string();
+  return has ? state["grpc"].get<std::string>() : "";
+}
+
 std::string Trimmed(std::string text) {
   const size_t last = text.find_last_not_of(" \t\r\n");
   text.erase(last == std::string::npos ? 0 : last + 1);
@@ -45,14 +52,23 @@ std::string Context::Variable(const std::string& name) const {
 std::string Context::ServerAddress() const {
   if (!globals.server.empty()) return globals.server;
   if (const std::string server = Variable("CROSSOVER_SERVER"); !server.empty()) return server;
-  std::string data = !globals.data.empty() ? globals.data : Variable("CROSSOVER_DATA");
-  const std::filesystem::path folder =
-      data.empty() ? config::DefaultDataFolder() : std::filesystem::path(data);
-  const auto state = nlohmann::json::parse(FileText(folder / "platform.json"), nullptr, false);
-  if (state.is_object() && state.contains("grpc") && state["grpc"].is_string()) {
-    return state["grpc"].get<std::string>();
-  }
-  return kDefaultServer;
+  const std::string data = globals.data.empty() ? Variable("CROSSOVER_DATA") : globals.data;
+  const std::string address =
+      AddressIn(data.empty() ? config::DefaultDataFolder() : std::filesystem::path(data));
+  return address.empty() ? kDefaultServer : address;
+}
+
+absl::Status Context::CheckServer() const {
+  const std::string& data = globals.data;
+  const bool elsewhere = !globals.server.empty() || !Variable("CROSSOVER_SERVER").empty();
+  if (data.empty() || elsewhere || !AddressIn(data).empty()) return absl::OkStatus();
+  return Error(absl::StatusCode::kUnavailable,
+               absl::StrCat("no platform runs in ", data, ", which --data names"),
+               {.reason = kUnreachable,
+                .metadata = {{"try", absl::StrCat("start it with `crossover --data ", data,
+                                                  " up`, or name a server with --server HOST:PORT "
+                                                  "or CROSSOVER_SERVER")}},
+                .violations = {}});
 }
 
 std::string Context::Project() const {

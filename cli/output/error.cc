@@ -87,7 +87,8 @@ std::string RenderError(const Terminal& terminal, const absl::Status& status,
   }
   if (!own) lines.Add("  reason", detail.reason);
   for (const auto& [name, value] : detail.metadata) lines.Add("  " + name, value);
-  lines.Add("  try", AdviceFor(detail.reason, command));
+  // An error may know better than its reason.
+  if (!detail.metadata.contains("try")) lines.Add("  try", AdviceFor(detail.reason, command));
   return out + lines.Render(terminal);
 }
 

@@ -33,6 +33,16 @@ bool StartsWithoutCase(std::string_view text, std::string_view prefix) {
   return true;
 }
 
+// That there is no such route, with the models that answer by their own names.
+absl::Status WithModels(const absl::Status& no_route, const std::string& models) {
+  if (models.empty()) return no_route;
+  ErrorDetail detail = DetailOf(no_route);
+  detail.metadata["models"] = models;
+  return Error(no_route.code(),
+               absl::StrCat(no_route.message(), "; models by their own names: ", models),
+               std::move(detail));
+}
+
 http::Headers PassedHeaders(const http::Headers& from) {
   http::Headers to;
   for (std::string_view name : kPassed) {
@@ -212,8 +222,12 @@ http::Task<absl::Status> ChatHandler::SetRoute(Call& call) {
         call.caller.project.empty() ? options_.project : call.caller.project;
     absl::StatusOr<std::shared_ptr<const ResolvedRoute>> model =
         co_await deps_.models->RouteTo(call.caller, project, call.request.model);
-    // Whoever meant a route is told which there are.
-    if (!HasReason(model.status(), "MODEL_NOT_FOUND")) route = std::move(model);
+    // Whoever meant a route is told which there are, and of the models too.
+    if (HasReason(model.status(), "MODEL_NOT_FOUND")) {
+      route = WithModels(route.status(), DetailOf(model.status()).metadata["known"]);
+    } else {
+      route = std::move(model);
+    }
   }
   if (!route.ok()) co_return route.status();
   call.route = *std::move(route);

@@ -5,10 +5,13 @@
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/context/request_context.h"
+#include "common/status/absl_view.h"
 #include "common/status/error.h"
 
 namespace crossover::router {
@@ -16,6 +19,20 @@ namespace {
 
 constexpr int kLookUpThreads = 2;
 constexpr int kMaxLookUps = 256;
+constexpr size_t kNamedModels = 8;  // in one message
+
+// The error with the names of models that there are.
+absl::Status WithKnown(const absl::Status& status,
+                       const absl::StatusOr<std::vector<LocalModelInfo>>& models) {
+  if (!models.ok() || models->empty()) return status;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < models->size() && i < kNamedModels; ++i) names.push_back((*models)[i].id);
+  if (models->size() > names.size())
+    names.push_back(absl::StrCat(models->size() - names.size(), " more (GET /v1/models)"));
+  ErrorDetail detail = DetailOf(status);
+  detail.metadata["known"] = absl::StrJoin(names, ", ");
+  return Error(status.code(), ToStd(status.message()), std::move(detail));
+}
 
 }  // namespace
 
@@ -43,6 +60,8 @@ http::Task<absl::StatusOr<std::string>> ModelRoutes::LookUp(std::string project,
     // Not over a suspension: the context belongs to the thread.
     const ScopedContext scope(std::move(context));
     target = models_.Find(project, model);
+    if (HasReason(target.status(), "MODEL_NOT_FOUND"))
+      target = WithKnown(target.status(), models_.List(project));
   }
   --pool_->waiting;
   co_return target;

@@ -25,8 +25,9 @@ class ModelRoutes {
   ModelRoutes(const ModelRoutes&) = delete;
   ModelRoutes& operator=(const ModelRoutes&) = delete;
 
-  // A route to the model. NOT_FOUND MODEL_NOT_FOUND; PERMISSION_DENIED RESOURCE_FORBIDDEN for a key
-  // that has a list of routes without `models`; RESOURCE_EXHAUSTED QUEUE_FULL.
+  // A route to the model. NOT_FOUND MODEL_NOT_FOUND, with models that there are as metadata `known`;
+  // PERMISSION_DENIED RESOURCE_FORBIDDEN for a key that has a list of routes without `models`;
+  // RESOURCE_EXHAUSTED QUEUE_FULL.
   http::Task<absl::StatusOr<std::shared_ptr<const ResolvedRoute>>> RouteTo(
       const Caller& caller, const std::string& project, const std::string& model);
 

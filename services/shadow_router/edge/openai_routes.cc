@@ -104,7 +104,8 @@ http::Response GetModel(const http::Request& request, const Caller& caller,
   }
   return OpenAiError(
       Error(absl::StatusCode::kNotFound,
-            absl::StrCat("there is no route '", name, "'; there are: ", absl::StrJoin(names, ", ")),
+            absl::StrCat("there is no route or model '", name,
+                         "'; there are: ", absl::StrJoin(names, ", ")),
             {.reason = "ROUTE_NOT_FOUND", .metadata = {}, .violations = {{"model", "unknown"}}}));
 }
 
