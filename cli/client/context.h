@@ -61,8 +61,8 @@ class Context {
   // --server, CROSSOVER_SERVER, the embedded platform's state file in the data folder, else
   // 127.0.0.1:7070.
   std::string ServerAddress() const;
-  // CLI_UNREACHABLE where --data names a folder in which no platform runs: whoever names one means no
-  // other. (CROSSOVER_DATA may be the setting of a machine whose server is elsewhere.)
+  // CLI_UNREACHABLE where --data names a folder in which no platform runs: whoever names one means
+  // no other. (CROSSOVER_DATA may be the setting of a machine whose server is elsewhere.)
   absl::Status CheckServer() const;
   // `projects/{project}`: --project, CROSSOVER_PROJECT, else `projects/default`.
   std::string Project() const;
@@ -79,8 +79,8 @@ class Context {
   // Error as the user should see it: a dead address becomes CLI_UNREACHABLE.
   absl::Status Explained(const absl::Status& status) const;
 
-  // One call with the global timeout, once CheckServer and CheckProject have nothing against it. Reads (Get…,
-  // List…) are repeated when the server is briefly away.
+  // One call with the global timeout, once CheckServer and CheckProject have nothing against it.
+  // Reads (Get…, List…) are repeated when the server is briefly away.
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(std::unique_ptr<Stub>& stub,
                                 grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,

@@ -302,6 +302,23 @@ TEST_F(ModuleTest, NothingIsForgottenOverARestart) {
   EXPECT_EQ(released.job().state(), v1::Job::QUEUED);
 }
 
+TEST_F(ModuleTest, AWorkerThatDrainsIsListedNoLonger) {
+  ASSERT_OK(Lease(absl::ZeroDuration()));
+  const auto listed = [&] {
+    return rpc::Invoke(*jobs_, &v1::JobService::Stub::ListWorkers, v1::ListWorkersRequest())
+        ->workers_size();
+  };
+  EXPECT_EQ(listed(), 1);
+  v1::ReleaseLeaseRequest leave;
+  leave.set_reason(v1::ReleaseLeaseRequest::DRAIN);
+  EXPECT_THAT(rpc::Invoke(*leases_, &v1::LeaseService::Stub::ReleaseLease, leave),
+              StatusIs(absl::StatusCode::kInvalidArgument)) << "neither a lease nor a worker";
+  leave.set_worker("workers/w");
+  leave.set_incarnation("life-1");
+  ASSERT_OK(rpc::Invoke(*leases_, &v1::LeaseService::Stub::ReleaseLease, leave));
+  EXPECT_EQ(listed(), 0);
+}
+
 // Two keys of two projects, and one of a worker that belongs to the second.
 class TwoKeys final : public rpc::Authenticator {
  public:

@@ -25,7 +25,7 @@ class ModelRoutes {
   ModelRoutes(const ModelRoutes&) = delete;
   ModelRoutes& operator=(const ModelRoutes&) = delete;
 
-  // A route to the model. NOT_FOUND MODEL_NOT_FOUND, with models that there are as metadata `known`;
+  // A route to the model. NOT_FOUND MODEL_NOT_FOUND with models that there are in metadata `known`;
   // PERMISSION_DENIED RESOURCE_FORBIDDEN for a key that has a list of routes without `models`;
   // RESOURCE_EXHAUSTED QUEUE_FULL.
   http::Task<absl::StatusOr<std::shared_ptr<const ResolvedRoute>>> RouteTo(

@@ -87,8 +87,9 @@ TEST_F(ModelRoutesTest, WhatIsNeitherIsRefusedWithTheRoutesThereAre) {
   EXPECT_EQ(response.status, 404);
   EXPECT_EQ(ErrorOf(response)["param"], "model");
   EXPECT_THAT(ErrorOf(response).value("message", ""),
-              HasSubstr(absl::StrCat("there is no route 'gpt-9'; there are: sorter; models by their "
-                                     "own names: ", kTuned, ", base")));
+              HasSubstr(absl::StrCat(
+                  "there is no route 'gpt-9'; there are: sorter; models by their own names: ",
+                  kTuned, ", base")));
 }
 
 TEST_F(ModelRoutesTest, AKeyWithAListOfRoutesNeedsModelsInIt) {

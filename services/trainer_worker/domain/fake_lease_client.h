@@ -31,6 +31,10 @@ class FakeLeaseClient final : public LeaseClient {
     return std::optional(job);
   }
   void Interrupt() override { interrupted = true; }
+  absl::Status Leave() override {
+    left = true;
+    return absl::OkStatus();
+  }
   absl::StatusOr<BeatReply> Heartbeat(const LeasedJob& job, const Report& report) override {
     beats.push_back(report);
     if (!beat_error.ok()) return beat_error;
@@ -71,6 +75,7 @@ class FakeLeaseClient final : public LeaseClient {
   std::vector<std::string> released;  // what RecordCheckpoint answers
 
   bool interrupted = false;
+  bool left = false;
   std::vector<Report> beats;
   std::vector<Recorded> checkpoints;
   std::vector<Ending> endings;

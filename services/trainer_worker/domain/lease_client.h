@@ -26,6 +26,8 @@ class LeaseClient {
   virtual absl::StatusOr<std::optional<LeasedJob>> Lease(absl::Duration wait) = 0;
   // Ends the present and all later waits of Lease.
   virtual void Interrupt() = 0;
+  // Tells that this worker, which holds no lease any more, asks for none.
+  virtual absl::Status Leave() { return absl::OkStatus(); }
 
   virtual absl::StatusOr<BeatReply> Heartbeat(const LeasedJob& job, const Report& report) = 0;
   // Returns the digests that the job keeps no longer.

@@ -30,6 +30,8 @@ void Worker::Run() {
     deps_.clock.SleepFor(backoff);
     backoff = std::min(backoff * 2, options_.max_backoff);
   }
+  const absl::Status left = deps_.client.Leave();
+  if (!left.ok()) deps_.logger.Warning("leave_not_told", {{"error", left}});
   absl::MutexLock lock(&mutex_);
   done_ = true;
 }

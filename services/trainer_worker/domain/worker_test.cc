@@ -51,6 +51,7 @@ TEST(WorkerTest, ItRunsJobAfterJobUntilItDrains) {
   worker.Run();
   EXPECT_THAT(client.endings, SizeIs(2));
   EXPECT_TRUE(client.interrupted);
+  EXPECT_TRUE(client.left);
   EXPECT_TRUE(worker.WaitUntilDrained(absl::ZeroDuration()));
   EXPECT_FALSE(std::filesystem::exists(folder / "work/attempts/old-1"));
   EXPECT_TRUE(std::filesystem::exists(folder / "work/mine"));

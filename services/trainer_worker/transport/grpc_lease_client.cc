@@ -102,6 +102,16 @@ void GrpcLeaseClient::Interrupt() {
   if (waiting_ != nullptr) waiting_->TryCancel();
 }
 
+absl::Status GrpcLeaseClient::Leave() {
+  pb::ReleaseLeaseRequest request;
+  request.set_worker(absl::StrCat("workers/", identity_.name));
+  request.set_incarnation(identity_.incarnation);
+  request.set_reason(pb::ReleaseLeaseRequest::DRAIN);
+  return rpc::Invoke(*stub_, &Stub::ReleaseLease, request,
+                     {.timeout = kCallTimeout, .api_key = api_key_, .clock = &clock_})
+      .status();
+}
+
 absl::StatusOr<BeatReply> GrpcLeaseClient::Heartbeat(const LeasedJob& job, const Report& report) {
   pb::HeartbeatRequest request = ToProto(job, report);
   if (usage_ != nullptr) *request.mutable_usage() = ToProto(usage_->Sample());

@@ -32,6 +32,7 @@ class GrpcLeaseClient final : public LeaseClient {
 
   absl::StatusOr<std::optional<LeasedJob>> Lease(absl::Duration wait) override;
   void Interrupt() override;
+  absl::Status Leave() override;
   absl::StatusOr<BeatReply> Heartbeat(const LeasedJob& job, const Report& report) override;
   absl::StatusOr<std::vector<std::string>> RecordCheckpoint(const LeasedJob& job, int64_t step,
                                                             const std::string& digest,

@@ -526,13 +526,21 @@ absl::StatusOr<WorkerLife> FakeJobStore::SawWorker(const WorkerRecord& worker) {
   std::string& earlier = earlier_lives_[worker.name];
   if (earlier == worker.incarnation) return WorkerLife::kReplaced;
   const bool same = place->second.incarnation == worker.incarnation;
-  if (!same) earlier = place->second.incarnation;
+  if (!same && !place->second.incarnation.empty()) earlier = place->second.incarnation;
   const absl::Time created = added ? clock_.Now() : place->second.create_time;
   place->second = worker;
   place->second.create_time = created;
   place->second.seen_time = clock_.Now();
   if (worker.usage.has_value()) place->second.usage->time = clock_.Now();
   return same ? WorkerLife::kSame : WorkerLife::kNew;
+}
+
+absl::Status FakeJobStore::WorkerLeft(const std::string& name, const std::string& incarnation) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = workers_.find(name);
+  if (found != workers_.end() && found->second.incarnation == incarnation)
+    found->second.incarnation.clear();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<WorkerRecord>> FakeJobStore::Workers(const std::string& after,
@@ -549,7 +557,7 @@ absl::StatusOr<std::vector<WorkerRecord>> FakeJobStore::Workers(const std::strin
       worker.project = record.job.project;
       if (const auto usage = UsageOf(record.job, name)) worker.usage = usage;
     }
-    workers.push_back(std::move(worker));
+    if (!worker.incarnation.empty() || !worker.job.empty()) workers.push_back(std::move(worker));
   }
   return workers;
 }

@@ -288,4 +288,12 @@ absl::StatusOr<std::optional<Job>> Leasing::Crashed(const std::string& worker,
   return last;
 }
 
+absl::Status Leasing::Left(const std::string& worker, const std::string& incarnation) {
+  {
+    absl::MutexLock lock(&mutex_);
+    seen_.erase(worker);
+  }
+  return jobs_.WorkerLeft(worker, incarnation);
+}
+
 }  // namespace crossover::scheduler

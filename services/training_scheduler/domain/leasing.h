@@ -107,6 +107,9 @@ class Leasing {
                                              const std::string& how = "",
                                              const std::string& project = "");
 
+  // A process that has given back what it held takes no more: it is listed no longer.
+  absl::Status Left(const std::string& worker, const std::string& incarnation);
+
   const LeaseOptions& options() const { return options_; }
 
  private:

@@ -784,6 +784,25 @@ TEST_P(JobStoreConformance, WorkersAreListedWithTheJobTheyHold) {
   EXPECT_THAT(*store().Workers("a", 10), SizeIs(1));
 }
 
+TEST_P(JobStoreConformance, AWorkerThatHasLeftIsListedAgainOnceItAsks) {
+  WorkerRecord worker;
+  worker.name = "w";
+  for (const char* life : {"life-1", "life-2"}) {
+    worker.incarnation = life;
+    ASSERT_OK(store().SawWorker(worker));
+  }
+  ASSERT_OK(store().WorkerLeft("w", "life-1"));
+  ASSERT_OK(store().WorkerLeft("x", "life-2"));
+  EXPECT_THAT(*store().Workers("", 10), SizeIs(1)) << "neither is its present life";
+  ASSERT_OK(store().WorkerLeft("w", "life-2"));
+  EXPECT_THAT(*store().Workers("", 10), IsEmpty());
+  worker.incarnation = "life-1";
+  EXPECT_EQ(*store().SawWorker(worker), WorkerLife::kReplaced) << "that is not forgotten";
+  worker.incarnation = "life-3";
+  EXPECT_EQ(*store().SawWorker(worker), WorkerLife::kNew);
+  EXPECT_THAT(*store().Workers("", 10), SizeIs(1));
+}
+
 WorkerUsage Using(double busy_ratio) {
   return {.devices = {{.kind = "cpu",
                        .memory_bytes = 3'000'000'000,

@@ -211,6 +211,14 @@ absl::StatusOr<WorkerLife> PgJobStore::SawWorker(const WorkerRecord& worker) {
       });
 }
 
+absl::Status PgJobStore::WorkerLeft(const std::string& name, const std::string& incarnation) {
+  return pg::Transact(pool_, {.name = "worker_left"},
+                      [&](pqxx::transaction_base& txn) -> absl::Status {
+                        txn.exec_params(sql::kWorkerLeft, name, incarnation);
+                        return absl::OkStatus();
+                      });
+}
+
 absl::StatusOr<std::vector<WorkerRecord>> PgJobStore::Workers(const std::string& after,
                                                               int64_t limit) {
   ASSIGN_OR_RETURN(pqxx::result rows,

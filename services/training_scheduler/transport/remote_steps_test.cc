@@ -147,7 +147,8 @@ TEST_F(RemoteStepsTest, AnEvaluationRunIsMadeInTheProjectAndItsPauseIsTold) {
 TEST_F(RemoteStepsTest, OnlyWhatNoEarlierStepMakesIsLookedUpBeforehand) {
   ASSERT_OK(evaluation_.CheckNames(
       "default", R"({"suite_version": "projects/default/suites/s/versions/sha256:2",
-    "systems": [{"base_model": {"model": "small"}}, {"adapter": {"model": "{{steps.t.digest}}"}}]})"));
+    "systems": [{"base_model": {"model": "small"}},
+                {"adapter": {"model": "{{steps.t.digest}}"}}]})"));
   const evaluation_pb::CreateRunRequest& asked = services_.evaluation.created;
   EXPECT_TRUE(asked.validate_only());
   EXPECT_EQ(asked.parent(), "projects/default");

@@ -1,5 +1,5 @@
 -- $1 after (name), $2 limit. Busy: holds a lease. Lost: neither that nor heard of for two long polls. Usage: as the job's last beat
--- said, else as the worker did when it asked for work.
+-- said, else as the worker did when it asked for work. Who has left is not listed.
 SELECT name, incarnation, version, device, memory_bytes, threads, gang, array_to_string(kinds, ',') AS kinds,
        array_to_string(queues, ',') AS queues, array_to_string(bases, ',') AS bases,
        (extract(epoch FROM create_time) * 1000000)::bigint AS create_us,
@@ -16,4 +16,4 @@ SELECT name, incarnation, version, device, memory_bytes, threads, gang, array_to
                       WHERE state IN ('RUNNING', 'PAUSING', 'CANCELLING') 
                         AND (lease_worker = w.name OR lease_gang @> jsonb_build_array(jsonb_build_object('worker', w.name)))
                       LIMIT 1) j ON true
- WHERE name > $1 ORDER BY name LIMIT $2;
+ WHERE name > $1 AND (w.incarnation <> '' OR j.id IS NOT NULL) ORDER BY name LIMIT $2;

@@ -3,7 +3,7 @@
 INSERT INTO worker (name, incarnation, version, device, memory_bytes, threads, kinds, queues, gang, usage, bases)
 VALUES ($1, $2, $3, $4, $5, $6, $7::text[], $8::text[], $9, NULLIF($10, '')::json, $11::text[])
 ON CONFLICT (name) DO UPDATE
-   SET previous_incarnation = CASE WHEN worker.incarnation = excluded.incarnation THEN worker.previous_incarnation
+   SET previous_incarnation = CASE WHEN worker.incarnation IN (excluded.incarnation, '') THEN worker.previous_incarnation
                                    ELSE worker.incarnation END,
        incarnation = excluded.incarnation, version = excluded.version, device = excluded.device,
        memory_bytes = excluded.memory_bytes, threads = excluded.threads, kinds = excluded.kinds, queues = excluded.queues, gang = excluded.gang,
