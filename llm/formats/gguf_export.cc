@@ -59,30 +59,48 @@ absl::Status WriteWeight(const WeightSpec& weight, const ModelConfig& config,
   return writer.AppendData(encoded);
 }
 
+// A tensor of the file to be: a weight, or one that the base has beside them (rope_freqs).
+struct Part {
+  const WeightSpec* weight = nullptr;
+  const GgufTensor* copied = nullptr;
+};
+
+// The base's tensors in its order, then the weights that it does not list.
+std::vector<Part> PartsOf(const GgufFile& base, const std::vector<WeightSpec>& weights) {
+  std::map<std::string_view, const WeightSpec*> by_name;
+  for (const WeightSpec& weight : weights) by_name[weight.gguf_name] = &weight;
+  std::vector<Part> parts;
+  for (const GgufTensor& tensor : base.tensors()) {
+    const auto weight = by_name.find(tensor.name);
+    parts.push_back(weight == by_name.end() ? Part{.copied = &tensor}
+                                            : Part{.weight = weight->second});
+  }
+  for (const WeightSpec& weight : weights) {
+    if (base.FindTensor(weight.gguf_name) == nullptr) parts.push_back({.weight = &weight});
+  }
+  return parts;
+}
+
 }  // namespace
 
-absl::Status ExportGguf(const GgufFile& base, const WeightReader& read,
+absl::Status ExportGguf(const GgufFile& base, const ModelConfig& config, const WeightReader& read,
                         const GgufExportOptions& options, const std::filesystem::path& path) {
-  ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::FromGguf(base));
-  std::map<std::string, WeightSpec, std::less<>> weights;
-  for (WeightSpec& weight : WeightsOf(config)) weights.emplace(weight.gguf_name, std::move(weight));
+  const std::vector<WeightSpec> weights = WeightsOf(config);
+  const std::vector<Part> parts = PartsOf(base, weights);
   ASSIGN_OR_RETURN(const std::unique_ptr<GgufWriter> writer, GgufWriter::Create(path));
   RETURN_IF_ERROR(AddMetadata(base, options, *writer));
-  // The base's order and its tensors that are no weights (rope_freqs) are kept.
-  for (const GgufTensor& tensor : base.tensors()) {
-    const auto weight = weights.find(tensor.name);
-    const TensorType type =
-        weight == weights.end() ? tensor.type : StoredTypeOf(options.type, weight->second, config);
-    RETURN_IF_ERROR(writer->AddTensor(tensor.name, type, tensor.shape));
+  const auto type_of = [&](const WeightSpec& weight) {
+    return StoredTypeOf(options.type, weight, config);
+  };
+  for (const auto& [weight, copied] : parts) {
+    RETURN_IF_ERROR(copied != nullptr
+                        ? writer->AddTensor(copied->name, copied->type, copied->shape)
+                        : writer->AddTensor(weight->gguf_name, type_of(*weight), weight->shape));
   }
-  for (const GgufTensor& tensor : base.tensors()) {
-    const auto weight = weights.find(tensor.name);
-    if (weight == weights.end()) {
-      RETURN_IF_ERROR(writer->AppendData(tensor.data));
-      continue;
-    }
-    RETURN_IF_ERROR(WriteWeight(weight->second, config, read,
-                                StoredTypeOf(options.type, weight->second, config), *writer));
+  for (const auto& [weight, copied] : parts) {
+    RETURN_IF_ERROR(copied != nullptr
+                        ? writer->AppendData(copied->data)
+                        : WriteWeight(*weight, config, read, type_of(*weight), *writer));
   }
   return writer->Finish();
 }

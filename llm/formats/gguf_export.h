@@ -28,11 +28,12 @@ struct GgufExportOptions {
 };
 
 // Copies hyper-parameters, tokenizer, chat template and rope_freqs from `base`, sets
-// general.file_type and general.quantization_version, and takes all weights from `read`. Equal
-// input gives equal bytes. Needs memory for one matrix, twice; quantises on all processors. Errors
-// of `read`, GgufWriter and AtomicFile; InvalidArgument NOT_FINITE names a tensor that cannot be
-// quantised.
-absl::Status ExportGguf(const GgufFile& base, const WeightReader& read,
+// general.file_type and general.quantization_version, and takes all weights of a model of this
+// `config` from `read`: in the order of `base`, and those that it does not list (it may be metadata
+// alone) in that of WeightsOf(config). Equal input gives equal bytes. Needs memory for one matrix,
+// twice; quantises on all processors. Errors of `read`, GgufWriter and AtomicFile; InvalidArgument
+// NOT_FINITE names a tensor that cannot be quantised.
+absl::Status ExportGguf(const GgufFile& base, const ModelConfig& config, const WeightReader& read,
                         const GgufExportOptions& options, const std::filesystem::path& path);
 
 }  // namespace crossover::llm

@@ -36,6 +36,12 @@ absl::StatusOr<std::unique_ptr<GgufWriter>> GgufWriter::Create(const std::filesy
   return writer;
 }
 
+std::unique_ptr<GgufWriter> GgufWriter::ToMemory(std::string name, std::string& bytes) {
+  std::unique_ptr<GgufWriter> writer(new GgufWriter(nullptr, std::move(name), 32));
+  writer->memory_ = &bytes;
+  return writer;
+}
+
 GgufWriter::GgufWriter(std::unique_ptr<AtomicFile> file, std::string path, uint32_t alignment)
     : file_(std::move(file)), path_(std::move(path)), alignment_(alignment) {}
 
@@ -86,12 +92,22 @@ absl::Status GgufWriter::AddBool(std::string_view key, bool value) {
   return absl::OkStatus();
 }
 
-absl::Status GgufWriter::AddInts(std::string_view key, const std::vector<int32_t>& values) {
+template <typename T>
+absl::Status GgufWriter::AddNumbers(std::string_view key, GgufType element,
+                                    const std::vector<T>& values) {
   RETURN_IF_ERROR(BeginEntry(key, GgufType::kArray));
-  Put(static_cast<uint32_t>(GgufType::kInt32));
+  Put(static_cast<uint32_t>(element));
   Put<uint64_t>(values.size());
-  for (const int32_t value : values) Put(value);
+  for (const T value : values) Put(value);
   return absl::OkStatus();
+}
+
+absl::Status GgufWriter::AddInts(std::string_view key, const std::vector<int32_t>& values) {
+  return AddNumbers(key, GgufType::kInt32, values);
+}
+
+absl::Status GgufWriter::AddFloats(std::string_view key, const std::vector<float>& values) {
+  return AddNumbers(key, GgufType::kFloat32, values);
 }
 
 absl::Status GgufWriter::AddStrings(std::string_view key, const std::vector<std::string>& values) {
@@ -134,6 +150,12 @@ absl::Status GgufWriter::AddTensor(std::string_view name, TensorType type,
   return absl::OkStatus();
 }
 
+absl::Status GgufWriter::Write(std::string_view bytes) {
+  if (file_ != nullptr) return file_->Append(bytes);
+  memory_->append(bytes);
+  return absl::OkStatus();
+}
+
 absl::Status GgufWriter::WriteHeader() {
   header_written_ = true;
   std::string header = "GGUF";
@@ -150,18 +172,19 @@ absl::Status GgufWriter::WriteHeader() {
     PutInto(infos, static_cast<uint32_t>(tensor.type));
     PutInto<uint64_t>(infos, tensor.offset);
   }
-  file_->set_expected_size(header.size() + metadata_.size() + infos.size() + data_size_);
-  RETURN_IF_ERROR(file_->Append(header));
-  RETURN_IF_ERROR(file_->Append(metadata_));
+  if (file_ != nullptr)
+    file_->set_expected_size(header.size() + metadata_.size() + infos.size() + data_size_);
+  RETURN_IF_ERROR(Write(header));
+  RETURN_IF_ERROR(Write(metadata_));
   metadata_.clear();
-  RETURN_IF_ERROR(file_->Append(infos));
+  RETURN_IF_ERROR(Write(infos));
   return Pad();
 }
 
 absl::Status GgufWriter::Pad() {
-  const uint64_t rest = file_->size() % alignment_;
+  const uint64_t rest = size() % alignment_;
   if (rest == 0) return absl::OkStatus();
-  return file_->Append(std::string(alignment_ - rest, '\0'));
+  return Write(std::string(alignment_ - rest, '\0'));
 }
 
 absl::Status GgufWriter::AppendData(std::span<const std::byte> bytes) {
@@ -173,7 +196,7 @@ absl::Status GgufWriter::AppendData(std::span<const std::byte> bytes) {
     return Invalid(absl::StrCat("tensor '", tensor.name, "' takes ", tensor.bytes, " bytes; ",
                                 written_of_tensor_ + bytes.size(), " were given"));
   }
-  RETURN_IF_ERROR(file_->Append(bytes));
+  RETURN_IF_ERROR(Write({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
   written_of_tensor_ += bytes.size();
   if (written_of_tensor_ < tensor.bytes) return absl::OkStatus();
   ++next_tensor_;
@@ -187,7 +210,7 @@ absl::Status GgufWriter::Finish() {
     return Invalid(
         absl::StrCat("tensor '", tensors_[next_tensor_].name, "' has no data or too few"));
   }
-  return file_->Commit();
+  return file_ == nullptr ? absl::OkStatus() : file_->Commit();
 }
 
 }  // namespace crossover::llm

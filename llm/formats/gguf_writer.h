@@ -28,6 +28,8 @@ class GgufWriter {
  public:
   static absl::StatusOr<std::unique_ptr<GgufWriter>> Create(const std::filesystem::path& path,
                                                             uint32_t alignment = 32);
+  // Into `bytes`, which outlives the writer; `name` stands for the path in messages.
+  static std::unique_ptr<GgufWriter> ToMemory(std::string name, std::string& bytes);
 
   absl::Status AddString(std::string_view key, std::string_view value);
   absl::Status AddUint32(std::string_view key, uint32_t value);
@@ -35,6 +37,7 @@ class GgufWriter {
   absl::Status AddBool(std::string_view key, bool value);
   absl::Status AddStrings(std::string_view key, const std::vector<std::string>& values);
   absl::Status AddInts(std::string_view key, const std::vector<int32_t>& values);
+  absl::Status AddFloats(std::string_view key, const std::vector<float>& values);
   // Copies an entry of another file, whatever its type.
   absl::Status AddEncoded(const GgufMetadata& entry);
 
@@ -62,10 +65,15 @@ class GgufWriter {
   void PutString(std::string_view text);
   template <typename T>
   void Put(T value);
+  template <typename T>
+  absl::Status AddNumbers(std::string_view key, GgufType element, const std::vector<T>& values);
+  absl::Status Write(std::string_view bytes);
+  uint64_t size() const { return file_ == nullptr ? memory_->size() : file_->size(); }
   absl::Status WriteHeader();
   absl::Status Pad();
 
-  std::unique_ptr<AtomicFile> file_;
+  std::unique_ptr<AtomicFile> file_;  // Or else …
+  std::string* memory_ = nullptr;
   std::string path_;
   uint32_t alignment_;
   std::string metadata_;

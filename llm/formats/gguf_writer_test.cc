@@ -61,6 +61,21 @@ TEST(GgufWriterTest, WhatIsWrittenIsRead) {
   fs::remove(path);
 }
 
+TEST(GgufWriterTest, BytesInMemoryAreAFile) {
+  std::string bytes;
+  const auto writer = GgufWriter::ToMemory("made", bytes);
+  ASSERT_TRUE(writer->AddFloats("scores", {0.5f, -1}).ok());
+  ASSERT_TRUE(writer->AddTensor("a", TensorType::kF32, {2}).ok());
+  const std::vector<float> a = {1, 2};
+  ASSERT_TRUE(writer->AppendData(std::as_bytes(std::span(a))).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  const auto file = GgufFile::Parse(std::as_bytes(std::span(bytes)), "made");
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ((*file)->FindMetadata("scores")->element, GgufType::kFloat32);
+  EXPECT_EQ((*file)->FindMetadata("scores")->count, 2u);
+  EXPECT_TRUE(std::ranges::equal((*file)->FindTensor("a")->data, std::as_bytes(std::span(a))));
+}
+
 TEST(GgufWriterTest, RefusesMistakesAndLeavesNoFile) {
   const fs::path path = TempFile("mistake.gguf");
   {
@@ -101,7 +116,7 @@ TEST(GgufExportTest, AnExportCanBeExportedAgainUnderItsNewLineage) {
                  second = TempFile("second.gguf"), third = TempFile("third.gguf");
   ASSERT_TRUE(WriteSmallModel(base_path, SmallModel()).ok());
   const auto base = GgufFile::Open(base_path).value();
-  ASSERT_TRUE(ExportGguf(*base, ReaderOf(*base, 16),
+  ASSERT_TRUE(ExportGguf(*base, SmallModel(), ReaderOf(*base, 16),
                          {.type = GgufFileType::kF32,
                           .lineage = {{"crossover.base", "sha256:0"},
                                       {"crossover.adapter", "sha256:1"},
@@ -110,7 +125,7 @@ TEST(GgufExportTest, AnExportCanBeExportedAgainUnderItsNewLineage) {
                   .ok());
   const auto once = GgufFile::Open(first).value();
   const absl::Status again =
-      ExportGguf(*once, ReaderOf(*once, 16),
+      ExportGguf(*once, SmallModel(), ReaderOf(*once, 16),
                  {.type = GgufFileType::kF32,
                   .lineage = {{"crossover.base", "sha256:2"}, {"general.note", "b"}}},
                  second);
@@ -126,7 +141,7 @@ TEST(GgufExportTest, AnExportCanBeExportedAgainUnderItsNewLineage) {
         << tensor.name;
   }
   // A second export with the first one's lineage is the first one.
-  ASSERT_TRUE(ExportGguf(*twice, ReaderOf(*twice, 16),
+  ASSERT_TRUE(ExportGguf(*twice, SmallModel(), ReaderOf(*twice, 16),
                          {.type = GgufFileType::kF32,
                           .lineage = {{"crossover.base", "sha256:0"},
                                       {"crossover.adapter", "sha256:1"},
@@ -147,7 +162,8 @@ TEST(GgufExportTest, FullDiskLeavesTheOldFileAndNoLitter) {
   absl::Status status;
   {
     const FullDisk disk(64 << 10);
-    status = ExportGguf(*base, ReaderOf(*base, 16), {.type = GgufFileType::kF32}, out);
+    status =
+        ExportGguf(*base, SmallModel(), ReaderOf(*base, 16), {.type = GgufFileType::kF32}, out);
   }
   EXPECT_TRUE(HasReason(status, "DISK_FULL")) << status;
   // The same tensors and two keys more than the base's.
@@ -170,7 +186,7 @@ TEST(GgufExportTest, KeepsTokenizerTemplateAndWeights) {
   const WeightReader read = ReaderOf(**base, 64);
   const fs::path path = TempFile("export.gguf");
   ASSERT_TRUE(
-      ExportGguf(**base, read,
+      ExportGguf(**base, ModelConfig::FromGguf(**base).value(), read,
                  {.type = GgufFileType::kQ8_0, .lineage = {{"crossover.adapter", "sha256:0"}}},
                  path)
           .ok());

@@ -126,4 +126,19 @@ std::string HfGenerationConfigJson(const HfTokenIds& tokens) {
   return root.dump(2) + "\n";
 }
 
+absl::StatusOr<std::string> MergedHfJson(std::string_view json, const std::string& path,
+                                         const HfTokenIds& tokens) {
+  OrderedJson root = OrderedJson::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!root.is_object()) {
+    return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
+                 absl::StrCat(path, ": is not a JSON object"));
+  }
+  root.erase("quantization_config");
+  for (const char* key : {"torch_dtype", "dtype"}) {
+    if (root.contains(key)) root[key] = "bfloat16";
+  }
+  PutTokens(tokens, root);
+  return root.dump(2) + "\n";
+}
+
 }  // namespace crossover::llm

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -43,5 +44,11 @@ absl::StatusOr<std::string> HfConfigJson(const ModelConfig& config, const HfToke
 
 // generation_config.json: where generation begins and stops.
 std::string HfGenerationConfigJson(const HfTokenIds& tokens);
+
+// The base's own config.json or generation_config.json for its merged weights: with these tokens,
+// BF16 where it names a type, and no quantisation. InvalidArgument FORMAT_INVALID, naming `path`,
+// if it is no JSON object.
+absl::StatusOr<std::string> MergedHfJson(std::string_view json, const std::string& path,
+                                         const HfTokenIds& tokens);
 
 }  // namespace crossover::llm

