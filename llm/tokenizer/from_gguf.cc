@@ -9,17 +9,11 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "llm/tokenizer/pretokenizer.h"
+#include "llm/tokenizer/gguf_vocabulary.h"
 #include "llm/tokenizer/tokenizer.h"
 
 namespace crossover::llm {
 namespace {
-
-// llama_token_type
-constexpr int64_t kNormal = 1;
-constexpr int64_t kUnknown = 2;
-constexpr int64_t kControl = 3;
-constexpr int64_t kUserDefined = 4;
 
 absl::Status Invalid(const GgufFile& file, std::string_view message) {
   return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
@@ -29,31 +23,19 @@ absl::Status Invalid(const GgufFile& file, std::string_view message) {
 // Sets patterns, normalisation, ignore_merges and the default of adds_bos.
 absl::Status ApplyPreTokenizer(const GgufFile& file, const std::string& name,
                                Tokenizer::Parts& parts) {
-  if (name == "smollm") {
-    parts.patterns = {patterns::kEachDigit, patterns::kGpt2};
-  } else if (name == "gpt-2") {
-    parts.patterns = {patterns::kGpt2};
-  } else if (name == "llama-bpe" || name == "llama3" || name == "llama-v3") {
-    parts.patterns = {patterns::kLlama3};
-    parts.ignore_merges = true;
-    parts.adds_bos = true;
-  } else if (name == "qwen2") {
-    parts.patterns = {patterns::kQwen2};
-    parts.nfc = true;  // As tokenizer.json has it; llama.cpp leaves it out.
-  } else if (name == "default") {
-    // llama.cpp's own, for files from before the key existed.
-    parts.patterns = {
-        R"([\p{P}\$\+<=>\^~\|]+)",
-        R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))",
-        R"(\p{N}+)",
-        R"([0-9][0-9][0-9])",
-    };
-  } else {
-    return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
-                 absl::StrCat(file.path(), ": tokenizer.ggml.pre is '", name,
-                              "'; smollm, gpt-2, llama-bpe, qwen2 and default are supported"));
+  const bool old_name = name == "llama3" || name == "llama-v3";
+  const std::string_view wanted = old_name ? "llama-bpe" : std::string_view(name);
+  for (const NamedPreTokenizer& known : NamedPreTokenizers()) {
+    if (known.name != wanted) continue;
+    parts.patterns = known.patterns;
+    parts.nfc = known.nfc;
+    parts.ignore_merges = known.ignore_merges;
+    parts.adds_bos = known.adds_bos;
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
+  return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
+               absl::StrCat(file.path(), ": tokenizer.ggml.pre is '", name,
+                            "'; smollm, gpt-2, llama-bpe, qwen2 and default are supported"));
 }
 
 absl::Status ReadTokens(const GgufFile& file, Tokenizer::Parts& parts) {
@@ -66,13 +48,13 @@ absl::Status ReadTokens(const GgufFile& file, Tokenizer::Parts& parts) {
                                         " entries for ", tokens.size(), " tokens"));
     }
   }
-  types.resize(tokens.size(), 1);
+  types.resize(tokens.size(), GgufTokenType::kNormal);
   for (size_t id = 0; id < tokens.size(); ++id) {
     parts.tokens.emplace_back(tokens[id]);
-    if (types[id] != kControl && types[id] != kUserDefined) continue;
+    if (types[id] != GgufTokenType::kControl && types[id] != GgufTokenType::kUserDefined) continue;
     parts.added.push_back({.text = std::string(tokens[id]),
                            .id = static_cast<int32_t>(id),
-                           .special = types[id] == kControl});
+                           .special = types[id] == GgufTokenType::kControl});
   }
   return absl::OkStatus();
 }
@@ -124,7 +106,7 @@ absl::Status AddMergesByScore(const GgufFile& file, const std::vector<int64_t>& 
   for (size_t id = 0; id < parts.tokens.size(); ++id) {
     const std::string_view piece = parts.tokens[id];
     // Text that people write never becomes a control token by merging.
-    if (types[id] != kNormal && types[id] != kUserDefined) continue;
+    if (types[id] != GgufTokenType::kNormal && types[id] != GgufTokenType::kUserDefined) continue;
     for (size_t cut = 1; cut < piece.size(); ++cut) {
       if (known.contains(piece.substr(0, cut)) && known.contains(piece.substr(cut)))
         merges.push_back({scores[id], piece.substr(0, cut), piece.substr(cut)});
@@ -147,7 +129,7 @@ absl::Status ReadSentencePiece(const GgufFile& file, Tokenizer::Parts& parts) {
   RETURN_IF_ERROR(ReadTokens(file, parts));
   ASSIGN_OR_RETURN(const std::vector<int64_t> types, file.GetInts("tokenizer.ggml.token_type"));
   for (size_t id = 0; id < types.size(); ++id) {
-    if (types[id] != kUnknown) continue;
+    if (types[id] != GgufTokenType::kUnknown) continue;
     parts.unknown_id = static_cast<int32_t>(id);
     parts.added.push_back({.text = parts.tokens[id], .id = parts.unknown_id, .special = true});
   }
@@ -182,6 +164,7 @@ absl::StatusOr<Tokenizer::Parts> Tokenizer::PartsOfGguf(const GgufFile& file) {
   ASSIGN_OR_RETURN(parts.bos_id, ReadId(file, "tokenizer.ggml.bos_token_id"));
   ASSIGN_OR_RETURN(parts.eos_id, ReadId(file, "tokenizer.ggml.eos_token_id"));
   ASSIGN_OR_RETURN(parts.adds_bos, file.GetBoolOr("tokenizer.ggml.add_bos_token", parts.adds_bos));
+  ASSIGN_OR_RETURN(parts.adds_eos, file.GetBoolOr("tokenizer.ggml.add_eos_token", false));
   return parts;
 }
 

@@ -235,16 +235,28 @@ class JsonReader {
       return Unsupported("post_processor", absl::StrCat("'", type, "'"));
     const Json& single = Member(step, "single");
     if (!single.is_array() || single.empty()) return absl::OkStatus();
-    const std::string first = Text(Member(single[0], "SpecialToken"), "id");
-    if (first.empty()) return absl::OkStatus();
-    const auto found = std::find_if(parts_.added.begin(), parts_.added.end(),
-                                    [&](const AddedToken& token) { return token.text == first; });
-    if (found == parts_.added.end()) {
-      return Invalid(absl::StrCat("post_processor uses '", first, "', which is no added token"));
+    ASSIGN_OR_RETURN(const std::optional<int32_t> first, SpecialOf(single.front()));
+    if (first) {
+      parts_.bos_id = first;
+      parts_.adds_bos = true;
     }
-    parts_.bos_id = found->id;
-    parts_.adds_bos = true;
+    if (single.size() == 1) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const std::optional<int32_t> last, SpecialOf(single.back()));
+    if (last) {
+      parts_.eos_id = last;
+      parts_.adds_eos = true;
+    }
     return absl::OkStatus();
+  }
+
+  // The id of a template's piece; nullopt if it is not a token.
+  absl::StatusOr<std::optional<int32_t>> SpecialOf(const Json& piece) const {
+    const std::string text = Text(Member(piece, "SpecialToken"), "id");
+    if (text.empty()) return std::optional<int32_t>();
+    const auto found = std::find_if(parts_.added.begin(), parts_.added.end(),
+                                    [&](const AddedToken& token) { return token.text == text; });
+    if (found != parts_.added.end()) return std::optional<int32_t>(found->id);
+    return Invalid(absl::StrCat("post_processor uses '", text, "', which is no added token"));
   }
 
   std::string_view path_;
@@ -254,14 +266,19 @@ class JsonReader {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(std::string_view json,
-                                                                     std::string_view path) {
+absl::StatusOr<Tokenizer::Parts> Tokenizer::PartsOfJson(std::string_view json,
+                                                        std::string_view path) {
   const Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);
   if (root.is_discarded()) {
     return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                  absl::StrCat(ToAbsl(path), ": is not valid JSON"));
   }
-  ASSIGN_OR_RETURN(Parts parts, JsonReader(path).Read(root));
+  return JsonReader(path).Read(root);
+}
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(std::string_view json,
+                                                                     std::string_view path) {
+  ASSIGN_OR_RETURN(Parts parts, PartsOfJson(json, path));
   auto tokenizer = Create(std::move(parts));
   if (!tokenizer.ok()) return WithContext(tokenizer.status(), path);
   return tokenizer;

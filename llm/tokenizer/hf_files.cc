@@ -152,6 +152,7 @@ std::string TokenizerConfigJson(const Tokenizer::Parts& parts, const std::string
                       {"clean_up_tokenization_spaces", false},
                       {"model_max_length", context_length},
                       {"add_bos_token", parts.adds_bos}};
+  if (parts.adds_eos) root["add_eos_token"] = true;
   if (parts.bos_id) root["bos_token"] = parts.tokens[static_cast<size_t>(*parts.bos_id)];
   if (parts.eos_id) {
     root["eos_token"] = parts.tokens[static_cast<size_t>(*parts.eos_id)];

@@ -88,6 +88,7 @@ class Tokenizer {
     std::optional<int32_t> bos_id;
     std::optional<int32_t> eos_id;
     bool adds_bos = false;
+    bool adds_eos = false;  // After every text. Kept for files that are written.
     // SentencePiece: tokens are plain text with U+2581 for spaces and "<0xNN>" for bytes; there are
     // no patterns. A stretch is what lies between added tokens.
     bool sentencepiece = false;
@@ -98,8 +99,9 @@ class Tokenizer {
     bool split_at_spaces = false;
   };
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> Create(Parts parts);
-  // What FromGguf makes of a file.
+  // What FromGguf and FromJson make of a file.
   static absl::StatusOr<Parts> PartsOfGguf(const GgufFile& file);
+  static absl::StatusOr<Parts> PartsOfJson(std::string_view json, std::string_view path);
 
  private:
   class Impl;

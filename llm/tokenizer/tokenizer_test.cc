@@ -11,6 +11,7 @@
 #include "llm/tokenizer/byte_level.h"
 #include "llm/tokenizer/hf_files.h"
 #include "llm/tokenizer/pretokenizer.h"
+#include "llm/tokenizer/testing_parts.h"
 
 namespace crossover::llm {
 namespace {
@@ -198,6 +199,18 @@ TEST(TokenizerJsonTest, ReadsModelAddedTokensNormalizerAndBos) {
   EXPECT_THAT((*tokenizer)->Encode("a <tag>  b"), ElementsAre(0, 5, 1));
 }
 
+TEST(TokenizerJsonTest, ATemplateThatEndsWithATokenAddsIt) {
+  std::string json = kJson;
+  const std::string piece = R"({"SpecialToken": {"id": "<|end|>", "type_id": 0}})";
+  json.replace(json.find(piece), piece.size(),
+               R"({"Sequence": {"id": "A", "type_id": 0}}, )" + piece);
+  const auto parts = Tokenizer::PartsOfJson(json, "tokenizer.json");
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  EXPECT_FALSE(parts->adds_bos);
+  EXPECT_TRUE(parts->adds_eos);
+  EXPECT_EQ(parts->eos_id, 4);
+}
+
 TEST(TokenizerJsonTest, RefusesByNameWhatItCannotDo) {
   const auto refused = [&](std::string_view from, std::string_view to) {
     std::string json = kJson;
@@ -215,29 +228,6 @@ TEST(TokenizerJsonTest, RefusesByNameWhatItCannotDo) {
   EXPECT_THAT(refused("\"id\": 4", "\"id\": -4"), HasSubstr("<|end|>"));
   EXPECT_THAT(std::string(Tokenizer::FromJson("{", "t.json").status().message()),
               HasSubstr("t.json"));
-}
-
-// A SentencePiece vocabulary as a converted model has it: unknown, control tokens, bytes, pieces.
-Tokenizer::Parts SentencePieceParts() {
-  Tokenizer::Parts parts;
-  parts.tokens = {"<unk>", "<s>", "</s>"};
-  for (int byte = 0; byte < 256; ++byte) {
-    std::string name = "<0x00>";
-    name[3] = "0123456789ABCDEF"[byte / 16];
-    name[4] = "0123456789ABCDEF"[byte % 16];
-    parts.tokens.push_back(name);
-  }
-  for (const char* piece : {"\u2581", "a", "b", "ab", "\u2581ab"}) parts.tokens.emplace_back(piece);
-  parts.merges = {{"a", "b"}, {"\u2581", "ab"}};
-  parts.added = {{.text = "<s>", .id = 1, .special = true},
-                 {.text = "</s>", .id = 2, .special = true}};
-  parts.sentencepiece = true;
-  parts.prefix = Tokenizer::Prefix::kEveryStretch;
-  parts.unknown_id = 0;
-  parts.fuse_unknown = true;
-  parts.bos_id = 1;
-  parts.adds_bos = true;
-  return parts;
 }
 
 TEST(SentencePieceTest, SpacesAreMarksAndOneStandsBeforeEveryStretch) {
