@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/status_macros.h"
 #include "llm/chat/chat_template.h"
+#include "llm/export/base_metadata.h"
 #include "llm/export/modelfile.h"
 #include "llm/formats/atomic_file.h"
 #include "llm/formats/dequantize.h"
@@ -43,93 +44,121 @@ int64_t EstimatedBytes(const ModelConfig& config, const ExportFormat& format) {
   return bytes;
 }
 
-// One export on its way.
+absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatOf(const GgufFile& metadata,
+                                                           const ExportOptions& options) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(metadata));
+  ChatTemplateOptions chat;
+  if (options.date) chat.date = *options.date;
+  return ChatTemplate::FromGguf(metadata, std::move(tokenizer), chat);
+}
+
+// One export on its way. `metadata` are the base's (OpenMetadata), and `chat` is theirs.
 class Exporter {
  public:
-  Exporter(const ExportOptions& options, const std::filesystem::path& folder)
-      : options_(options), folder_(folder) {}
+  Exporter(const std::filesystem::path& base, const GgufFile& metadata, const ChatTemplate& chat,
+           const MergedWeights& merged, const ExportOptions& options,
+           const std::filesystem::path& folder)
+      : base_(base),
+        metadata_(metadata),
+        chat_(chat),
+        merged_(merged),
+        options_(options),
+        folder_(folder) {}
 
-  absl::Status WriteGguf(const MergedWeights& merged, GgufFileType type) const {
-    RETURN_IF_ERROR(ExportGguf(merged.base(), merged.reader(),
+  absl::Status WriteGguf(GgufFileType type) const {
+    RETURN_IF_ERROR(ExportGguf(metadata_, merged_.config(), merged_.reader(),
                                {.type = type, .lineage = options_.lineage}, folder_ / kModelFile));
-    return WriteModelfile(merged.base(), merged.config(), {.from = absl::StrCat("./", kModelFile)});
+    return WriteModelfile({.from = absl::StrCat("./", kModelFile)});
   }
 
-  absl::Status WriteGgufAdapter(const MergedWeights& merged, const PeftAdapter& adapter) const {
-    RETURN_IF_ERROR(ExportGgufAdapter(merged.config(), adapter, {.lineage = options_.lineage},
+  absl::Status WriteGgufAdapter(const PeftAdapter& adapter) const {
+    RETURN_IF_ERROR(ExportGgufAdapter(merged_.config(), adapter, {.lineage = options_.lineage},
                                       folder_ / kAdapterFile));
     // The base is the reader's to name: Ollama wants one of its own models or a file.
     ASSIGN_OR_RETURN(const std::string base,
-                     merged.base().GetStringOr("general.name", adapter.config.base_model));
-    return WriteModelfile(
-        merged.base(), merged.config(),
-        {.from =
-             base.empty() || base.find_first_of(" \n") != std::string::npos ? "./base.gguf" : base,
-         .adapter = absl::StrCat("./", kAdapterFile)});
+                     metadata_.GetStringOr("general.name", adapter.config.base_model));
+    return WriteModelfile({.from = base.empty() || base.find_first_of(" \n") != std::string::npos
+                                       ? "./base.gguf"
+                                       : base,
+                           .adapter = absl::StrCat("./", kAdapterFile)});
   }
 
-  absl::Status WriteSafetensorsFolder(const MergedWeights& merged) const {
+  absl::Status WriteSafetensorsFolder() const {
     SafetensorsExportOptions tensors{.shard_bytes = options_.shard_bytes};
     for (const auto& [key, value] : options_.lineage) tensors.metadata[key] = value;
-    RETURN_IF_ERROR(ExportSafetensors(merged.config(), merged.reader(), tensors, folder_));
-    ASSIGN_OR_RETURN(const Tokenizer::Parts parts, Tokenizer::PartsOfGguf(merged.base()));
-    ASSIGN_OR_RETURN(const std::string jinja,
-                     merged.base().GetStringOr("tokenizer.chat_template", ""));
-    ASSIGN_OR_RETURN(const auto chat, ChatOf(merged.base()));
-    const HfTokenIds ids{.bos = parts.bos_id, .ends = chat->stop_ids()};
-    ASSIGN_OR_RETURN(const std::string config, HfConfigJson(merged.config(), ids));
+    RETURN_IF_ERROR(ExportSafetensors(merged_.config(), merged_.reader(), tensors, folder_));
+    const HfTokenIds ids{.bos = chat_.tokenizer().bos_id(), .ends = chat_.stop_ids()};
+    RETURN_IF_ERROR(IsHfFolder(base_) ? WriteFilesOfTheBase(ids) : WriteFilesOfMetadata(ids));
+    return WriteModelfile({.from = "."});
+  }
+
+ private:
+  // A folder knows more than metadata say.
+  absl::Status WriteFilesOfTheBase(const HfTokenIds& ids) const {
+    for (const char* name : {"config.json", "generation_config.json"}) {
+      const std::filesystem::path path = base_ / name;
+      std::string json = "{}";
+      if (std::filesystem::exists(path)) {
+        ASSIGN_OR_RETURN(json, ReadTextFile(path));
+      }
+      ASSIGN_OR_RETURN(const std::string merged, MergedHfJson(json, path.string(), ids));
+      RETURN_IF_ERROR(Write(name, merged));
+    }
+    return CopyTokenizerFiles(base_, folder_);
+  }
+
+  absl::Status WriteFilesOfMetadata(const HfTokenIds& ids) const {
+    ASSIGN_OR_RETURN(const Tokenizer::Parts parts, Tokenizer::PartsOfGguf(metadata_));
+    ASSIGN_OR_RETURN(const std::string jinja, metadata_.GetStringOr("tokenizer.chat_template", ""));
+    ASSIGN_OR_RETURN(const std::string config, HfConfigJson(merged_.config(), ids));
     RETURN_IF_ERROR(Write("config.json", config));
     RETURN_IF_ERROR(Write("generation_config.json", HfGenerationConfigJson(ids)));
     RETURN_IF_ERROR(Write("tokenizer.json", TokenizerJson(parts)));
     RETURN_IF_ERROR(Write("tokenizer_config.json",
-                          TokenizerConfigJson(parts, jinja, merged.config().context_length)));
-    if (!jinja.empty()) RETURN_IF_ERROR(Write("chat_template.jinja", jinja));
-    return WriteModelfile(merged.base(), merged.config(), {.from = "."});
-  }
-
- private:
-  absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatOf(const GgufFile& base) const {
-    ASSIGN_OR_RETURN(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(base));
-    ChatTemplateOptions chat;
-    if (options_.date) chat.date = *options_.date;
-    return ChatTemplate::FromGguf(base, std::move(tokenizer), chat);
+                          TokenizerConfigJson(parts, jinja, merged_.config().context_length)));
+    if (jinja.empty()) return absl::OkStatus();
+    return Write("chat_template.jinja", jinja);
   }
 
   absl::Status Write(const char* name, std::string_view text) const {
     return WriteFileAtomically(folder_ / name, text);
   }
 
-  absl::Status WriteModelfile(const GgufFile& base, const ModelConfig& config,
-                              ModelfileOptions modelfile) const {
-    ASSIGN_OR_RETURN(const auto chat, ChatOf(base));
-    modelfile.context_length = config.context_length;
+  absl::Status WriteModelfile(ModelfileOptions modelfile) const {
+    modelfile.context_length = merged_.config().context_length;
     modelfile.lineage = options_.lineage;
-    return Write("Modelfile", ModelfileText(*chat, modelfile));
+    return Write("Modelfile", ModelfileText(chat_, modelfile));
   }
 
+  const std::filesystem::path& base_;
+  const GgufFile& metadata_;
+  const ChatTemplate& chat_;
+  const MergedWeights& merged_;
   const ExportOptions& options_;
   const std::filesystem::path& folder_;
 };
 
 }  // namespace
 
-absl::Status ExportAdapter(const std::filesystem::path& base_gguf,
-                           const std::filesystem::path& adapter, const ExportFormat& format,
-                           const ExportOptions& options, const std::filesystem::path& folder) {
+absl::Status ExportAdapter(const std::filesystem::path& base, const std::filesystem::path& adapter,
+                           const ExportFormat& format, const ExportOptions& options,
+                           const std::filesystem::path& folder) {
   ASSIGN_OR_RETURN(const std::unique_ptr<const MergedWeights> merged,
-                   MergedWeights::Open(base_gguf, adapter));
+                   MergedWeights::Open(base, adapter));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> metadata, OpenMetadata(base));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const ChatTemplate> chat, ChatOf(*metadata, options));
   return WriteFolder(folder, EstimatedBytes(merged->config(), format),
                      [&](const std::filesystem::path& temporary) -> absl::Status {
-                       const Exporter exporter(options, temporary);
+                       const Exporter exporter(base, *metadata, *chat, *merged, options, temporary);
                        switch (format.kind) {
                          case ExportFormat::Kind::kGguf:
-                           return exporter.WriteGguf(*merged, format.type);
+                           return exporter.WriteGguf(format.type);
                          case ExportFormat::Kind::kGgufAdapter: {
                            ASSIGN_OR_RETURN(const PeftAdapter peft, ReadPeftAdapter(adapter));
-                           return exporter.WriteGgufAdapter(*merged, peft);
+                           return exporter.WriteGgufAdapter(peft);
                          }
                          case ExportFormat::Kind::kSafetensors:
-                           return exporter.WriteSafetensorsFolder(*merged);
+                           return exporter.WriteSafetensorsFolder();
                        }
                        return absl::OkStatus();
                      });

@@ -1,0 +1,67 @@
+#include "llm/export/base_metadata.h"
+
+#include <span>
+#include <string>
+#include <system_error>
+
+#include "common/status/error.h"
+#include "common/status/status_macros.h"
+#include "llm/formats/atomic_file.h"
+#include "llm/formats/gguf_config.h"
+#include "llm/formats/gguf_writer.h"
+#include "llm/formats/model_config.h"
+#include "llm/tokenizer/hf_tokenizer.h"
+#include "llm/tokenizer/to_gguf.h"
+
+namespace crossover::llm {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status WriteMetadata(const fs::path& folder, GgufWriter& writer) {
+  const std::string path = (folder / "config.json").string();
+  ASSIGN_OR_RETURN(const std::string json, ReadTextFile(path));
+  ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::FromHfJson(json, path));
+  ASSIGN_OR_RETURN(const HfTokenizer tokenizer, ReadHfTokenizer(folder));
+  RETURN_IF_ERROR(WithContext(AddModelConfig(config, writer), path));
+  RETURN_IF_ERROR(
+      AddTokenizer(tokenizer, config.vocab_size, (folder / "tokenizer.json").string(), writer));
+  RETURN_IF_ERROR(AddRopeDivisors(config, writer));
+  return writer.Finish();
+}
+
+// A file and what it points into.
+struct FileInMemory {
+  std::string bytes;
+  std::shared_ptr<const GgufFile> file;
+};
+
+}  // namespace
+
+bool IsHfFolder(const fs::path& base) {
+  std::error_code ignored;
+  return fs::is_directory(base, ignored);
+}
+
+absl::StatusOr<std::shared_ptr<const GgufFile>> OpenMetadata(const fs::path& base) {
+  if (!IsHfFolder(base)) return GgufFile::Open(base);
+  const auto made = std::make_shared<FileInMemory>();
+  const std::unique_ptr<GgufWriter> writer = GgufWriter::ToMemory(base.string(), made->bytes);
+  RETURN_IF_ERROR(WriteMetadata(base, *writer));
+  ASSIGN_OR_RETURN(made->file,
+                   GgufFile::Parse(std::as_bytes(std::span(made->bytes)), base.string()));
+  return std::shared_ptr<const GgufFile>(made, made->file.get());
+}
+
+absl::Status CopyTokenizerFiles(const fs::path& from, const fs::path& to) {
+  for (const char* name :
+       {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+        "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja"}) {
+    if (!fs::exists(from / name)) continue;
+    ASSIGN_OR_RETURN(const std::string bytes, ReadTextFile(from / name));
+    RETURN_IF_ERROR(WriteFileAtomically(to / name, bytes));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace crossover::llm
