@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
@@ -146,6 +147,54 @@ TEST_F(ModelCompatTest, LogitsOfRandomModelsOfEveryArchitectureEqualTransformers
     EXPECT_LT(MaxDifference(Logits(*base, ids), expected),
               1e-4 * expected.abs().max().item().toDouble())
         << name;
+  }
+}
+
+// Folders as transformers writes them, exported as GGUF: our reading of the file, and llama.cpp,
+// compute what transformers computes, and cut texts as its tokenizer does.
+TEST_F(ModelCompatTest, HuggingFaceFoldersOfEveryArchitectureAreExportedAsTheSameModels) {
+  const nlohmann::json bases = AskAbout("hf_bases");
+  ASSERT_EQ(bases.size(), 6u);
+  std::ifstream in(folder_.path() / "ids.json");
+  const std::vector<int32_t> ids = nlohmann::json::parse(in).get<std::vector<int32_t>>();
+  nlohmann::json texts;
+  std::map<std::string, at::Tensor> expected;
+  for (const auto& [name, cases] : bases.items()) {
+    const fs::path base = folder_.path() / "bases" / name, exported = folder_.path() / "out" / name;
+    fs::remove_all(folder_.path() / "adapter");
+    WriteRandomAdapter(*Load(base.string(), ComputeType::kFp32), 0);  // Merged, it is the base.
+    fs::create_directories(exported.parent_path());
+    const absl::Status status =
+        ExportAdapter(base, folder_.path() / "adapter", {.type = GgufFileType::kF32}, {}, exported);
+    ASSERT_TRUE(status.ok()) << name << ": " << status;
+    const fs::path file = folder_.path() / (name + ".gguf");
+    fs::create_symlink(exported / "model.gguf", file);
+    expected[name] = Expected(name + ".logits", static_cast<int64_t>(ids.size()));
+    EXPECT_LT(MaxDifference(Logits(*Load(file.string(), ComputeType::kFp32), ids), expected[name]),
+              1e-4 * expected[name].abs().max().item().toDouble())
+        << name;
+    const auto tokenizer = Tokenizer::FromGguf(*GgufFile::Open(file).value());
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    for (const nlohmann::json& text : cases) {
+      texts[name].push_back(text.at("text"));
+      EXPECT_EQ((*tokenizer)->Encode(text.at("text").get<std::string>()),
+                text.at("ids").get<std::vector<int32_t>>())
+          << name << ": " << text;
+    }
+  }
+  std::ofstream(folder_.path() / "texts.json") << texts;
+  const nlohmann::json tokens = AskAbout("llama_cpp_tokens");
+  if (tokens.is_null()) GTEST_SKIP() << "llama-cpp-python is not installed: " << kHowToInstall;
+  AskAbout("llama_cpp");
+  for (const auto& [name, cases] : bases.items()) {
+    const at::Tensor theirs = Expected(name + ".logits", static_cast<int64_t>(ids.size()));
+    const double difference =
+        RootMeanSquare(theirs - expected[name]) / RootMeanSquare(expected[name]);
+    std::printf("model.llama_cpp_%s_export_difference %.5f of the logits\n", name.c_str(),
+                difference);
+    EXPECT_LT(difference, 0.01) << name;
+    for (size_t i = 0; i < cases.size(); ++i)
+      EXPECT_EQ(tokens.at(name).at(i), cases[i].at("ids")) << name << ": " << cases[i];
   }
 }
 

@@ -3,8 +3,12 @@
 logits   FOLDER/ids.json: writes bf16.logits and fp32.logits (fp32 numbers) of the GGUF file; prints their greatest difference
 random   writes small random models of every architecture with transformers' logits: FOLDER/NAME.{gguf,logits}, the same as sharded
          safetensors in FOLDER/NAME, ids.json
+hf_bases writes such models with tokenizers as folders FOLDER/bases/NAME and FOLDER/NAME.logits for ids.json; prints
+         {NAME: [{"text", "ids": of the text by transformers}]}
 adapter  FOLDER/adapter loads onto the GGUF file with PEFT: writes adapter.logits for ids.json
 llama_cpp  llama.cpp's logits for ids.json of every FOLDER/NAME.gguf as NAME.logits; prints {NAME: 12 greedy tokens} (null: not
+         installed)
+llama_cpp_tokens  prints {NAME: ids of each of the texts in FOLDER/texts.json, {NAME: [text]}, by llama.cpp with NAME.gguf} (null: not
          installed)
 llama_cpp_adapter  prints 16 greedy tokens for each of FOLDER/prompts.json by llama.cpp: base.gguf with exported/adapter.gguf (null: not
          installed)
@@ -126,11 +130,12 @@ def write_gguf(path, model, arch):
     writer.close()
 
 
-def random(folder, _):
+def random_models(vocab_size):
+    """(name, GGUF's architecture, model) of every architecture."""
     from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM,
                               Qwen3Config, Qwen3ForCausalLM)
     torch.manual_seed(3)
-    shape = dict(vocab_size=200, hidden_size=96, intermediate_size=160, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
+    shape = dict(vocab_size=vocab_size, hidden_size=96, intermediate_size=160, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
                  max_position_embeddings=512, initializer_range=0.15)
     llama3 = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
               "original_max_position_embeddings": 64}
@@ -147,17 +152,103 @@ def random(folder, _):
         "qwen3": ("qwen3", Qwen3ForCausalLM(Qwen3Config(**shape, rope_parameters=plain, head_dim=32, tie_word_embeddings=True,
                                                         use_sliding_window=False))),
     }
-    ids = np.random.default_rng(1).integers(0, 200, 150).tolist()
-    (folder / "ids.json").write_text(json.dumps(ids))
     for name, (arch, model) in models.items():
-        model = model.eval()
-        for parameter_name, parameter in model.named_parameters():  # Biases and norms start as 0 and 1: give them work.
+        for _, parameter in model.named_parameters():  # Biases and norms start as 0 and 1: give them work.
             if parameter.dim() == 1:
                 parameter.data += 0.2 * torch.randn_like(parameter)
+        yield name, arch, model.eval()
+
+
+def write_ids(folder, vocab_size):
+    ids = np.random.default_rng(1).integers(0, vocab_size, 150).tolist()
+    (folder / "ids.json").write_text(json.dumps(ids))
+    return ids
+
+
+def random(folder, _):
+    ids, names = write_ids(folder, 200), []
+    for name, arch, model in random_models(200):
+        names.append(name)
         write_gguf(folder / f"{name}.gguf", model, arch)
         model.save_pretrained(folder / name, max_shard_size="200KB")
         logits_of(model, ids, folder / f"{name}.logits")
-    return {"models": sorted(models)}
+    return {"models": sorted(names)}
+
+
+def byte_level(kind):
+    """A small vocabulary of the kind of SmolLM, Llama 3 or Qwen 2, without a begin token but for Llama's."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+    from tokenizer_oracle import LLAMA3, QWEN2, split
+    merges = [("t", "h"), ("th", "e"), ("\u0120", "the"), ("i", "n"), ("\u0120", "in"), ("1", "2")]
+    tokens = sorted(pre_tokenizers.ByteLevel.alphabet()) + ["".join(merge) for merge in merges]
+    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, ignore_merges=kind == "llama3"))
+    if kind == "smollm":
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+    else:
+        tokenizer.pre_tokenizer = split(LLAMA3 if kind == "llama3" else QWEN2)
+    if kind == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|begin|>", "<|im_start|>", "<|im_end|>"])
+    if kind == "llama3":
+        begin = tokenizer.token_to_id("<|begin|>")
+        tokenizer.post_processor = processors.TemplateProcessing(single="<|begin|> $A", pair="<|begin|> $A <|begin|> $B",
+                                                                 special_tokens=[("<|begin|>", begin)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|begin|>" if kind == "llama3" else None, eos_token="<|im_end|>")
+    fast.chat_template = ("{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+                          "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+    return fast, "<|im_start|>"
+
+
+def sentencepiece(kind):
+    """A small vocabulary of the kind of Llama 2 (a space before every stretch) or Mistral 3 (before the first)."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+    merges = [("t", "h"), ("th", "e"), ("\u2581", "the"), ("i", "n"), ("\u2581", "in")]
+    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)] + list("\u2581theinca")
+    tokens += ["".join(merge) for merge in merges]
+    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, unk_token="<unk>", fuse_unk=True,
+                                     byte_fallback=True))
+    if kind == "llama2":
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="first", split=False)
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    fast.chat_template = ("{{ bos_token }}{% for message in messages %}{% if message.role == 'assistant' %}{{ message.content }}{{ eos_token }}"
+                          "{% else %}[INST] {{ message.content }} [/INST]{% endif %}{% endfor %}")
+    return fast, "<s>"
+
+
+def hf_bases(folder, _):
+    ids, answer = write_ids(folder, 300), {}
+    kinds = {"linear": lambda: byte_level("smollm"), "llama3": lambda: byte_level("llama3"), "qwen2": lambda: byte_level("qwen2"),
+             "qwen3": lambda: byte_level("qwen2"), "llama2": lambda: sentencepiece("llama2"), "mistral": lambda: sentencepiece("mistral")}
+    for name, _, model in random_models(300):
+        path = folder / "bases" / name
+        tokenizer, begin = kinds[name]()
+        model.save_pretrained(path, max_shard_size="200KB")
+        tokenizer.save_pretrained(path)
+        logits_of(model, ids, folder / f"{name}.logits")
+        texts = [begin + text for text in ("the cat in the hat", " in 12 hats\n\n  the", "\u00fcber \u65e5\u672c 123", "a" + begin + "the in")]
+        answer[name] = [{"text": text, "ids": tokenizer(text, add_special_tokens=False)["input_ids"]} for text in texts]
+    return answer
+
+
+def llama_cpp_tokens(folder, _):
+    try:
+        from llama_cpp import Llama
+    except ImportError:
+        return None
+    answer = {}
+    for name, texts in json.loads((folder / "texts.json").read_text()).items():
+        llama = Llama(str(folder / f"{name}.gguf"), vocab_only=True, verbose=False)
+        answer[name] = [llama.tokenize(text.encode(), add_bos=False, special=True) for text in texts]
+    return answer
 
 
 if __name__ == "__main__":

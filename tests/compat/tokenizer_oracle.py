@@ -125,4 +125,5 @@ def compare(model, lines):
     print(json.dumps(counts))
 
 
-{"compare": compare, "save": save}[sys.argv[1]](*sys.argv[2:])
+if __name__ == "__main__":
+    {"compare": compare, "save": save}[sys.argv[1]](*sys.argv[2:])
