@@ -128,7 +128,7 @@ absl::Status Training::Load() {
 void Training::Tell(const Step& step) {
   tokens_ += step.tokens;
   peak_memory_ = std::max(peak_memory_, context_.deps.engine.PeakMemory());
-  // The step is the whole gang's. Each rank has its share of rows, and of tokens about.
+  // The step is the whole gang's. Each rank has its share of rows, and about that of tokens.
   Step own = step;
   own.tokens /= context_.job().gang.size;
   own.tokens_per_second /= context_.job().gang.size;
