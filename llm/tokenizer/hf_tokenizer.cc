@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using MaybeId = std::optional<int32_t>;
 
-absl::Status Invalid(const fs::path& path, std::string_view message) {
+absl::Status InvalidFile(const fs::path& path, std::string_view message) {
   return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(path.string(), ": ", ToAbsl(message)));
 }
@@ -25,7 +25,7 @@ absl::Status Invalid(const fs::path& path, std::string_view message) {
 absl::StatusOr<Json> ReadObject(const fs::path& path) {
   ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path));
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return Invalid(path, "is not a JSON object");
+  if (!json.is_object()) return InvalidFile(path, "is not a JSON object");
   return json;
 }
 
@@ -97,7 +97,8 @@ class FolderReader {
     const MaybeId id = FindToken(tokenizer_.parts, text);
     // A padding token of the trainer's own need not be the model's.
     if (id || key == "pad_token") return id;
-    return Invalid(config_path_, absl::StrCat(key, " '", text, "' is no token of tokenizer.json"));
+    return InvalidFile(config_path_,
+                       absl::StrCat(key, " '", text, "' is no token of tokenizer.json"));
   }
 
   // One id, or a list whose first is the one that is meant. -1 stands for none in old files.
@@ -107,9 +108,9 @@ class FolderReader {
     if (!id.is_number_integer() || id.get<int64_t>() < 0) return MaybeId();
     if (id.get<int64_t>() < static_cast<int64_t>(tokenizer_.parts.tokens.size()))
       return MaybeId(id.get<int32_t>());
-    return Invalid(model_path_,
-                   absl::StrCat(key, " is ", id.get<int64_t>(), "; tokenizer.json has ",
-                                tokenizer_.parts.tokens.size(), " tokens"));
+    return InvalidFile(model_path_,
+                       absl::StrCat(key, " is ", id.get<int64_t>(), "; tokenizer.json has ",
+                                    tokenizer_.parts.tokens.size(), " tokens"));
   }
 
   // What tokenizer.json's template puts around a text is what its config calls begin and end.
@@ -125,7 +126,7 @@ class FolderReader {
     const Json& value = Member(config_, key);
     if (value.is_null()) return fallback;
     if (!value.is_boolean())
-      return Invalid(config_path_, absl::StrCat(key, " is not true or false"));
+      return InvalidFile(config_path_, absl::StrCat(key, " is not true or false"));
     return value.get<bool>();
   }
 
@@ -139,8 +140,8 @@ class FolderReader {
       if (!item.is_object() || TokenText(Member(item, "name")) != "default") continue;
       if (Member(item, "template").is_string()) return Member(item, "template").get<std::string>();
     }
-    return Invalid(config_path_,
-                   "chat_template is neither a text nor a list with one named 'default'");
+    return InvalidFile(config_path_,
+                       "chat_template is neither a text nor a list with one named 'default'");
   }
 
   const fs::path& folder_;

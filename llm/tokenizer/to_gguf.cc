@@ -16,9 +16,7 @@
 namespace crossover::llm {
 namespace {
 
-using Type = GgufTokenType;
-
-constexpr std::string_view kSpaceMark = "\u2581";
+constexpr std::string_view kInnerMark = "\u2581";
 
 bool IsByte(std::string_view token) {
   constexpr std::string_view kHex = "0123456789ABCDEFabcdef";
@@ -29,7 +27,7 @@ bool IsByte(std::string_view token) {
 
 // A space mark that is not the first character.
 bool HasInnerSpace(std::string_view token) {
-  return token.find(kSpaceMark, 1) != std::string_view::npos;
+  return token.find(kInnerMark, 1) != std::string_view::npos;
 }
 
 class TokenizerWriter {
@@ -69,12 +67,12 @@ class TokenizerWriter {
     }
     tokens_ = parts_.tokens;
     tokens_.resize(size);
-    types_.assign(size, Type::kNormal);
+    types_.assign(size, GgufTokenType::kNormal);
     for (size_t id = 0; id < size; ++id) {
-      if (parts_.sentencepiece && IsByte(tokens_[id])) types_[id] = Type::kByte;
+      if (parts_.sentencepiece && IsByte(tokens_[id])) types_[id] = GgufTokenType::kByte;
       if (!tokens_[id].empty()) continue;
       tokens_[id] = absl::StrCat("[PAD", id, "]");
-      types_[id] = Type::kUnused;
+      types_[id] = GgufTokenType::kUnused;
     }
     for (const AddedToken& token : parts_.added) {
       if (token.lstrip || token.rstrip) {
@@ -82,10 +80,11 @@ class TokenizerWriter {
                                         "' swallows white space (lstrip or rstrip), which GGUF "
                                         "cannot say"));
       }
-      types_[static_cast<size_t>(token.id)] = token.special ? Type::kControl : Type::kUserDefined;
+      types_[static_cast<size_t>(token.id)] =
+          token.special ? GgufTokenType::kControl : GgufTokenType::kUserDefined;
     }
     if (parts_.sentencepiece && parts_.unknown_id >= 0)
-      types_[static_cast<size_t>(parts_.unknown_id)] = Type::kUnknown;
+      types_[static_cast<size_t>(parts_.unknown_id)] = GgufTokenType::kUnknown;
     return absl::OkStatus();
   }
 
@@ -169,14 +168,15 @@ class TokenizerWriter {
       if (found == ids.end())
         return Invalid(absl::StrCat("merge of '", left, "' and '", right, "' gives no token"));
       const size_t id = found->second;
-      if (types_[id] != Type::kNormal && types_[id] != Type::kUserDefined) continue;
+      if (types_[id] != GgufTokenType::kNormal && types_[id] != GgufTokenType::kUserDefined)
+        continue;
       if (id != last && merges_into[id] > 0) return NoScores(tokens_[id], "stand apart");
       if (id != last) scores[id] = score--;
       last = id;
       ++merges_into[id];
     }
     for (size_t id = 0; id < tokens_.size(); ++id) {
-      if (types_[id] == Type::kNormal && merges_into[id] != WaysToCut(tokens_[id], ids))
+      if (types_[id] == GgufTokenType::kNormal && merges_into[id] != WaysToCut(tokens_[id], ids))
         return NoScores(tokens_[id], "are not all its halves that are tokens");
     }
     return scores;
