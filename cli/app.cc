@@ -179,9 +179,9 @@ int Run(World& world, const std::vector<std::string>& arguments) {
   const absl::Status status = context.action ? context.action() : absl::OkStatus();
   world.terminal.out.flush();
   if (status.ok()) return kExitOk;
-  world.terminal.err << (context.globals.json ? RenderErrorJson(status)
-                                              : RenderError(world.terminal, status,
-                                                            Words(*Deepest(&app))));
+  world.terminal.err << (context.globals.json
+                             ? RenderErrorJson(status)
+                             : RenderError(world.terminal, status, Words(*Deepest(&app))));
   return ExitCode(status);
 }
 

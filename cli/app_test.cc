@@ -113,8 +113,7 @@ TEST_F(AppTest, WrongArgumentsEndInExitCodeTwoAndAGuess) {
   EXPECT_THAT(err(), HasSubstr("there is no option '--bsae'; did you mean '--base'?"));
   EXPECT_THAT(err(), HasSubstr("try  `crossover tune --help` shows arguments and examples"));
   EXPECT_EQ(Crossover({"tune", "rows", "--base", "x", "--epoch", "3"}), kExitUsage);
-  EXPECT_THAT(err(),
-              HasSubstr("there is no option '--epoch'; did you mean '--set epochs=VALUE'?"));
+  EXPECT_THAT(err(), HasSubstr("there is no option '--epoch'; did you mean '--set epochs=VALUE'?"));
   EXPECT_EQ(Crossover({"tune", "rows", "--base", "x", "--learning-rate=1e-4"}), kExitUsage);
   EXPECT_THAT(err(), HasSubstr("did you mean '--set learning_rate=VALUE'?"));
   EXPECT_EQ(Crossover({"prompt", "create", "no-slash", "--system", "x"}), kExitUsage);

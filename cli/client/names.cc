@@ -190,8 +190,7 @@ absl::StatusOr<std::string> PromptVersionName(Context& context, std::string_view
   if (wanted.version.empty()) {
     registry::GetPromptRequest request;
     request.set_name(prompt);
-    const auto found =
-        context.Call(stub, &registry::PromptService::Stub::GetPrompt, request, true);
+    const auto found = context.Call(stub, &registry::PromptService::Stub::GetPrompt, request, true);
     if (absl::IsNotFound(found.status())) return NoSuchPrompt(context, prompt);
     RETURN_IF_ERROR(found.status());
     if (!found->active_version().empty()) return found->active_version();
@@ -209,8 +208,7 @@ absl::StatusOr<std::string> PromptVersionName(Context& context, std::string_view
   RETURN_IF_ERROR(list.status());
   std::vector<std::string> names;
   for (const auto& version : list->prompt_versions()) names.push_back(version.name());
-  return PickVersion(names, wanted.version, prompt,
-                     "crossover prompt list " + PromptLabel(prompt));
+  return PickVersion(names, wanted.version, prompt, "crossover prompt list " + PromptLabel(prompt));
 }
 
 absl::StatusOr<std::string> DatasetVersionName(Context& context, std::string_view text) {

@@ -270,14 +270,12 @@ TEST_F(EvaluationTest, WhatIsNotThereIsToldWithWhatIs) {
   EXPECT_EQ(Crossover({"evaluate", "nightly", "--system", "model=small"}), kExitFailure);
   EXPECT_THAT(err(), HasSubstr("there is no suite 'nightly'; there are: support-test\n"));
   EXPECT_EQ(Crossover({"evaluate", "suport-test", "--system", "model=small"}), kExitFailure);
-  EXPECT_THAT(err(),
-              HasSubstr("there is no suite 'suport-test'; did you mean 'support-test'?"));
+  EXPECT_THAT(err(), HasSubstr("there is no suite 'suport-test'; did you mean 'support-test'?"));
   EXPECT_EQ(Crossover({"evaluate", "support-test@abcd", "--system", "model=small"}), kExitFailure);
   EXPECT_THAT(err(), HasSubstr("has no version abcd; there are: sha256:aa0000000000\n"));
   EXPECT_EQ(Crossover({"evaluate", "support-test", "--system", "prompt=support/mian,model=small"}),
             kExitFailure);
-  EXPECT_THAT(err(),
-              HasSubstr("there is no prompt 'support/mian'; did you mean 'support/main'?"));
+  EXPECT_THAT(err(), HasSubstr("there is no prompt 'support/mian'; did you mean 'support/main'?"));
   EXPECT_EQ(Crossover({"prompt", "show", "support/main@ffff"}), kExitFailure);
   EXPECT_THAT(err(), HasSubstr("has no version ffff; there are: sha256:11aa22bb33cc\n"));
   EXPECT_EQ(Crossover({"prompt", "show", "support/mian@11aa"}), kExitFailure);

@@ -212,8 +212,8 @@ absl::StatusOr<std::string> EvaluationRun(Context& context, const std::string& t
   return get.name();
 }
 
-// An experiment whose start was refused leaves no draft behind, but one that says so. Returns why it
-// was refused.
+// An experiment whose start was refused leaves no draft behind, but one that says so. Returns why
+// it was refused.
 absl::Status Withdraw(Context& context, const Experiment& draft, const absl::Status& why) {
   auto stub = router::ExperimentService::NewStub(context.Channel());
   router::AbortExperimentRequest abort;

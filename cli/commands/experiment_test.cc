@@ -218,8 +218,7 @@ TEST_F(ExperimentTest, AStartThatIsRefusedLeavesNoDraft) {
   EXPECT_EQ(Crossover({"experiment", "start", "support", "--candidate", "tuned"}), kExitFailure);
   EXPECT_THAT(err(), HasSubstr("the candidate has not been evaluated"));
   EXPECT_EQ(experiments_.experiment.state(), Experiment::ABORTED);
-  EXPECT_EQ(experiments_.reason,
-            "its start was refused: the candidate has not been evaluated");
+  EXPECT_EQ(experiments_.reason, "its start was refused: the candidate has not been evaluated");
 }
 
 TEST_F(ExperimentTest, StatusShowsVerdictsWithIntervalsAndALedgerThatAddsUp) {

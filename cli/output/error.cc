@@ -62,8 +62,7 @@ int ExitCode(const absl::Status& status) {
 }
 
 std::string AdviceFor(std::string_view reason, const std::string& command) {
-  if (reason == kUsage)
-    return absl::StrCat("`", command, " --help` shows arguments and examples");
+  if (reason == kUsage) return absl::StrCat("`", command, " --help` shows arguments and examples");
   for (const auto& [known, advice] : kAdvice) {
     if (known == reason) return std::string(advice);
   }

@@ -25,8 +25,8 @@ absl::Status UsageError(std::string_view message);
 
 int ExitCode(const absl::Status& status);
 
-// "error: …" with reason, fields and what to do, ending with a new line. `command`: the words of the
-// one that failed, whose --help explains a usage error.
+// "error: …" with reason, fields and what to do, ending with a new line. `command`: the words of
+// the one that failed, whose --help explains a usage error.
 std::string RenderError(const Terminal& terminal, const absl::Status& status,
                         const std::string& command);
 // {"error": {"code", "reason", "message", "metadata", "violations"}} on one line.

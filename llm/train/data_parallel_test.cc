@@ -348,10 +348,10 @@ TEST(CollectiveTest, ThePlaceIsFreeForTheNextMeetingWhenOneIsOver) {
 }
 
 TEST(CollectiveTest, WhoServesWhereAnotherOneDoesGivesUpAtOnce) {
-  const Rendezvous rendezvous{.size = 2,
-                              .port = testing::FreePort(),
-                              .timeout = absl::Seconds(60),
-                              .stop = [] { return false; }};
+  const Rendezvous rendezvous{
+      .size = 2, .port = testing::FreePort(), .timeout = absl::Seconds(60), .stop = [] {
+        return false;
+      }};
   std::atomic<bool> over = false;
   Rendezvous first = rendezvous;
   first.stop = [&] { return over.load(); };

@@ -46,11 +46,10 @@ absl::StatusOr<std::unique_ptr<Collective>> JoinGloo(const Rendezvous& rendezvou
     options->threads = 1;
     // Its constructor connects to all others.
     const auto backend = std::make_shared<c10::intrusive_ptr<c10d::Backend>>();
-    RETURN_IF_ERROR(UnlessStopped(
-        rendezvous,
-        [backend, options, store = meeting.store, rank = rendezvous.rank, size = rendezvous.size] {
-          *backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, options);
-        }));
+    RETURN_IF_ERROR(UnlessStopped(rendezvous, [backend, options, store = meeting.store,
+                                               rank = rendezvous.rank, size = rendezvous.size] {
+      *backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, options);
+    }));
     return std::make_unique<C10dCollective>(rendezvous, std::move(meeting), std::move(*backend),
                                             at::kCPU);
   } catch (const std::exception& e) {

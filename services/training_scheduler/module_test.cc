@@ -312,7 +312,8 @@ TEST_F(ModuleTest, AWorkerThatDrainsIsListedNoLonger) {
   v1::ReleaseLeaseRequest leave;
   leave.set_reason(v1::ReleaseLeaseRequest::DRAIN);
   EXPECT_THAT(rpc::Invoke(*leases_, &v1::LeaseService::Stub::ReleaseLease, leave),
-              StatusIs(absl::StatusCode::kInvalidArgument)) << "neither a lease nor a worker";
+              StatusIs(absl::StatusCode::kInvalidArgument))
+      << "neither a lease nor a worker";
   leave.set_worker("workers/w");
   leave.set_incarnation("life-1");
   ASSERT_OK(rpc::Invoke(*leases_, &v1::LeaseService::Stub::ReleaseLease, leave));

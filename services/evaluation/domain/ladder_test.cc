@@ -149,8 +149,7 @@ TEST_F(LadderTest, SaysWhichPausedRunItWaitsFor) {
 TEST_F(LadderTest, AnUnknownModelIsRefusedBeforeAnythingClimbs) {
   const auto refused = ladders_.Create(Make({"p50", "unknown"}), {});
   EXPECT_THAT(refused, HasReasonThat("MODEL_NOT_FOUND"));
-  EXPECT_THAT(refused.status().ToString(),
-              HasSubstr("ladder.rungs[1].system: no model 'unknown'"));
+  EXPECT_THAT(refused.status().ToString(), HasSubstr("ladder.rungs[1].system: no model 'unknown'"));
   EXPECT_TRUE(store_.List({.kind = kLadderKind})->empty());
 }
 

@@ -253,11 +253,11 @@ absl::StatusOr<Move> Apply(const Experiment& experiment, const Verdict& verdict,
                   absl::StrCat("Rolled back by hand: '", experiment.baseline,
                                "' answers everything.", because)};
     case Verb::kAbort:
-      return Move{State::kAborted, 0,
-                  experiment.state == State::kDraft
-                      ? absl::StrCat("Aborted: it was never started.", because)
-                      : absl::StrCat("Aborted: '", experiment.baseline, "' answers everything.",
-                                     because)};
+      return Move{
+          State::kAborted, 0,
+          experiment.state == State::kDraft
+              ? absl::StrCat("Aborted: it was never started.", because)
+              : absl::StrCat("Aborted: '", experiment.baseline, "' answers everything.", because)};
   }
   return NotAllowed(experiment, verb);
 }

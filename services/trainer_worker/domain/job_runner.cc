@@ -190,9 +190,8 @@ Outcome JobRunner::Release(JobContext& context, ReleaseReason reason, int64_t ch
   const absl::Status said = Insist(context, [&] { return context.keeper.Flush(); });
   if (!said.ok()) return Outcome::kLost;
   context.keeper.Stop();
-  const absl::Status status = Insist(context, [&] {
-    return deps_.client.Release(context.job(), reason, checkpoint_step, how);
-  });
+  const absl::Status status = Insist(
+      context, [&] { return deps_.client.Release(context.job(), reason, checkpoint_step, how); });
   given_back_ = status.ok();
   if (status.ok()) return Outcome::kReleased;
   deps_.logger.Warning("release_refused", {{"job", context.job().name}, {"error", status}});

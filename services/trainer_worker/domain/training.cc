@@ -218,9 +218,8 @@ void Training::Alarm(const Step& step) {
 absl::Status Training::Checkpoint(const Step& step) {
   if (!gang_.leads()) {  // rank 0's is everyone's
     recorded_step_ = step.step;
-    context_.deps.board.Change([&](JobStatus& status) {
-      status.checkpoint_step = place_.first_step + step.step;
-    });
+    context_.deps.board.Change(
+        [&](JobStatus& status) { status.checkpoint_step = place_.first_step + step.step; });
     return absl::OkStatus();
   }
   const absl::Duration before = context_.deps.clock.SteadyNow();

@@ -38,8 +38,7 @@ int64_t GangLimit(const std::vector<Claimant>& claimants, int32_t size) {
 std::vector<int64_t> GangLimits(const std::vector<Claimant>& claimants) {
   std::vector<int64_t> limits = {-1};
   const int64_t most = std::min<int64_t>(kLargestGang, std::ssize(claimants));
-  for (int32_t size = 2; size <= most; ++size)
-    limits.push_back(GangLimit(claimants, size));
+  for (int32_t size = 2; size <= most; ++size) limits.push_back(GangLimit(claimants, size));
   return limits;
 }
 
@@ -51,8 +50,8 @@ std::vector<size_t> GangOf(const std::vector<Claimant>& claimants, int32_t size,
   std::stable_sort(able.begin(), able.end(), [&](size_t a, size_t b) {
     return MemoryOf(claimants[a]) < MemoryOf(claimants[b]);
   });
-  const auto leader = std::find_if(able.begin(), able.end(),
-                                   [&](size_t place) { return Leads(claimants[place]); });
+  const auto leader =
+      std::find_if(able.begin(), able.end(), [&](size_t place) { return Leads(claimants[place]); });
   if (leader != able.end()) std::rotate(able.begin(), leader, leader + 1);
   able.resize(std::min(able.size(), static_cast<size_t>(size)));
   return able;

@@ -108,8 +108,8 @@ absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> Leasing::TryLeaseGa
                                .gang = request.capabilities.gang});
     places[claim.claimants.back().token_hash] = secrets.size() - 1;
   }
-  const bool for_some = std::ranges::any_of(GangLimits(claim.claimants),
-                                            [](int64_t memory) { return memory >= 0; });
+  const bool for_some =
+      std::ranges::any_of(GangLimits(claim.claimants), [](int64_t memory) { return memory >= 0; });
   if (!for_some) return granted;
   const absl::Duration started = clock_.SteadyNow();
   ASSIGN_OR_RETURN(std::vector<Job> jobs, jobs_.ClaimGang(claim));

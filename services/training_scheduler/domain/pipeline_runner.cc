@@ -43,8 +43,7 @@ absl::Status CheckSteps(const StepServices& services, const Pipeline& pipeline, 
                                 ", and this scheduler was not told where that service is"));
     }
     absl::Status status = service->second->Check(pipeline.project, step.resource);
-    if (status.ok() && names)
-      status = service->second->CheckNames(pipeline.project, step.resource);
+    if (status.ok() && names) status = service->second->CheckNames(pipeline.project, step.resource);
     RETURN_IF_ERROR(WithContext(status, absl::StrCat(field, ".resource")));
   }
   return absl::OkStatus();

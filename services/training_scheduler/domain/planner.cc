@@ -200,9 +200,8 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
   plan.validated.inputs = {facts.digest, data->artifact_digest, job.spec.training.initial_adapter,
                            base->architecture, base->licence};
   plan.validated.base_model = base->model;
-  const std::optional<TrainingForecast> forecast =
-      ForecastFor(plan.validated.inputs, facts, job.requirements.gang_size, plan.validated.resolved,
-                  plan);
+  const std::optional<TrainingForecast> forecast = ForecastFor(
+      plan.validated.inputs, facts, job.requirements.gang_size, plan.validated.resolved, plan);
   plan.validated.estimate = EstimateTraining(plan.validated.resolved, facts, *data, rate, forecast,
                                              job.requirements.gang_size);
   if (job.kind == JobKind::kSweep) ResolveSweep(job, facts, *data, rate, today, plan);

@@ -137,12 +137,12 @@ void JobBatch::WriteReported(pqxx::transaction_base& txn) {
   for (const Reported& report : reported_) {
     for (const MetricPoint& point : report.metrics) {
       txn.exec_params(sql::kUpsertMetric, report.uuid, point.step, pg::ToTimestamp(point.time),
-                       point.epoch, NumbersToJson(point.values));
+                      point.epoch, NumbersToJson(point.values));
     }
     for (const Checkpoint& checkpoint : report.checkpoints) {
       txn.exec_params(sql::kInsertCheckpoint, report.uuid, checkpoint.step, checkpoint.digest,
-                       checkpoint.adapter_digest, checkpoint.epoch,
-                       pg::ToTimestamp(checkpoint.create_time), NumbersToJson(checkpoint.metrics));
+                      checkpoint.adapter_digest, checkpoint.epoch,
+                      pg::ToTimestamp(checkpoint.create_time), NumbersToJson(checkpoint.metrics));
     }
   }
 }

@@ -30,7 +30,8 @@ struct KnownJob {
   RowVersion version;  // empty: the row may have changed; spec and plan are good
 };
 
-// Thread-safe. Holds so many jobs at most (some kilobytes each); who was kept longest ago goes first.
+// Thread-safe. Holds so many jobs at most (some kilobytes each); who was kept longest ago goes
+// first.
 class KnownJobs {
  public:
   explicit KnownJobs(size_t capacity) : capacity_(capacity) {}

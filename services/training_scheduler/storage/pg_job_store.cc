@@ -275,9 +275,9 @@ std::vector<absl::StatusOr<Job>> PgJobStore::UpdateLocked(std::span<const JobUpd
         JobBatch batch;
         for (const JobUpdate& update : updates) {
           const auto found = locked.find(update.id);
-          results.push_back(found == locked.end()
-                                ? absl::StatusOr<Job>(NoJob(update.id))
-                                : Mutate(txn, batch, std::move(found->second), {}, update.mutation));
+          results.push_back(found == locked.end() ? absl::StatusOr<Job>(NoJob(update.id))
+                                                  : Mutate(txn, batch, std::move(found->second), {},
+                                                           update.mutation));
         }
         flushed = Flush(txn, batch);
         return absl::OkStatus();
@@ -343,20 +343,19 @@ absl::StatusOr<std::vector<Job>> PgJobStore::ClaimGang(const ClaimRequest& reque
       pool_, {.name = "claim_gang"},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<Job>> {
         txn.exec(sql::kLockQuotas);
-        const pqxx::result found = txn.exec_params(
-            sql::kFindGangJob, pg::ArrayLiteral(GangLimits(request.claimants)),
-            pg::ArrayLiteral(kinds), pg::ArrayLiteral(request.capabilities.queues), request.project,
-            request.capabilities.device);
+        const pqxx::result found =
+            txn.exec_params(sql::kFindGangJob, pg::ArrayLiteral(GangLimits(request.claimants)),
+                            pg::ArrayLiteral(kinds), pg::ArrayLiteral(request.capabilities.queues),
+                            request.project, request.capabilities.device);
         if (found.empty()) return std::vector<Job>();
         ASSIGN_OR_RETURN(std::vector<JobId> ids, ReadIds(found));
         ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, known_, ids.front()));
         JobBatch batch;
-        ASSIGN_OR_RETURN(
-            Job job,
-            Mutate(txn, batch, std::move(locked), {},
-                   [&](Job& mine, absl::Time now, Effects& effects) {
-                     return Grant(mine, GangLease(request, mine, now), now, effects);
-                   }));
+        ASSIGN_OR_RETURN(Job job, Mutate(txn, batch, std::move(locked), {},
+                                         [&](Job& mine, absl::Time now, Effects& effects) {
+                                           return Grant(mine, GangLease(request, mine, now), now,
+                                                        effects);
+                                         }));
         txn.exec_params(sql::kForgetMetrics, Uuid(job.id), job.last_checkpoint_step);
         flushed = Flush(txn, batch);
         return std::vector<Job>{std::move(job)};

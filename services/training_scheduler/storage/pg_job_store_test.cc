@@ -323,8 +323,8 @@ TEST_F(PgJobStoreTest, AnUpdateFromMemoryHasTheDatabasesTime) {
       now = time;
       return absl::OkStatus();
     }));
-    const absl::Time after = absl::FromUnixMicros(std::stoll(database_.Query(
-        "SELECT (date_part('epoch', clock_timestamp()) * 1000000)::bigint")));
+    const absl::Time after = absl::FromUnixMicros(std::stoll(
+        database_.Query("SELECT (date_part('epoch', clock_timestamp()) * 1000000)::bigint")));
     EXPECT_LE(now, after);
     EXPECT_GE(now, after - absl::Seconds(5));
     EXPECT_GT(now, job.create_time);

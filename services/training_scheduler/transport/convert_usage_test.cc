@@ -26,12 +26,11 @@ TEST(DropBadUsageTest, NumbersThatMakeNoSenseBecomeUnknownAndAreNamed) {
       .devices = {{.kind = "cpu", .memory_bytes = 3, .busy_ratio = -0.25},
                   {.kind = std::string(33, 'x'), .memory_bytes = -1, .memory_limit_bytes = -2}},
       .tokens_per_second = std::numeric_limits<double>::quiet_NaN()};
-  EXPECT_THAT(DropBadUsage(usage),
-              ElementsAre(HasSubstr("tokens_per_second is nan"),
-                          HasSubstr("devices[0].busy_ratio is -0.25"),
-                          HasSubstr("devices[1].memory_bytes is -1"),
-                          HasSubstr("devices[1].memory_limit_bytes is -2"),
-                          HasSubstr("devices[1].kind has 33 bytes")));
+  EXPECT_THAT(DropBadUsage(usage), ElementsAre(HasSubstr("tokens_per_second is nan"),
+                                               HasSubstr("devices[0].busy_ratio is -0.25"),
+                                               HasSubstr("devices[1].memory_bytes is -1"),
+                                               HasSubstr("devices[1].memory_limit_bytes is -2"),
+                                               HasSubstr("devices[1].kind has 33 bytes")));
   EXPECT_EQ(usage, (WorkerUsage{.devices = {{.kind = "cpu", .memory_bytes = 3}, {}}}));
   usage.devices.resize(20);
   EXPECT_THAT(DropBadUsage(usage), ElementsAre(HasSubstr("devices are 20; at most 16")));

@@ -184,8 +184,8 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::ReleaseLease(grpc::CallbackServerCon
     if (!reason.has_value()) {
       return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED", "reason is required");
     }
-    if (*reason == ReleaseReason::kDrain && request->job().empty() &&
-        !request->worker().empty() && !request->incarnation().empty()) {
+    if (*reason == ReleaseReason::kDrain && request->job().empty() && !request->worker().empty() &&
+        !request->incarnation().empty()) {
       return leasing_.Left(ParseWorker(request->worker()), request->incarnation());
     }
     if (*reason == ReleaseReason::kCrashed && request->token().empty()) {
