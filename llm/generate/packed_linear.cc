@@ -15,8 +15,18 @@ constexpr int64_t kTypicalRows = 32;
 // Up to here the quantised kernels are faster: they read less, but unpack it for every four rows.
 constexpr int64_t kFewRows = 4;
 
-// Operators without a C++ header: torch/csrc and ATen/native/mkldnn/Linear.cpp,
-// TORCH_LIBRARY_IMPL(mkldnn).
+// Operators without a C++ header: torch/csrc and ATen/native/mkldnn, RegisterMkldnnOpContextClass.cpp
+// and Linear.cpp.
+//
+// False without AVX-512 and AVX-NE-CONVERT: a machine that would not choose bf16 by itself.
+bool OneDnnHasBf16() {
+  static const bool has = c10::Dispatcher::singleton()
+                              .findSchemaOrThrow("mkldnn::_is_mkldnn_bf16_supported", "")
+                              .typed<bool()>()
+                              .call();
+  return has;
+}
+
 at::Tensor Reorder(const at::Tensor& weight) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("mkldnn::_reorder_linear_weight", "")
@@ -46,16 +56,23 @@ PackedLinear::PackedLinear(const FrozenLinear& linear, DecodeWeights weights) : 
   }
   if (PackedPanels::Here()) {
     panels_ = PackedPanels(weight);
-  } else {
+  } else if (OneDnnHasBf16()) {
     packed_ = Reorder(weight);
+  } else if (quantised_) {
+    plain_ = weight;
   }
+}
+
+at::Tensor PackedLinear::MultiplyPlain(const at::Tensor& x) const {
+  const at::Tensor weight = plain_.defined() ? plain_ : linear_.Dense();
+  return at::mm(x, weight.t());
 }
 
 at::Tensor PackedLinear::Forward(const at::Tensor& x) const {
   at::Tensor y = quantised_ && x.size(0) <= kFewRows ? quantised_->Multiply(x)
                  : panels_.defined()                 ? panels_.Multiply(x)
                  : packed_.defined()                 ? Multiply(x, packed_)
-                                                     : at::mm(x, linear_.Dense().t());
+                                                     : MultiplyPlain(x);
   if (linear_.bias.defined()) AddBiasRows(y, linear_.bias);
   return y;
 }

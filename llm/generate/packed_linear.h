@@ -13,7 +13,8 @@
 namespace crossover::llm {
 
 // For bf16: in panels for the own kernels where there are any (Bf16ProductsHere), else as oneDNN
-// likes it. Every row's result is the same bits for any number of rows. fp32 weights stay plain.
+// likes it where it computes in bf16. Every row's result is the same bits for any number of rows.
+// fp32 weights stay plain, and so does bf16 where the machine has nothing for it.
 class PackedLinear {
  public:
   // Borrows `linear`, whose bias and fp32 weight it uses. Other than kDense: for bf16.
@@ -23,9 +24,12 @@ class PackedLinear {
   at::Tensor Forward(const at::Tensor& x) const;
 
  private:
+  at::Tensor MultiplyPlain(const at::Tensor& x) const;
+
   const FrozenLinear& linear_;
   at::Tensor packed_;    // oneDNN's. Undefined: plain, or `panels_`.
   PackedPanels panels_;  // Empty: plain, or `packed_`.
+  at::Tensor plain_;     // Quantised numbers that stay plain. Undefined: `linear_`'s own.
   // For products of few rows; the others then hold the same numbers.
   std::optional<QuantisedWeight> quantised_;
 };
