@@ -647,12 +647,15 @@ TEST_F(UnlikeWorkersTest, OneThatSaysThatItHasFailedEndsTheLeaseOfAll) {
   const JobId id = AddShared(2, 8);
   queue_.Pump();
   ASSERT_THAT(results_, SizeIs(2));
+  std::string follower;
   for (const LeaseQueue::Result& result : results_) {
     if ((*result)->gang->rank == 0) continue;
+    follower = (*result)->job.lease->gang.at(1).worker;
     ASSERT_OK(leasing_.Release((*result)->token, ReleaseReason::kCrashed, "DISK_FULL: no room"));
   }
   EXPECT_EQ(Get(id).state, JobState::kQueued);
-  EXPECT_EQ(Get(id).state_reason, "worker b gave the lease back: CRASHED: DISK_FULL: no room");
+  EXPECT_EQ(Get(id).state_reason,
+            "worker " + follower + " gave the lease back: CRASHED: DISK_FULL: no room");
   EXPECT_EQ(Get(id).lease_loss_count, 1);
   EXPECT_THAT(leasing_.Heartbeat((*results_[0])->token, {}), HasReasonThat("LEASE_LOST"));
 }

@@ -853,8 +853,10 @@ TEST_P(JobStoreConformance, AGangIsOfTheClaimantsThatCanHoldTheJob) {
   Job draft = Draft();
   draft.requirements = {.device = "", .memory_bytes = 1000, .gang_size = 2};
   const JobId large = Add(draft).id;
+  draft.id = ids_.NextId();
   draft.requirements.memory_bytes = 10;
   const JobId small = Add(draft).id;
+  draft.id = ids_.NextId();
   draft.requirements.gang_size = 4;
   Add(draft);
   ClaimRequest request = Claimant("w");
