@@ -73,9 +73,9 @@ const CLI::App* Deepest(const CLI::App* app) {
 }
 
 // "crossover dataset import".
-std::string Words(const CLI::App& command) {
+std::string PathOf(const CLI::App& command) {
   const CLI::App* parent = command.get_parent();
-  return (parent == nullptr ? "" : Words(*parent) + " ") + command.get_name();
+  return (parent == nullptr ? "" : PathOf(*parent) + " ") + command.get_name();
 }
 
 // What may be meant by an option that is not there, and how it is written: options, and the fields
@@ -132,7 +132,7 @@ int ParseError(const CLI::App& app, Context& context, const CLI::ParseError& err
   if (known.empty() && option != rest.end()) message = UnknownOption(command, context, *option);
   const absl::Status status = UsageError(message);
   terminal.err << (context.globals.json ? RenderErrorJson(status)
-                                        : RenderError(terminal, status, Words(command)));
+                                        : RenderError(terminal, status, PathOf(command)));
   return kExitUsage;
 }
 
@@ -181,7 +181,7 @@ int Run(World& world, const std::vector<std::string>& arguments) {
   if (status.ok()) return kExitOk;
   world.terminal.err << (context.globals.json
                              ? RenderErrorJson(status)
-                             : RenderError(world.terminal, status, Words(*Deepest(&app))));
+                             : RenderError(world.terminal, status, PathOf(*Deepest(&app))));
   return ExitCode(status);
 }
 

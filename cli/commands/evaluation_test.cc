@@ -216,7 +216,7 @@ class FakeTasks final : public registry::TaskService::Service {
 };
 
 // One prompt with one version.
-class FakePrompts final : public registry::PromptService::Service {
+class OnePrompt final : public registry::PromptService::Service {
   grpc::Status GetPrompt(grpc::ServerContext*, const registry::GetPromptRequest* request,
                          registry::Prompt*) override {
     return testing::Refuse(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND",
@@ -255,7 +255,7 @@ class EvaluationTest : public testing::CliTest {
   FakeDecisions decisions_;
   FakeSuites suites_;
   FakeTasks tasks_;
-  FakePrompts prompts_;
+  OnePrompt prompts_;
 };
 
 TEST_F(EvaluationTest, ATaskThatIsNotThereIsNamedBeforeAnythingIsMade) {
