@@ -40,7 +40,8 @@ def use_packages():
     cache = os.environ.get("CROSSOVER_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "crossover")
     python = os.environ.get("CROSSOVER_COMPAT_PYTHON") or os.path.join(cache, "compat-venv", "bin", "python")
-    if os.path.exists(python) and os.path.realpath(python) != os.path.realpath(sys.executable) and "--restarted" not in sys.argv:
+    # A venv's Python is a link to the one that made it: the path tells them apart, the file does not.
+    if os.path.exists(python) and "--restarted" not in sys.argv:
         os.execv(python, [python, *sys.argv, "--restarted"])
     print("skipped: the packages openai and standardwebhooks are missing; scripts/setup_compat.sh installs them")
     sys.exit(SKIPPED)
