@@ -17,9 +17,10 @@ std::map<std::string, double> RunPeer(const Peer& peer, const std::string& scrip
   for (const TrainRow& row : rows)
     json.push_back({{"ids", row.ids}, {"weights", row.token_weights}});
   std::ofstream(data) << json.dump();
-  const std::string command = absl::StrCat(
-      "'", peer.python, "' '", CROSSOVER_SOURCE_DIR, "/bench/train/", script, "' '", peer.model,
-      "' '", data, "' --batch ", peer.batch, " --threads ", peer.threads, " ", extra);
+  const std::string command =
+      absl::StrCat("'", peer.python, "' '", CROSSOVER_SOURCE_DIR, "/bench/train/", script, "' '",
+                   peer.model, "' '", data, "' --batch ", peer.batch, " --threads ", peer.threads,
+                   " --dtype ", peer.dtype, " ", extra);
   std::fflush(stdout);
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return {};

@@ -1,7 +1,7 @@
 """The same training as bench/train/train.cc with transformers and PEFT: peft_loop.py FILE.gguf ROWS.json [--batch N] [--adapter DIR]
 
-ROWS.json is a list of {"ids", "weights"}. Rows are taken in order, one epoch, LoRA r 16 on all linear layers, bf16 base and autocast,
-fp32 adapter, logits computed for trained positions only. --adapter DIR: start from (and with --losses FILE, log losses for)
+ROWS.json is a list of {"ids", "weights"}. Rows are taken in order, one epoch, LoRA r 16 on all linear layers, bf16 base and autocast
+(--dtype float32 for processors that do not multiply bf16), fp32 adapter, logits computed for trained positions only. --adapter DIR: start from (and with --losses FILE, log losses for)
 a given adapter instead of PEFT's own initialisation; --save DIR keeps PEFT's initial adapter.
 """
 import argparse
@@ -21,6 +21,7 @@ parser.add_argument("rows")
 parser.add_argument("--batch", type=int, default=8)
 parser.add_argument("--threads", type=int, default=0)
 parser.add_argument("--rate", type=float, default=8e-4)
+parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
 parser.add_argument("--save-initial", help="folder for the initial adapter")
 parser.add_argument("--save-final", help="folder for the trained adapter")
 parser.add_argument("--losses", help="file for one loss per line")
@@ -29,7 +30,7 @@ args = parser.parse_args()
 torch.set_num_threads(args.threads or len(os.sched_getaffinity(0)))
 torch.manual_seed(1)
 folder, name = os.path.split(os.path.abspath(args.model))
-model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True))
+model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=getattr(torch, args.dtype), quantization_config=GgufConfig(dequantize=True))
 targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 model = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=targets, task_type="CAUSAL_LM"))
 parameters = [p for p in model.parameters() if p.requires_grad]
@@ -57,7 +58,7 @@ for step in range(steps):
     rate = args.rate * min(1, (step + 1) / 5) * 0.5 * (1 + math.cos(math.pi * step / steps))
     for group in optimizer.param_groups:
         group["lr"] = rate
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.dtype == "bfloat16"):
         hidden = decoder.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[:, :-1]
         trained = weights[:, 1:] != 0
         loss = torch.nn.functional.cross_entropy(decoder.lm_head(hidden[trained]).float(), ids[:, 1:][trained])

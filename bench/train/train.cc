@@ -21,6 +21,7 @@
 #include "bench/train/peers.h"
 #include "bench/train/rows.h"
 #include "common/status/status_macros.h"
+#include "llm/model/execution.h"
 #include "llm/model/primitive_cache.h"
 #include "llm/train/forecast.h"
 #include "llm/train/trainer.h"
@@ -122,7 +123,8 @@ std::vector<double> NumbersIn(const std::filesystem::path& file) {
 // with.
 absl::Status ComparePeers(const Arguments& arguments, const std::shared_ptr<const BaseModel>& base,
                           const TrainConfig& config, const std::vector<TrainRow>& rows) {
-  const Peer peer{arguments.peer, arguments.model, arguments.batch, arguments.threads};
+  const Peer peer{arguments.peer, arguments.model, arguments.batch, arguments.threads,
+                  Resolve({}).bf16() ? "bfloat16" : "float32"};
   const bench::TemporaryFolder folder;
   const std::string initial = (folder.path() / "initial").string();
   const std::string losses = (folder.path() / "losses").string();
