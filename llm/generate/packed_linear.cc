@@ -15,8 +15,8 @@ constexpr int64_t kTypicalRows = 32;
 // Up to here the quantised kernels are faster: they read less, but unpack it for every four rows.
 constexpr int64_t kFewRows = 4;
 
-// Operators without a C++ header: torch/csrc and ATen/native/mkldnn, RegisterMkldnnOpContextClass.cpp
-// and Linear.cpp.
+// Operators without a C++ header: torch/csrc and ATen/native/mkldnn,
+// RegisterMkldnnOpContextClass.cpp and Linear.cpp.
 //
 // False without AVX-512 and AVX-NE-CONVERT: a machine that would not choose bf16 by itself.
 bool OneDnnHasBf16() {

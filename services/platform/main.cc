@@ -15,10 +15,9 @@
 namespace crossover::platform {
 namespace {
 
-// As `crossover --help` promises: 2 for arguments and settings that are wrong, else 1.
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "crossover-platform: %s\n", std::string(ToStd(status.message())).c_str());
-  return HasReason(status, "CONFIG_INVALID") ? 2 : 1;
+  return HasReason(status, "CONFIG_INVALID") ? 2 : 1;  // as `crossover --help` promises
 }
 
 void Declare(config::Config& config, Options& options) {
@@ -64,8 +63,7 @@ int Serve(int argc, char** argv) {
   if (!platform.ok()) return Fail(platform.status());
   std::fputs(Greeting((*platform)->state()).c_str(), stdout);
   std::fflush(stdout);
-  const int number = signal.Wait();
-  logger->Info("stopping", {{"signal", number}});
+  logger->Info("stopping", {{"signal", signal.Wait()}});
   (*platform)->Stop();
   return 0;
 }
