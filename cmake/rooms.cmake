@@ -2,15 +2,14 @@
 # dep_ libraries its public headers show; PRIVATE_DEPS those that only its .cc files see. What is not listed cannot be linked,
 # and scripts/check_layering.py checks from the compiler's depfiles that nothing else was included.
 
-# The level of optimisation of a target in the dev preset: `level`, but -O2 where the name matches `hot` ("": none does). Sets `out` to it.
-function(crossover_optimise out name level hot)
-  if(hot AND name MATCHES "${hot}")
-    set(level -O2)
-  endif()
+# The level of optimisation of a target in the dev preset: `level`, but -O2 where the name matches `hot` ("": none does).
+function(crossover_optimise name level hot)
   if(CMAKE_BUILD_TYPE STREQUAL "Dev")
+    if(hot AND name MATCHES "${hot}")
+      set(level -O2)
+    endif()
     target_compile_options(${name} PRIVATE ${level})
   endif()
-  set(${out} ${level} PARENT_SCOPE)
 endfunction()
 
 # Files of a room are compiled several at a time where CROSSOVER_JOIN is on: most of what a file takes are headers that the room's files share.
@@ -25,41 +24,19 @@ function(crossover_join name)
   endif()
 endfunction()
 
-# What nearly every file includes takes longer to read than most files to compile, so it is read once: the standard library, Abseil and JSON,
-# GoogleTest for tests, ATen where LibTorch is used. The owner of a precompiled header must be compiled with the flags of those who use it.
-# The release and sanitizer presets do without, so that no file can rely on it.
-set(CROSSOVER_SHARED_HEADERS
-  <algorithm> <array> <cmath> <cstdint> <filesystem> <functional> <map> <memory> <mutex> <optional> <set> <span> <string> <string_view>
-  <thread> <unordered_map> <utility> <vector>
-  <absl/status/statusor.h> <absl/strings/str_cat.h> <absl/strings/str_format.h> <absl/strings/str_join.h> <absl/strings/str_split.h>
-  <absl/synchronization/mutex.h> <absl/time/time.h> <nlohmann/json.hpp>)
-function(crossover_share_headers name level deps)
+# What every test includes takes longer to read than most tests to compile, so it is read once: GoogleTest, and ATen with autograd for
+# tests that use LibTorch. The owner of a precompiled header must be compiled with the flags of those who use it.
+function(crossover_share_headers name owner)
   if(NOT CMAKE_BUILD_TYPE STREQUAL "Dev" OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU" OR CROSSOVER_SANITIZE)
     return()
   endif()
-  set(owner "headers${level}")
-  foreach(dep dep_gtest dep_torch)
-    if(dep IN_LIST deps)
-      string(APPEND owner "_${dep}")
-    endif()
-  endforeach()
   if(NOT TARGET ${owner})
-    # Programs and libraries are compiled for different kinds of places in memory.
-    if("dep_gtest" IN_LIST deps)
-      add_executable(${owner} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/common/testing/test_main.cc)
-    else()
-      file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/headers.cc CONTENT "")
-      add_library(${owner} OBJECT EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/headers.cc)
-    endif()
-    target_link_libraries(${owner} PRIVATE dep_absl dep_json)
-    target_compile_options(${owner} PRIVATE ${level})
-    target_precompile_headers(${owner} PRIVATE ${CROSSOVER_SHARED_HEADERS})
-    if("dep_gtest" IN_LIST deps)
-      target_link_libraries(${owner} PRIVATE dep_gtest)
-      target_compile_definitions(${owner} PRIVATE _GLIBCXX_ASSERTIONS)
-      target_precompile_headers(${owner} PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
-    endif()
-    if("dep_torch" IN_LIST deps)
+    add_executable(${owner} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/common/testing/test_main.cc)
+    target_link_libraries(${owner} PRIVATE dep_gtest)
+    target_compile_definitions(${owner} PRIVATE _GLIBCXX_ASSERTIONS)
+    target_compile_options(${owner} PRIVATE -O0)
+    target_precompile_headers(${owner} PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+    if(owner STREQUAL "headers_of_torch_tests")
       target_link_libraries(${owner} PRIVATE dep_torch)
       target_precompile_headers(${owner} PRIVATE <ATen/ATen.h> <torch/csrc/autograd/autograd.h>)
     endif()
@@ -78,10 +55,9 @@ function(crossover_library name)
     if(name MATCHES "^cli_")   # waits for people and servers
       set(level -O0)
     endif()
-    crossover_optimise(level ${name} ${level}
+    crossover_optimise(${name} ${level}
       "^(llm|common_(http|stats|blob|dataset|json)|curation_domain|router|model_server|scheduler_(domain|storage)|worker)")
     crossover_join(${name})
-    crossover_share_headers(${name} ${level} "${ARG_DEPS};${ARG_PRIVATE_DEPS}")
   else()
     add_library(${name} INTERFACE)
     target_include_directories(${name} INTERFACE ${CMAKE_SOURCE_DIR})
@@ -123,9 +99,13 @@ function(crossover_test name)
   if(CROSSOVER_SANITIZE MATCHES "thread")
     target_link_libraries(${name} PRIVATE common_testing_tsan)
   endif()
-  crossover_optimise(level ${name} -O0 "")
+  crossover_optimise(${name} -O0 "")
   crossover_join(${name})
-  crossover_share_headers(${name} ${level} "${ARG_DEPS};dep_gtest")
+  if("dep_torch" IN_LIST ARG_DEPS)
+    crossover_share_headers(${name} headers_of_torch_tests)
+  else()
+    crossover_share_headers(${name} headers_of_tests)
+  endif()
   if("compat" IN_LIST ARG_LABELS)
     crossover_on_demand(compat_tests ${name})
   endif()
@@ -143,7 +123,7 @@ function(crossover_bench name)
   add_executable(bench_${name} ${ARG_SRCS})
   target_include_directories(bench_${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(bench_${name} PRIVATE ${ARG_DEPS})
-  crossover_optimise(level bench_${name} -O2 "")
+  crossover_optimise(bench_${name} -O2 "")
   crossover_on_demand(benches bench_${name})
   set_target_properties(bench_${name} PROPERTIES
     OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
