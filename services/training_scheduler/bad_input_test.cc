@@ -353,6 +353,31 @@ TEST_F(BadInputTest, EveryWorkerOfAGangMustHoldTheJob) {
               HasSubstr("waits for 2 workers that are idle at once: 2 of 2 that can take it are"));
 }
 
+TEST_F(BadInputTest, WorkersThatComputeInTwoTypesAreNoGang) {
+  const auto wait = [&](const std::string& name, const std::vector<std::string>& types) {
+    v1::LeaseJobRequest worker;
+    worker.set_worker("workers/" + name);
+    worker.set_incarnation("life");
+    worker.mutable_capabilities()->set_gang(2);
+    worker.mutable_capabilities()->set_rendezvous("127.0.0.1:7090");
+    for (const std::string& type : types) worker.mutable_capabilities()->add_compute_types(type);
+    return rpc::Invoke(*leases_, &v1::LeaseService::Stub::LeaseJob, worker).status();
+  };
+  EXPECT_THAT(wait("odd", {"float8"}), HasReasonThat("FIELD_INVALID"));
+  ASSERT_OK(wait("old", {"float32"}));
+  ASSERT_OK(wait("new", {"bfloat16", "float32"}));
+  v1::CreateJobRequest request = Request();
+  request.mutable_job()->mutable_requirements()->set_gang_size(2);
+  const absl::Status status = Create(request).status();
+  EXPECT_THAT(status, HasReasonThat("NO_CAPABLE_WORKER"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("--compute-type"));
+  v1::GetWorkerRequest get;
+  get.set_name("workers/new");
+  ASSERT_OK_AND_ASSIGN(const v1::Worker worker,
+                       rpc::Invoke(*jobs_, &v1::JobService::Stub::GetWorker, get));
+  EXPECT_THAT(worker.capabilities().compute_types(), ::testing::ElementsAre("bfloat16", "float32"));
+}
+
 TEST_F(BadInputTest, AJobThatNoWorkerCanHoldIsRefusedWithTheNumbers) {
   v1::LeaseJobRequest worker;
   worker.set_worker("workers/small");

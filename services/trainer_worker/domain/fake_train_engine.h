@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "services/trainer_worker/domain/train_engine.h"
 
@@ -42,6 +43,7 @@ class FakeTrainEngine final : public TrainEngine {
   absl::Status Export(const ExportPlan& plan, const ExportInputs& inputs,
                       const std::filesystem::path& folder) override;
   std::string LoadedBase() const override { return loaded_base; }
+  std::vector<ComputeType> ComputeTypes() const override { return {ComputeType::kFloat32}; }
   int64_t PeakMemory() override { return 1 << 20; }
 
   FakeTraining script;

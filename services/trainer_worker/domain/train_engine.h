@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -103,6 +104,9 @@ class TrainEngine {
 
   // Digest of the base model that is in memory, where the next Prepare finds it; "" = none.
   virtual std::string LoadedBase() const = 0;
+
+  // What it computes in, the type that it takes unless a job asks for another first.
+  virtual std::vector<ComputeType> ComputeTypes() const = 0;
 
   // Memory of the process now and at its peak, in bytes.
   virtual int64_t PeakMemory() = 0;

@@ -318,6 +318,16 @@ absl::Status LlmTrainEngine::Export(const ExportPlan& plan, const ExportInputs& 
       [&] { return llm::ExportAdapter(inputs.base, inputs.adapter, format, options, folder); });
 }
 
+std::vector<ComputeType> LlmTrainEngine::ComputeTypes() const {
+  const bool bf16 = llm::Resolve({.threads = options_.threads,
+                                  .compute_type = options_.compute_type,
+                                  .weights = options_.weights})
+                        .bf16();
+  if (!bf16) return {ComputeType::kFloat32};
+  if (options_.compute_type == llm::ComputeType::kBf16) return {ComputeType::kBfloat16};
+  return {ComputeType::kBfloat16, ComputeType::kFloat32};  // a job's float32 is an order
+}
+
 int64_t LlmTrainEngine::PeakMemory() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

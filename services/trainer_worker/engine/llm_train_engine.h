@@ -31,6 +31,7 @@ class LlmTrainEngine final : public TrainEngine {
   absl::Status Export(const ExportPlan& plan, const ExportInputs& inputs,
                       const std::filesystem::path& folder) override;
   std::string LoadedBase() const override { return base_digest_; }
+  std::vector<ComputeType> ComputeTypes() const override;
   int64_t PeakMemory() override;
 
  private:

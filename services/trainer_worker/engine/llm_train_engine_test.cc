@@ -124,6 +124,19 @@ TEST_F(LlmTrainEngineTest, ATrainingResumedFromItsCheckpointEndsInTheSameBytes) 
   EXPECT_GT(engine_.PeakMemory(), int64_t{100} << 20);
 }
 
+TEST(ComputeTypesTest, TheFirstIsWhatIsTakenUnlessAJobAsksForAnother) {
+  using Types = std::vector<ComputeType>;
+  using llm::ComputeType;
+  const auto of = [](ComputeType type) {
+    return LlmTrainEngine({.threads = 1, .compute_type = type}).ComputeTypes();
+  };
+  EXPECT_EQ(of(ComputeType::kBf16), Types{worker::ComputeType::kBfloat16});
+  EXPECT_EQ(of(ComputeType::kFp32), Types{worker::ComputeType::kFloat32});
+  EXPECT_EQ(of(ComputeType::kAuto), llm::Resolve({}).bf16() ? (Types{worker::ComputeType::kBfloat16,
+                                                                     worker::ComputeType::kFloat32})
+                                                            : Types{worker::ComputeType::kFloat32});
+}
+
 // The job's wish and the worker's order, told apart by their losses.
 TEST_F(LlmTrainEngineTest, TheComputeTypeIsTheWorkersOrElseTheJobs) {
   plan_.max_steps = 1;

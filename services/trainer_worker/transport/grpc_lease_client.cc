@@ -19,6 +19,22 @@ constexpr absl::Duration kCallTimeout = absl::Seconds(5);
 
 }  // namespace
 
+pb::Capabilities CapabilitiesOf(const WorkerIdentity& identity) {
+  pb::Capabilities capabilities;
+  for (const char* kind : {"SFT", "PREFERENCE", "DISTIL", "SWEEP", "EXPORT"}) {
+    capabilities.add_kinds(kind);
+  }
+  pb::Capabilities::Device* device = capabilities.add_devices();
+  device->set_kind("cpu");
+  device->set_units(identity.threads);
+  device->set_memory_bytes(identity.memory_bytes);
+  capabilities.set_gang(identity.max_gang);
+  capabilities.set_rendezvous(identity.gang_address);
+  for (const ComputeType type : identity.compute_types)
+    capabilities.add_compute_types(type == ComputeType::kBfloat16 ? "bfloat16" : "float32");
+  return capabilities;
+}
+
 GrpcLeaseClient::GrpcLeaseClient(const std::shared_ptr<grpc::Channel>& channel,
                                  WorkerIdentity identity, std::string api_key, Clock& clock,
                                  UsageSampler* usage)
@@ -34,20 +50,11 @@ absl::StatusOr<std::optional<LeasedJob>> GrpcLeaseClient::Lease(absl::Duration w
   request.set_incarnation(identity_.incarnation);
   request.set_version(identity_.version);
   request.mutable_wait()->set_seconds(absl::ToInt64Seconds(wait));
-  pb::Capabilities* capabilities = request.mutable_capabilities();
-  for (const char* kind : {"SFT", "PREFERENCE", "DISTIL", "SWEEP", "EXPORT"}) {
-    capabilities->add_kinds(kind);
-  }
-  pb::Capabilities::Device* device = capabilities->add_devices();
-  device->set_kind("cpu");
-  device->set_units(identity_.threads);
-  device->set_memory_bytes(identity_.memory_bytes);
-  capabilities->set_gang(identity_.max_gang);
-  capabilities->set_rendezvous(identity_.gang_address);
+  *request.mutable_capabilities() = CapabilitiesOf(identity_);
   if (usage_ != nullptr) {
     *request.mutable_usage() = ToProto(usage_->Sample());
     const std::string base = usage_->loaded_base();
-    if (!base.empty()) capabilities->add_base_digests(base);
+    if (!base.empty()) request.mutable_capabilities()->add_base_digests(base);
   }
 
   grpc::ClientContext context;

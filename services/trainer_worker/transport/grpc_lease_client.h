@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/synchronization/mutex.h"
 #include "common/time/clock.h"
@@ -22,7 +23,11 @@ struct WorkerIdentity {
   int64_t memory_bytes = 0;  // of the machine, or its control group
   int max_gang = 1;          // most workers it trains together with; 1 = alone
   std::string gang_address;  // host:port where it would await them as rank 0; empty = it cannot
+  std::vector<ComputeType> compute_types;  // as TrainEngine says
 };
+
+// What such a worker has.
+::crossover::scheduler::v1::Capabilities CapabilitiesOf(const WorkerIdentity& identity);
 
 // Thread-safe. Borrows clock and usage; nullptr: what is used is not told.
 class GrpcLeaseClient final : public LeaseClient {

@@ -1,11 +1,25 @@
 #include "services/training_scheduler/domain/able_workers.h"
 
 #include <algorithm>
+#include <compare>
+#include <cstddef>
+#include <iterator>
 #include <limits>
+#include <map>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "services/training_scheduler/domain/compute_types.h"
 
 namespace crossover::scheduler {
+namespace {
+
+std::optional<ComputeType> TypeOf(const WorkerRecord& worker, const Job& job) {
+  return TypeOn(worker.capabilities.compute_types, AsksFloat32(job));
+}
+
+}  // namespace
 
 bool MayServe(const WorkerRecord& worker, const Job& job) {
   const Capabilities& has = worker.capabilities;
@@ -23,19 +37,56 @@ int64_t MemoryOf(const WorkerRecord& worker) {
   return bytes > 0 ? bytes : std::numeric_limits<int64_t>::max();
 }
 
+std::vector<WorkerRecord> OfOneType(const Job& job, const std::vector<WorkerRecord>& workers) {
+  const auto size = static_cast<size_t>(std::max(1, job.requirements.gang_size));
+  std::vector<WorkerRecord> best;
+  int64_t most = -1;  // what the smallest of the best gang holds
+  for (const std::optional<ComputeType>& type : TypesOfGangs(AsksFloat32(job))) {
+    std::vector<WorkerRecord> alike;
+    std::copy_if(workers.begin(), workers.end(), std::back_inserter(alike),
+                 [&](const WorkerRecord& worker) { return TypeOf(worker, job) == type; });
+    int64_t holds = -1;
+    if (alike.size() >= size) {
+      const auto last = alike.begin() + static_cast<std::ptrdiff_t>(size - 1);
+      std::nth_element(alike.begin(), last, alike.end(),
+                       [](const auto& a, const auto& b) { return MemoryOf(a) > MemoryOf(b); });
+      holds = MemoryOf(*last);
+    }
+    if (holds < most || (holds == most && alike.size() <= best.size())) continue;
+    most = holds;
+    best = std::move(alike);
+  }
+  return best;
+}
+
 std::string GangWait(const Job& job, const std::vector<WorkerRecord>& workers) {
   const int32_t size = job.requirements.gang_size;
-  int64_t able = 0, idle = 0;
+  struct Count {
+    int64_t idle = 0, able = 0;
+    auto operator<=>(const Count&) const = default;
+  };
+  std::map<std::optional<ComputeType>, Count> counts;
+  int64_t of_all = 0;
   for (const WorkerRecord& worker : workers) {
     if (!MayServe(worker, job) || worker.capabilities.gang < size ||
         MemoryOf(worker) < job.needed_memory_bytes) {
       continue;
     }
-    ++able;
-    if (worker.job.empty()) ++idle;
+    Count& count = counts[TypeOf(worker, job)];
+    ++count.able;
+    ++of_all;
+    if (worker.job.empty()) ++count.idle;
   }
-  return absl::StrCat("waits for ", size, " workers that are idle at once: ", idle, " of ", able,
-                      " that can take it ", idle == 1 ? "is" : "are", " idle");
+  Count best;  // of one type
+  for (const auto& [type, count] : counts) best = std::max(best, count);
+  const std::string others =
+      best.able == of_all
+          ? ""
+          : absl::StrCat(" (", of_all - best.able,
+                         " more compute in another number type, and a gang in one)");
+  return absl::StrCat("waits for ", size, " workers that are idle at once: ", best.idle, " of ",
+                      best.able, " that can take it ", best.idle == 1 ? "is" : "are", " idle",
+                      others);
 }
 
 }  // namespace crossover::scheduler

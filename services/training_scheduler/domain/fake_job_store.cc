@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/compute_types.h"
 #include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/kept_checkpoints.h"
 #include "services/training_scheduler/domain/prefer_bases.h"
@@ -178,7 +179,8 @@ absl::StatusOr<std::vector<Job>> FakeJobStore::ClaimGang(const ClaimRequest& req
   absl::MutexLock lock(&mutex_);
   std::map<std::string, int32_t> held;
   Record* first = nullptr;
-  const std::vector<int64_t> limits = GangLimits(request.claimants);
+  const std::vector<int64_t> limits = GangLimits(request.claimants, false);
+  const std::vector<int64_t> limits_of_float32 = GangLimits(request.claimants, true);
   ClaimRequest any_memory = request;
   any_memory.capabilities.memory_bytes = 0;
   for (auto& [id, record] : records_) {
@@ -187,11 +189,12 @@ absl::StatusOr<std::vector<Job>> FakeJobStore::ClaimGang(const ClaimRequest& req
   for (auto& [id, record] : records_) {
     const int32_t size = record.job.requirements.gang_size;
     const auto quota = quotas_.find(record.job.project);
-    const bool fits = record.job.state == JobState::kQueued && size > 1 &&
-                      size <= std::ssize(limits) &&
-                      record.job.needed_memory_bytes <= limits[static_cast<size_t>(size - 1)] &&
-                      Fits(record.job, any_memory) &&
-                      (quota == quotas_.end() || held[record.job.project] + size <= quota->second);
+    const bool fits =
+        record.job.state == JobState::kQueued && size > 1 && size <= std::ssize(limits) &&
+        record.job.needed_memory_bytes <= (AsksFloat32(record.job) ? limits_of_float32 : limits)
+                                              .at(static_cast<size_t>(size - 1)) &&
+        Fits(record.job, any_memory) &&
+        (quota == quotas_.end() || held[record.job.project] + size <= quota->second);
     if (fits && (first == nullptr || ClaimedBefore(record.job, first->job))) first = &record;
   }
   if (first == nullptr) return std::vector<Job>();

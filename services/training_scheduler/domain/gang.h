@@ -14,14 +14,17 @@ namespace crossover::scheduler {
 
 inline constexpr int32_t kLargestGang = 64;
 
-// What jobs some of the claimants can share: by the number of workers less one, the most memory
-// that such a job may need. -1: none, as always for one worker. Each of a gang holds the whole job,
-// and one of them must have a rendezvous.
-std::vector<int64_t> GangLimits(const std::vector<Claimant>& claimants);
+// What jobs that ask for float32 (compute_types.h), or do not, some of the claimants can share: by
+// the number of workers less one, the most memory that such a job may need. -1: none, as always for
+// one worker. Each of a gang holds the whole job, all compute it in one type, and one of them must
+// have a rendezvous.
+std::vector<int64_t> GangLimits(const std::vector<Claimant>& claimants, bool asks_float32);
 
 // Places of the claimants that share a job which needs no more than those limits, rank 0 first: the
 // smallest that hold it, so that larger ones are left for larger jobs; of equal ones the first.
-std::vector<size_t> GangOf(const std::vector<Claimant>& claimants, int32_t size, int64_t memory);
+// Empty: there is no such gang.
+std::vector<size_t> GangOf(const std::vector<Claimant>& claimants, int32_t size, int64_t memory,
+                           bool asks_float32);
 
 // The lease of those claimants.
 LeaseRecord GangLease(const ClaimRequest& request, const Job& job, absl::Time now);

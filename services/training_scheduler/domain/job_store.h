@@ -56,6 +56,7 @@ struct Claimant {
   // Of ClaimGang:
   int64_t memory_bytes = 0;  // 0 = not known: every job fits
   int32_t gang = 0;          // most workers it trains together with; 0 = not known: any
+  std::vector<ComputeType> compute_types;  // as Capabilities'
 };
 
 // A claim for several workers that take the same jobs.

@@ -77,6 +77,9 @@ struct Capabilities {
   int32_t threads = 0;
   std::vector<std::string> base_digests;  // of the base models that the worker has in memory
   int32_t gang = 0;                       // most workers it trains together with; 0, 1 = alone
+  // What it computes in: the first unless a job asks for another (compute_types.h); empty = not
+  // known.
+  std::vector<ComputeType> compute_types;
 };
 
 }  // namespace crossover::scheduler

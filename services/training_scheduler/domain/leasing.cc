@@ -105,12 +105,15 @@ absl::StatusOr<std::vector<std::pair<size_t, GrantedLease>>> Leasing::TryLeaseGa
                                .rendezvous = request.rendezvous,
                                .bases = {},
                                .memory_bytes = request.capabilities.memory_bytes,
-                               .gang = request.capabilities.gang});
+                               .gang = request.capabilities.gang,
+                               .compute_types = request.capabilities.compute_types});
     places[claim.claimants.back().token_hash] = secrets.size() - 1;
   }
-  const bool for_some =
-      std::ranges::any_of(GangLimits(claim.claimants), [](int64_t memory) { return memory >= 0; });
-  if (!for_some) return granted;
+  const auto for_some = [&](bool asks_float32) {
+    return std::ranges::any_of(GangLimits(claim.claimants, asks_float32),
+                               [](int64_t memory) { return memory >= 0; });
+  };
+  if (!for_some(false) && !for_some(true)) return granted;
   const absl::Duration started = clock_.SteadyNow();
   ASSIGN_OR_RETURN(std::vector<Job> jobs, jobs_.ClaimGang(claim));
   for (const Job& job : jobs) {

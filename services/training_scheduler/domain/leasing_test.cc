@@ -582,18 +582,21 @@ TEST_F(LeaseQueueTest, WorkersThatWaitTogetherShareAJobAndLoseItTogether) {
 
 class UnlikeWorkersTest : public LeaseQueueTest {
  protected:
-  void Wait(const std::string& name, int64_t memory, int32_t gang = 2) {
+  void Wait(const std::string& name, int64_t memory, int32_t gang = 2,
+            std::vector<ComputeType> types = {}) {
     LeaseRequest request{name, name + "-1", {}};
+    request.capabilities.compute_types = std::move(types);
     request.capabilities.gang = gang;
     request.capabilities.memory_bytes = memory;
     request.rendezvous = name + ":7000";
     queue_.Lease(request, absl::Seconds(60), Keep());
   }
-  JobId AddShared(int32_t size, int64_t memory) {
+  JobId AddShared(int32_t size, int64_t memory, std::optional<ComputeType> type = std::nullopt) {
     const JobId id = Add();
     EXPECT_OK(jobs_.Update(id, [&](Job& job, absl::Time, Effects&) {
       job.requirements.gang_size = size;
       job.needed_memory_bytes = memory;
+      job.spec.training.compute_type = type;
       return absl::OkStatus();
     }));
     return id;
@@ -658,6 +661,27 @@ TEST_F(UnlikeWorkersTest, OneThatSaysThatItHasFailedEndsTheLeaseOfAll) {
             "worker " + follower + " gave the lease back: CRASHED: DISK_FULL: no room");
   EXPECT_EQ(Get(id).lease_loss_count, 1);
   EXPECT_THAT(leasing_.Heartbeat((*results_[0])->token, {}), HasReasonThat("LEASE_LOST"));
+}
+
+TEST_F(UnlikeWorkersTest, OnlyThoseThatComputeInOneTypeShareAJob) {
+  using Types = std::vector<ComputeType>;
+  const Types both = {ComputeType::kBfloat16, ComputeType::kFloat32};
+  const Types single = {ComputeType::kFloat32};
+  Wait("new", 8, 2, both);
+  Wait("old", 8, 2, single);
+  Wait("unknown", 8);
+  const JobId id = AddShared(2, 1);
+  queue_.Pump();
+  EXPECT_THAT(Holders(id), ElementsAre()) << "they would compute it in two types";
+  Wait("newer", 16, 2, both);
+  queue_.Pump();
+  EXPECT_THAT(Holders(id), ElementsAre("new", "newer"));
+  EXPECT_EQ(queue_.waiting(), 2u);
+  // Who can do otherwise does so for a job that asks for it.
+  Wait("third", 8, 2, both);
+  const JobId of_float32 = AddShared(2, 1, ComputeType::kFloat32);
+  queue_.Pump();
+  EXPECT_THAT(Holders(of_float32), ElementsAre("old", "third"));
 }
 
 TEST_F(UnlikeWorkersTest, TheFirstInRankGoesFirstAndToTheSmallestThatHoldIt) {

@@ -304,6 +304,21 @@ absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
   return absl::OkStatus();
 }
 
+// `workers` can take the job but for that. Too few of them are told elsewhere.
+void Planner::CheckTypes(const Job& job, const std::vector<WorkerRecord>& workers, Plan& plan) {
+  const int32_t size = job.requirements.gang_size;
+  const std::vector<WorkerRecord> alike = OfOneType(job, workers);
+  if (std::ssize(workers) < size || std::ssize(alike) >= size) return;
+  Violate(
+      plan, "requirements.gang_size",
+      absl::StrCat("is ", size, "; of the ", workers.size(),
+                   " workers that train in gangs of that size, ", alike.size(),
+                   " compute in one number type, and a gang computes in one. Ask for fewer, give "
+                   "spec.training.compute_type FLOAT32 if all of them can compute in it, or start "
+                   "them with the same --compute-type"),
+      "NO_CAPABLE_WORKER");
+}
+
 absl::Status Planner::CheckWorkers(const Job& job, Plan& plan) {
   // Workers beyond the first thousand are like some of these.
   ASSIGN_OR_RETURN(std::vector<WorkerRecord> workers, jobs_.Workers("", 1000));
@@ -321,6 +336,8 @@ absl::Status Planner::CheckWorkers(const Job& job, Plan& plan) {
   }
   if (size > 1) {
     std::erase_if(workers, [&](const WorkerRecord& w) { return w.capabilities.gang < size; });
+    CheckTypes(job, workers, plan);
+    workers = OfOneType(job, workers);
   }
   const bool asked = job.requirements.memory_bytes > 0;
   const int64_t needed =

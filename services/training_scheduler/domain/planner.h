@@ -51,6 +51,7 @@ class Planner {
   absl::Status CheckExport(const Job& job, Plan& plan);
   // A job that no worker can hold would wait for ever.
   absl::Status CheckWorkers(const Job& job, Plan& plan);
+  static void CheckTypes(const Job& job, const std::vector<WorkerRecord>& workers, Plan& plan);
   absl::StatusOr<ModelVersion> FindVersion(const std::string& project, const std::string& text);
 
   JobStore& jobs_;

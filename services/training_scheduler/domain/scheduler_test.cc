@@ -385,6 +385,33 @@ TEST_F(SchedulerTest, AJobThatSeveralWorkersShareSaysHowManyOfThemAreIdle) {
   EXPECT_EQ(*scheduler_.WaitsFor(shared), "");
 }
 
+TEST_F(SchedulerTest, AJobThatTooFewComputeInOneTypeIsRefusedOrSaysWhatItWaitsFor) {
+  const auto see = [&](const std::string& name, std::vector<ComputeType> types) {
+    WorkerRecord worker;
+    worker.name = name;
+    worker.incarnation = "life";
+    worker.capabilities.gang = 2;
+    worker.capabilities.compute_types = std::move(types);
+    ASSERT_OK(jobs_.SawWorker(worker));
+  };
+  see("old", {ComputeType::kFloat32});
+  see("new", {ComputeType::kBfloat16, ComputeType::kFloat32});
+  Job draft = Draft();
+  draft.requirements.gang_size = 2;
+  const absl::Status refused = scheduler_.Create(draft, {}, false).status();
+  EXPECT_THAT(refused, HasReasonThat("NO_CAPABLE_WORKER"));
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("of the 2 workers that train in gangs of that size, 1 compute in one"));
+  Job of_float32 = draft;
+  of_float32.spec.training.compute_type = ComputeType::kFloat32;
+  EXPECT_OK(scheduler_.Create(of_float32, {}, false).status());
+  see("newer", {ComputeType::kBfloat16, ComputeType::kFloat32});
+  ASSERT_OK_AND_ASSIGN(Job shared, scheduler_.Create(draft, {}, false));
+  EXPECT_EQ(*scheduler_.WaitsFor(shared),
+            "waits for 2 workers that are idle at once: 2 of 2 that can take it are idle (1 more "
+            "compute in another number type, and a gang in one)");
+}
+
 TEST_F(SchedulerTest, FinishedJobsMakeTheNextEstimateAMeasuredOne) {
   ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
   ASSERT_OK(

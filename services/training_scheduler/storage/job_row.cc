@@ -239,6 +239,12 @@ absl::StatusOr<WorkerRecord> ReadWorker(const pqxx::row& row) {
   worker.capabilities.queues = absl::StrSplit(Text(row, "queues"), ',', absl::SkipEmpty());
   worker.capabilities.base_digests = absl::StrSplit(Text(row, "bases"), ',', absl::SkipEmpty());
   worker.capabilities.gang = SmallNumber(row, "gang");
+  const std::vector<std::string> types =
+      absl::StrSplit(Text(row, "compute_types"), ',', absl::SkipEmpty());
+  for (const std::string& type : types) {
+    if (const auto parsed = ParseComputeType(type))
+      worker.capabilities.compute_types.push_back(*parsed);
+  }
   worker.create_time = Time(row, "create_us");
   worker.seen_time = Time(row, "seen_us");
   if (!IsNull(row, "job")) {

@@ -761,6 +761,7 @@ TEST_P(JobStoreConformance, WorkersAreListedWithTheJobTheyHold) {
   worker.capabilities.kinds = {JobKind::kSft, JobKind::kExport};
   worker.capabilities.threads = 2;
   worker.capabilities.base_digests = {"sha256:x", "sha256:y"};
+  worker.capabilities.compute_types = {ComputeType::kBfloat16, ComputeType::kFloat32};
   EXPECT_EQ(*store().SawWorker(worker), WorkerLife::kSame);
   worker.incarnation = "life-2";
   EXPECT_EQ(*store().SawWorker(worker), WorkerLife::kNew);
@@ -780,6 +781,7 @@ TEST_P(JobStoreConformance, WorkersAreListedWithTheJobTheyHold) {
   EXPECT_EQ(workers[1].job, job.id);
   EXPECT_EQ(workers[1].capabilities.kinds, worker.capabilities.kinds);
   EXPECT_EQ(workers[1].capabilities.base_digests, worker.capabilities.base_digests);
+  EXPECT_EQ(workers[1].capabilities.compute_types, worker.capabilities.compute_types);
   EXPECT_FALSE(workers[1].silent);
   EXPECT_THAT(*store().Workers("a", 10), SizeIs(1));
 }
@@ -882,6 +884,34 @@ TEST_P(JobStoreConformance, AGangIsOfTheClaimantsThatCanHoldTheJob) {
   EXPECT_EQ(claimed[0].id, large);
   EXPECT_EQ(claimed[0].lease->rendezvous, "a:7000");
   EXPECT_EQ(claimed[0].lease->gang.at(1).worker, "c");
+}
+
+TEST_P(JobStoreConformance, AGangComputesInOneType) {
+  Job draft = Draft();
+  draft.requirements.gang_size = 2;
+  const JobId first = Add(draft).id;
+  draft.id = ids_.NextId();
+  draft.spec.training.compute_type = ComputeType::kFloat32;
+  const JobId of_float32 = Add(draft).id;
+  ClaimRequest request = Claimant("w");
+  request.claimants.clear();
+  const auto arrive = [&](const std::string& name, std::vector<ComputeType> types) {
+    scheduler::Claimant claimant{name, "1", "hash " + name, name + ":7000"};
+    claimant.compute_types = std::move(types);
+    request.claimants.push_back(std::move(claimant));
+  };
+  arrive("old", {ComputeType::kFloat32});
+  arrive("new", {ComputeType::kBfloat16, ComputeType::kFloat32});
+  ASSERT_OK_AND_ASSIGN(std::vector<Job> claimed, store().ClaimGang(request));
+  ASSERT_THAT(claimed, SizeIs(1));
+  EXPECT_EQ(claimed[0].id, of_float32) << "the first in rank would be computed in two types";
+  request.claimants.clear();
+  arrive("forced", {ComputeType::kBfloat16});
+  arrive("newer", {ComputeType::kBfloat16, ComputeType::kFloat32});
+  ASSERT_OK_AND_ASSIGN(claimed, store().ClaimGang(request));
+  ASSERT_THAT(claimed, SizeIs(1));
+  EXPECT_EQ(claimed[0].id, first);
+  EXPECT_THAT(*store().ClaimGang(request), IsEmpty());
 }
 
 TEST_P(JobStoreConformance, EachOfAGangSaysForItselfWhatItUses) {

@@ -191,8 +191,9 @@ absl::Status PgJobStore::Forget(absl::Duration age) {
 }
 
 absl::StatusOr<WorkerLife> PgJobStore::SawWorker(const WorkerRecord& worker) {
-  std::vector<std::string> kinds;
+  std::vector<std::string> kinds, types;
   for (const JobKind kind : worker.capabilities.kinds) kinds.emplace_back(Name(kind));
+  for (const ComputeType type : worker.capabilities.compute_types) types.emplace_back(Name(type));
   return pg::Transact(
       pool_, {.name = "upsert_worker"},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<WorkerLife> {
@@ -206,7 +207,8 @@ absl::StatusOr<WorkerLife> PgJobStore::SawWorker(const WorkerRecord& worker) {
                         worker.capabilities.threads, pg::ArrayLiteral(kinds),
                         pg::ArrayLiteral(worker.capabilities.queues), worker.capabilities.gang,
                         worker.usage.has_value() ? UsageToJson(*worker.usage) : "",
-                        pg::ArrayLiteral(worker.capabilities.base_digests));
+                        pg::ArrayLiteral(worker.capabilities.base_digests),
+                        pg::ArrayLiteral(types));
         return life.empty() || is("incarnation") ? WorkerLife::kSame : WorkerLife::kNew;
       });
 }

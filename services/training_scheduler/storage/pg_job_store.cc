@@ -343,10 +343,10 @@ absl::StatusOr<std::vector<Job>> PgJobStore::ClaimGang(const ClaimRequest& reque
       pool_, {.name = "claim_gang"},
       [&](pqxx::transaction_base& txn) -> absl::StatusOr<std::vector<Job>> {
         txn.exec(sql::kLockQuotas);
-        const pqxx::result found =
-            txn.exec_params(sql::kFindGangJob, pg::ArrayLiteral(GangLimits(request.claimants)),
-                            pg::ArrayLiteral(kinds), pg::ArrayLiteral(request.capabilities.queues),
-                            request.project, request.capabilities.device);
+        const pqxx::result found = txn.exec_params(
+            sql::kFindGangJob, pg::ArrayLiteral(GangLimits(request.claimants, false)),
+            pg::ArrayLiteral(kinds), pg::ArrayLiteral(request.capabilities.queues), request.project,
+            request.capabilities.device, pg::ArrayLiteral(GangLimits(request.claimants, true)));
         if (found.empty()) return std::vector<Job>();
         ASSIGN_OR_RETURN(std::vector<JobId> ids, ReadIds(found));
         ASSIGN_OR_RETURN(LockedJob locked, Lock(txn, known_, ids.front()));

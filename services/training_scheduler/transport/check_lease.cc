@@ -47,6 +47,14 @@ void CheckBases(const v1::Capabilities& capabilities, FieldChecker& check) {
   }
 }
 
+void CheckComputeTypes(const v1::Capabilities& capabilities, FieldChecker& check) {
+  for (const std::string& type : capabilities.compute_types()) {
+    if (type == "bfloat16" || type == "float32") continue;
+    check.Add("capabilities.compute_types",
+              absl::StrCat("hold '", type, "'; must be bfloat16 or float32"));
+  }
+}
+
 void CheckReport(const std::string& prefix, const v1::HeartbeatRequest& report,
                  FieldChecker& check) {
   check.AtLeast(absl::StrCat(prefix, "worker_seq"), report.worker_seq(), 0);
@@ -78,6 +86,7 @@ absl::Status CheckRequest(const v1::LeaseJobRequest& request) {
   check.AtLeast("wait.seconds", request.wait().seconds(), 0);
   check.AtLeast("capabilities.gang", request.capabilities().gang(), 0);
   CheckBases(request.capabilities(), check);
+  CheckComputeTypes(request.capabilities(), check);
   for (int i = 0; i < request.capabilities().devices_size(); ++i) {
     const auto& device = request.capabilities().devices(i);
     const std::string field = absl::StrCat("capabilities.devices[", i, "]");

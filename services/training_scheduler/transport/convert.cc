@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
@@ -297,6 +298,10 @@ LeaseRequest FromProto(const pb::LeaseJobRequest& request) {
   }
   to.queues.assign(from.queues().begin(), from.queues().end());
   to.gang = from.gang();
+  for (const std::string& type : from.compute_types()) {
+    if (const auto parsed = ParseComputeType(absl::AsciiStrToUpper(type)))
+      to.compute_types.push_back(*parsed);
+  }
   out.rendezvous = from.rendezvous();
   to.base_digests.assign(from.base_digests().begin(), from.base_digests().end());
   if (from.devices_size() > 0) {
@@ -357,6 +362,8 @@ pb::Worker ToProto(const WorkerRecord& worker) {
   to.mutable_queues()->Add(from.queues.begin(), from.queues.end());
   to.mutable_base_digests()->Add(from.base_digests.begin(), from.base_digests.end());
   to.set_gang(from.gang);
+  for (const ComputeType type : from.compute_types)
+    to.add_compute_types(absl::AsciiStrToLower(ToAbsl(Name(type))));
   pb::Capabilities::Device* device = to.add_devices();
   device->set_kind(from.device);
   device->set_memory_bytes(from.memory_bytes);
