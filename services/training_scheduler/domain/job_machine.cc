@@ -92,14 +92,20 @@ absl::Status Fail(Job& job, JobError error, absl::Time now, Effects& effects) {
   return MoveTo(job, kFailed, why, now, effects);
 }
 
+// After a lost lease others may have the job at once, but for one whose worker lives on: it would
+// be the first to take it again, and fail again.
+enum class Again { kAtOnce, kAfterAPause };
+
 // One more lost lease of a RUNNING job.
-absl::Status LoseRunning(Job& job, const std::string& why, const RetryPolicy& policy,
+absl::Status LoseRunning(Job& job, const std::string& why, Again again, const RetryPolicy& policy,
                          absl::Time now, Effects& effects) {
   job.lease_loss_count += 1;
   job.checkpoint_step_at_loss = job.last_checkpoint_step;
   effects.events.push_back(Event(EventLevel::kWarn, EventType::kLeaseExpired, why, job));
   if (job.lease_loss_count < policy.max_lease_losses) {
-    return MoveTo(job, kQueued, why, now, effects);
+    if (again == Again::kAtOnce) return MoveTo(job, kQueued, why, now, effects);
+    job.start_time = now + policy.Delay(job.lease_loss_count);
+    return MoveTo(job, kBlocked, absl::StrCat("tried again after a pause: ", why), now, effects);
   }
   return Fail(
       job,
@@ -111,11 +117,11 @@ absl::Status LoseRunning(Job& job, const std::string& why, const RetryPolicy& po
 }
 
 // The lease is over without a result.
-absl::Status Lose(Job& job, const std::string& why, const RetryPolicy& policy, absl::Time now,
-                  Effects& effects) {
+absl::Status Lose(Job& job, const std::string& why, Again again, const RetryPolicy& policy,
+                  absl::Time now, Effects& effects) {
   if (job.state == kPausing) return MoveTo(job, kPaused, why, now, effects);
   if (job.state == kCancelling) return MoveTo(job, kCancelled, why, now, effects);
-  return LoseRunning(job, why, policy, now, effects);
+  return LoseRunning(job, why, again, policy, now, effects);
 }
 
 void AppendLog(Job& job, const std::vector<std::string>& lines) {
@@ -473,7 +479,7 @@ absl::Status Release(Job& job, const LeaseToken& token, ReleaseReason reason,
       absl::StrCat("worker ", worker, " gave the lease back: ", ToAbsl(Name(reason)),
                    how.empty() ? "" : ": ", how);
   if (reason == ReleaseReason::kCrashed || job.state != kRunning) {
-    return Lose(job, why, policy, now, effects);
+    return Lose(job, why, Again::kAfterAPause, policy, now, effects);
   }
   return MoveTo(job, kQueued, why, now, effects);
 }
@@ -494,7 +500,7 @@ absl::Status Expire(Job& job, const RetryPolicy& policy, absl::Time now, Effects
   if (!job.lease.has_value() || job.lease->expire_time >= now) return absl::OkStatus();
   return Lose(
       job, absl::StrCat("worker ", ToAbsl(SilentWorker(*job.lease)), " was not heard of in time"),
-      policy, now, effects);
+      Again::kAtOnce, policy, now, effects);
 }
 
 absl::Status Crash(Job& job, const std::string& worker, const std::string& incarnation,
@@ -502,7 +508,7 @@ absl::Status Crash(Job& job, const std::string& worker, const std::string& incar
                    Effects& effects) {
   if (!HeldBy(job, worker, incarnation)) return absl::OkStatus();
   return Lose(job, absl::StrCat("worker ", worker, " crashed", how.empty() ? "" : ": ", how),
-              policy, now, effects);
+              Again::kAtOnce, policy, now, effects);
 }
 
 absl::Time RankTime(const Job& job) {

@@ -78,7 +78,8 @@ absl::Status RecordCheckpoint(Job& job, const LeaseToken& token, const Checkpoin
                               absl::Time now, Effects& effects);
 absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
                       const RetryPolicy& policy, absl::Time now, Effects& effects);
-// `how`: of kCrashed, what went wrong; may be empty.
+// `how`: of kCrashed, what went wrong; may be empty. A RUNNING job that crashed so is BLOCKED for
+// the pause of a failure, as the worker that says it lives on.
 absl::Status Release(Job& job, const LeaseToken& token, ReleaseReason reason,
                      const std::string& how, const RetryPolicy& policy, absl::Time now,
                      Effects& effects);

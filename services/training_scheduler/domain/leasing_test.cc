@@ -656,9 +656,11 @@ TEST_F(UnlikeWorkersTest, OneThatSaysThatItHasFailedEndsTheLeaseOfAll) {
     follower = (*result)->job.lease->gang.at(1).worker;
     ASSERT_OK(leasing_.Release((*result)->token, ReleaseReason::kCrashed, "DISK_FULL: no room"));
   }
-  EXPECT_EQ(Get(id).state, JobState::kQueued);
-  EXPECT_EQ(Get(id).state_reason,
-            "worker " + follower + " gave the lease back: CRASHED: DISK_FULL: no room");
+  // It would take the job again at once, and fail again.
+  EXPECT_EQ(Get(id).state, JobState::kBlocked);
+  EXPECT_EQ(Get(id).start_time, clock_.Now() + options_.retry.Delay(1));
+  EXPECT_EQ(Get(id).state_reason, "tried again after a pause: worker " + follower +
+                                      " gave the lease back: CRASHED: DISK_FULL: no room");
   EXPECT_EQ(Get(id).lease_loss_count, 1);
   EXPECT_THAT(leasing_.Heartbeat((*results_[0])->token, {}), HasReasonThat("LEASE_LOST"));
 }

@@ -24,7 +24,8 @@ constexpr std::array kMoves = {
     Move{kRunning, kFailed, "CompleteJob, too many lost leases, or its deadline passed"},
     Move{kRunning, kQueued, "ReleaseLease (costs nothing), or the lease expired (one lease loss)"},
     Move{kRunning, kBlocked,
-         "CompleteJob with an error worth retrying (one failure), after a pause"},
+         "CompleteJob with an error worth retrying (one failure), or ReleaseLease by one of a gang "
+         "that failed (one lease loss): after a pause"},
     Move{kRunning, kPausing, "Pause"},
     Move{kRunning, kCancelling, "Cancel"},
     Move{kPausing, kPaused, "ReleaseLease, or the lease expired"},
