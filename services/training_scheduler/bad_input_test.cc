@@ -351,6 +351,11 @@ TEST_F(BadInputTest, EveryWorkerOfAGangMustHoldTheJob) {
   ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(request));
   EXPECT_THAT(Get(job.name()).state_reason(),
               HasSubstr("waits for 2 workers that are idle at once: 2 of 2 that can take it are"));
+  v1::ListJobsRequest list;
+  list.set_parent("projects/default");
+  ASSERT_OK_AND_ASSIGN(const v1::ListJobsResponse jobs,
+                       rpc::Invoke(*jobs_, &v1::JobService::Stub::ListJobs, list));
+  EXPECT_EQ(jobs.jobs(0).state_reason(), Get(job.name()).state_reason());
 }
 
 TEST_F(BadInputTest, WorkersThatComputeInTwoTypesAreNoGang) {

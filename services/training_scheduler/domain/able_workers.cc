@@ -1,25 +1,19 @@
 #include "services/training_scheduler/domain/able_workers.h"
 
 #include <algorithm>
-#include <compare>
 #include <cstddef>
 #include <iterator>
 #include <limits>
-#include <map>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "services/training_scheduler/domain/compute_types.h"
 
 namespace crossover::scheduler {
-namespace {
 
 std::optional<ComputeType> TypeOf(const WorkerRecord& worker, const Job& job) {
   return TypeOn(worker.capabilities.compute_types, AsksFloat32(job));
 }
-
-}  // namespace
 
 bool MayServe(const WorkerRecord& worker, const Job& job) {
   const Capabilities& has = worker.capabilities;
@@ -57,36 +51,6 @@ std::vector<WorkerRecord> OfOneType(const Job& job, const std::vector<WorkerReco
     best = std::move(alike);
   }
   return best;
-}
-
-std::string GangWait(const Job& job, const std::vector<WorkerRecord>& workers) {
-  const int32_t size = job.requirements.gang_size;
-  struct Count {
-    int64_t idle = 0, able = 0;
-    auto operator<=>(const Count&) const = default;
-  };
-  std::map<std::optional<ComputeType>, Count> counts;
-  int64_t of_all = 0;
-  for (const WorkerRecord& worker : workers) {
-    if (!MayServe(worker, job) || worker.capabilities.gang < size ||
-        MemoryOf(worker) < job.needed_memory_bytes) {
-      continue;
-    }
-    Count& count = counts[TypeOf(worker, job)];
-    ++count.able;
-    ++of_all;
-    if (worker.job.empty()) ++count.idle;
-  }
-  Count best;  // of one type
-  for (const auto& [type, count] : counts) best = std::max(best, count);
-  const std::string others =
-      best.able == of_all
-          ? ""
-          : absl::StrCat(" (", of_all - best.able,
-                         " more compute in another number type, and a gang in one)");
-  return absl::StrCat("waits for ", size, " workers that are idle at once: ", best.idle, " of ",
-                      best.able, " that can take it ", best.idle == 1 ? "is" : "are", " idle",
-                      others);
 }
 
 }  // namespace crossover::scheduler

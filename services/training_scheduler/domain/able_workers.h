@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "services/training_scheduler/domain/job.h"
@@ -16,11 +16,11 @@ bool MayServe(const WorkerRecord& worker, const Job& job);
 // Of its device; the most there can be where that is not known: every job fits.
 int64_t MemoryOf(const WorkerRecord& worker);
 
+// What the worker would compute the job in; nullopt: not known.
+std::optional<ComputeType> TypeOf(const WorkerRecord& worker, const Job& job);
+
 // Those of the workers that compute the job in one type, as a gang must: the type whose
 // `gang_size` largest hold the most. Fewer than gang_size if no type has as many.
 std::vector<WorkerRecord> OfOneType(const Job& job, const std::vector<WorkerRecord>& workers);
-
-// What a QUEUED job that several workers share waits for, in words.
-std::string GangWait(const Job& job, const std::vector<WorkerRecord>& workers);
 
 }  // namespace crossover::scheduler

@@ -68,13 +68,6 @@ absl::StatusOr<Job> Scheduler::Get(const std::string& project, const JobId& id) 
   return job;
 }
 
-absl::StatusOr<std::string> Scheduler::WaitsFor(const Job& job) {
-  if (job.state != JobState::kQueued || job.requirements.gang_size <= 1) return std::string();
-  // Workers beyond the first thousand are like some of these.
-  ASSIGN_OR_RETURN(const std::vector<WorkerRecord> workers, jobs_.Workers("", 1000));
-  return GangWait(job, workers);
-}
-
 absl::StatusOr<Job> Scheduler::Verb(const std::string& project, const JobId& id,
                                     const JobStore::Mutation& mutation) {
   RETURN_IF_ERROR(Get(project, id).status());

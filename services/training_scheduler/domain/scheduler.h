@@ -42,9 +42,6 @@ class Scheduler {
   // The job that this key created; nullopt if none has. REQUEST_ID_REUSED for another payload.
   absl::StatusOr<std::optional<Job>> FindCreated(const std::string& project, const RequestKey& key);
 
-  // What the job waits for beside its turn, in words; "" if there is nothing to say.
-  absl::StatusOr<std::string> WaitsFor(const Job& job);
-
   // The state of what `job` depends on.
   absl::StatusOr<Dependencies> DependenciesOf(const Job& job);
 

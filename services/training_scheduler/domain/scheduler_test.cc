@@ -7,6 +7,7 @@
 #include "common/time/fake_clock.h"
 #include "services/training_scheduler/domain/fake_job_store.h"
 #include "services/training_scheduler/domain/fake_model_store.h"
+#include "services/training_scheduler/domain/waiting.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -41,6 +42,11 @@ class SchedulerTest : public ::testing::Test {
     job.base_model = "smollm2-135m-instruct";
     job.dataset_version = kData;
     return job;
+  }
+
+  std::string Explained(Job job) {
+    EXPECT_OK(Explain(jobs_, {&job, 1}));
+    return job.state_reason;
   }
 
   FakeClock clock_;
@@ -373,16 +379,17 @@ TEST_F(SchedulerTest, AJobThatSeveralWorkersShareSaysHowManyOfThemAreIdle) {
   see("idle", 3, 100);
   see("small", 2, 99);
   ASSERT_OK_AND_ASSIGN(Job single, scheduler_.Create(Draft(), {}, false));
-  EXPECT_EQ(*scheduler_.WaitsFor(single), "");
+  EXPECT_EQ(Explained(single), single.state_reason);
   ASSERT_OK(jobs_.Claim(
       {.capabilities = {}, .ttl = absl::Seconds(30), .claimants = {{"busy", "life", "h"}}}));
   Job draft = Draft();
   draft.requirements = {.device = "", .memory_bytes = 100, .gang_size = 2};
   ASSERT_OK_AND_ASSIGN(Job shared, scheduler_.Create(draft, {}, false));
-  EXPECT_EQ(*scheduler_.WaitsFor(shared),
-            "waits for 2 workers that are idle at once: 1 of 2 that can take it is idle");
+  EXPECT_EQ(
+      Explained(shared),
+      "validated; waits for 2 workers that are idle at once: 1 of 2 that can take it is idle");
   ASSERT_OK_AND_ASSIGN(shared, scheduler_.CancelJob("default", shared.id, ""));
-  EXPECT_EQ(*scheduler_.WaitsFor(shared), "");
+  EXPECT_EQ(Explained(shared), shared.state_reason);
 }
 
 TEST_F(SchedulerTest, AJobThatTooFewComputeInOneTypeIsRefusedOrSaysWhatItWaitsFor) {
@@ -407,8 +414,9 @@ TEST_F(SchedulerTest, AJobThatTooFewComputeInOneTypeIsRefusedOrSaysWhatItWaitsFo
   EXPECT_OK(scheduler_.Create(of_float32, {}, false).status());
   see("newer", {ComputeType::kBfloat16, ComputeType::kFloat32});
   ASSERT_OK_AND_ASSIGN(Job shared, scheduler_.Create(draft, {}, false));
-  EXPECT_EQ(*scheduler_.WaitsFor(shared),
-            "waits for 2 workers that are idle at once: 2 of 2 that can take it are idle (1 more "
+  EXPECT_EQ(Explained(shared),
+            "validated; waits for 2 workers that are idle at once: 2 of 2 that can take it are "
+            "idle (1 more "
             "compute in another number type, and a gang in one)");
 }
 

@@ -9,6 +9,7 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/state_machine.h"
+#include "services/training_scheduler/domain/waiting.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -68,7 +69,7 @@ absl::StatusOr<bool> WatchHub::SendNews(Watcher& watcher, const Job& job) {
     if (!sent) watcher.cursor = before;
     return sent;
   };
-  if (watcher.revision != job.revision) {
+  if (watcher.revision != job.revision || watcher.reason != job.state_reason) {
     if (!offer(job)) return false;
   }
   ASSIGN_OR_RETURN(std::vector<JobEvent> events,
@@ -83,6 +84,15 @@ absl::StatusOr<bool> WatchHub::SendNews(Watcher& watcher, const Job& job) {
   }
   if (events.size() == kEventBatch || points.size() == kEventBatch) return false;
   watcher.revision = job.revision;
+  watcher.reason = job.state_reason;
+  return true;
+}
+
+// What such a job waits for changes with others, and is looked up no more often than this.
+bool WatchHub::MayWaitForOthers(Watcher& watcher, const Job& job) {
+  const absl::Duration now = clock_.SteadyNow();
+  if (!WaitsForWorkers(job) || now - watcher.explained < absl::Seconds(1)) return false;
+  watcher.explained = now;
   return true;
 }
 
@@ -91,7 +101,13 @@ bool WatchHub::Serve(Watcher& watcher) {
   absl::StatusOr<Job> job = jobs_.Get(watcher.job);
   if (absl::IsUnavailable(job.status()))
     return true;  // the database is away; the client need not know
-  if (job.ok() && job->revision == watcher.revision) return true;
+  if (job.ok() && job->revision == watcher.revision && !MayWaitForOthers(watcher, *job))
+    return true;
+  if (job.ok()) {
+    if (const absl::Status explained = Explain(jobs_, {&*job, 1}); !explained.ok()) job = explained;
+  }
+  if (job.ok() && job->revision == watcher.revision && job->state_reason == watcher.reason)
+    return true;
   absl::StatusOr<bool> all = job.ok() ? SendNews(watcher, *job) : job.status();
   if (absl::IsUnavailable(all.status())) return true;
   if (!all.ok()) {

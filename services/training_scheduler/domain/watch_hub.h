@@ -2,7 +2,8 @@
 // thread.
 //
 // A stream without a token begins with a snapshot, then carries every event from the first on; with
-// a token it goes on after the item the token came with, without gap or repeat, for seven days.
+// a token it goes on after the item the token came with, without gap or repeat, for seven days. A
+// snapshot follows every change, also of what the job waits for (waiting.h).
 // Metrics are carried once per step (a step that a later epoch repeats is not sent again).
 #pragma once
 
@@ -66,12 +67,15 @@ class WatchHub {
   struct Watcher {
     JobId job;
     WatchCursor cursor;
-    int64_t revision = -1;  // of the last snapshot sent
+    int64_t revision = -1;                                 // of the last snapshot sent
+    std::string reason;                                    // its state_reason
+    absl::Duration explained = -absl::InfiniteDuration();  // when, by the steady clock
     std::shared_ptr<WatchSink> sink;
   };
 
   // False when the stream is over.
   bool Serve(Watcher& watcher);
+  bool MayWaitForOthers(Watcher& watcher, const Job& job);
   absl::StatusOr<bool> SendNews(Watcher& watcher, const Job& job);
   WatchItem Item(Watcher& watcher, std::variant<Job, JobEvent, MetricPoint> content);
 

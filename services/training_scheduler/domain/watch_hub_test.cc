@@ -14,6 +14,7 @@ namespace crossover::scheduler {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 
 class KeepingSink final : public WatchSink {
  public:
@@ -27,7 +28,10 @@ class KeepingSink final : public WatchSink {
     if (const MetricPoint* point = std::get_if<MetricPoint>(&item.content)) {
       steps.push_back(point->step);
     }
-    if (std::holds_alternative<Job>(item.content)) ++snapshots;
+    if (const Job* job = std::get_if<Job>(&item.content)) {
+      ++snapshots;
+      reason = job->state_reason;
+    }
     return true;
   }
   bool Gone() override { return gone; }
@@ -36,6 +40,7 @@ class KeepingSink final : public WatchSink {
   int room = 1000;
   bool gone = false;
   int snapshots = 0;
+  std::string reason;  // of the last snapshot
   std::vector<int64_t> sequences;
   std::vector<int64_t> steps;
   std::string token;
@@ -114,6 +119,30 @@ TEST_F(WatchHubTest, QuietJobsCostNoMessages) {
   hub_.Pump();
   hub_.Pump();
   EXPECT_EQ(sink_->snapshots, 1);
+}
+
+TEST_F(WatchHubTest, WhatASharedJobWaitsForIsToldAndToldAgainWhenItChanges) {
+  ASSERT_OK(jobs_.Update(id_, [](Job& job, absl::Time, Effects&) {
+    job.requirements.gang_size = 2;
+    return absl::OkStatus();
+  }));
+  ASSERT_OK(hub_.Watch(id_, "", sink_));
+  hub_.Pump();
+  EXPECT_EQ(
+      sink_->reason,
+      "validated; waits for 2 workers that are idle at once: 0 of 0 that can take it are idle");
+  WorkerRecord worker;
+  worker.name = "w";
+  worker.incarnation = "life";
+  worker.capabilities.gang = 2;
+  ASSERT_OK(jobs_.SawWorker(worker));
+  clock_.Advance(absl::Seconds(1));
+  hub_.Pump();
+  EXPECT_THAT(sink_->reason, EndsWith("1 of 1 that can take it is idle"));
+  clock_.Advance(absl::Seconds(1));
+  hub_.Pump();
+  EXPECT_EQ(sink_->snapshots, 2) << "nothing is new";
+  EXPECT_EQ(jobs_.Get(id_)->state_reason, "validated");
 }
 
 TEST_F(WatchHubTest, TokensOlderThanSevenDaysAndStrangeOnesAreRefused) {

@@ -15,6 +15,7 @@
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/kept_checkpoints.h"
 #include "services/training_scheduler/domain/names.h"
+#include "services/training_scheduler/domain/waiting.h"
 #include "services/training_scheduler/transport/compare_jobs.h"
 #include "services/training_scheduler/transport/convert.h"
 #include "services/training_scheduler/transport/job_query.h"
@@ -79,12 +80,12 @@ absl::StatusOr<Job> JobServiceImpl::Find(std::string_view field, const std::stri
 
 absl::Status JobServiceImpl::Answer(absl::StatusOr<Job> job, v1::Job& response) {
   RETURN_IF_ERROR(job.status());
+  const bool queued = job->state == JobState::kQueued && !job->id.empty();
+  if (queued) RETURN_IF_ERROR(Explain(jobs_, {&*job, 1}));
   response = ToProto(*job);
-  if (job->state == JobState::kQueued && !job->id.empty()) {
+  if (queued) {
     ASSIGN_OR_RETURN(int64_t position, jobs_.QueuePosition(*job));
     response.set_queue_position(position - 1);  // jobs before it
-    ASSIGN_OR_RETURN(const std::string waits, scheduler_.WaitsFor(*job));
-    if (!waits.empty()) response.set_state_reason(absl::StrCat(job->state_reason, "; ", waits));
   }
   return absl::OkStatus();
 }
@@ -107,6 +108,7 @@ absl::Status JobServiceImpl::DoListJobs(const v1::ListJobsRequest& request,
                                         v1::ListJobsResponse& response) {
   ASSIGN_OR_RETURN(JobQuery query, ToQuery(request));
   ASSIGN_OR_RETURN(std::vector<Job> jobs, jobs_.List(query));
+  RETURN_IF_ERROR(Explain(jobs_, jobs));
   for (const Job& job : jobs) *response.add_jobs() = ToProto(job);
   if (static_cast<int64_t>(jobs.size()) == query.limit) {
     response.set_next_page_token(NextJobsToken(request, jobs.back().id));
