@@ -161,6 +161,22 @@ TEST_F(AppTest, ADataFolderInWhichNothingRunsIsNamedAndNoOtherServerIsAsked) {
   EXPECT_THAT(err(), HasSubstr("answers at 127.0.0.1:4\n"));
 }
 
+TEST_F(AppTest, ADataFolderOfTheEnvironmentInWhichNothingRunsIsNamedToo) {
+  const crossover::testing::TempDir data;
+  for (const std::string& folder : {data.path().string(), (data / "absent").string()}) {
+    environment_.erase("CROSSOVER_SERVER");
+    environment_["CROSSOVER_DATA"] = folder;
+    EXPECT_EQ(Crossover({"jobs", "list"}), kExitUnreachable);
+    EXPECT_EQ(err(),
+              "error: no platform runs in " + folder +
+                  ", which CROSSOVER_DATA names\n  try  start it with `crossover up`, or name "
+                  "a server with --server HOST:PORT or CROSSOVER_SERVER\n");
+    environment_["CROSSOVER_SERVER"] = "127.0.0.1:3";
+    EXPECT_EQ(Crossover({"jobs", "list"}), kExitUnreachable);
+    EXPECT_THAT(err(), HasSubstr("answers at 127.0.0.1:3\n"));
+  }
+}
+
 TEST_F(AppTest, UpBecomesThePlatformWithItsOptions) {
   std::string program;
   std::vector<std::string> arguments;

@@ -59,14 +59,17 @@ std::string Context::ServerAddress() const {
 }
 
 absl::Status Context::CheckServer() const {
-  const std::string& data = globals.data;
+  const bool by_flag = !globals.data.empty();
+  const std::string data = by_flag ? globals.data : Variable("CROSSOVER_DATA");
   const bool elsewhere = !globals.server.empty() || !Variable("CROSSOVER_SERVER").empty();
   if (data.empty() || elsewhere || !AddressIn(data).empty()) return absl::OkStatus();
   return Error(absl::StatusCode::kUnavailable,
-               absl::StrCat("no platform runs in ", data, ", which --data names"),
+               absl::StrCat("no platform runs in ", data, ", which ",
+                            by_flag ? "--data" : "CROSSOVER_DATA", " names"),
                {.reason = kUnreachable,
-                .metadata = {{"try", absl::StrCat("start it with `crossover --data ", data,
-                                                  " up`, or name a server with --server HOST:PORT "
+                .metadata = {{"try", absl::StrCat("start it with `crossover ",
+                                                  by_flag ? absl::StrCat("--data ", data, " ") : "",
+                                                  "up`, or name a server with --server HOST:PORT "
                                                   "or CROSSOVER_SERVER")}},
                 .violations = {}});
 }

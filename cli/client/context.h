@@ -61,8 +61,9 @@ class Context {
   // --server, CROSSOVER_SERVER, the embedded platform's state file in the data folder, else
   // 127.0.0.1:7070.
   std::string ServerAddress() const;
-  // CLI_UNREACHABLE where --data names a folder in which no platform runs: whoever names one means
-  // no other. (CROSSOVER_DATA may be the setting of a machine whose server is elsewhere.)
+  // CLI_UNREACHABLE where --data or CROSSOVER_DATA names a folder in which no platform runs:
+  // whoever names one means no other. (A server that is elsewhere has --server or CROSSOVER_SERVER,
+  // which are asked first.)
   absl::Status CheckServer() const;
   // `projects/{project}`: --project, CROSSOVER_PROJECT, else `projects/default`.
   std::string Project() const;
