@@ -200,6 +200,7 @@ def mistakes(client, file):
                              "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{oops"}}]},
                             {"role": "tool", "tool_call_id": "c", "content": "1"}, {"role": "assistant", "content": "y"}]}
     bad = upload(client, rows, "bad.jsonl")
+    assert bad.status == "error" and "line 5" in bad.status_details, bad
     refused("training_file", "bad.jsonl", "line 5", "messages[1].tool_calls[0].function.arguments", training_file=bad.id)
     overlapping = upload(client, [row(n) for n in range(11, 23)], "validation.jsonl")
     refused("validation_file", "overlap", "line 12", validation_file=overlapping.id)

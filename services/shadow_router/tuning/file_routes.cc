@@ -1,5 +1,6 @@
 // /v1/files.
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "services/shadow_router/tuning/file_transfer.h"
 #include "services/shadow_router/tuning/openai_json.h"
 #include "services/shadow_router/tuning/route_support.h"
+#include "services/shadow_router/tuning/training_data.h"
 #include "services/shadow_router/tuning/tuning_routes.h"
 
 namespace crossover::router {
@@ -53,7 +55,8 @@ absl::Status TakeFile(const TuningRoutes& routes, const RouteCall& call, http::E
         absl::ToUnixSeconds(routes.backend.clock.Now()) + expiry);
   }
   ASSIGN_OR_RETURN(const curation_pb::File file, StoreUpload(routes.backend, create, form));
-  return exchange.Respond(JsonResponse(FileJson(file)));
+  ASSIGN_OR_RETURN(const Json json, CheckedFileJson(routes.backend, file));
+  return exchange.Respond(JsonResponse(json));
 }
 
 absl::StatusOr<scheduler_pb::Job> JobOf(TuningBackend& backend, const std::string& name) {
@@ -87,7 +90,7 @@ absl::StatusOr<Json> GetFile(const TuningRoutes& routes, const RouteCall& call) 
   ASSIGN_OR_RETURN(*request.mutable_name(), FileNameOf(call.project, id, "id"));
   ASSIGN_OR_RETURN(const curation_pb::File file,
                    rpc::Invoke(*routes.backend.files, &FilesStub::GetFile, request, Repeatable()));
-  return FileJson(file);
+  return CheckedFileJson(routes.backend, file);
 }
 
 absl::StatusOr<Json> DeleteFile(const TuningRoutes& routes, const RouteCall& call) {
@@ -113,6 +116,7 @@ absl::StatusOr<Json> ListFiles(const TuningRoutes& routes, const RouteCall& call
   request.set_parent(call.project);
   request.set_page_size(1000);
   std::vector<Json> files;
+  std::map<std::string, curation_pb::File> doubtful;  // by id: something is said about their lines
   do {
     ASSIGN_OR_RETURN(
         const curation_pb::ListFilesResponse page,
@@ -123,11 +127,18 @@ absl::StatusOr<Json> ListFiles(const TuningRoutes& routes, const RouteCall& call
         continue;
       }
       files.push_back(FileJson(file));
+      if (file.problem_count() > 0) doubtful[FileIdOf(file.name())] = file;
     }
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   if (order == "asc") std::reverse(files.begin(), files.end());
-  return ListJson(files, AfterOf(call), limit);
+  ASSIGN_OR_RETURN(Json list, ListJson(files, AfterOf(call), limit));
+  for (Json& file : list["data"]) {
+    const auto found = doubtful.find(file["id"].get<std::string>());
+    if (found == doubtful.end()) continue;
+    ASSIGN_OR_RETURN(file, CheckedFileJson(routes.backend, found->second));
+  }
+  return list;
 }
 
 absl::Status SendContent(const TuningRoutes& routes, const RouteCall& call,

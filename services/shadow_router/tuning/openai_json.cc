@@ -190,7 +190,7 @@ std::optional<std::string> JobOfResultFile(const std::string& project, std::stri
   return name.ok() ? std::optional(*std::move(name)) : std::nullopt;
 }
 
-Json FileJson(const curation_pb::File& file) {
+Json FileJson(const curation_pb::File& file, const std::string& wrong_line) {
   const bool rejected = file.state() == curation_pb::File::REJECTED;
   const bool ready = file.state() == curation_pb::File::READY;
   return {{"id", FileIdOf(file.name())},
@@ -200,10 +200,10 @@ Json FileJson(const curation_pb::File& file) {
           {"expires_at", SecondsOrNull(file.has_expire_time(), file.expire_time())},
           {"filename", file.filename()},
           {"purpose", file.purpose().empty() ? "fine-tune" : file.purpose()},
-          {"status", rejected ? "error"
-                     : ready  ? "processed"
-                              : "uploaded"},
-          {"status_details", rejected ? TextOrNull(file.state_reason()) : Json()}};
+          {"status", rejected || !wrong_line.empty() ? "error"
+                     : ready                         ? "processed"
+                                                     : "uploaded"},
+          {"status_details", TextOrNull(rejected ? file.state_reason() : wrong_line)}};
 }
 
 Json ResultFileJson(const Job& job, size_t bytes) {

@@ -26,7 +26,9 @@ absl::StatusOr<std::string> JobNameOf(const std::string& project, std::string_vi
 std::string ResultFileIdOf(std::string_view job_name);
 std::optional<std::string> JobOfResultFile(const std::string& project, std::string_view id);
 
-nlohmann::json FileJson(const curation_pb::File& file);
+// `wrong_line`: the first that cannot be read, in words; empty = there is none. The file is kept,
+// but its status is that of one that no job takes.
+nlohmann::json FileJson(const curation_pb::File& file, const std::string& wrong_line = "");
 // Of the CSV that stands for a job's metrics.
 nlohmann::json ResultFileJson(const scheduler_pb::Job& job, size_t bytes);
 nlohmann::json JobJson(const scheduler_pb::Job& job);

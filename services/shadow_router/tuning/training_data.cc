@@ -30,25 +30,6 @@ absl::Status BadFile(const std::string& field, const std::string& reason,
                {.reason = reason, .metadata = {}, .violations = {{field, message}}});
 }
 
-// The first line that cannot be read, as the contract words it; OK if there is none.
-absl::Status CheckLines(TuningBackend& backend, const std::string& field, const File& file) {
-  if (file.problem_count() == 0) return absl::OkStatus();
-  curation_pb::ListProblemsRequest request;
-  request.set_parent(file.name());
-  request.set_page_size(1000);
-  std::vector<std::string> errors;
-  ASSIGN_OR_RETURN(const curation_pb::ListProblemsResponse page,
-                   rpc::Invoke(*backend.files, &FilesStub::ListProblems, request, Repeatable()));
-  for (const curation_pb::Problem& problem : page.problems()) {
-    if (problem.severity() == curation_pb::Problem::ERROR) errors.push_back(problem.message());
-  }
-  if (errors.empty()) return absl::OkStatus();
-  const size_t more = errors.size() - 1;
-  return BadFile(field, "ROW_INVALID",
-                 absl::StrCat(file.filename(), " ", errors[0],
-                              more == 0 ? "" : absl::StrCat(" (and ", more, " more)")));
-}
-
 absl::StatusOr<File> CheckedFile(TuningBackend& backend, const TrainingFiles& files,
                                  const std::string& field, const std::string& id) {
   curation_pb::GetFileRequest request;
@@ -66,7 +47,9 @@ absl::StatusOr<File> CheckedFile(TuningBackend& backend, const TrainingFiles& fi
         field, "FIELD_INVALID",
         absl::StrCat("file ", id, " has purpose '", file->purpose(), "'; must be 'fine-tune'"));
   }
-  RETURN_IF_ERROR(CheckLines(backend, field, *file));
+  ASSIGN_OR_RETURN(const std::string wrong, WrongLine(backend, *file));
+  if (!wrong.empty())
+    return BadFile(field, "ROW_INVALID", absl::StrCat(file->filename(), " ", wrong));
   if (file->state() != File::READY) {
     return BadFile(field, "FILE_NOT_READY",
                    absl::StrCat("file ", id, " cannot be used: ", file->state_reason()));
@@ -165,6 +148,30 @@ absl::Status CheckOverlap(TuningBackend& backend, const CurationRun& run) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> WrongLine(TuningBackend& backend, const File& file) {
+  if (file.problem_count() == 0) return std::string();
+  curation_pb::ListProblemsRequest request;
+  request.set_parent(file.name());
+  request.set_page_size(1000);
+  std::vector<std::string> errors;
+  ASSIGN_OR_RETURN(const curation_pb::ListProblemsResponse page,
+                   rpc::Invoke(*backend.files, &FilesStub::ListProblems, request, Repeatable()));
+  for (const curation_pb::Problem& problem : page.problems()) {
+    if (problem.severity() == curation_pb::Problem::ERROR) errors.push_back(problem.message());
+  }
+  if (errors.empty()) return std::string();
+  const size_t more = errors.size() - 1;
+  return absl::StrCat(errors[0], more == 0 ? "" : absl::StrCat(" (and ", more, " more)"));
+}
+
+absl::StatusOr<nlohmann::json> CheckedFileJson(TuningBackend& backend, const File& file) {
+  std::string wrong;
+  if (file.state() == File::READY) {
+    ASSIGN_OR_RETURN(wrong, WrongLine(backend, file));
+  }
+  return FileJson(file, wrong);
+}
 
 absl::StatusOr<std::string> SealTrainingData(TuningBackend& backend, const TrainingFiles& files) {
   curation_pb::CreateCurationRunRequest create;

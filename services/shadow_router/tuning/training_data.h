@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "absl/status/statusor.h"
 #include "services/shadow_router/tuning/backend.h"
 
@@ -14,6 +16,15 @@ struct TrainingFiles {
   std::string validation_file;  // may be empty
   bool preference = false;      // rows must hold a rejected answer
 };
+
+// The first line of the file that cannot be read, as the contract words it (`line 536:
+// messages[2].… is not valid JSON (and 3 more)`); "" if there is none.
+absl::StatusOr<std::string> WrongLine(TuningBackend& backend, const curation_pb::File& file);
+
+// The file as OpenAI's API shows it: with status `error` and that line if there is one, as no job
+// takes it then.
+absl::StatusOr<nlohmann::json> CheckedFileJson(TuningBackend& backend,
+                                               const curation_pb::File& file);
 
 // The name of the version. Blocks until the files are curated; equal files give the same version.
 // INVALID_ARGUMENT, with `training_file` or `validation_file` as the field: a file that does not

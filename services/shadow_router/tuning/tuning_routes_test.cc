@@ -225,6 +225,27 @@ TEST_F(TuningRoutesTest, WhatIsWrongWithTheRowsNamesFileLineAndField) {
       "training_file");
 }
 
+TEST_F(TuningRoutesTest, AFileWithALineThatCannotBeReadSaysSoWhereverItIsShown) {
+  curation_pb::Problem problem;
+  problem.set_line(2);
+  problem.set_severity(curation_pb::Problem::WARNING);
+  problem.set_message("line 2: nothing reads the key 'extra'");
+  files_.next_problems = {problem};
+  EXPECT_EQ(Send("GET", "/v1/files/" + AddFile()).json["status"], "processed");
+  problem.set_line(5);
+  problem.set_severity(curation_pb::Problem::ERROR);
+  problem.set_message("line 5: is not valid JSON");
+  files_.next_problems = {problem};
+  const Answer answer = Upload("/v1/files", "file", "{", {{"purpose", "fine-tune"}});
+  EXPECT_EQ(answer.status, 200) << answer.text;
+  EXPECT_EQ(answer.json["status"], "error");
+  EXPECT_EQ(answer.json["status_details"], "line 5: is not valid JSON");
+  EXPECT_EQ(Send("GET", "/v1/files/" + answer.json["id"].get<std::string>()).json, answer.json);
+  const Json list = Send("GET", "/v1/files?order=asc").json["data"];
+  EXPECT_EQ(list.at(0)["status"], "processed");
+  EXPECT_EQ(list.at(1), answer.json);
+}
+
 TEST_F(TuningRoutesTest, OverlappingFilesAreRefusedWithTheirLines) {
   (*runs_.end.add_funnel()->mutable_dropped())["leaks_into_validation"] = 1;
   curation_pb::Row row;

@@ -16,6 +16,7 @@
 #include "services/shadow_router/tuning/file_transfer.h"
 #include "services/shadow_router/tuning/openai_json.h"
 #include "services/shadow_router/tuning/route_support.h"
+#include "services/shadow_router/tuning/training_data.h"
 #include "services/shadow_router/tuning/tuning_routes.h"
 
 namespace crossover::router {
@@ -55,11 +56,11 @@ std::string LabelText(const curation_pb::File& file, const char* label) {
   return found == file.labels().end() ? "" : found->second;
 }
 
+// Without its file.
 Json UploadJson(const curation_pb::File& file, const char* status) {
   int64_t bytes = 0;
   (void)absl::SimpleAtoi(LabelText(file, kUploadBytesLabel), &bytes);
   const int64_t created = file.create_time().seconds();
-  const bool completed = std::string_view(status) == "completed";
   return {{"id", IdBehind(kUploadPrefix, file)},
           {"object", "upload"},
           {"bytes", bytes},
@@ -68,7 +69,7 @@ Json UploadJson(const curation_pb::File& file, const char* status) {
           {"filename", file.filename()},
           {"purpose", file.purpose()},
           {"status", status},
-          {"file", completed ? FileJson(file) : Json()}};
+          {"file", Json()}};
 }
 
 absl::StatusOr<Json> BodyOf(const RouteCall& call) {
@@ -242,7 +243,9 @@ absl::StatusOr<Json> CompleteUpload(const TuningRoutes& routes, const RouteCall&
   }
   ASSIGN_OR_RETURN(const curation_pb::File file, writer.Finish());
   DropParts(routes, parts);
-  return UploadJson(file, "completed");
+  Json completed = UploadJson(file, "completed");
+  ASSIGN_OR_RETURN(completed["file"], CheckedFileJson(routes.backend, file));
+  return completed;
 }
 
 absl::StatusOr<Json> CancelUpload(const TuningRoutes& routes, const RouteCall& call) {
