@@ -22,7 +22,7 @@ namespace {
 
 int Fail(const std::string& program, const absl::Status& status) {
   std::fprintf(stderr, "%s: %s\n", program.c_str(), std::string(ToStd(status.message())).c_str());
-  return 1;
+  return HasReason(status, "CONFIG_INVALID") ? 2 : 1;  // as of `crossover` and the platform
 }
 
 // As a value of libpq: 'it\'s'.

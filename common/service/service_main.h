@@ -127,7 +127,7 @@ class ServiceMain {
 
   // Parses, prints the effective configuration, builds the module, serves gRPC (health,
   // reflection), /metrics, /healthz and /readyz until SIGTERM or SIGINT, drains. Returns the exit
-  // code: 0, or 1 after an error on stderr that says what to do.
+  // code: 0, or after an error on stderr that says what to do 2 for a wrong setting, else 1.
   int Run(int argc, char** argv, const BuildModule& build);
   int RunAll(int argc, char** argv, const BuildModules& build);
 

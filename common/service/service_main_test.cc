@@ -8,6 +8,7 @@
 #include "common/http/client.h"
 #include "common/http/server.h"
 #include "common/log/fake_logger.h"
+#include "common/status/error.h"
 #include "common/testing/matchers.h"
 #include "common/testing/temp_dir.h"
 
@@ -41,6 +42,7 @@ class ServiceMainTest : public ::testing::Test {
     ServiceMain main("crossover-test", "A test.");
     ::_exit(main.Run(static_cast<int>(argv.size()), argv.data(),
                      [this](Runtime&) -> absl::StatusOr<std::unique_ptr<rpc::Module>> {
+                       if (!module_error_.ok()) return module_error_;
                        return std::make_unique<FakeModule>(dir_ / "drained");
                      }));
   }
@@ -50,6 +52,7 @@ class ServiceMainTest : public ::testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
+  absl::Status module_error_;  // of building it
   testing::TempDir dir_;
 };
 
@@ -84,19 +87,25 @@ TEST_F(ServiceMainTest, ServesUntilSigtermThenDrains) {
 }
 
 TEST_F(ServiceMainTest, AWrongSettingEndsTheProgramWithAReason) {
-  EXPECT_EQ(Wait(Run({"--grpc-adress=x"})), 1);
+  EXPECT_EQ(Wait(Run({"--grpc-adress=x"})), 2);
   EXPECT_THAT(testing::ReadFile(dir_ / "stderr"), HasSubstr("did you mean --grpc-address?"));
-  EXPECT_EQ(Wait(Run({"--log-level=loud"})), 1);
-  EXPECT_EQ(Wait(Run({"--metrics-address=nowhere"})), 1);
+  EXPECT_EQ(Wait(Run({"--log-level=loud"})), 2);
+  EXPECT_EQ(Wait(Run({"--metrics-address=nowhere"})), 2);
+}
+
+TEST_F(ServiceMainTest, WhatIsNoFaultOfTheSettingsEndsTheProgramWithOne) {
+  module_error_ = Error(absl::StatusCode::kUnavailable, "DATABASE_UNAVAILABLE", "no database");
+  EXPECT_EQ(Wait(Run({"--metrics-address=127.0.0.1:0"})), 1);
+  EXPECT_THAT(testing::ReadFile(dir_ / "stderr"), HasSubstr("no database"));
 }
 
 TEST_F(ServiceMainTest, AnAddressThatOthersReachNeedsAKeyOrAnExplicitWord) {
   testing::WriteFile(dir_ / "short", "abc");
-  EXPECT_EQ(Wait(Run({"--grpc-address=0.0.0.0:0", "--metrics-address=127.0.0.1:0"})), 1);
+  EXPECT_EQ(Wait(Run({"--grpc-address=0.0.0.0:0", "--metrics-address=127.0.0.1:0"})), 2);
   EXPECT_THAT(testing::ReadFile(dir_ / "stderr"), HasSubstr("--service-key-file"));
   EXPECT_EQ(Wait(Run({"--metrics-address=127.0.0.1:0",
                       "--service-key-file=" + (dir_ / "short").string()})),
-            1);
+            2);
   EXPECT_THAT(testing::ReadFile(dir_ / "stderr"), HasSubstr("openssl rand -hex 32"));
 }
 
