@@ -320,13 +320,14 @@ TEST_F(ModuleTest, AWorkerThatDrainsIsListedNoLonger) {
   EXPECT_EQ(listed(), 0);
 }
 
-// Two keys of two projects, and one of a worker that belongs to the second.
+// Two keys of two projects, and one of a worker of each.
 class TwoKeys final : public rpc::Authenticator {
  public:
   absl::StatusOr<rpc::Principal> Authenticate(std::string_view authorization,
                                               std::string_view) override {
     if (authorization == "Bearer a") return Key("projects/a", rpc::Role::kAdmin);
     if (authorization == "Bearer b") return Key("projects/b", rpc::Role::kAdmin);
+    if (authorization == "Bearer worker-a") return Key("projects/a", rpc::Role::kWorker);
     if (authorization == "Bearer worker-b") return Key("projects/b", rpc::Role::kWorker);
     return absl::UnauthenticatedError("no key");
   }
@@ -398,6 +399,27 @@ TEST_F(TwoProjectsTest, AKeyOfOneProjectCannotTouchAnothers) {
       v1::LeaseJobResponse nothing,
       rpc::Invoke(*leases_, &v1::LeaseService::Stub::LeaseJob, lease, {.api_key = "worker-b"}));
   EXPECT_FALSE(nothing.has_job());
+}
+
+TEST_F(TwoProjectsTest, AWorkerOfAnotherProjectIsNotUnlisted) {
+  v1::LeaseJobRequest lease;
+  lease.set_worker("workers/w");
+  lease.set_incarnation("life-1");
+  ASSERT_OK(
+      rpc::Invoke(*leases_, &v1::LeaseService::Stub::LeaseJob, lease, {.api_key = "worker-a"}));
+  v1::ReleaseLeaseRequest leave;
+  leave.set_reason(v1::ReleaseLeaseRequest::DRAIN);
+  leave.set_worker("workers/w");
+  leave.set_incarnation("life-1");
+  const auto listed_after = [&](const char* key) {
+    EXPECT_OK(
+        rpc::Invoke(*leases_, &v1::LeaseService::Stub::ReleaseLease, leave, {.api_key = key}));
+    return rpc::Invoke(*jobs_, &v1::JobService::Stub::ListWorkers, v1::ListWorkersRequest(),
+                       {.api_key = "a"})
+        ->workers_size();
+  };
+  EXPECT_EQ(listed_after("worker-b"), 1);
+  EXPECT_EQ(listed_after("worker-a"), 0);
 }
 
 TEST_F(TwoProjectsTest, AnArtifactOfAnotherProjectIsNotSent) {

@@ -531,18 +531,23 @@ absl::StatusOr<WorkerLife> FakeJobStore::SawWorker(const WorkerRecord& worker) {
   const bool same = place->second.incarnation == worker.incarnation;
   if (!same && !place->second.incarnation.empty()) earlier = place->second.incarnation;
   const absl::Time created = added ? clock_.Now() : place->second.create_time;
+  const std::string project = same ? place->second.only_project : worker.only_project;
   place->second = worker;
+  place->second.only_project = project;
   place->second.create_time = created;
   place->second.seen_time = clock_.Now();
   if (worker.usage.has_value()) place->second.usage->time = clock_.Now();
   return same ? WorkerLife::kSame : WorkerLife::kNew;
 }
 
-absl::Status FakeJobStore::WorkerLeft(const std::string& name, const std::string& incarnation) {
+absl::Status FakeJobStore::WorkerLeft(const std::string& name, const std::string& incarnation,
+                                      const std::string& project) {
   absl::MutexLock lock(&mutex_);
   const auto found = workers_.find(name);
-  if (found != workers_.end() && found->second.incarnation == incarnation)
-    found->second.incarnation.clear();
+  if (found == workers_.end() || (!project.empty() && found->second.only_project != project)) {
+    return absl::OkStatus();
+  }
+  if (found->second.incarnation == incarnation) found->second.incarnation.clear();
   return absl::OkStatus();
 }
 

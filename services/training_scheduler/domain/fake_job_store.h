@@ -51,7 +51,8 @@ class FakeJobStore final : public JobStore {
   absl::StatusOr<Checkpoint> PinCheckpoint(const JobId& id, int64_t step, bool pinned) override;
   absl::StatusOr<std::vector<std::string>> PruneCheckpoints(const JobId& id) override;
   absl::StatusOr<WorkerLife> SawWorker(const WorkerRecord& worker) override;
-  absl::Status WorkerLeft(const std::string& name, const std::string& incarnation) override;
+  absl::Status WorkerLeft(const std::string& name, const std::string& incarnation,
+                          const std::string& project) override;
   absl::StatusOr<std::vector<WorkerRecord>> Workers(const std::string& after,
                                                     int64_t limit) override;
   absl::StatusOr<int64_t> RemoveEnded(absl::Duration age, int64_t limit) override;

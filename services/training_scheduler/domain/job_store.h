@@ -197,8 +197,10 @@ class JobStore {
 
   // Remembers that the worker has asked for work, unless a later life has replaced this one.
   virtual absl::StatusOr<WorkerLife> SawWorker(const WorkerRecord& worker) = 0;
-  // This life of the worker asks for no more; nothing happens if it is not the present one.
-  virtual absl::Status WorkerLeft(const std::string& name, const std::string& incarnation) = 0;
+  // This life of the worker asks for no more; nothing happens if it is not the present one, or if
+  // it first asked for the jobs of another project than `project` (empty = whoever it asked for).
+  virtual absl::Status WorkerLeft(const std::string& name, const std::string& incarnation,
+                                  const std::string& project) = 0;
   // By name, those after `after`. Not those that have left.
   virtual absl::StatusOr<std::vector<WorkerRecord>> Workers(const std::string& after,
                                                             int64_t limit) = 0;

@@ -175,6 +175,7 @@ absl::Status Leasing::Saw(const LeaseRequest& request) {
   worker.incarnation = request.incarnation;
   worker.version = request.version;
   worker.capabilities = request.capabilities;
+  worker.only_project = request.project;
   worker.usage = request.usage;
   ASSIGN_OR_RETURN(WorkerLife life, jobs_.SawWorker(worker));
   if (life == WorkerLife::kReplaced) {
@@ -291,12 +292,13 @@ absl::StatusOr<std::optional<Job>> Leasing::Crashed(const std::string& worker,
   return last;
 }
 
-absl::Status Leasing::Left(const std::string& worker, const std::string& incarnation) {
+absl::Status Leasing::Left(const std::string& worker, const std::string& incarnation,
+                           const std::string& project) {
   {
     absl::MutexLock lock(&mutex_);
     seen_.erase(worker);
   }
-  return jobs_.WorkerLeft(worker, incarnation);
+  return jobs_.WorkerLeft(worker, incarnation, project);
 }
 
 }  // namespace crossover::scheduler

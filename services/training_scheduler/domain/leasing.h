@@ -108,7 +108,9 @@ class Leasing {
                                              const std::string& project = "");
 
   // A process that has given back what it held takes no more: it is listed no longer.
-  absl::Status Left(const std::string& worker, const std::string& incarnation);
+  // `project`: only if its worker; empty = anybody's. Of others nothing is said and nothing done.
+  absl::Status Left(const std::string& worker, const std::string& incarnation,
+                    const std::string& project = "");
 
   const LeaseOptions& options() const { return options_; }
 

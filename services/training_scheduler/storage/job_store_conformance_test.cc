@@ -793,10 +793,10 @@ TEST_P(JobStoreConformance, AWorkerThatHasLeftIsListedAgainOnceItAsks) {
     worker.incarnation = life;
     ASSERT_OK(store().SawWorker(worker));
   }
-  ASSERT_OK(store().WorkerLeft("w", "life-1"));
-  ASSERT_OK(store().WorkerLeft("x", "life-2"));
+  ASSERT_OK(store().WorkerLeft("w", "life-1", ""));
+  ASSERT_OK(store().WorkerLeft("x", "life-2", ""));
   EXPECT_THAT(*store().Workers("", 10), SizeIs(1)) << "neither is its present life";
-  ASSERT_OK(store().WorkerLeft("w", "life-2"));
+  ASSERT_OK(store().WorkerLeft("w", "life-2", ""));
   EXPECT_THAT(*store().Workers("", 10), IsEmpty());
   worker.incarnation = "life-1";
   EXPECT_EQ(*store().SawWorker(worker), WorkerLife::kReplaced) << "that is not forgotten";
@@ -849,6 +849,29 @@ TEST_P(JobStoreConformance, WhatAWorkerUsesIsAsItsBeatSaidAndWithoutAJobAsItSaid
     return Crash(job, "w", "", "", RetryPolicy{}, now, effects);
   }));
   EXPECT_EQ(Timeless(*read()), Using(0.25));
+}
+
+TEST_P(JobStoreConformance, AWorkerOfOneProjectIsLeftByThatProjectAlone) {
+  WorkerRecord worker;
+  worker.name = "w";
+  worker.incarnation = "life-1";
+  worker.only_project = "a";
+  ASSERT_OK(store().SawWorker(worker));
+  ASSERT_OK(store().WorkerLeft("w", "life-1", "b"));
+  EXPECT_THAT(*store().Workers("", 10), SizeIs(1));
+  worker.only_project = "b";  // who asks under its name and life does not make it theirs
+  ASSERT_OK(store().SawWorker(worker));
+  ASSERT_OK(store().WorkerLeft("w", "life-1", "b"));
+  EXPECT_THAT(*store().Workers("", 10), SizeIs(1));
+  ASSERT_OK(store().WorkerLeft("w", "life-1", "a"));
+  EXPECT_THAT(*store().Workers("", 10), IsEmpty());
+  worker.incarnation = "life-2";
+  worker.only_project = "";  // of all projects: no project's alone
+  ASSERT_OK(store().SawWorker(worker));
+  ASSERT_OK(store().WorkerLeft("w", "life-2", "a"));
+  EXPECT_THAT(*store().Workers("", 10), SizeIs(1));
+  ASSERT_OK(store().WorkerLeft("w", "life-2", ""));
+  EXPECT_THAT(*store().Workers("", 10), IsEmpty());
 }
 
 TEST_P(JobStoreConformance, AGangIsOfTheClaimantsThatCanHoldTheJob) {

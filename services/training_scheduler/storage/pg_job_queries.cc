@@ -207,16 +207,17 @@ absl::StatusOr<WorkerLife> PgJobStore::SawWorker(const WorkerRecord& worker) {
                         worker.capabilities.threads, pg::ArrayLiteral(kinds),
                         pg::ArrayLiteral(worker.capabilities.queues), worker.capabilities.gang,
                         worker.usage.has_value() ? UsageToJson(*worker.usage) : "",
-                        pg::ArrayLiteral(worker.capabilities.base_digests),
-                        pg::ArrayLiteral(types));
+                        pg::ArrayLiteral(worker.capabilities.base_digests), pg::ArrayLiteral(types),
+                        worker.only_project);
         return life.empty() || is("incarnation") ? WorkerLife::kSame : WorkerLife::kNew;
       });
 }
 
-absl::Status PgJobStore::WorkerLeft(const std::string& name, const std::string& incarnation) {
+absl::Status PgJobStore::WorkerLeft(const std::string& name, const std::string& incarnation,
+                                    const std::string& project) {
   return pg::Transact(pool_, {.name = "worker_left"},
                       [&](pqxx::transaction_base& txn) -> absl::Status {
-                        txn.exec_params(sql::kWorkerLeft, name, incarnation);
+                        txn.exec_params(sql::kWorkerLeft, name, incarnation, project);
                         return absl::OkStatus();
                       });
 }

@@ -186,7 +186,8 @@ grpc::ServerUnaryReactor* LeaseServiceImpl::ReleaseLease(grpc::CallbackServerCon
     }
     if (*reason == ReleaseReason::kDrain && request->job().empty() && !request->worker().empty() &&
         !request->incarnation().empty()) {
-      return leasing_.Left(ParseWorker(request->worker()), request->incarnation());
+      return leasing_.Left(ParseWorker(request->worker()), request->incarnation(),
+                           CallersProject());
     }
     if (*reason == ReleaseReason::kCrashed && request->token().empty()) {
       ASSIGN_OR_RETURN(std::optional<Job> job,
