@@ -252,7 +252,7 @@ absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps dep
       rpc::HandlerOptions{.service = "crossover.inference.v1.InferenceService",
                           .threads = impl->options.rpc_threads,
                           .authenticator = deps.authenticator},
-      deps.clock, deps.logger, deps.registry);
+      impl->options.project, deps.clock, deps.logger, deps.registry);
   return std::unique_ptr<Module>(new Module(std::move(impl)));
 }
 

@@ -41,7 +41,8 @@ class ModuleTest : public ModelFixture {
                                   .clock = SystemClock(),
                                   .random = random_,
                                   .registry = registry_,
-                                  .logger = logger_},
+                                  .logger = logger_,
+                                  .authenticator = authenticator_},
                                  std::move(loader));
     ASSERT_OK(module);
     module_ = *std::move(module);
@@ -138,6 +139,7 @@ class ModuleTest : public ModelFixture {
 
   metrics::Registry registry_{"model-server"};
   FakeLogger logger_;
+  rpc::Authenticator* authenticator_ = nullptr;  // everyone is ADMIN
   FakeBaseLoader* fakes_ = nullptr;
   std::unique_ptr<Module> module_;
   std::unique_ptr<rpc::Server> server_;

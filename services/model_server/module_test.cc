@@ -309,6 +309,51 @@ TEST_F(ModuleTest, AdaptersAreLoadedListedPinnedAndUnloadedOverGrpc) {
   EXPECT_TRUE(fake().Adapters().empty());
 }
 
+// Without a key ADMIN of all; with one, OPERATOR of the project that it names.
+class KeyOfAProject final : public rpc::Authenticator {
+ public:
+  absl::StatusOr<rpc::Principal> Authenticate(std::string_view authorization,
+                                              std::string_view) override {
+    if (authorization.empty()) return rpc::Principal{.name = "own", .role = rpc::Role::kAdmin};
+    return rpc::Principal{.name = "key",
+                          .project = std::string(authorization.substr(sizeof("Bearer ") - 1)),
+                          .role = rpc::Role::kOperator};
+  }
+};
+
+class TwoProjectsTest : public ModuleTest {
+ protected:
+  KeyOfAProject keys_;
+};
+
+TEST_F(TwoProjectsTest, WhatIsInMemoryAndItsNamesAreForKeysOfTheServersOwnProject) {
+  using Stub = pb::InferenceService::Stub;
+  authenticator_ = &keys_;
+  Start({.project = "projects/a"});
+  const rpc::CallOptions own{.api_key = "projects/a"}, other{.api_key = "projects/b"};
+  const auto forbidden = HasReasonThat("RESOURCE_FORBIDDEN");
+  pb::LoadAdapterRequest load;
+  load.set_digest(Adapter("one", base_));
+  EXPECT_OK(rpc::Invoke(*stub_, &Stub::LoadAdapter, load, other)) << "as Generate does";
+  load.add_aliases("best");
+  EXPECT_THAT(rpc::Invoke(*stub_, &Stub::LoadAdapter, load, other), forbidden);
+  load.clear_aliases();
+  load.set_pinned(true);
+  EXPECT_THAT(rpc::Invoke(*stub_, &Stub::LoadAdapter, load, other), forbidden);
+  pb::LoadModelRequest base;
+  base.set_digest(base_);
+  EXPECT_THAT(rpc::Invoke(*stub_, &Stub::LoadModel, base, other), forbidden);
+  EXPECT_OK(rpc::Invoke(*stub_, &Stub::LoadModel, base, own));
+  pb::PinAdapterRequest pin;
+  pin.set_model(load.digest());
+  EXPECT_THAT(rpc::Invoke(*stub_, &Stub::PinAdapter, pin, other), forbidden);
+  EXPECT_OK(rpc::Invoke(*stub_, &Stub::PinAdapter, pin, own));
+  pb::UnloadAdapterRequest unload;
+  unload.set_model(load.digest());
+  EXPECT_THAT(rpc::Invoke(*stub_, &Stub::UnloadAdapter, unload, other), forbidden);
+  EXPECT_OK(rpc::Invoke(*stub_, &Stub::UnloadAdapter, unload, own));
+}
+
 TEST_F(ModuleTest, ACancelledScoreFreesItsSlotAndIsCounted) {
   Start();
   fake().Hold();

@@ -39,9 +39,21 @@ void FillEmbeddings(const EmbedAnswer& answer, pb::EmbedResponse* response) {
 }  // namespace
 
 InferenceGrpcService::InferenceGrpcService(Inference& inference, rpc::HandlerOptions options,
-                                           Clock& clock, Logger& logger,
+                                           std::string project, Clock& clock, Logger& logger,
                                            metrics::Registry& registry)
-    : inference_(inference), handler_(std::move(options), clock, logger, registry) {}
+    : inference_(inference),
+      project_(std::move(project)),
+      handler_(std::move(options), clock, logger, registry) {}
+
+absl::Status InferenceGrpcService::CheckOwner(const rpc::Call& call) const {
+  const std::string& own = call.principal().project;
+  if (own.empty() || own == project_) return absl::OkStatus();
+  return Error(absl::StatusCode::kPermissionDenied, "RESOURCE_FORBIDDEN",
+               absl::StrCat("this key belongs to ", own,
+                            "; which models this server keeps and "
+                            "what they are called is for keys of ",
+                            project_, ", whose models it serves"));
+}
 
 grpc::ServerWriteReactor<pb::GenerateResponse>* InferenceGrpcService::Generate(
     grpc::CallbackServerContext* context, const pb::GenerateRequest* request) {
@@ -177,7 +189,8 @@ grpc::ServerUnaryReactor* InferenceGrpcService::ListLoadedModels(
 grpc::ServerUnaryReactor* InferenceGrpcService::LoadModel(grpc::CallbackServerContext* context,
                                                           const pb::LoadModelRequest* request,
                                                           pb::LoadedModel* response) {
-  return handler_.Unary(context, "LoadModel", [=, this](const rpc::Call&) -> absl::Status {
+  return handler_.Unary(context, "LoadModel", [=, this](const rpc::Call& call) -> absl::Status {
+    RETURN_IF_ERROR(CheckOwner(call));
     ASSIGN_OR_RETURN(const ModelInfo info,
                      inference_.models().LoadBase(request->digest(), {request->aliases().begin(),
                                                                       request->aliases().end()}));
@@ -189,7 +202,9 @@ grpc::ServerUnaryReactor* InferenceGrpcService::LoadModel(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* InferenceGrpcService::LoadAdapter(grpc::CallbackServerContext* context,
                                                             const pb::LoadAdapterRequest* request,
                                                             pb::LoadedModel* response) {
-  return handler_.Unary(context, "LoadAdapter", [=, this](const rpc::Call&) -> absl::Status {
+  return handler_.Unary(context, "LoadAdapter", [=, this](const rpc::Call& call) -> absl::Status {
+    // Without a name and a pin it is what Generate does for a digest, and as open.
+    if (request->aliases_size() > 0 || request->pinned()) RETURN_IF_ERROR(CheckOwner(call));
     ASSIGN_OR_RETURN(const ModelInfo info,
                      inference_.models().LoadAdapter(
                          request->digest(), {request->aliases().begin(), request->aliases().end()},
@@ -202,7 +217,8 @@ grpc::ServerUnaryReactor* InferenceGrpcService::LoadAdapter(grpc::CallbackServer
 grpc::ServerUnaryReactor* InferenceGrpcService::UnloadAdapter(
     grpc::CallbackServerContext* context, const pb::UnloadAdapterRequest* request,
     pb::LoadedModel* response) {
-  return handler_.Unary(context, "UnloadAdapter", [=, this](const rpc::Call&) -> absl::Status {
+  return handler_.Unary(context, "UnloadAdapter", [=, this](const rpc::Call& call) -> absl::Status {
+    RETURN_IF_ERROR(CheckOwner(call));
     ASSIGN_OR_RETURN(const ModelInfo info, inference_.models().UnloadAdapter(request->model()));
     *response = ToProto(info);
     return absl::OkStatus();
@@ -212,7 +228,8 @@ grpc::ServerUnaryReactor* InferenceGrpcService::UnloadAdapter(
 grpc::ServerUnaryReactor* InferenceGrpcService::PinAdapter(grpc::CallbackServerContext* context,
                                                            const pb::PinAdapterRequest* request,
                                                            pb::LoadedModel* response) {
-  return handler_.Unary(context, "PinAdapter", [=, this](const rpc::Call&) -> absl::Status {
+  return handler_.Unary(context, "PinAdapter", [=, this](const rpc::Call& call) -> absl::Status {
+    RETURN_IF_ERROR(CheckOwner(call));
     ASSIGN_OR_RETURN(const ModelInfo info,
                      inference_.models().PinAdapter(request->model(), request->pinned()));
     *response = ToProto(info);

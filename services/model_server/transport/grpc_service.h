@@ -1,6 +1,8 @@
 // crossover.inference.v1.InferenceService: translates, nothing else.
 #pragma once
 
+#include <string>
+
 #include "common/rpc/handler.h"
 #include "crossover/inference/v1/inference_service.grpc.pb.h"
 #include "services/model_server/domain/inference.h"
@@ -10,8 +12,9 @@ namespace crossover::inference {
 // Thread-safe. Borrows everything.
 class InferenceGrpcService final : public v1::InferenceService::CallbackService {
  public:
-  InferenceGrpcService(Inference& inference, rpc::HandlerOptions options, Clock& clock,
-                       Logger& logger, metrics::Registry& registry);
+  // `project`: whose models are served (`projects/default`).
+  InferenceGrpcService(Inference& inference, rpc::HandlerOptions options, std::string project,
+                       Clock& clock, Logger& logger, metrics::Registry& registry);
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(
       grpc::CallbackServerContext* context, const v1::GenerateRequest* request) override;
@@ -47,7 +50,12 @@ class InferenceGrpcService final : public v1::InferenceService::CallbackService 
                                        v1::LoadedModel* response) override;
 
  private:
+  // Names, pins and what is in memory are everybody's: PERMISSION_DENIED RESOURCE_FORBIDDEN for a
+  // key of another project.
+  absl::Status CheckOwner(const rpc::Call& call) const;
+
   Inference& inference_;
+  const std::string project_;
   rpc::Handler handler_;
 };
 
