@@ -5,9 +5,11 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <future>
+#include <memory>
 #include <string>
 #include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -84,19 +86,28 @@ absl::StatusOr<c10::intrusive_ptr<c10d::Store>> Visit(const Rendezvous& rendezvo
   }
 }
 
-absl::Status AwaitAll(const Rendezvous& rendezvous, c10d::Store& store, absl::Duration deadline) {
-  const std::string arrived = "arrived";
-  int64_t there = store.add(arrived, 1);
-  while (there < rendezvous.size) {
-    if (AskedToStop(rendezvous.stop)) return Stopped(rendezvous.rank, rendezvous.size);
-    if (SystemClock().SteadyNow() >= deadline) {
-      return NotMet(rendezvous,
-                    absl::StrCat(there, " came within ", absl::FormatDuration(rendezvous.timeout)));
+// The store may fall silent, so it is another thread that asks it.
+absl::Status AwaitAll(const Rendezvous& rendezvous, c10::intrusive_ptr<c10d::Store> store,
+                      absl::Duration deadline) {
+  struct Arrivals {
+    std::atomic<int64_t> there = 0;
+    std::atomic<bool> given_up = false;
+  };
+  const auto arrivals = std::make_shared<Arrivals>();
+  const auto wait = [arrivals, store = std::move(store), deadline, size = rendezvous.size] {
+    const std::string arrived = "arrived";
+    arrivals->there = store->add(arrived, 1);
+    while (arrivals->there < size && !arrivals->given_up && SystemClock().SteadyNow() < deadline) {
+      SystemClock().SleepFor(absl::Milliseconds(20));
+      arrivals->there = store->add(arrived, 0);
     }
-    SystemClock().SleepFor(absl::Milliseconds(20));
-    there = store.add(arrived, 0);
-  }
-  return absl::OkStatus();
+  };
+  const absl::Status waited = UnlessStopped(rendezvous, wait);
+  arrivals->given_up = true;
+  RETURN_IF_ERROR(waited);
+  if (arrivals->there >= rendezvous.size) return absl::OkStatus();
+  return NotMet(rendezvous, absl::StrCat(arrivals->there.load(), " came within ",
+                                         absl::FormatDuration(rendezvous.timeout)));
 }
 
 }  // namespace
@@ -112,7 +123,7 @@ absl::StatusOr<Meeting> MeetOthers(const Rendezvous& rendezvous) {
     store->setTimeout(Milliseconds(rendezvous.timeout));
     meeting.store =
         c10::make_intrusive<c10d::PrefixStore>("for " + rendezvous.purpose, std::move(store));
-    RETURN_IF_ERROR(AwaitAll(rendezvous, *meeting.store, deadline));
+    RETURN_IF_ERROR(AwaitAll(rendezvous, meeting.store, deadline));
     return meeting;
   } catch (const std::exception& e) {
     return PeerLost(rendezvous, e);

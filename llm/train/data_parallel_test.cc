@@ -107,6 +107,23 @@ int ProcessMain(char** argv) {
   return HasReason(status, "PEER_LOST") ? kPeerLost : 1;
 }
 
+pid_t Spawn(const ProcessArguments& a) {
+  std::vector<std::string> arguments = {"data_parallel_test",
+                                        "--rank",
+                                        std::to_string(a.rank),
+                                        std::to_string(a.size),
+                                        std::to_string(a.port),
+                                        a.folder,
+                                        a.resume,
+                                        std::to_string(a.step_ms)};
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  pid_t process = 0;
+  EXPECT_EQ(posix_spawn(&process, "/proc/self/exe", nullptr, nullptr, argv.data(), environ), 0);
+  return process;
+}
+
 // ---- the group
 
 class DataParallelTest : public ::testing::Test {
@@ -122,19 +139,10 @@ class DataParallelTest : public ::testing::Test {
                            int step_ms = 0) {
     const fs::path folder = folder_ / name;
     fs::create_directories(folder);
-    const std::string port = std::to_string(testing::FreePort());
+    const int port = testing::FreePort();
     std::vector<pid_t> processes;
-    for (int rank = 0; rank < size; ++rank) {
-      std::vector<std::string> arguments = {
-          "data_parallel_test", "--rank", std::to_string(rank),   std::to_string(size), port,
-          folder.string(),      resume,   std::to_string(step_ms)};
-      std::vector<char*> argv;
-      for (std::string& argument : arguments) argv.push_back(argument.data());
-      argv.push_back(nullptr);
-      pid_t process = 0;
-      EXPECT_EQ(posix_spawn(&process, "/proc/self/exe", nullptr, nullptr, argv.data(), environ), 0);
-      processes.push_back(process);
-    }
+    for (int rank = 0; rank < size; ++rank)
+      processes.push_back(Spawn({rank, size, port, folder.string(), resume, step_ms}));
     return processes;
   }
 
@@ -259,6 +267,33 @@ TEST(CollectiveTest, AWaitForOthersEndsWhenItIsToldTo) {
   Rendezvous visit = meeting;
   visit.rank = 1;
   EXPECT_TRUE(absl::IsCancelled(JoinGloo(visit).status()));  // Nobody is there.
+}
+
+// Its machine is gone, and nothing closes the connection.
+TEST_F(DataParallelTest, AWaitEndsWhenItIsToldToAlsoIfRankZeroHasFallenSilent) {
+  std::atomic<bool> stop = false;
+  Rendezvous visit{.rank = 1,
+                   .size = 1,
+                   .port = testing::FreePort(),
+                   .purpose = "to see whether it is there",
+                   .timeout = absl::Seconds(60),
+                   .stop = [&] { return stop.load(); }};
+  const pid_t leader =
+      Spawn({.rank = 0, .size = 3, .port = visit.port, .folder = folder_.string()});
+  EXPECT_TRUE(MeetOthers(visit).ok());
+  visit.size = 3;
+  visit.purpose = "";
+  absl::Status status;
+  std::thread waiting([&] { status = MeetOthers(visit).status(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  ::kill(leader, SIGSTOP);
+  const auto before = std::chrono::steady_clock::now();
+  stop = true;
+  waiting.join();
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(20));
+  ::kill(leader, SIGKILL);
+  EXPECT_EQ(Wait(leader), 128 + SIGKILL);
 }
 
 TEST(CollectiveTest, WhoComesForSomethingElseIsNotCounted) {
