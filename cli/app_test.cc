@@ -197,7 +197,7 @@ TEST_F(AppTest, UpBecomesThePlatformWithItsOptions) {
 TEST_F(AppTest, CompletionKnowsCommandsAndOptions) {
   EXPECT_EQ(Crossover({"completion", "bash"}), kExitOk);
   EXPECT_THAT(out(), HasSubstr("'experiment') words='start status explain watch advance rollback "
-                               "pause resume abort --help'"));
+                               "pause resume abort delete --help'"));
   EXPECT_THAT(out(), HasSubstr("complete -o filenames -F _crossover crossover"));
   EXPECT_EQ(Crossover({"completion", "zsh"}), kExitOk);
   EXPECT_THAT(out(), HasSubstr("bashcompinit"));

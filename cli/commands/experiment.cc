@@ -307,6 +307,16 @@ absl::Status ExperimentVerb(Context& context, const ExperimentOptions& options,
   return absl::OkStatus();
 }
 
+absl::Status DeleteDraft(Context& context, const ExperimentOptions& options) {
+  auto stub = router::ExperimentService::NewStub(context.Channel());
+  router::DeleteExperimentRequest request;
+  ASSIGN_OR_RETURN(*request.mutable_name(), FindExperiment(context, options.name));
+  ASSIGN_OR_RETURN(const google::protobuf::Empty done,
+                   context.Call(stub, &ExperimentStub::DeleteExperiment, request));
+  if (!context.PrintedJson(done)) context.terminal().out << "deleted " << request.name() << "\n";
+  return absl::OkStatus();
+}
+
 absl::Status Explain(Context& context, const ExperimentOptions& options) {
   auto stub = router::ExperimentService::NewStub(context.Channel());
   router::ExplainExperimentRequest request;
@@ -445,6 +455,8 @@ void AddExperiment(CLI::App& app, Context& context) {
                                                 &ExperimentStub::AbortExperiment);
                         }),
               false);
+  with_name("delete", "Delete a draft; what was started is ended with abort",
+            [&context, options] { return DeleteDraft(context, *options); });
 }
 
 }  // namespace crossover::cli

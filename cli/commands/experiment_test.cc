@@ -65,6 +65,7 @@ class FakeExperiments final : public router::ExperimentService::Service {
   Experiment experiment;
   router::StartExperimentRequest started;
   std::string reason;
+  std::string deleted;
   bool refuse_start = false;
 
  private:
@@ -86,6 +87,16 @@ class FakeExperiments final : public router::ExperimentService::Service {
     }
     experiment.set_state(Experiment::CALIBRATING);
     *response = experiment;
+    return grpc::Status::OK;
+  }
+  grpc::Status DeleteExperiment(grpc::ServerContext*,
+                                const router::DeleteExperimentRequest* request,
+                                google::protobuf::Empty*) override {
+    if (experiment.state() != Experiment::DRAFT) {
+      return testing::Refuse(absl::StatusCode::kFailedPrecondition, "STATE_INVALID",
+                             "only a DRAFT is deleted");
+    }
+    deleted = request->name();
     return grpc::Status::OK;
   }
   grpc::Status GetExperiment(grpc::ServerContext*, const router::GetExperimentRequest*,
@@ -219,6 +230,16 @@ TEST_F(ExperimentTest, AStartThatIsRefusedLeavesNoDraft) {
   EXPECT_THAT(err(), HasSubstr("the candidate has not been evaluated"));
   EXPECT_EQ(experiments_.experiment.state(), Experiment::ABORTED);
   EXPECT_EQ(experiments_.reason, "its start was refused: the candidate has not been evaluated");
+}
+
+TEST_F(ExperimentTest, ADraftIsDeleted) {
+  experiments_.experiment.set_state(Experiment::DRAFT);
+  EXPECT_EQ(Crossover({"experiment", "delete", "06bq7"}), kExitOk) << err();
+  EXPECT_EQ(experiments_.deleted, kExperiment);
+  EXPECT_EQ(out(), absl::StrCat("deleted ", kExperiment, "\n"));
+  experiments_.experiment.set_state(Experiment::SHADOW);
+  EXPECT_EQ(Crossover({"experiment", "delete", "06bq7"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("only a DRAFT is deleted"));
 }
 
 TEST_F(ExperimentTest, StatusShowsVerdictsWithIntervalsAndALedgerThatAddsUp) {

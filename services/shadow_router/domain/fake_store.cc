@@ -226,21 +226,14 @@ absl::StatusOr<std::vector<Experiment>> FakeRouterStore::RunningExperiments() {
   return all;
 }
 
-absl::Status FakeRouterStore::DeleteExperiment(const std::string& name) {
+absl::Status FakeRouterStore::DeleteExperiment(const std::string& name, const std::string& etag) {
   absl::MutexLock lock(&mutex_);
   RETURN_IF_BROKEN();
   const auto it = experiments_.find(name);
   if (it == experiments_.end()) return NotFound(name);
-  if (!IsTerminal(it->second.state) && it->second.state != ExperimentState::kDraft) {
-    return Error(
-        absl::StatusCode::kFailedPrecondition, "STATE_INVALID",
-        absl::StrCat(name, " is ", std::string(ToString(it->second.state)), "; abort it first"));
-  }
+  if (it->second.state != ExperimentState::kDraft) return NotADraft(it->second);
+  if (!etag.empty() && etag != it->second.etag) return EtagMismatch(name);
   experiments_.erase(it);
-  transitions_.erase(name);
-  std::erase_if(ledger_,
-                [&](const auto& row) { return std::get<2>(row.first).experiment == name; });
-  std::erase_if(arms_, [&](const auto& row) { return std::get<2>(row.first).experiment == name; });
   return absl::OkStatus();
 }
 

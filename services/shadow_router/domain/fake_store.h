@@ -39,7 +39,7 @@ class FakeRouterStore final : public RouterStore {
                                                      const std::string& route,
                                                      const Page& page) override;
   absl::StatusOr<std::vector<Experiment>> RunningExperiments() override;
-  absl::Status DeleteExperiment(const std::string& name) override;
+  absl::Status DeleteExperiment(const std::string& name, const std::string& etag) override;
   absl::Status ApplyTransition(const Experiment& experiment, const Transition& transition,
                                const std::string& primary) override;
   absl::StatusOr<Experiment> UpdateExperiment(const Experiment& experiment,

@@ -40,6 +40,19 @@ bool MovesRoute(const Experiment& experiment, const Transition& transition) {
   return transition.from != ExperimentState::kDraft || !IsTerminal(experiment.state);
 }
 
+absl::Status NotADraft(const Experiment& experiment) {
+  const char* instead = IsTerminal(experiment.state)
+                            ? "; it has ended, and what it measured is kept"
+                            : "; end it with AbortExperiment (`crossover experiment abort`), which "
+                              "gives all requests to the primary and keeps what was measured";
+  return Error(absl::StatusCode::kFailedPrecondition,
+               absl::StrCat(experiment.name, " is ", std::string(ToString(experiment.state)),
+                            ", and only a DRAFT is deleted", instead),
+               {.reason = "STATE_INVALID",
+                .metadata = {{"state", std::string(ToString(experiment.state))}},
+                .violations = {}});
+}
+
 absl::Status Validate(const Feedback& feedback) {
   const std::array<std::pair<const char*, const std::string*>, 4> texts = {
       {{"inference_id", &feedback.inference_id},

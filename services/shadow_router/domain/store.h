@@ -110,9 +110,9 @@ class RouterStore {
                                                              const Page& page) = 0;
   // Every experiment that a runner has to look at (IsRunning).
   virtual absl::StatusOr<std::vector<Experiment>> RunningExperiments() = 0;
-  // Deletes a DRAFT or ended experiment; its pairs go with it. FAILED_PRECONDITION `STATE_INVALID`
-  // otherwise.
-  virtual absl::Status DeleteExperiment(const std::string& name) = 0;
+  // Deletes a DRAFT. FAILED_PRECONDITION `STATE_INVALID` otherwise (NotADraft); ABORTED
+  // `ETAG_MISMATCH` unless `etag` is empty or current.
+  virtual absl::Status DeleteExperiment(const std::string& name, const std::string& etag) = 0;
 
   // Writes the experiment's new state, the transition and the route (primary, experiment), in one
   // transaction. ABORTED `ETAG_MISMATCH` unless the stored experiment has transition.sequence - 1
@@ -171,5 +171,8 @@ class RouterStore {
   virtual absl::StatusOr<Listed<Recording>> ListRecordings(const std::string& route,
                                                            const Page& page) = 0;  // Newest first.
 };
+
+// Why an experiment is not deleted, and how it ends instead.
+absl::Status NotADraft(const Experiment& experiment);
 
 }  // namespace crossover::router

@@ -222,15 +222,14 @@ absl::StatusOr<std::vector<Experiment>> PgRouterStore::RunningExperiments() {
                       });
 }
 
-absl::Status PgRouterStore::DeleteExperiment(const std::string& name) {
+absl::Status PgRouterStore::DeleteExperiment(const std::string& name, const std::string& etag) {
   return pg::Transact(
       pool_, {.name = "delete_experiment"}, [&](pqxx::transaction_base& txn) -> absl::Status {
-        if (txn.exec_params(sql::kDeleteExperiment, name).affected_rows() == 1)
+        if (txn.exec_params(sql::kDeleteExperiment, name, RevisionOf(etag)).affected_rows() == 1)
           return absl::OkStatus();
         ASSIGN_OR_RETURN(const Experiment experiment, ReadExperiment(txn, name));
-        return Error(absl::StatusCode::kFailedPrecondition, "STATE_INVALID",
-                     absl::StrCat(name, " is ", std::string(ToString(experiment.state)),
-                                  "; abort it first"));
+        return experiment.state == ExperimentState::kDraft ? EtagMismatch(name)
+                                                           : NotADraft(experiment);
       });
 }
 

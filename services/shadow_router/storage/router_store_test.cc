@@ -196,7 +196,7 @@ TYPED_TEST(RouterStoreTest, ATransitionMovesExperimentAndRouteTogetherAndOnlyOnc
                                             ""),
               HasReasonThat("ETAG_MISMATCH"));
   EXPECT_THAT(this->store().DeleteRoute(kRoute), HasReasonThat("RESOURCE_IN_USE"));
-  EXPECT_THAT(this->store().DeleteExperiment(kName), HasReasonThat("STATE_INVALID"));
+  EXPECT_THAT(this->store().DeleteExperiment(kName, ""), HasReasonThat("STATE_INVALID"));
 
   ASSERT_OK(this->Move(State::kRolledBack, "old"));
   EXPECT_EQ(this->store().GetRoute(kRoute)->experiment, "");
@@ -206,8 +206,20 @@ TYPED_TEST(RouterStoreTest, ATransitionMovesExperimentAndRouteTogetherAndOnlyOnc
   ASSERT_EQ(transitions.size(), 3);
   EXPECT_EQ(transitions[1].from, State::kCalibrating);
   EXPECT_EQ(transitions[2].words, "because");
-  EXPECT_OK(this->store().DeleteExperiment(kName));
+  EXPECT_THAT(this->store().DeleteExperiment(kName, ""), HasReasonThat("STATE_INVALID"))
+      << "what it measured is kept";
   EXPECT_OK(this->store().DeleteRoute(kRoute));
+}
+
+TYPED_TEST(RouterStoreTest, ADraftIsDeletedUnlessItHasChanged) {
+  Experiment draft = *this->store().GetExperiment(kName);
+  const std::string etag = draft.etag;
+  draft.labels["team"] = "support";
+  ASSERT_OK(this->store().UpdateExperiment(draft, this->clock_.Now()));
+  EXPECT_THAT(this->store().DeleteExperiment(kName, etag), HasReasonThat("ETAG_MISMATCH"));
+  EXPECT_OK(this->store().DeleteExperiment(kName, ""));
+  EXPECT_THAT(this->store().GetExperiment(kName), HasReasonThat("RESOURCE_NOT_FOUND"));
+  EXPECT_THAT(this->store().DeleteExperiment(kName, ""), HasReasonThat("RESOURCE_NOT_FOUND"));
 }
 
 TYPED_TEST(RouterStoreTest, ASecondExperimentCannotMoveTheSameRoute) {

@@ -206,6 +206,16 @@ grpc::ServerUnaryReactor* ExperimentService::UpdateExperiment(
       });
 }
 
+grpc::ServerUnaryReactor* ExperimentService::DeleteExperiment(
+    grpc::CallbackServerContext* context, const v1::DeleteExperimentRequest* request,
+    google::protobuf::Empty*) {
+  return deps_.handler.Unary(
+      context, "DeleteExperiment", [=, this](const rpc::Call&) -> absl::Status {
+        RETURN_IF_ERROR(ParseScoped(request->name(), kPattern).status());
+        return deps_.store.DeleteExperiment(request->name(), request->etag());
+      });
+}
+
 grpc::ServerUnaryReactor* ExperimentService::RunVerb(
     grpc::CallbackServerContext* context, const char* method, Verb verb, const std::string& name,
     const std::string& reason, const std::string& by, v1::Experiment* response) {

@@ -37,6 +37,9 @@ class ExperimentService final : public ::crossover::router::v1::ExperimentServic
   grpc::ServerUnaryReactor* UpdateExperiment(grpc::CallbackServerContext* context,
                                              const v1::UpdateExperimentRequest* request,
                                              v1::Experiment* response) override;
+  grpc::ServerUnaryReactor* DeleteExperiment(grpc::CallbackServerContext* context,
+                                             const v1::DeleteExperimentRequest* request,
+                                             google::protobuf::Empty* response) override;
   grpc::ServerUnaryReactor* StartExperiment(grpc::CallbackServerContext* context,
                                             const v1::StartExperimentRequest* request,
                                             v1::Experiment* response) override;

@@ -176,6 +176,46 @@ TEST_F(ServicesTest, AnExperimentGoesByItsVerbsAndShowsWhatWasLowered) {
   EXPECT_EQ(now.state(), v1::Experiment::ROLLED_BACK);
 }
 
+TEST_F(ServicesTest, ADraftIsDeletedAndWhatWasStartedIsNot) {
+  using Stub = v1::ExperimentService::Stub;
+  const v1::Experiment made = MakeExperiment();
+  v1::DeleteExperimentRequest remove;
+  remove.set_name(made.name());
+  remove.set_etag("0");
+  google::protobuf::Empty nothing;
+  EXPECT_THAT(Call(*experiments_, &Stub::DeleteExperiment, remove, &nothing),
+              HasReasonThat("ETAG_MISMATCH"));
+  remove.set_etag(made.etag());
+  EXPECT_OK(Call(*experiments_, &Stub::DeleteExperiment, remove, &nothing));
+  v1::GetExperimentRequest get;
+  get.set_name(made.name());
+  v1::Experiment now;
+  EXPECT_THAT(Call(*experiments_, &Stub::GetExperiment, get, &now),
+              StatusIs(absl::StatusCode::kNotFound));
+
+  v1::CreateExperimentRequest create;
+  create.set_parent("projects/default");
+  create.mutable_experiment()->set_route(made.route());
+  create.mutable_experiment()->set_candidate("new");
+  ASSERT_OK(Call(*experiments_, &Stub::CreateExperiment, create, &now));
+  v1::StartExperimentRequest start;
+  start.set_name(now.name());
+  start.set_override_reason("a test");
+  ASSERT_OK(Call(*experiments_, &Stub::StartExperiment, start, &now));
+  remove.set_name(now.name());
+  remove.clear_etag();
+  const absl::Status started = Call(*experiments_, &Stub::DeleteExperiment, remove, &nothing);
+  EXPECT_THAT(started, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                HasSubstr("is CALIBRATING, and only a DRAFT is deleted; end it "
+                                          "with AbortExperiment")));
+  EXPECT_THAT(started, HasReasonThat("STATE_INVALID"));
+  v1::AbortExperimentRequest abort;
+  abort.set_name(now.name());
+  ASSERT_OK(Call(*experiments_, &Stub::AbortExperiment, abort, &now));
+  EXPECT_THAT(Call(*experiments_, &Stub::DeleteExperiment, remove, &nothing),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("it has ended")));
+}
+
 TEST_F(ServicesTest, AfterTheStartOnlyBudgetsShareAndLabelsChange) {
   const v1::Experiment made = MakeExperiment();
   v1::UpdateExperimentRequest update;
