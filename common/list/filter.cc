@@ -176,6 +176,12 @@ std::optional<std::string> EqualTo(const Filter& filter, std::string_view field)
   return std::nullopt;
 }
 
+bool IsContradiction(const Filter& filter) {
+  return std::any_of(filter.begin(), filter.end(), [&](const Condition& condition) {
+    return condition.op == Op::kEqual && condition.value != EqualTo(filter, condition.field);
+  });
+}
+
 absl::Status RequireEqualityOnly(const Filter& filter) {
   for (const Condition& condition : filter) {
     if (condition.op == Op::kEqual) continue;

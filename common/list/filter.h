@@ -41,6 +41,9 @@ bool Matches(const Filter& filter,
 // know equality only.
 std::optional<std::string> EqualTo(const Filter& filter, std::string_view field);
 
+// True if nothing can pass because a field is to equal two values: AND means both.
+bool IsContradiction(const Filter& filter);
+
 // InvalidArgument FILTER_INVALID if a condition is anything but `field = value`.
 absl::Status RequireEqualityOnly(const Filter& filter);
 

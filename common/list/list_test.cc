@@ -58,6 +58,16 @@ TEST(FilterTest, ComparesNumbersAsNumbers) {
   EXPECT_FALSE(Matches(*filter, with("10", std::nullopt)));
 }
 
+TEST(FilterTest, AFieldThatIsToEqualTwoValuesIsAContradiction) {
+  const auto contradicts = [](const char* text) {
+    return IsContradiction(*ParseFilter(text, {"state", "labels.*"}));
+  };
+  EXPECT_TRUE(contradicts("state = A AND labels.x = A AND state = B"));
+  EXPECT_FALSE(contradicts("state = A AND state = A AND labels.x = B"));
+  EXPECT_FALSE(contradicts("state = A AND state != B"));
+  EXPECT_FALSE(contradicts(""));
+}
+
 TEST(ResourceNameTest, GivesTheVariableSegments) {
   EXPECT_THAT(*ParseName("projects/p/datasets/d", "projects/*/datasets/*"), ElementsAre("p", "d"));
   EXPECT_TRUE(HasReason(ParseName("", "projects/*").status(), "FIELD_REQUIRED"));

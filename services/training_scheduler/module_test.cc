@@ -240,6 +240,23 @@ TEST_F(ModuleTest, ListsArePagedAndFiltered) {
   request.set_filter("colour = red");
   EXPECT_THAT(rpc::Invoke(*jobs_, &v1::JobService::Stub::ListJobs, request),
               HasReasonThat("FILTER_INVALID"));
+  // AND means both.
+  for (const char* none : {"state = QUEUED AND state = RUNNING", "kind = EXPORT AND kind = SFT",
+                           "labels.a = x AND labels.a = y"}) {
+    request.set_filter(none);
+    ASSERT_OK_AND_ASSIGN(page, rpc::Invoke(*jobs_, &v1::JobService::Stub::ListJobs, request));
+    EXPECT_THAT(page.jobs(), SizeIs(0)) << none;
+    EXPECT_EQ(page.next_page_token(), "");
+  }
+  request.set_filter("state = QUEUED AND state = NOWHERE");
+  EXPECT_THAT(rpc::Invoke(*jobs_, &v1::JobService::Stub::ListJobs, request),
+              HasReasonThat("FILTER_INVALID"));
+  v1::ListModelVersionsRequest versions;
+  versions.set_parent("projects/default/models/-");
+  versions.set_filter("kind = BASE AND kind = ADAPTER");
+  ASSERT_OK_AND_ASSIGN(const v1::ListModelVersionsResponse models,
+                       rpc::Invoke(*models_, &v1::ModelService::Stub::ListModelVersions, versions));
+  EXPECT_THAT(models.model_versions(), SizeIs(0));
 }
 
 TEST_F(ModuleTest, EstimatesSayWhatTheyRestOn) {

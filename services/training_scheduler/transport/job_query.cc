@@ -3,6 +3,8 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "common/id/request_id.h"
 #include "common/json/digest.h"
@@ -53,7 +55,7 @@ std::string ListKey(const v1::ListJobsRequest& request) {
 
 }  // namespace
 
-absl::StatusOr<JobQuery> ToQuery(const v1::ListJobsRequest& request) {
+absl::StatusOr<std::optional<JobQuery>> ToQuery(const v1::ListJobsRequest& request) {
   JobQuery query;
   ASSIGN_OR_RETURN(query.project, ParseProject("parent", request.parent()));
   ASSIGN_OR_RETURN(query.limit, list::PageSize(request.page_size()));
@@ -73,7 +75,8 @@ absl::StatusOr<JobQuery> ToQuery(const v1::ListJobsRequest& request) {
                  absl::StrCat("order_by is '", request.order_by(),
                               "'; 'create_time desc' and 'create_time' are served"));
   }
-  return query;
+  if (list::IsContradiction(filter)) return std::optional<JobQuery>();
+  return std::optional(std::move(query));
 }
 
 std::string NextJobsToken(const v1::ListJobsRequest& request, const JobId& last) {

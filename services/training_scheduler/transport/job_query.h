@@ -3,6 +3,7 @@
 
 #include <google/protobuf/message.h>
 
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -11,8 +12,8 @@
 
 namespace crossover::scheduler {
 
-// INVALID_ARGUMENT: FILTER_INVALID, PAGE_TOKEN_INVALID, FIELD_INVALID.
-absl::StatusOr<JobQuery> ToQuery(const v1::ListJobsRequest& request);
+// nullopt: nothing can match. INVALID_ARGUMENT: FILTER_INVALID, PAGE_TOKEN_INVALID, FIELD_INVALID.
+absl::StatusOr<std::optional<JobQuery>> ToQuery(const v1::ListJobsRequest& request);
 // The token of the page after `last`.
 std::string NextJobsToken(const v1::ListJobsRequest& request, const JobId& last);
 

@@ -106,11 +106,12 @@ absl::Status JobServiceImpl::DoGetJob(const v1::GetJobRequest& request, v1::Job&
 
 absl::Status JobServiceImpl::DoListJobs(const v1::ListJobsRequest& request,
                                         v1::ListJobsResponse& response) {
-  ASSIGN_OR_RETURN(JobQuery query, ToQuery(request));
-  ASSIGN_OR_RETURN(std::vector<Job> jobs, jobs_.List(query));
+  ASSIGN_OR_RETURN(const std::optional<JobQuery> query, ToQuery(request));
+  if (!query.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(std::vector<Job> jobs, jobs_.List(*query));
   RETURN_IF_ERROR(Explain(jobs_, jobs));
   for (const Job& job : jobs) *response.add_jobs() = ToProto(job);
-  if (static_cast<int64_t>(jobs.size()) == query.limit) {
+  if (static_cast<int64_t>(jobs.size()) == query->limit) {
     response.set_next_page_token(NextJobsToken(request, jobs.back().id));
   }
   return absl::OkStatus();

@@ -28,8 +28,9 @@ absl::StatusOr<RequestKey> KeyOf(Request request) {
   return ToRequestKey(id, request);
 }
 
-absl::StatusOr<VersionQuery> ToQuery(const v1::ListModelVersionsRequest& request,
-                                     const std::string& key) {
+// nullopt: nothing can match.
+absl::StatusOr<std::optional<VersionQuery>> ToQuery(const v1::ListModelVersionsRequest& request,
+                                                    const std::string& key) {
   ASSIGN_OR_RETURN(ModelName name, ParseModelName("parent", request.parent()));
   ASSIGN_OR_RETURN(
       list::Filter filter,
@@ -62,7 +63,8 @@ absl::StatusOr<VersionQuery> ToQuery(const v1::ListModelVersionsRequest& request
   if (!position.empty() && !absl::SimpleAtoi(position, &query.before)) {
     return Error(absl::StatusCode::kInvalidArgument, "PAGE_TOKEN_INVALID", "page_token is damaged");
   }
-  return query;
+  if (list::IsContradiction(filter)) return std::optional<VersionQuery>();
+  return std::optional(std::move(query));
 }
 
 }  // namespace
@@ -147,10 +149,11 @@ absl::Status ModelServiceImpl::DoGetModelVersion(const v1::GetModelVersionReques
 absl::Status ModelServiceImpl::DoListModelVersions(const v1::ListModelVersionsRequest& request,
                                                    v1::ListModelVersionsResponse& response) {
   const std::string key = absl::StrCat(request.parent(), "\n", request.filter());
-  ASSIGN_OR_RETURN(VersionQuery query, ToQuery(request, key));
-  ASSIGN_OR_RETURN(std::vector<ModelVersion> versions, models_.ListVersions(query));
+  ASSIGN_OR_RETURN(const std::optional<VersionQuery> query, ToQuery(request, key));
+  if (!query.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(std::vector<ModelVersion> versions, models_.ListVersions(*query));
   for (const ModelVersion& version : versions) *response.add_model_versions() = ToProto(version);
-  if (static_cast<int64_t>(versions.size()) == query.limit) {
+  if (static_cast<int64_t>(versions.size()) == query->limit) {
     response.set_next_page_token(list::MakePageToken(absl::StrCat(versions.back().ordinal), key));
   }
   return absl::OkStatus();

@@ -1,6 +1,7 @@
 #include "services/training_scheduler/transport/webhook_service.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -54,8 +55,9 @@ v1::WebhookDelivery DeliveryToProto(const WebhookDelivery& delivery) {
   return out;
 }
 
-absl::StatusOr<DeliveryQuery> ToDeliveryQuery(const v1::ListWebhookDeliveriesRequest& request,
-                                              const std::string& key) {
+// nullopt: nothing can match.
+absl::StatusOr<std::optional<DeliveryQuery>> ToDeliveryQuery(
+    const v1::ListWebhookDeliveriesRequest& request, const std::string& key) {
   DeliveryQuery query;
   ASSIGN_OR_RETURN(std::vector<std::string> parts,
                    ParseScoped(request.parent(), kEndpointPattern, "parent"));
@@ -77,7 +79,8 @@ absl::StatusOr<DeliveryQuery> ToDeliveryQuery(const v1::ListWebhookDeliveriesReq
     ASSIGN_OR_RETURN(JobName name, ParseJobName("filter.job", *job));
     query.job = name.job;
   }
-  return query;
+  if (list::IsContradiction(filter)) return std::optional<DeliveryQuery>();
+  return std::optional(std::move(query));
 }
 
 }  // namespace
@@ -173,15 +176,16 @@ absl::Status WebhookServiceImpl::DoDeleteWebhookEndpoint(
 absl::Status WebhookServiceImpl::DoListWebhookDeliveries(
     const v1::ListWebhookDeliveriesRequest& request, v1::ListWebhookDeliveriesResponse& response) {
   const std::string key = absl::StrCat(request.parent(), "\n", request.filter());
-  ASSIGN_OR_RETURN(DeliveryQuery query, ToDeliveryQuery(request, key));
-  if (!query.endpoint.empty()) {
-    RETURN_IF_ERROR(store_.GetEndpoint(query.project, query.endpoint).status());
+  ASSIGN_OR_RETURN(const std::optional<DeliveryQuery> query, ToDeliveryQuery(request, key));
+  if (!query.has_value()) return absl::OkStatus();
+  if (!query->endpoint.empty()) {
+    RETURN_IF_ERROR(store_.GetEndpoint(query->project, query->endpoint).status());
   }
-  ASSIGN_OR_RETURN(std::vector<WebhookDelivery> deliveries, store_.ListDeliveries(query));
+  ASSIGN_OR_RETURN(std::vector<WebhookDelivery> deliveries, store_.ListDeliveries(*query));
   for (const WebhookDelivery& delivery : deliveries) {
     *response.add_webhook_deliveries() = DeliveryToProto(delivery);
   }
-  if (static_cast<int64_t>(deliveries.size()) == query.limit) {
+  if (static_cast<int64_t>(deliveries.size()) == query->limit) {
     response.set_next_page_token(list::MakePageToken(deliveries.back().id, key));
   }
   return absl::OkStatus();
