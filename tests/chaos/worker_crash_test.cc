@@ -1,81 +1,24 @@
 // Workers that are killed with -9 while they run a job, with the real scheduler on a real Postgres
 // and the real worker program (its engine counts instead of training). The job finishes once; no
 // event, metric or checkpoint is lost or doubled.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
-
-#include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <random>
 
-#include "absl/strings/str_cat.h"
-#include "common/process/spawn.h"
-#include "common/rpc/channel.h"
-#include "common/testing/matchers.h"
-#include "crossover/scheduler/v1/job_service.grpc.pb.h"
-#include "crossover/scheduler/v1/lease_service.grpc.pb.h"
-#include "services/training_scheduler/testing/scheduler_fixture.h"
-#include "tests/chaos/job_history.h"
+#include "tests/chaos/crash_fixture.h"
 
-namespace crossover {
+namespace crossover::chaos {
 namespace {
 
-namespace pb = scheduler::v1;
+constexpr int kSteps = 80;
 
-constexpr char kData[] = "projects/default/datasets/d/versions/sha256:1";
-constexpr int kSteps = 80;  // of the fake engine, 50 ms each
-
-class WorkerCrashTest : public ::testing::Test {
+class WorkerCrashTest : public CrashTest {
  protected:
-  WorkerCrashTest()
-      : fixture_({.lease_ttl = absl::Seconds(8),
-                  .heartbeat_interval = absl::Milliseconds(500),
-                  .housekeeping_interval = absl::Milliseconds(200)}) {
-    fixture_.AddBase("base", *fixture_.blobs().PutBytes("a base model"));
-    testing::WriteFile(folder_ / "data/dataset.json", "{}");
-    fixture_.curation().Add(kData, *fixture_.blobs().PutFolder("dataset", folder_ / "data"), 100,
-                            20);
-  }
-  ~WorkerCrashTest() override { Kill(); }
+  ~WorkerCrashTest() override { Kill(pid_); }
 
   void StartWorker() {
     ++life_;
-    SpawnOptions options;
-    options.argv = {
-        std::string(std::getenv("CROSSOVER_BINARY_DIR")) + "/bin/crossover-trainer-worker",
-        "--engine=" + engine_,
-        "--scheduler=" + fixture_.address(),
-        "--worker-name=w",
-        "--nice=0",
-        absl::StrCat("--incarnation=life-", life_),
-        "--grpc-address=127.0.0.1:0",
-        "--metrics-address=127.0.0.1:0",
-        "--blob-dir=" + fixture_.blob_root().string(),
-        "--work-folder=" + (folder_ / "work").string(),
-        "--log-level=error"};
-    options.parent_death_signal = SIGKILL;
-    absl::StatusOr<pid_t> pid = Spawn(options);
-    ASSERT_OK(pid);
-    pid_ = *pid;
-  }
-
-  void Kill() {
-    if (pid_ == 0) return;
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-    pid_ = 0;
-  }
-
-  // Ends with SIGTERM and waits; the exit status.
-  int Terminate() {
-    kill(pid_, SIGTERM);
-    int status = 0;
-    waitpid(pid_, &status, 0);
-    pid_ = 0;
-    return status;
+    pid_ = LaunchWorker("w", engine_, {absl::StrCat("--incarnation=life-", life_)});
+    ASSERT_NE(pid_, 0);
   }
 
   // What the platform does when it reaps its child.
@@ -85,21 +28,6 @@ class WorkerCrashTest : public ::testing::Test {
     request.set_incarnation(absl::StrCat("life-", life_));
     request.set_reason(pb::ReleaseLeaseRequest::CRASHED);
     ASSERT_OK(rpc::Invoke(*leases_, &pb::LeaseService::Stub::ReleaseLease, request));
-  }
-
-  pb::Job Create() {
-    pb::CreateJobRequest request;
-    request.set_parent("projects/default");
-    request.mutable_job()->set_kind(pb::Job::SFT);
-    request.mutable_job()->set_base_model("base");
-    request.mutable_job()->set_dataset_version(kData);
-    pb::TrainingSpec* spec = request.mutable_job()->mutable_spec()->mutable_training();
-    spec->set_checkpoint_every(2);
-    spec->set_max_steps(kSteps);
-    absl::StatusOr<pb::Job> job = rpc::Invoke(*jobs_, &pb::JobService::Stub::CreateJob, request);
-    EXPECT_OK(job);
-    history_.emplace([this] { return fixture_.channel(); }, job->name());
-    return *job;
   }
 
   // Three trials of 20 steps.
@@ -117,47 +45,12 @@ class WorkerCrashTest : public ::testing::Test {
     pb::SweepSpec::Axis* axis = sweep->add_axes();
     axis->set_field("learning_rate");
     for (const char* rate : {"1e-4", "2e-4", "3e-4"}) axis->add_values(rate);
-    absl::StatusOr<pb::Job> job = rpc::Invoke(*jobs_, &pb::JobService::Stub::CreateJob, request);
-    EXPECT_OK(job);
-    history_.emplace([this] { return fixture_.channel(); }, job->name());
-    return *job;
-  }
-
-  pb::Job Get(const std::string& name) {
-    pb::GetJobRequest request;
-    request.set_name(name);
-    absl::StatusOr<pb::Job> job = rpc::Invoke(*jobs_, &pb::JobService::Stub::GetJob, request,
-                                              {.idempotent = true, .wait_for_ready = true});
-    EXPECT_OK(job);
-    return job.value_or(pb::Job());
-  }
-
-  template <typename Condition>
-  bool WaitFor(const std::string& name, Condition condition) {
-    const absl::Duration give_up = SystemClock().SteadyNow() + absl::Seconds(120);
-    while (SystemClock().SteadyNow() < give_up) {
-      if (condition(Get(name))) return true;
-      SystemClock().SleepFor(absl::Milliseconds(20));
-    }
-    return false;
-  }
-
-  // Everything that must hold of a job that succeeded, however often its workers died.
-  void ExpectOneCleanLife(const pb::Job& job, int losses) {
-    history_->ExpectOneCleanLife(kSteps, losses);
-    EXPECT_EQ(testing::ReadFile(*fixture_.blobs().LocalPathOf(job.outputs().adapter(), "adapter")),
-              "weights after 80 steps");
-  }
-
-  static int64_t Checkpoint(const pb::Job& job) {
-    if (job.outputs().checkpoints().empty()) return 0;
-    const std::string& name = job.outputs().checkpoints(0);
-    return std::atoll(name.substr(name.rfind('/') + 1).c_str());
+    return Create(request);
   }
 
   void KillTimes(int kills) {
     std::mt19937 dice(7);
-    const pb::Job created = Create();
+    const pb::Job created = Create(Training(kSteps));
     for (int i = 0; i < kills; ++i) {
       const pb::Job before = Get(created.name());
       StartWorker();
@@ -174,8 +67,8 @@ class WorkerCrashTest : public ::testing::Test {
       SystemClock().SleepFor(absl::Milliseconds(dice() % 150));
       history_->Note();
       ASSERT_EQ(Get(created.name()).state(), pb::Job::RUNNING);
-      Kill();
-      ++chaos::TheTally().worker_kills;
+      Kill(pid_);
+      ++TheTally().worker_kills;
       if (i % 2 == 0) {
         ReportCrash();
       } else {
@@ -186,16 +79,11 @@ class WorkerCrashTest : public ::testing::Test {
     StartWorker();
     ASSERT_TRUE(WaitFor(created.name(), [](const pb::Job& job) { return job.has_finish_time(); }))
         << Get(created.name()).ShortDebugString();
-    const pb::Job job = Get(created.name());
-    EXPECT_EQ(job.lease_epoch(), kills + 1);
-    ExpectOneCleanLife(job, kills);
+    EXPECT_EQ(Get(created.name()).lease_epoch(), kills + 1);
+    ExpectOneCleanLife(created.name(), kSteps, kills);
   }
 
-  testing::TempDir folder_;
-  scheduler::SchedulerFixture fixture_;
-  std::unique_ptr<pb::JobService::Stub> jobs_ = pb::JobService::NewStub(fixture_.channel());
   std::unique_ptr<pb::LeaseService::Stub> leases_ = pb::LeaseService::NewStub(fixture_.channel());
-  std::optional<chaos::JobHistory> history_;
   pid_t pid_ = 0;
   int life_ = 0;
   std::string engine_ = "fake";
@@ -204,32 +92,29 @@ class WorkerCrashTest : public ::testing::Test {
 TEST_F(WorkerCrashTest, AJobWhoseWorkerIsKilledTwiceFinishesOnce) { KillTimes(2); }
 
 TEST_F(WorkerCrashTest, AWorkerThatIsAskedToStopGivesItsJobToTheNextAtNoCost) {
-  const pb::Job created = Create();
+  const pb::Job created = Create(Training(kSteps));
   StartWorker();
   ASSERT_TRUE(
       WaitFor(created.name(), [](const pb::Job& job) { return job.progress().step() >= 3; }));
   const absl::Duration asked = SystemClock().SteadyNow();
-  EXPECT_EQ(Terminate(), 0);
+  EXPECT_EQ(Terminate(pid_), 0);
   // Orchestrators kill after their grace period, Kubernetes by default after 30 s.
   EXPECT_LT(SystemClock().SteadyNow() - asked, absl::Seconds(15));
   const pb::Job drained = Get(created.name());
   EXPECT_EQ(drained.state(), pb::Job::QUEUED);
   EXPECT_EQ(drained.lease_loss_count(), 0);
   StartWorker();
-  ASSERT_TRUE(WaitFor(created.name(), [](const pb::Job& job) { return job.has_finish_time(); }));
-  ExpectOneCleanLife(Get(created.name()), 0);
+  ExpectOneCleanLife(created.name(), kSteps, 0);
 }
 
 TEST_F(WorkerCrashTest, ASchedulerThatRestartsUnderAJobIsNotNoticedByIt) {
-  const pb::Job created = Create();
+  const pb::Job created = Create(Training(kSteps));
   StartWorker();
   ASSERT_TRUE(
       WaitFor(created.name(), [](const pb::Job& job) { return job.progress().step() >= 3; }));
   fixture_.Restart();
-  ASSERT_TRUE(WaitFor(created.name(), [](const pb::Job& job) { return job.has_finish_time(); }));
-  const pb::Job job = Get(created.name());
-  EXPECT_EQ(job.lease_epoch(), 1);
-  ExpectOneCleanLife(job, 0);
+  ExpectOneCleanLife(created.name(), kSteps, 0);
+  EXPECT_EQ(Get(created.name()).lease_epoch(), 1);
 }
 
 TEST_F(WorkerCrashTest, ASweepWhoseWorkerIsKilledGoesOnInTheTrialItWasIn) {
@@ -242,7 +127,7 @@ TEST_F(WorkerCrashTest, ASweepWhoseWorkerIsKilledGoesOnInTheTrialItWasIn) {
       return Checkpoint(job) >= step;
     })) << Get(created.name()).ShortDebugString();
     history_->Note();
-    Kill();
+    Kill(pid_);
     ReportCrash();
   }
   StartWorker();
@@ -265,4 +150,4 @@ using WorkerCrashLongTest = WorkerCrashTest;
 TEST_F(WorkerCrashLongTest, AJobWhoseWorkerIsKilledTenTimesFinishesOnce) { KillTimes(10); }
 
 }  // namespace
-}  // namespace crossover
+}  // namespace crossover::chaos
