@@ -1,11 +1,18 @@
 // What makes a repeated call harmless.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 
 namespace crossover {
+
+// Makes a create repeatable: the same id with the same payload gives the stored resource.
+struct RequestKey {
+  std::string id;       // empty = none: every call counts
+  std::string payload;  // digest of the request without its id
+};
 
 // INVALID_ARGUMENT `FIELD_INVALID`, of the field request_id, unless `request_id` is empty (every
 // call counts) or a UUID of any version in its hyphenated form. A short or guessed text would

@@ -13,15 +13,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/id/request_id.h"
 #include "services/data_curation/domain/records.h"
 
 namespace crossover::curation {
-
-// Makes a create repeatable: the same id with the same payload gives the stored resource.
-struct RequestKey {
-  std::string id;       // empty = none
-  std::string payload;  // digest of the request without its id
-};
 
 // A page of a list, newest first: `after` is the position of the last item seen ("" = from the
 // newest).

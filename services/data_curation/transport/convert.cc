@@ -7,8 +7,6 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "common/id/request_id.h"
-#include "common/json/digest.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/data_curation/transport/names.h"
@@ -299,24 +297,6 @@ absl::StatusOr<RunInput> FromProto(const v1::RunInput& input) {
   const char* pattern = input.source_case() == v1::RunInput::kFile ? kFilePattern : kVersionPattern;
   RETURN_IF_ERROR(ParseScoped(record.source, pattern, "curation_run.inputs.source").status());
   return record;
-}
-
-absl::StatusOr<RequestKey> KeyOf(const google::protobuf::Message& request) {
-  std::unique_ptr<google::protobuf::Message> copy(request.New());
-  copy->CopyFrom(request);
-  const auto* field = copy->GetDescriptor()->FindFieldByName("request_id");
-  if (field == nullptr) {
-    return absl::InternalError(
-        absl::StrCat(request.GetTypeName(), " has no field request_id: it cannot be asked once"));
-  }
-  const std::string id = copy->GetReflection()->GetString(*copy, field);
-  RETURN_IF_ERROR(CheckRequestId(id));
-  copy->GetReflection()->ClearField(copy.get(), field);
-  // Maps have no order on the wire; JSON sorts their keys.
-  std::string text;
-  if (!google::protobuf::util::MessageToJsonString(*copy, &text).ok()) text = copy->DebugString();
-  return RequestKey{
-      id, DigestOf(nlohmann::json::accept(text) ? nlohmann::json::parse(text).dump() : text)};
 }
 
 absl::StatusOr<int64_t> RevisionFromEtag(const std::string& etag) {

@@ -34,10 +34,6 @@ absl::StatusOr<Recipe> FromProto(const v1::Recipe& recipe);
 // Unimplemented NOT_IMPLEMENTED for sources other than files and versions.
 absl::StatusOr<RunInput> FromProto(const v1::RunInput& input);
 
-// The request's request_id and a digest of the rest of it. InvalidArgument FIELD_INVALID for an id
-// that is no UUID.
-absl::StatusOr<RequestKey> KeyOf(const google::protobuf::Message& request);
-
 // InvalidArgument FIELD_INVALID unless empty or a number.
 absl::StatusOr<int64_t> RevisionFromEtag(const std::string& etag);
 

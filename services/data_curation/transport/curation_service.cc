@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/rpc/request_key.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/data_curation/transport/convert.h"
@@ -44,7 +45,7 @@ absl::Status CurationServiceImpl::DoCreateCurationRun(const v1::CreateCurationRu
     run.inputs.push_back(std::move(record));
   }
   ASSIGN_OR_RETURN(run.recipe, FromProto(request.curation_run().recipe()));
-  ASSIGN_OR_RETURN(const RequestKey key, KeyOf(request));
+  ASSIGN_OR_RETURN(const RequestKey key, rpc::RequestKeyOf(request, rpc::FieldNames::kJson));
   return Answer(runs_.Create(std::move(run), key, request.validate_only()), response);
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/list/resource_name.h"
+#include "common/rpc/request_key.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/data_curation/domain/store_errors.h"
@@ -73,7 +74,7 @@ absl::Status DatasetServiceImpl::DoCreateDataset(const v1::CreateDatasetRequest&
   ASSIGN_OR_RETURN(DatasetRecord dataset, FromProto(request.dataset()));
   dataset.project = parent[0];
   dataset.id = request.dataset_id();
-  ASSIGN_OR_RETURN(const RequestKey key, KeyOf(request));
+  ASSIGN_OR_RETURN(const RequestKey key, rpc::RequestKeyOf(request, rpc::FieldNames::kJson));
   ASSIGN_OR_RETURN(dataset, store_.CreateDataset(dataset, key));
   response = ToProto(dataset);
   return absl::OkStatus();
@@ -141,7 +142,7 @@ absl::Status DatasetServiceImpl::DoSealDatasetVersion(const v1::SealDatasetVersi
                      FindVersion(request.previous_version(), "previous_version"));
     seal.parent = previous.digest;
   }
-  ASSIGN_OR_RETURN(const RequestKey key, KeyOf(request));
+  ASSIGN_OR_RETURN(const RequestKey key, rpc::RequestKeyOf(request, rpc::FieldNames::kJson));
   ASSIGN_OR_RETURN(const VersionRecord version, runs_.Seal(seal, key));
   response = ToProto(version);
   return absl::OkStatus();
@@ -246,7 +247,7 @@ absl::Status DatasetServiceImpl::DoForget(const v1::ForgetRequest& request,
     return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
                  "tombstone needs either row_digest or subject: what must not come back");
   }
-  ASSIGN_OR_RETURN(const RequestKey key, KeyOf(request));
+  ASSIGN_OR_RETURN(const RequestKey key, rpc::RequestKeyOf(request, rpc::FieldNames::kJson));
   if (!request.validate_only()) {
     ASSIGN_OR_RETURN(tombstone, store_.CreateTombstone(tombstone, key));
   }

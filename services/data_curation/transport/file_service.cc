@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/list/page.h"
+#include "common/rpc/request_key.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/data_curation/transport/convert.h"
@@ -37,7 +38,7 @@ absl::Status FileServiceImpl::DoCreateFile(const v1::CreateFileRequest& request,
   if (request.file().has_expire_time()) {
     file.expire_time = absl::FromUnixSeconds(request.file().expire_time().seconds());
   }
-  ASSIGN_OR_RETURN(const RequestKey key, KeyOf(request));
+  ASSIGN_OR_RETURN(const RequestKey key, rpc::RequestKeyOf(request, rpc::FieldNames::kJson));
   ASSIGN_OR_RETURN(file, files_.Create(std::move(file), key));
   response = ToProto(file);
   return absl::OkStatus();

@@ -12,17 +12,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/id/request_id.h"
 #include "services/registry/domain/api_key.h"
 #include "services/registry/domain/prompt_version.h"
 #include "services/registry/domain/resource.h"
 
 namespace crossover::registry {
-
-// Makes a create repeatable: the same id with the same payload gives the stored resource.
-struct RequestKey {
-  std::string id;       // empty = none
-  std::string payload;  // digest of the request without its id
-};
 
 // A page, newest first, after the position of the last item seen ("" = from the newest).
 struct PageQuery {

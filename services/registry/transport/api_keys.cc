@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "common/rpc/request_key.h"
 #include "services/registry/transport/key_convert.h"
 #include "services/registry/transport/project_service.h"
 
@@ -38,7 +39,8 @@ absl::Status ProjectServiceImpl::DoCreateApiKey(const v1::CreateApiKeyRequest& r
              .key_hash = HashSecret(secret),
              .prefix = PrefixOf(secret)};
   RETURN_IF_ERROR(PutSettings(request.api_key(), key));
-  ASSIGN_OR_RETURN(const RequestKey request_key, RequestKeyOf(request));
+  ASSIGN_OR_RETURN(const RequestKey request_key,
+                   rpc::RequestKeyOf(request, rpc::FieldNames::kProto));
   ASSIGN_OR_RETURN(const ApiKey stored, store_.CreateKey(key, request_key));
   ASSIGN_OR_RETURN(response, ToProto(stored));
   // A repeated request finds the key that the first one made; its secret was shown then and is kept

@@ -10,12 +10,8 @@
 #include <memory>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "common/id/request_id.h"
-#include "common/json/digest.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 
@@ -140,24 +136,6 @@ absl::Status ApplyMask(const Message& given, const google::protobuf::FieldMask& 
   options.set_replace_repeated_fields(true);
   util::FieldMaskUtil::MergeMessageTo(given, paths, options, &stored);
   return absl::OkStatus();
-}
-
-absl::StatusOr<RequestKey> RequestKeyOf(const Message& request) {
-  std::unique_ptr<Message> copy(request.New());
-  copy->CopyFrom(request);
-  const FieldDescriptor* field = copy->GetDescriptor()->FindFieldByName("request_id");
-  if (field == nullptr) {
-    return absl::InternalError(
-        absl::StrCat(request.GetTypeName(), " has no field request_id: it cannot be asked once"));
-  }
-  const std::string id = copy->GetReflection()->GetString(*copy, field);
-  RETURN_IF_ERROR(CheckRequestId(id));
-  copy->GetReflection()->ClearField(copy.get(), field);
-  // Maps have no order on the wire; JSON sorts their keys.
-  const absl::StatusOr<std::string> json = ToJson(*copy);
-  const std::string text = json.ok() ? *json : copy->DebugString();
-  return RequestKey{
-      id, DigestOf(nlohmann::json::accept(text) ? nlohmann::json::parse(text).dump() : text)};
 }
 
 absl::StatusOr<int64_t> RevisionFromEtag(const std::string& etag) {

@@ -33,10 +33,6 @@ absl::Status ReadDocument(const Resource& resource, const std::string& name,
 absl::Status ApplyMask(const google::protobuf::Message& given,
                        const google::protobuf::FieldMask& mask, google::protobuf::Message& stored);
 
-// The request's request_id and a digest of the rest of it. InvalidArgument FIELD_INVALID for an id
-// that is no UUID.
-absl::StatusOr<RequestKey> RequestKeyOf(const google::protobuf::Message& request);
-
 // 0 for an empty etag; Aborted ETAG_MISMATCH if it cannot be one of ours.
 absl::StatusOr<int64_t> RevisionFromEtag(const std::string& etag);
 

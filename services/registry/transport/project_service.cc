@@ -1,6 +1,7 @@
 #include "services/registry/transport/project_service.h"
 
 #include "common/list/resource_name.h"
+#include "common/rpc/request_key.h"
 
 namespace crossover::registry {
 
@@ -8,7 +9,8 @@ absl::Status ProjectServiceImpl::DoCreateProject(const v1::CreateProjectRequest&
                                                  v1::Project& response) {
   RETURN_IF_ERROR(list::CheckSlug(request.project_id(), "project_id"));
   const ResourceKey key{Kind::kProject, request.project_id(), "", ""};
-  ASSIGN_OR_RETURN(const RequestKey request_key, RequestKeyOf(request));
+  ASSIGN_OR_RETURN(const RequestKey request_key,
+                   rpc::RequestKeyOf(request, rpc::FieldNames::kProto));
   ASSIGN_OR_RETURN(response, projects_.Create(key, request.project(), request_key));
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 
 #include "common/list/resource_name.h"
 #include "common/prompt/from_proto.h"
+#include "common/rpc/request_key.h"
 #include "services/registry/transport/prompt_convert.h"
 
 namespace crossover::registry {
@@ -50,7 +51,8 @@ absl::Status PromptServiceImpl::DoCreatePrompt(const v1::CreatePromptRequest& re
   ASSIGN_OR_RETURN(const ResourceKey task, ParseKey(Kind::kTask, request.parent(), "parent"));
   RETURN_IF_ERROR(list::CheckSlug(request.prompt_id(), "prompt_id"));
   const ResourceKey key{Kind::kPrompt, task.project, task.id, request.prompt_id()};
-  ASSIGN_OR_RETURN(const RequestKey request_key, RequestKeyOf(request));
+  ASSIGN_OR_RETURN(const RequestKey request_key,
+                   rpc::RequestKeyOf(request, rpc::FieldNames::kProto));
   ASSIGN_OR_RETURN(response, prompts_.Create(key, request.prompt(), request_key));
   return PutHeads(response);
 }

@@ -4,6 +4,7 @@
 
 #include "common/list/resource_name.h"
 #include "common/prompt/from_proto.h"
+#include "common/rpc/request_key.h"
 #include "services/registry/domain/diagnose.h"
 
 namespace crossover::registry {
@@ -61,7 +62,8 @@ absl::Status TaskServiceImpl::DoCreateTask(const v1::CreateTaskRequest& request,
   RETURN_IF_ERROR(list::CheckSlug(request.task_id(), "task_id"));
   RETURN_IF_ERROR(CheckTask(request.task()));
   const ResourceKey key{Kind::kTask, parent[0], "", request.task_id()};
-  ASSIGN_OR_RETURN(const RequestKey request_key, RequestKeyOf(request));
+  ASSIGN_OR_RETURN(const RequestKey request_key,
+                   rpc::RequestKeyOf(request, rpc::FieldNames::kProto));
   ASSIGN_OR_RETURN(response, tasks_.Create(key, request.task(), request_key));
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "common/list/resource_name.h"
+#include "common/rpc/request_key.h"
 #include "common/status/absl_view.h"
 
 namespace crossover::registry {
@@ -58,7 +59,8 @@ absl::Status UpstreamServiceImpl::DoCreateUpstream(const v1::CreateUpstreamReque
   RETURN_IF_ERROR(list::CheckSlug(request.upstream_id(), "upstream_id"));
   RETURN_IF_ERROR(CheckUpstream(request.upstream()));
   const ResourceKey key{Kind::kUpstream, parent[0], "", request.upstream_id()};
-  ASSIGN_OR_RETURN(const RequestKey request_key, RequestKeyOf(request));
+  ASSIGN_OR_RETURN(const RequestKey request_key,
+                   rpc::RequestKeyOf(request, rpc::FieldNames::kProto));
   ASSIGN_OR_RETURN(response, upstreams_.Create(key, request.upstream(), request_key));
   return absl::OkStatus();
 }
