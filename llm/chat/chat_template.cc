@@ -81,29 +81,20 @@ absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::FromText(
   return std::shared_ptr<const ChatTemplate>(std::move(chat));
 }
 
-absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::OfModel(
-    const std::optional<std::string>& jinja, std::string_view source,
-    std::shared_ptr<const Tokenizer> tokenizer, ChatTemplateOptions options) {
-  if (!jinja && (!tokenizer->FindAdded("<|im_start|>") || !tokenizer->FindAdded("<|im_end|>"))) {
-    return Unsupported(absl::StrCat(
-        ToAbsl(source), ": there is no chat template (metadata key '", ToAbsl(kTemplateKey),
-        "' of a GGUF file, chat_template of a folder's tokenizer_config.json), and the vocabulary "
-        "lacks <|im_start|> or <|im_end|>, so it is not ChatML either; choose an instruct model, "
-        "or "
-        "add the template"));
-  }
-  auto result = FromText(jinja ? std::string_view(*jinja) : kChatMl, std::move(tokenizer), options);
-  if (!result.ok()) return WithContext(result.status(), source);
-  return result;
-}
-
 absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::FromGguf(
     const GgufFile& file, std::shared_ptr<const Tokenizer> tokenizer, ChatTemplateOptions options) {
-  std::optional<std::string> jinja;
+  std::string jinja(kChatMl);
   if (file.Has(kTemplateKey)) {
     ASSIGN_OR_RETURN(jinja, file.GetString(kTemplateKey));
+  } else if (!tokenizer->FindAdded("<|im_start|>") || !tokenizer->FindAdded("<|im_end|>")) {
+    return Unsupported(absl::StrCat(
+        file.path(), ": the file has no chat template (metadata key '", ToAbsl(kTemplateKey),
+        "'), and its vocabulary lacks <|im_start|> or <|im_end|>, so it is not ChatML either; "
+        "choose the file of an instruct model, or add the key"));
   }
-  return OfModel(jinja, file.path(), std::move(tokenizer), options);
+  auto result = FromText(jinja, std::move(tokenizer), options);
+  if (!result.ok()) return WithContext(result.status(), file.path());
+  return result;
 }
 
 absl::Status ChatTemplate::Probe() {

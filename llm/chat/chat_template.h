@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,16 +56,11 @@ class ChatTemplate {
       std::string_view jinja, std::shared_ptr<const Tokenizer> tokenizer,
       ChatTemplateOptions options = {});
 
-  // OfModel() with `tokenizer.chat_template` of the file.
+  // `tokenizer.chat_template` of the file; a file without one is ChatML if its vocabulary has the
+  // markers.
   static absl::StatusOr<std::shared_ptr<const ChatTemplate>> FromGguf(
       const GgufFile& file, std::shared_ptr<const Tokenizer> tokenizer,
       ChatTemplateOptions options = {});
-
-  // A model's own template; nullopt: it has none, and is ChatML if its vocabulary has the markers.
-  // Errors come after `source`, which names the model.
-  static absl::StatusOr<std::shared_ptr<const ChatTemplate>> OfModel(
-      const std::optional<std::string>& jinja, std::string_view source,
-      std::shared_ptr<const Tokenizer> tokenizer, ChatTemplateOptions options = {});
 
   // The conversation as text; with `for_answer`, followed by the header of the answer.
   absl::StatusOr<std::string> Render(const std::vector<ChatMessage>& messages,

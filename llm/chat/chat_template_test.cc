@@ -306,7 +306,7 @@ TEST(ChatTemplateTest, FileWithoutTemplateIsChatMlOrSaysThatItHasNone) {
   const auto none = ChatTemplate::FromGguf(*file, Tokenizer::Create(std::move(parts)).value());
   EXPECT_TRUE(HasReason(none.status(), "MODEL_UNSUPPORTED"));
   EXPECT_THAT(std::string(none.status().message()),
-              AllOf(HasSubstr("m.gguf"), HasSubstr("there is no chat template"),
+              AllOf(HasSubstr("m.gguf"), HasSubstr("the file has no chat template"),
                     HasSubstr("tokenizer.chat_template")));
 }
 

@@ -1,9 +1,6 @@
 #include "llm/export/export.h"
 
 #include <memory>
-#include <optional>
-#include <string>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/status_macros.h"
@@ -20,7 +17,6 @@
 #include "llm/lora/folder.h"
 #include "llm/lora/merge.h"
 #include "llm/tokenizer/hf_files.h"
-#include "llm/tokenizer/hf_tokenizer.h"
 #include "llm/tokenizer/tokenizer.h"
 
 namespace crossover::llm {
@@ -48,33 +44,18 @@ int64_t EstimatedBytes(const ModelConfig& config, const ExportFormat& format) {
   return bytes;
 }
 
-ChatTemplateOptions ChatOptionsOf(const ExportOptions& options) {
-  ChatTemplateOptions chat;
-  if (options.date) chat.date = *options.date;
-  return chat;
-}
-
 absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatOf(const GgufFile& metadata,
                                                            const ExportOptions& options) {
   ASSIGN_OR_RETURN(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(metadata));
-  return ChatTemplate::FromGguf(metadata, std::move(tokenizer), ChatOptionsOf(options));
+  ChatTemplateOptions chat;
+  if (options.date) chat.date = *options.date;
+  return ChatTemplate::FromGguf(metadata, std::move(tokenizer), chat);
 }
 
-absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatOfFolder(const std::filesystem::path& base,
-                                                                 const ExportOptions& options) {
-  ASSIGN_OR_RETURN(HfTokenizer read, ReadHfTokenizer(base));
-  std::optional<std::string> jinja;
-  if (!read.chat_template.empty()) jinja = std::move(read.chat_template);
-  ASSIGN_OR_RETURN(std::shared_ptr<const Tokenizer> tokenizer,
-                   Tokenizer::Create(std::move(read.parts)));
-  return ChatTemplate::OfModel(jinja, base.string(), std::move(tokenizer), ChatOptionsOf(options));
-}
-
-// One export on its way. `metadata` are the base's (OpenMetadata), nullptr for a folder's own files
-// in safetensors; `chat` is the base's.
+// One export on its way. `metadata` are the base's (OpenMetadata), and `chat` is theirs.
 class Exporter {
  public:
-  Exporter(const std::filesystem::path& base, const GgufFile* metadata, const ChatTemplate& chat,
+  Exporter(const std::filesystem::path& base, const GgufFile& metadata, const ChatTemplate& chat,
            const MergedWeights& merged, const ExportOptions& options,
            const std::filesystem::path& folder)
       : base_(base),
@@ -85,7 +66,7 @@ class Exporter {
         folder_(folder) {}
 
   absl::Status WriteGguf(GgufFileType type) const {
-    RETURN_IF_ERROR(ExportGguf(*metadata_, merged_.config(), merged_.reader(),
+    RETURN_IF_ERROR(ExportGguf(metadata_, merged_.config(), merged_.reader(),
                                {.type = type, .lineage = options_.lineage}, folder_ / kModelFile));
     return WriteModelfile({.from = absl::StrCat("./", kModelFile)});
   }
@@ -95,7 +76,7 @@ class Exporter {
                                       folder_ / kAdapterFile));
     // The base is the reader's to name: Ollama wants one of its own models or a file.
     ASSIGN_OR_RETURN(const std::string base,
-                     metadata_->GetStringOr("general.name", adapter.config.base_model));
+                     metadata_.GetStringOr("general.name", adapter.config.base_model));
     return WriteModelfile({.from = base.empty() || base.find_first_of(" \n") != std::string::npos
                                        ? "./base.gguf"
                                        : base,
@@ -127,9 +108,8 @@ class Exporter {
   }
 
   absl::Status WriteFilesOfMetadata(const HfTokenIds& ids) const {
-    ASSIGN_OR_RETURN(const Tokenizer::Parts parts, Tokenizer::PartsOfGguf(*metadata_));
-    ASSIGN_OR_RETURN(const std::string jinja,
-                     metadata_->GetStringOr("tokenizer.chat_template", ""));
+    ASSIGN_OR_RETURN(const Tokenizer::Parts parts, Tokenizer::PartsOfGguf(metadata_));
+    ASSIGN_OR_RETURN(const std::string jinja, metadata_.GetStringOr("tokenizer.chat_template", ""));
     ASSIGN_OR_RETURN(const std::string config, HfConfigJson(merged_.config(), ids));
     RETURN_IF_ERROR(Write("config.json", config));
     RETURN_IF_ERROR(Write("generation_config.json", HfGenerationConfigJson(ids)));
@@ -151,7 +131,7 @@ class Exporter {
   }
 
   const std::filesystem::path& base_;
-  const GgufFile* const metadata_;
+  const GgufFile& metadata_;
   const ChatTemplate& chat_;
   const MergedWeights& merged_;
   const ExportOptions& options_;
@@ -165,19 +145,11 @@ absl::Status ExportAdapter(const std::filesystem::path& base, const std::filesys
                            const std::filesystem::path& folder) {
   ASSIGN_OR_RETURN(const std::unique_ptr<const MergedWeights> merged,
                    MergedWeights::Open(base, adapter));
-  std::shared_ptr<const GgufFile> metadata;
-  std::shared_ptr<const ChatTemplate> chat;
-  if (format.kind == ExportFormat::Kind::kSafetensors && IsHfFolder(base)) {
-    // Its files are taken over as they are, also what GGUF could not say.
-    ASSIGN_OR_RETURN(chat, ChatOfFolder(base, options));
-  } else {
-    ASSIGN_OR_RETURN(metadata, OpenMetadata(base));
-    ASSIGN_OR_RETURN(chat, ChatOf(*metadata, options));
-  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> metadata, OpenMetadata(base));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const ChatTemplate> chat, ChatOf(*metadata, options));
   return WriteFolder(folder, EstimatedBytes(merged->config(), format),
                      [&](const std::filesystem::path& temporary) -> absl::Status {
-                       const Exporter exporter(base, metadata.get(), *chat, *merged, options,
-                                               temporary);
+                       const Exporter exporter(base, *metadata, *chat, *merged, options, temporary);
                        switch (format.kind) {
                          case ExportFormat::Kind::kGguf:
                            return exporter.WriteGguf(format.type);

@@ -304,21 +304,6 @@ TEST_F(FolderExportTest, SafetensorsKeepTheFoldersOwnFiles) {
   EXPECT_EQ(generation["eos_token_id"], 257);
 }
 
-TEST_F(FolderExportTest, SafetensorsTakeATokenizerThatGgufCannotName) {
-  WriteBases(config_);
-  auto parts = Tokenizer::PartsOfGguf(*GgufFile::Open(base_).value()).value();
-  parts.patterns = {R"(\w+)"};
-  Write("tokenizer.json", TokenizerJson(parts));
-  const absl::Status refused = ExportFolder({Kind::kGguf, GgufFileType::kF16}, "gguf");
-  EXPECT_TRUE(HasReason(refused, "MODEL_UNSUPPORTED")) << refused;
-  EXPECT_THAT(std::string(refused.message()), HasSubstr("has no name in GGUF"));
-  const absl::Status status = ExportFolder({.kind = Kind::kSafetensors}, "hf");
-  ASSERT_TRUE(status.ok()) << status;
-  EXPECT_EQ(Text("hf/tokenizer.json"), Text("base/tokenizer.json"));
-  EXPECT_EQ(nlohmann::json::parse(Text("hf/generation_config.json"))["eos_token_id"], 257);
-  EXPECT_THAT(Text("hf/Modelfile"), HasSubstr("PARAMETER stop \"<|im_end|>\"\n"));
-}
-
 TEST_F(FolderExportTest, AnAdapterIsTheOneOfTheGgufBase) {
   WriteBases(config_);
   const absl::Status status = ExportFolder({.kind = Kind::kGgufAdapter}, "ours");
