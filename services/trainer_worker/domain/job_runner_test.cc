@@ -254,6 +254,9 @@ class BrokenStore final : public BlobStore {
   absl::StatusOr<std::filesystem::path> LocalPath(std::string_view digest) override {
     return real_.LocalPath(digest);
   }
+  absl::StatusOr<std::filesystem::path> LocalFolder(std::string_view artifact) override {
+    return real_.LocalFolder(artifact);
+  }
   absl::Status Pin(std::string_view digest, std::string_view holder) override {
     return real_.Pin(digest, holder);
   }
