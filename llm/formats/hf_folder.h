@@ -24,8 +24,7 @@ class HfFolder {
     const SafetensorsTensor* tensor = nullptr;
   };
 
-  // Errors of ModelConfig::FromHfJson and SafetensorsFile::Open; InvalidArgument FORMAT_INVALID for
-  // an index that names a file outside the folder or is not one.
+  // Errors of ModelConfig::FromHfJson, HfWeightFiles and SafetensorsFile::Open.
   static absl::StatusOr<std::shared_ptr<const HfFolder>> Open(const std::filesystem::path& path);
 
   const std::string& path() const { return path_; }

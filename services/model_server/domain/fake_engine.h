@@ -109,8 +109,8 @@ class FakeEngine final : public GenerationEngine {
 class FakeBaseLoader final : public BaseLoader {
  public:
   absl::StatusOr<std::unique_ptr<LoadedBase>> Load(const std::string& digest,
-                                                   const std::filesystem::path& gguf) override;
-  absl::Status Inspect(const std::filesystem::path& gguf) override;
+                                                   const std::filesystem::path& base) override;
+  absl::Status Inspect(const std::filesystem::path& base) override;
 
   // Engine of the base with this digest; nullptr if it was not loaded.
   FakeEngine* engine(const std::string& digest);
