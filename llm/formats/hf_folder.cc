@@ -4,10 +4,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/formats/atomic_file.h"
 #include "llm/formats/hf_listing.h"
+#include "llm/formats/nf4.h"
 
 namespace crossover::llm {
 
@@ -34,6 +36,23 @@ absl::StatusOr<HfFolder::Place> HfFolder::Find(const std::string& name) const {
   if (found != places_.end()) return found->second;
   return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(path_, ": tensor '", name, "' is missing"));
+}
+
+absl::StatusOr<HfFolder::Place> HfFolder::Weight(const WeightSpec& spec) const {
+  ASSIGN_OR_RETURN(const Place place, Find(spec.hf_name));
+  if (HasBitsandbytesState(*place.file, spec.hf_name)) return place;
+  if (place.tensor->shape != spec.shape) {
+    return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
+                 absl::StrCat(place.file->path(), ": tensor '", spec.hf_name, "' has shape [",
+                              absl::StrJoin(place.tensor->shape, ", "), "]; config.json says [",
+                              absl::StrJoin(spec.shape, ", "), "]"));
+  }
+  const Dtype dtype = place.tensor->dtype;
+  if (dtype == Dtype::kF32 || dtype == Dtype::kF16 || dtype == Dtype::kBf16) return place;
+  return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
+               absl::StrCat(place.file->path(), ": tensor '", spec.hf_name, "' is of type ",
+                            std::string(NameOf(dtype)),
+                            "; weights of type F32, F16, BF16 and bitsandbytes' NF4 are read"));
 }
 
 }  // namespace crossover::llm

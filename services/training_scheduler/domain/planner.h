@@ -51,7 +51,6 @@ class Planner {
   absl::Status CheckExport(const Job& job, Plan& plan);
   // A job that no worker can hold would wait for ever.
   absl::Status CheckWorkers(const Job& job, Plan& plan);
-  absl::StatusOr<ModelVersion> FindVersion(const std::string& project, const std::string& text);
 
   JobStore& jobs_;
   ModelStore& models_;
