@@ -29,9 +29,10 @@ absl::Status RequireFile(const std::filesystem::path& path, std::string_view hin
                absl::StrCat(path.string(), code ? ": " + code.message() : " is not a file"));
 }
 
+// A link to nothing is there, too: a folder that was not fetched whole is not read in part.
 bool IsThere(const std::filesystem::path& path) {
-  std::error_code ignored;  // one that cannot be looked at cannot be read either
-  return std::filesystem::exists(path, ignored);
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
 }
 
 // A file of torch.save in the folder; "" without one.

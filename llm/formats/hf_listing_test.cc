@@ -94,6 +94,9 @@ TEST_F(HfListingTest, LinksAreFollowedAndThoseToNothingAreMissing) {
   for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"})
     fs::create_symlink("../blobs/1", model_ / name);
   EXPECT_TRUE(Listed().ok()) << Listed();
+  fs::create_symlink("../blobs/2", model_ / "chat_template.jinja");
+  EXPECT_THAT(Message(Listed()), HasSubstr("chat_template.jinja is missing"));
+  fs::remove(model_ / "chat_template.jinja");
   fs::remove(model_ / "tokenizer.json");
   fs::create_symlink("../blobs/2", model_ / "tokenizer.json");
   EXPECT_TRUE(HasReason(Listed(), "FILE_MISSING")) << Listed();

@@ -1,6 +1,7 @@
 #include "services/training_scheduler/model_files/llm_model_files.h"
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "llm/chat/base_text.h"
 #include "llm/formats/atomic_file.h"
 #include "llm/formats/gguf_file.h"
+#include "llm/formats/gguf_writer.h"
 #include "llm/formats/hf_folder.h"
 #include "llm/formats/hf_listing.h"
 #include "llm/formats/model_config.h"
@@ -18,6 +20,8 @@
 #include "llm/formats/peft.h"
 #include "llm/lora/adapter.h"
 #include "llm/tokenizer/base_metadata.h"
+#include "llm/tokenizer/hf_tokenizer.h"
+#include "llm/tokenizer/to_gguf.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -38,12 +42,21 @@ std::string TokenizerDigest(const llm::GgufFile& file) {
 
 // That of a GGUF file with the same tokenizer. One that GGUF has no words for is known by its
 // files.
-absl::StatusOr<std::string> TokenizerDigestOfFolder(const fs::path& folder) {
-  const auto metadata = llm::OpenMetadata(folder);
-  if (metadata.ok()) return TokenizerDigest(**metadata);
-  if (!absl::IsUnimplemented(metadata.status())) return metadata.status();
+absl::StatusOr<std::string> TokenizerDigestOfFolder(const fs::path& folder, int64_t vocab_size) {
+  ASSIGN_OR_RETURN(const llm::HfTokenizer tokenizer, llm::ReadHfTokenizer(folder));
+  std::string bytes;
+  const std::unique_ptr<llm::GgufWriter> writer = llm::GgufWriter::ToMemory(folder.string(), bytes);
+  const absl::Status said =
+      llm::AddTokenizer(tokenizer, vocab_size, (folder / llm::kHfTokenizerFile).string(), *writer);
+  if (said.ok()) {
+    RETURN_IF_ERROR(writer->Finish());
+    ASSIGN_OR_RETURN(const std::shared_ptr<const llm::GgufFile> file,
+                     llm::GgufFile::Parse(std::as_bytes(std::span(bytes)), folder.string()));
+    return TokenizerDigest(*file);
+  }
+  if (!absl::IsUnimplemented(said)) return said;
   Sha256 hash;
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
+  for (const char* name : {llm::kHfTokenizerFile, "tokenizer_config.json"}) {
     const absl::StatusOr<std::string> text = llm::ReadTextFile(folder / name);
     if (absl::IsNotFound(text.status())) continue;
     RETURN_IF_ERROR(text.status());
@@ -116,7 +129,8 @@ absl::StatusOr<ModelFolder> LlmModelFiles::InspectFolder(const fs::path& folder)
   ASSIGN_OR_RETURN(const std::shared_ptr<const llm::HfFolder> weights, llm::HfFolder::Open(folder));
   found.version = VersionOf(text.config);
   RETURN_IF_ERROR(CountWeights(*weights, found.version.parameters));
-  ASSIGN_OR_RETURN(found.version.tokenizer_digest, TokenizerDigestOfFolder(folder));
+  ASSIGN_OR_RETURN(found.version.tokenizer_digest,
+                   TokenizerDigestOfFolder(folder, text.config.vocab_size));
   found.version.template_digest = TemplateDigest(text.own_template ? text.jinja : "");
   return found;
 }
