@@ -72,6 +72,7 @@ absl::StatusOr<ModelVersion> ModelRegistry::Import(const ImportRequest& request)
     version.bytes = manifest.TotalSize();
   }
   RETURN_IF_ERROR(blobs_.Pin(version.digest, Holder(version)));
+  RETURN_IF_ERROR(TakeOrigin(version));
   return store_.Register(version, request.key);
 }
 
@@ -149,6 +150,17 @@ absl::StatusOr<std::string> ModelRegistry::StoreAdapter(const std::filesystem::p
   return blobs_.PutManifest(manifest);
 }
 
+// What a job made here is that job's, also when it comes back from an export.
+absl::Status ModelRegistry::TakeOrigin(ModelVersion& version) {
+  const absl::StatusOr<ModelVersion> known = store_.GetVersion(version.project, "", version.digest);
+  if (absl::IsNotFound(known.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(known.status());
+  version.source_job = known->source_job;
+  version.dataset_version = known->dataset_version;
+  version.task = known->task;
+  return absl::OkStatus();
+}
+
 // The alias moves to what is registered last: an adapter would take its base's name.
 absl::Status ModelRegistry::CheckKind(const std::string& project, const std::string& model,
                                       ModelKind kind) {
@@ -167,9 +179,13 @@ absl::Status ModelRegistry::Delete(const std::string& project, const std::string
   ASSIGN_OR_RETURN(ModelVersion version, store_.GetVersion(project, model, digest));
   RETURN_IF_ERROR(store_.DeleteVersion(project, version.model, version.digest));
   if (!version.source_job.empty()) {
-    // A worker pins what its job makes under the job's name.
-    RETURN_IF_ERROR(
-        blobs_.Unpin(version.digest, FormatJobName(version.project, version.source_job)));
+    const absl::Status other = store_.GetVersion(project, "", version.digest).status();
+    if (!other.ok() && !absl::IsNotFound(other)) return other;
+    // A worker pins what its job makes under the job's name. The bytes may be another model's, too.
+    if (!other.ok()) {
+      RETURN_IF_ERROR(
+          blobs_.Unpin(version.digest, FormatJobName(version.project, version.source_job)));
+    }
   }
   return blobs_.Unpin(version.digest, Holder(version));
 }

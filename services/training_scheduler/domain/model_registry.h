@@ -45,7 +45,8 @@ class ModelRegistry {
   // a slug that has versions of another kind FAILED_PRECONDITION RESOURCE_IN_USE.
   absl::StatusOr<ModelVersion> Import(const ImportRequest& request);
 
-  // Removes the version and takes away what kept its bytes: the import's pin and its job's.
+  // Removes the version and takes away what kept its bytes: the import's pin and, with the last
+  // version of these bytes, their job's.
   absl::Status Delete(const std::string& project, const std::string& model,
                       const std::string& digest);
 
@@ -64,6 +65,7 @@ class ModelRegistry {
   absl::StatusOr<ModelVersion> BaseOf(const ImportRequest& request);
   absl::StatusOr<std::string> StoreAdapter(const std::filesystem::path& folder,
                                            const AdapterFolder& adapter);
+  absl::Status TakeOrigin(ModelVersion& version);
   absl::Status CheckKind(const std::string& project, const std::string& model, ModelKind kind);
 
   ModelStore& store_;

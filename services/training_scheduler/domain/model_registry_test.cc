@@ -150,6 +150,30 @@ TEST_F(ModelRegistryTest, TheBaseOfAnAdapterIsWhatItNamesByDigest) {
   EXPECT_THAT(ImportAdapter(""), HasReasonThat("BASE_MODEL_UNKNOWN"));
 }
 
+TEST_F(ModelRegistryTest, AnAdapterThatComesBackIsStillItsJobs) {
+  ASSERT_OK(ImportFolder().status());
+  ASSERT_OK_AND_ASSIGN(ModelVersion trained, ImportAdapter("base", "elsewhere"));
+  const std::string digest = trained.digest;
+  trained.model = "base-ft";
+  trained.alias = "ft:base:p::1";
+  trained.source_job = "j1";
+  trained.dataset_version = "projects/p/datasets/d/versions/1";
+  trained.task = "projects/p/tasks/t";
+  ASSERT_OK(store_.Register(trained).status());
+  ASSERT_OK(blobs_->Pin(digest, "projects/p/jobs/j1"));
+  ASSERT_OK_AND_ASSIGN(const ModelVersion back, ImportAdapter("base", "back"));
+  EXPECT_EQ(back.digest, digest);
+  EXPECT_EQ(back.source_job, "j1");
+  EXPECT_EQ(back.dataset_version, trained.dataset_version);
+  EXPECT_EQ(back.task, trained.task);
+  // Without it and the first one, the job's own is what it was.
+  ASSERT_OK(registry_.Delete("p", "back", digest));
+  ASSERT_OK(registry_.Delete("p", "elsewhere", digest));
+  EXPECT_TRUE(StaysWithoutOthers(digest));
+  ASSERT_OK(registry_.Delete("p", "base-ft", digest));
+  EXPECT_FALSE(StaysWithoutOthers(digest));
+}
+
 TEST_F(ModelRegistryTest, AnAdapterNeedsABaseAndANameOfItsOwn) {
   EXPECT_THAT(ImportAdapter("base"), HasReasonThat("BASE_MODEL_UNKNOWN"));
   ASSERT_OK(ImportFolder().status());
