@@ -146,6 +146,7 @@ class FakeCuration final : public curation::CurationService::Service {
 class FakeModels final : public scheduler::ModelService::Service {
  public:
   scheduler::ExportModelRequest exported;
+  scheduler::ImportModelRequest imported;
   std::string digest =
       "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";  // of "hello"
   std::string path = "adapter_config.json";
@@ -154,6 +155,22 @@ class FakeModels final : public scheduler::ModelService::Service {
   grpc::Status ListModelVersions(grpc::ServerContext*, const scheduler::ListModelVersionsRequest*,
                                  scheduler::ListModelVersionsResponse* response) override {
     response->add_model_versions()->set_alias("ft:a:b:c:d");
+    return grpc::Status::OK;
+  }
+  grpc::Status ImportModel(grpc::ServerContext*, const scheduler::ImportModelRequest* request,
+                           scheduler::ModelVersion* response) override {
+    imported = *request;
+    return Get(response);
+  }
+  grpc::Status GetModelVersion(grpc::ServerContext*, const scheduler::GetModelVersionRequest*,
+                               scheduler::ModelVersion* response) override {
+    return Get(response);
+  }
+  grpc::Status Get(scheduler::ModelVersion* response) const {
+    response->set_name("projects/default/models/small/versions/" + digest);
+    response->set_state(scheduler::ModelVersion::READY);
+    response->set_digest(digest);
+    if (imported.has_adapter_path()) response->set_base_digest("sha256:base");
     return grpc::Status::OK;
   }
   grpc::Status ExportModel(grpc::ServerContext*, const scheduler::ExportModelRequest* request,
@@ -300,6 +317,29 @@ TEST_F(FilesTest, ExportWritesVerifiedFiles) {
   EXPECT_EQ(Crossover({"adapter", "export", "x", "--format", "gguf-q2_k"}), kExitUsage);
   for (const char* format : {"gguf-q4_k_m", "gguf-adapter", "safetensors", "peft"})
     EXPECT_THAT(err(), HasSubstr(format));
+}
+
+TEST_F(FilesTest, ModelsAreImportedFromFoldersAndAdapters) {
+  EXPECT_EQ(Crossover({"models", "import", "small", "--folder", "/models/small"}), kExitOk)
+      << err();
+  EXPECT_EQ(models_.imported.model_id(), "small");
+  EXPECT_EQ(models_.imported.folder_path(), "/models/small");
+  EXPECT_THAT(out(), HasSubstr(models_.digest));
+  EXPECT_EQ(Crossover({"models", "import", "tuned", "--adapter", "/adapters/1", "--base", "small"}),
+            kExitOk)
+      << err();
+  EXPECT_EQ(models_.imported.adapter_path(), "/adapters/1");
+  EXPECT_EQ(models_.imported.base_model(), "small");
+  EXPECT_THAT(out(), HasSubstr("sha256:base"));
+}
+
+TEST_F(FilesTest, AnImportHasOneSourceAndABaseForAnAdapterOnly) {
+  EXPECT_EQ(Crossover({"models", "import", "x"}), kExitUsage);
+  EXPECT_THAT(err(), HasSubstr("one of --gguf, --folder, --package and --adapter"));
+  EXPECT_EQ(Crossover({"models", "import", "x", "--folder", "/a", "--gguf", "/b"}), kExitUsage);
+  EXPECT_EQ(Crossover({"models", "import", "x", "--folder", "/a", "--base", "b"}), kExitUsage);
+  EXPECT_THAT(err(), HasSubstr("--base goes with --adapter"));
+  EXPECT_EQ(models_.imported.model_id(), "");
 }
 
 TEST_F(FilesTest, AnAdapterThatIsNotThereIsToldWithThoseThatAre) {

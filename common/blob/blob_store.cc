@@ -19,6 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr size_t kPiece = 1 << 20;
+constexpr int64_t kLargestManifest = 64 << 20;
 
 absl::Status FileError(const std::string& what, const fs::path& path, const std::error_code& code) {
   const bool full = code == std::errc::no_space_on_device;
@@ -92,11 +93,18 @@ absl::StatusOr<std::string> BlobStore::PutFile(const fs::path& path) {
 
 absl::StatusOr<std::string> BlobStore::PutFolder(std::string_view kind, const fs::path& folder) {
   ASSIGN_OR_RETURN(const std::vector<fs::path> files, ListFiles(folder));
+  std::vector<std::string> names;
+  for (const fs::path& file : files) names.push_back(file.generic_string());
+  return PutFiles(kind, folder, names);
+}
+
+absl::StatusOr<std::string> BlobStore::PutFiles(std::string_view kind, const fs::path& folder,
+                                                const std::vector<std::string>& names) {
   Manifest manifest{.kind = std::string(kind)};
-  for (const fs::path& file : files) {
-    ASSIGN_OR_RETURN(const std::string digest, PutFile(folder / file));
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(const std::string digest, PutFile(folder / name));
     ASSIGN_OR_RETURN(const int64_t size, SizeOf(digest));
-    manifest.files.push_back({file.generic_string(), size, digest});
+    manifest.files.push_back({name, size, digest});
   }
   return PutManifest(manifest);
 }
@@ -129,8 +137,19 @@ absl::StatusOr<std::string> BlobStore::ReadAll(std::string_view digest, int64_t 
 }
 
 absl::StatusOr<Manifest> BlobStore::ReadManifest(std::string_view digest) {
-  ASSIGN_OR_RETURN(const std::string bytes, ReadAll(digest, 64 << 20));
+  ASSIGN_OR_RETURN(const std::string bytes, ReadAll(digest, kLargestManifest));
   return ParseManifest(bytes);
+}
+
+absl::StatusOr<fs::path> BlobStore::LocalTree(std::string_view digest) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<BlobReader> reader, Open(digest));
+  ASSIGN_OR_RETURN(const std::string head, reader->Read(1));
+  // Most blobs are no JSON: don't read them whole.
+  if (head != "{" || reader->Size() > kLargestManifest) return LocalPath(digest);
+  const absl::Status manifest = ReadManifest(digest).status();
+  if (HasReason(manifest, "MANIFEST_INVALID")) return LocalPath(digest);
+  RETURN_IF_ERROR(manifest);
+  return LocalFolder(digest);
 }
 
 absl::StatusOr<fs::path> BlobStore::LocalPathOf(std::string_view artifact, std::string_view path) {

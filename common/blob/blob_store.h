@@ -60,6 +60,10 @@ class BlobStore {
   // A local, read-only file with the blob's bytes, for mmap. Stays valid while the blob is pinned
   // or reachable.
   virtual absl::StatusOr<std::filesystem::path> LocalPath(std::string_view digest) = 0;
+  // A local, read-only folder with an artifact's files, always the same one. Unlike Materialise it
+  // is the store's own: made once, valid while the artifact is pinned or reachable, and nobody's to
+  // remove. Several processes may ask at once.
+  virtual absl::StatusOr<std::filesystem::path> LocalFolder(std::string_view artifact) = 0;
 
   // Keeps a blob, and all files of it if it is an artifact, from garbage collection. `holder` names
   // who needs it
@@ -78,12 +82,19 @@ class BlobStore {
   // Stores all regular files below `folder` and the manifest; returns the artifact's digest.
   // Symbolic links are refused.
   absl::StatusOr<std::string> PutFolder(std::string_view kind, const std::filesystem::path& folder);
+  // The same of these files alone, paths relative to `folder`. Links are followed: the caller has
+  // chosen the names.
+  absl::StatusOr<std::string> PutFiles(std::string_view kind, const std::filesystem::path& folder,
+                                       const std::vector<std::string>& names);
   // Stores a manifest whose files are stored already (NOT_FOUND otherwise).
   absl::StatusOr<std::string> PutManifest(const Manifest& manifest);
 
   // The whole blob, digest verified. FAILED_PRECONDITION `BLOB_TOO_LARGE` above `max_size`.
   absl::StatusOr<std::string> ReadAll(std::string_view digest, int64_t max_size = int64_t{1} << 30);
   absl::StatusOr<Manifest> ReadManifest(std::string_view digest);
+  // LocalFolder of an artifact, LocalPath of any other blob: for what may be either, such as a base
+  // model.
+  absl::StatusOr<std::filesystem::path> LocalTree(std::string_view digest);
   // Path of one file of an artifact.
   absl::StatusOr<std::filesystem::path> LocalPathOf(std::string_view artifact,
                                                     std::string_view path);

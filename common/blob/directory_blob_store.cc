@@ -77,12 +77,14 @@ struct Layout {
   fs::path Blobs() const { return root / "sha256"; }
   fs::path Temporary() const { return root / "tmp"; }
   fs::path Pins() const { return root / "pins"; }
+  fs::path Folders() const { return root / "folders"; }
   // `digest` has been checked.
   fs::path Blob(std::string_view digest) const {
     const std::string_view hex = digest.substr(7);
     return Blobs() / hex.substr(0, 2) / hex.substr(2);
   }
   fs::path PinFolder(std::string_view digest) const { return Pins() / digest.substr(7); }
+  fs::path Folder(std::string_view digest) const { return Folders() / digest.substr(7); }
 };
 
 // A holder may contain slashes; a file name may not.
@@ -200,7 +202,8 @@ class DirectoryBlobStore final : public BlobStore {
       : options_(std::move(options)), layout_{options_.root}, clock_(clock) {}
 
   absl::Status Prepare() {
-    for (const fs::path& folder : {layout_.Blobs(), layout_.Temporary(), layout_.Pins()}) {
+    for (const fs::path& folder :
+         {layout_.Blobs(), layout_.Temporary(), layout_.Pins(), layout_.Folders()}) {
       std::error_code code;
       fs::create_directories(folder, code);
       errno = code.value();
@@ -215,8 +218,7 @@ class DirectoryBlobStore final : public BlobStore {
     if (AvailableBytes(options_.root) - options_.reserve_bytes < expected_size) {
       return DiskFull(options_.root, expected_size + options_.reserve_bytes);
     }
-    const fs::path path = layout_.Temporary() / absl::StrCat(::getpid(), "-", next_++, "-",
-                                                             absl::ToUnixNanos(clock_.Now()));
+    const fs::path path = NewTemporary();
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
       return errno == ENOSPC ? DiskFull(options_.root, expected_size) : ErrnoError("make", path);
@@ -256,6 +258,24 @@ class DirectoryBlobStore final : public BlobStore {
   absl::StatusOr<fs::path> LocalPath(std::string_view digest) override {
     RETURN_IF_ERROR(SizeOf(digest).status());
     return layout_.Blob(digest);
+  }
+
+  absl::StatusOr<fs::path> LocalFolder(std::string_view artifact) override {
+    ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(artifact));
+    for (const ManifestFile& file : manifest.files) RETURN_IF_ERROR(SizeOf(file.sha256).status());
+    const fs::path folder = layout_.Folder(artifact);
+    std::error_code code;
+    if (fs::exists(folder, code)) return folder;
+    const fs::path partial = NewTemporary();
+    absl::Status status = LinkFiles(manifest, folder, partial);
+    if (status.ok() && ::rename(partial.c_str(), folder.c_str()) != 0) {
+      const absl::Status failed = ErrnoError("rename to", folder);
+      // One that another process has laid out meanwhile holds the same links.
+      if (!fs::exists(folder, code)) status = failed;
+    }
+    fs::remove_all(partial, code);  // there only if it has not become the folder
+    RETURN_IF_ERROR(status);
+    return folder;
   }
 
   absl::Status Pin(std::string_view digest, std::string_view holder) override {
@@ -300,6 +320,7 @@ class DirectoryBlobStore final : public BlobStore {
         MarkLive("sha256:" + it->path().filename().string(), live);
     }
     if (code) return absl::UnavailableError(absl::StrCat("cannot list pins: ", code.message()));
+    RemoveFolders(live);
     int64_t freed = 0;
     for (fs::recursive_directory_iterator it(layout_.Blobs(), code), end; !code && it != end;
          it.increment(code)) {
@@ -322,6 +343,40 @@ class DirectoryBlobStore final : public BlobStore {
                  absl::StrCat("no blob ", ToAbsl(digest), " is stored"));
   }
 
+  fs::path NewTemporary() {
+    return layout_.Temporary() /
+           absl::StrCat(::getpid(), "-", next_++, "-", absl::ToUnixNanos(clock_.Now()));
+  }
+
+  // Makes `partial`, which shall become `folder`, with a link to the blob of each file.
+  absl::Status LinkFiles(const Manifest& manifest, const fs::path& folder,
+                         const fs::path& partial) {
+    std::error_code code;
+    const auto failed = [&](const fs::path& path) {
+      errno = code.value();
+      return errno == ENOSPC ? DiskFull(options_.root, 0) : ErrnoError("make", path);
+    };
+    if (fs::create_directory(partial, code); code) return failed(partial);
+    for (const ManifestFile& file : manifest.files) {
+      const fs::path link = partial / file.path;
+      if (fs::create_directories(link.parent_path(), code); code) return failed(link);
+      const fs::path place = (folder / file.path).parent_path();
+      fs::create_symlink(layout_.Blob(file.sha256).lexically_relative(place), link, code);
+      if (code) return failed(link);
+    }
+    return options_.sync ? SyncFolder(partial) : absl::OkStatus();
+  }
+
+  void RemoveFolders(const std::set<std::string>& live) {
+    std::error_code code;
+    for (fs::directory_iterator it(layout_.Folders(), code), end; !code && it != end;
+         it.increment(code)) {
+      std::error_code ignored;  // it is looked at again next time
+      if (!live.contains("sha256:" + it->path().filename().string()))
+        fs::remove_all(it->path(), ignored);
+    }
+  }
+
   // `digest` and, if it is a manifest, the blobs it lists.
   void MarkLive(const std::string& digest, std::set<std::string>& live) {
     if (!live.insert(digest).second) return;
@@ -342,8 +397,9 @@ class DirectoryBlobStore final : public BlobStore {
          it.increment(code)) {
       struct stat info{};
       if (::stat(it->path().c_str(), &info) != 0) continue;
+      std::error_code ignored;
       if (clock_.Now() - absl::TimeFromTimespec(info.st_mtim) > kAbandoned)
-        ::unlink(it->path().c_str());
+        fs::remove_all(it->path(), ignored);
     }
   }
 

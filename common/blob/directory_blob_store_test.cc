@@ -116,6 +116,53 @@ TEST_F(BlobStoreTest, AnArtifactIsLaidOutWholeOrNotAtAll) {
   EXPECT_FALSE(fs::exists(dir_ / "again"));
 }
 
+TEST_F(BlobStoreTest, AnArtifactsLocalFolderIsMadeOnceAndFollowsTheStore) {
+  testing::WriteFile(dir_ / "one/a", "1");
+  testing::WriteFile(dir_ / "one/sub/b", "2");
+  ASSERT_OK_AND_ASSIGN(const std::string artifact, store_->PutFolder("model", dir_ / "one"));
+  ASSERT_OK_AND_ASSIGN(const fs::path folder, store_->LocalFolder(artifact));
+  EXPECT_EQ(testing::ReadFile(folder / "a"), "1");
+  EXPECT_EQ(testing::ReadFile(folder / "sub/b"), "2");
+  EXPECT_THAT(store_->LocalFolder(artifact), IsOkAndHolds(folder));
+  EXPECT_THAT(Make()->LocalFolder(artifact), IsOkAndHolds(folder));  // another process
+  EXPECT_EQ(FilesIn("sha256"), 3);                                   // no second copy
+  EXPECT_TRUE(fs::is_empty(dir_ / "blobs/tmp"));
+  // Another one may see the root at another place.
+  fs::rename(dir_ / "blobs", dir_ / "elsewhere");
+  const fs::path moved = dir_ / "elsewhere/folders" / folder.filename();
+  EXPECT_EQ(testing::ReadFile(moved / "sub/b"), "2");
+  fs::rename(dir_ / "elsewhere", dir_ / "blobs");
+  // A folder whose files are gone is no folder.
+  ASSERT_OK_AND_ASSIGN(const fs::path blob, store_->LocalPath(DigestOf("2")));
+  fs::remove(blob);
+  EXPECT_THAT(store_->LocalFolder(artifact), HasReasonThat("BLOB_NOT_FOUND"));
+}
+
+TEST_F(BlobStoreTest, ALocalTreeIsAFolderOfAnArtifactAndAFileOfAnythingElse) {
+  testing::WriteFile(dir_ / "one/a", "1");
+  ASSERT_OK_AND_ASSIGN(const std::string artifact, store_->PutFolder("model", dir_ / "one"));
+  ASSERT_OK_AND_ASSIGN(const fs::path folder, store_->LocalTree(artifact));
+  EXPECT_TRUE(fs::is_directory(folder));
+  for (const std::string text : {"GGUF…", "", "{", R"({"kind":"of JSON, and no manifest"})"}) {
+    ASSERT_OK_AND_ASSIGN(const std::string digest, store_->PutBytes(text));
+    ASSERT_OK_AND_ASSIGN(const fs::path file, store_->LocalTree(digest));
+    EXPECT_EQ(testing::ReadFile(file), text);
+  }
+  EXPECT_THAT(store_->LocalTree(DigestOf("absent")), HasReasonThat("BLOB_NOT_FOUND"));
+}
+
+TEST_F(BlobStoreTest, ChosenFilesAreStoredThroughLinksAndOthersAreLeft) {
+  testing::WriteFile(dir_ / "cache/0123", "{}");
+  testing::WriteFile(dir_ / "snapshot/weights.bin", "a pickle");
+  fs::create_symlink("../cache/0123", dir_ / "snapshot/config.json");
+  testing::WriteFile(dir_ / "plain/config.json", "{}");
+  ASSERT_OK_AND_ASSIGN(const std::string linked,
+                       store_->PutFiles("model", dir_ / "snapshot", {"config.json"}));
+  EXPECT_THAT(store_->PutFolder("model", dir_ / "plain"), IsOkAndHolds(linked));
+  EXPECT_THAT(store_->PutFiles("model", dir_ / "snapshot", {"tokenizer.json"}),
+              HasReasonThat("FILE_NOT_FOUND"));
+}
+
 TEST_F(BlobStoreTest, LinksAndMissingFilesAreRefused) {
   testing::WriteFile(dir_ / "one/a", "1");
   fs::create_symlink("/etc/passwd", dir_ / "one/link");
@@ -143,9 +190,13 @@ TEST_F(BlobStoreTest, GarbageIsWhatNoPinReachesAndIsOldEnough) {
   EXPECT_THAT(store_->Exists(DigestOf("pinned file")), IsOkAndHolds(true));
   EXPECT_OK(store_->Unpin(artifact, "scheduler/job/1"));
   EXPECT_THAT(store_->CollectGarbage({root}, absl::Hours(1)), IsOkAndHolds(0));
+  ASSERT_OK_AND_ASSIGN(const fs::path folder, store_->LocalFolder(artifact));
+  ASSERT_OK(store_->CollectGarbage({root}, absl::Hours(1)));
+  EXPECT_TRUE(fs::exists(folder / "a"));
   EXPECT_OK(store_->Unpin(artifact, "registry/model/2"));
   ASSERT_OK(store_->CollectGarbage({root}, absl::Hours(1)));
   EXPECT_THAT(store_->Exists(DigestOf("pinned file")), IsOkAndHolds(false));
+  EXPECT_FALSE(fs::exists(fs::symlink_status(folder)));
   EXPECT_THAT(store_->Pin(artifact, "late"), HasReasonThat("BLOB_NOT_FOUND"));
 }
 

@@ -83,18 +83,27 @@ absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::FromText(
 
 absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::FromGguf(
     const GgufFile& file, std::shared_ptr<const Tokenizer> tokenizer, ChatTemplateOptions options) {
-  std::string jinja(kChatMl);
+  std::string jinja;
   if (file.Has(kTemplateKey)) {
     ASSIGN_OR_RETURN(jinja, file.GetString(kTemplateKey));
-  } else if (!tokenizer->FindAdded("<|im_start|>") || !tokenizer->FindAdded("<|im_end|>")) {
-    return Unsupported(absl::StrCat(
-        file.path(), ": the file has no chat template (metadata key '", ToAbsl(kTemplateKey),
-        "'), and its vocabulary lacks <|im_start|> or <|im_end|>, so it is not ChatML either; "
-        "choose the file of an instruct model, or add the key"));
+  } else {
+    ASSIGN_OR_RETURN(jinja, ChatMlFor(*tokenizer, file.path(), /*folder=*/false));
   }
   auto result = FromText(jinja, std::move(tokenizer), options);
   if (!result.ok()) return WithContext(result.status(), file.path());
   return result;
+}
+
+absl::StatusOr<std::string> ChatMlFor(const Tokenizer& tokenizer, const std::string& path,
+                                      bool folder) {
+  if (tokenizer.FindAdded("<|im_start|>") && tokenizer.FindAdded("<|im_end|>"))
+    return std::string(kChatMl);
+  return Unsupported(absl::StrCat(
+      path, ": the ", folder ? "folder" : "file", " has no chat template (",
+      folder ? "chat_template.jinja, or chat_template in tokenizer_config.json"
+             : absl::StrCat("metadata key '", ToAbsl(kTemplateKey), "'"),
+      "), and its vocabulary lacks <|im_start|> or <|im_end|>, so it is not ChatML either; choose "
+      "an instruct model, or add the template"));
 }
 
 absl::Status ChatTemplate::Probe() {

@@ -125,4 +125,9 @@ class ChatTemplate {
   std::vector<int32_t> stop_ids_;
 };
 
+// The template of a base (a Hugging Face folder or a GGUF file) that has none: ChatML, if the
+// vocabulary has its markers; else Unimplemented MODEL_UNSUPPORTED, naming `path`.
+absl::StatusOr<std::string> ChatMlFor(const Tokenizer& tokenizer, const std::string& path,
+                                      bool folder);
+
 }  // namespace crossover::llm

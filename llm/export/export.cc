@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status/status_macros.h"
+#include "llm/chat/base_text.h"
 #include "llm/chat/chat_template.h"
-#include "llm/export/base_metadata.h"
 #include "llm/export/modelfile.h"
 #include "llm/formats/atomic_file.h"
 #include "llm/formats/dequantize.h"
@@ -16,6 +16,7 @@
 #include "llm/formats/peft.h"
 #include "llm/lora/folder.h"
 #include "llm/lora/merge.h"
+#include "llm/tokenizer/base_metadata.h"
 #include "llm/tokenizer/hf_files.h"
 #include "llm/tokenizer/tokenizer.h"
 
@@ -44,18 +45,25 @@ int64_t EstimatedBytes(const ModelConfig& config, const ExportFormat& format) {
   return bytes;
 }
 
-absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatOf(const GgufFile& metadata,
+absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatOf(const std::filesystem::path& base,
                                                            const ExportOptions& options) {
-  ASSIGN_OR_RETURN(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(metadata));
+  ASSIGN_OR_RETURN(const BaseText text, ReadBaseText(base));
   ChatTemplateOptions chat;
   if (options.date) chat.date = *options.date;
-  return ChatTemplate::FromGguf(metadata, std::move(tokenizer), chat);
+  return text.Chat(chat);
 }
 
-// One export on its way. `metadata` are the base's (OpenMetadata), and `chat` is theirs.
+// The base's metadata; null where none are written, since GGUF cannot say every folder's tokenizer.
+absl::StatusOr<std::shared_ptr<const GgufFile>> MetadataOf(const std::filesystem::path& base,
+                                                           const ExportFormat& format) {
+  if (IsHfFolder(base) && format.kind != ExportFormat::Kind::kGguf) return nullptr;
+  return OpenMetadata(base);
+}
+
+// One export on its way. `metadata` and `chat` are the base's.
 class Exporter {
  public:
-  Exporter(const std::filesystem::path& base, const GgufFile& metadata, const ChatTemplate& chat,
+  Exporter(const std::filesystem::path& base, const GgufFile* metadata, const ChatTemplate& chat,
            const MergedWeights& merged, const ExportOptions& options,
            const std::filesystem::path& folder)
       : base_(base),
@@ -66,7 +74,7 @@ class Exporter {
         folder_(folder) {}
 
   absl::Status WriteGguf(GgufFileType type) const {
-    RETURN_IF_ERROR(ExportGguf(metadata_, merged_.config(), merged_.reader(),
+    RETURN_IF_ERROR(ExportGguf(*metadata_, merged_.config(), merged_.reader(),
                                {.type = type, .lineage = options_.lineage}, folder_ / kModelFile));
     return WriteModelfile({.from = absl::StrCat("./", kModelFile)});
   }
@@ -75,12 +83,14 @@ class Exporter {
     RETURN_IF_ERROR(ExportGgufAdapter(merged_.config(), adapter, {.lineage = options_.lineage},
                                       folder_ / kAdapterFile));
     // The base is the reader's to name: Ollama wants one of its own models or a file.
-    ASSIGN_OR_RETURN(const std::string base,
-                     metadata_.GetStringOr("general.name", adapter.config.base_model));
-    return WriteModelfile({.from = base.empty() || base.find_first_of(" \n") != std::string::npos
-                                       ? "./base.gguf"
-                                       : base,
-                           .adapter = absl::StrCat("./", kAdapterFile)});
+    std::string base = adapter.config.base_model;
+    if (metadata_ != nullptr) {
+      ASSIGN_OR_RETURN(base, metadata_->GetStringOr("general.name", base));
+    }
+    const bool named = !base.empty() && !base.starts_with("sha256:") &&
+                       base.find_first_of(" \n") == std::string::npos;
+    return WriteModelfile(
+        {.from = named ? base : "./base.gguf", .adapter = absl::StrCat("./", kAdapterFile)});
   }
 
   absl::Status WriteSafetensorsFolder() const {
@@ -108,8 +118,9 @@ class Exporter {
   }
 
   absl::Status WriteFilesOfMetadata(const HfTokenIds& ids) const {
-    ASSIGN_OR_RETURN(const Tokenizer::Parts parts, Tokenizer::PartsOfGguf(metadata_));
-    ASSIGN_OR_RETURN(const std::string jinja, metadata_.GetStringOr("tokenizer.chat_template", ""));
+    ASSIGN_OR_RETURN(const Tokenizer::Parts parts, Tokenizer::PartsOfGguf(*metadata_));
+    ASSIGN_OR_RETURN(const std::string jinja,
+                     metadata_->GetStringOr("tokenizer.chat_template", ""));
     ASSIGN_OR_RETURN(const std::string config, HfConfigJson(merged_.config(), ids));
     RETURN_IF_ERROR(Write("config.json", config));
     RETURN_IF_ERROR(Write("generation_config.json", HfGenerationConfigJson(ids)));
@@ -131,7 +142,7 @@ class Exporter {
   }
 
   const std::filesystem::path& base_;
-  const GgufFile& metadata_;
+  const GgufFile* const metadata_;  // MetadataOf
   const ChatTemplate& chat_;
   const MergedWeights& merged_;
   const ExportOptions& options_;
@@ -145,11 +156,12 @@ absl::Status ExportAdapter(const std::filesystem::path& base, const std::filesys
                            const std::filesystem::path& folder) {
   ASSIGN_OR_RETURN(const std::unique_ptr<const MergedWeights> merged,
                    MergedWeights::Open(base, adapter));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> metadata, OpenMetadata(base));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const ChatTemplate> chat, ChatOf(*metadata, options));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> metadata, MetadataOf(base, format));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const ChatTemplate> chat, ChatOf(base, options));
   return WriteFolder(folder, EstimatedBytes(merged->config(), format),
                      [&](const std::filesystem::path& temporary) -> absl::Status {
-                       const Exporter exporter(base, *metadata, *chat, *merged, options, temporary);
+                       const Exporter exporter(base, metadata.get(), *chat, *merged, options,
+                                               temporary);
                        switch (format.kind) {
                          case ExportFormat::Kind::kGguf:
                            return exporter.WriteGguf(format.type);

@@ -37,9 +37,10 @@ struct ExportOptions {
 // `base` is the GGUF file or Hugging Face folder (config.json, safetensors, tokenizer.json) that
 // the PEFT folder `adapter` was trained on; `folder` appears whole or not at all. A folder's own
 // configuration and tokenizer files go into safetensors exports, with the tokens that end an answer
-// put in. Streams: needs memory for the adapter and one matrix. Equal input gives equal bytes.
-// Errors of MergedWeights::Open, OpenMetadata, ExportGguf, ExportSafetensors, ExportGgufAdapter,
-// HfConfigJson, Tokenizer::FromGguf, ChatTemplate::FromGguf and WriteFolder.
+// put in; into a GGUF model what GGUF can say of them (OpenMetadata). Streams: needs memory for the
+// adapter and one matrix. Equal input gives equal bytes. Errors of MergedWeights::Open,
+// ReadBaseText, OpenMetadata, ExportGguf, ExportSafetensors, ExportGgufAdapter, HfConfigJson,
+// BaseText::Chat and WriteFolder.
 absl::Status ExportAdapter(const std::filesystem::path& base, const std::filesystem::path& adapter,
                            const ExportFormat& format, const ExportOptions& options,
                            const std::filesystem::path& folder);

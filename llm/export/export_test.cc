@@ -313,6 +313,21 @@ TEST_F(FolderExportTest, AnAdapterIsTheOneOfTheGgufBase) {
   EXPECT_THAT(Text("ours/Modelfile"), HasSubstr("FROM ./base.gguf\nADAPTER ./adapter.gguf\n"));
 }
 
+TEST_F(FolderExportTest, ATokenizerThatGgufCannotSayStopsGgufModelsOnly) {
+  WriteBases(config_);
+  nlohmann::json tokenizer = nlohmann::json::parse(Text("base/tokenizer.json"));
+  tokenizer["added_tokens"][0]["rstrip"] = true;
+  Write("tokenizer.json", tokenizer.dump());
+  const absl::Status gguf = ExportFolder({Kind::kGguf, GgufFileType::kF16}, "gguf");
+  EXPECT_TRUE(HasReason(gguf, "MODEL_UNSUPPORTED")) << gguf;
+  for (const Kind kind : {Kind::kSafetensors, Kind::kGgufAdapter}) {
+    const absl::Status status =
+        ExportFolder({.kind = kind}, kind == Kind::kSafetensors ? "hf" : "a");
+    EXPECT_TRUE(status.ok()) << status;
+  }
+  EXPECT_EQ(Text("hf/tokenizer.json"), Text("base/tokenizer.json"));
+}
+
 TEST_F(FolderExportTest, AFolderWithoutATokenizerIsRefused) {
   WriteBases(config_);
   fs::remove(base_folder_ / "tokenizer.json");

@@ -1,52 +1,25 @@
 #include "llm/formats/hf_folder.h"
 
-#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/formats/atomic_file.h"
+#include "llm/formats/hf_listing.h"
+#include "llm/formats/nf4.h"
 
 namespace crossover::llm {
-namespace {
-
-constexpr char kSingleFile[] = "model.safetensors";
-constexpr char kIndexFile[] = "model.safetensors.index.json";
-
-// Names of the folder's weight files.
-absl::StatusOr<std::set<std::string>> WeightFiles(const std::filesystem::path& folder) {
-  const std::filesystem::path index = folder / kIndexFile;
-  if (!std::filesystem::exists(index)) return std::set<std::string>{kSingleFile};
-  const auto invalid = [&](const std::string& what) {
-    return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
-                 absl::StrCat(index.string(), ": ", what));
-  };
-  ASSIGN_OR_RETURN(const std::string text, ReadTextFile(index));
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
-    return invalid("has no object weight_map");
-  std::set<std::string> files;
-  for (const auto& [tensor, file] : json["weight_map"].items()) {
-    if (!file.is_string()) return invalid(absl::StrCat("the file of '", tensor, "' is no text"));
-    const std::string name = file.get<std::string>();
-    if (name.empty() || std::filesystem::path(name).filename() != name || name == "..")
-      return invalid(absl::StrCat("'", name, "' is not the name of a file in this folder"));
-    files.insert(name);
-  }
-  return files;
-}
-
-}  // namespace
 
 absl::StatusOr<std::shared_ptr<const HfFolder>> HfFolder::Open(const std::filesystem::path& path) {
   std::shared_ptr<HfFolder> folder(new HfFolder());
   folder->path_ = path.string();
-  const std::string config = (path / "config.json").string();
+  const std::string config = (path / kHfConfigFile).string();
   ASSIGN_OR_RETURN(const std::string json, ReadTextFile(config));
   ASSIGN_OR_RETURN(folder->config_, ModelConfig::FromHfJson(json, config));
-  ASSIGN_OR_RETURN(const std::set<std::string> files, WeightFiles(path));
+  ASSIGN_OR_RETURN(const std::set<std::string> files, HfWeightFiles(path));
   for (const std::string& name : files) {
     ASSIGN_OR_RETURN(std::shared_ptr<const SafetensorsFile> file,
                      SafetensorsFile::Open(path / name));
@@ -63,6 +36,23 @@ absl::StatusOr<HfFolder::Place> HfFolder::Find(const std::string& name) const {
   if (found != places_.end()) return found->second;
   return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
                absl::StrCat(path_, ": tensor '", name, "' is missing"));
+}
+
+absl::StatusOr<HfFolder::Place> HfFolder::Weight(const WeightSpec& spec) const {
+  ASSIGN_OR_RETURN(const Place place, Find(spec.hf_name));
+  if (HasBitsandbytesState(*place.file, spec.hf_name)) return place;
+  if (place.tensor->shape != spec.shape) {
+    return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
+                 absl::StrCat(place.file->path(), ": tensor '", spec.hf_name, "' has shape [",
+                              absl::StrJoin(place.tensor->shape, ", "), "]; config.json says [",
+                              absl::StrJoin(spec.shape, ", "), "]"));
+  }
+  const Dtype dtype = place.tensor->dtype;
+  if (dtype == Dtype::kF32 || dtype == Dtype::kF16 || dtype == Dtype::kBf16) return place;
+  return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
+               absl::StrCat(place.file->path(), ": tensor '", spec.hf_name, "' is of type ",
+                            std::string(NameOf(dtype)),
+                            "; weights of type F32, F16, BF16 and bitsandbytes' NF4 are read"));
 }
 
 }  // namespace crossover::llm

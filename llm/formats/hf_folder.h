@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "llm/formats/model_config.h"
+#include "llm/formats/names.h"
 #include "llm/formats/safetensors.h"
 
 namespace crossover::llm {
@@ -24,8 +25,7 @@ class HfFolder {
     const SafetensorsTensor* tensor = nullptr;
   };
 
-  // Errors of ModelConfig::FromHfJson and SafetensorsFile::Open; InvalidArgument FORMAT_INVALID for
-  // an index that names a file outside the folder or is not one.
+  // Errors of ModelConfig::FromHfJson, HfWeightFiles and SafetensorsFile::Open.
   static absl::StatusOr<std::shared_ptr<const HfFolder>> Open(const std::filesystem::path& path);
 
   const std::string& path() const { return path_; }
@@ -33,6 +33,10 @@ class HfFolder {
 
   // InvalidArgument FORMAT_INVALID, naming the tensor, if it is missing.
   absl::StatusOr<Place> Find(const std::string& name) const;
+  // A weight of the model: of the shape that config.json gives and a type that is read (F32, F16,
+  // BF16), or bitsandbytes' NF4, whose shape its reader checks. InvalidArgument FORMAT_INVALID or
+  // Unimplemented MODEL_UNSUPPORTED names file and tensor.
+  absl::StatusOr<Place> Weight(const WeightSpec& spec) const;
 
  private:
   HfFolder() = default;

@@ -56,6 +56,11 @@ absl::StatusOr<LoraConfig> ParseLoraConfig(std::string_view json, std::string_vi
 // no time and no path, so equal configs give equal bytes.
 std::string LoraConfigJson(const LoraConfig& config);
 
+// The text of an adapter_config.json with this base model instead of the name or path that whoever
+// trained the adapter gave it; the other keys stay as they are. Errors of ParseLoraConfig.
+absl::StatusOr<std::string> WithBaseModel(std::string_view json, std::string_view path,
+                                          const std::string& base_model);
+
 // One adapted linear layer: A [rank, in], B [out, rank], row-major, and DoRA's magnitudes.
 struct LoraModule {
   std::string module;  // "model.layers.0.self_attn.q_proj"
@@ -76,7 +81,8 @@ struct PeftAdapter {
 };
 
 // Reads a folder. Each tensor must be the A or B of a pair with the rank the config gives it, or,
-// with use_dora, the magnitudes of one; anything else is refused by name.
+// with use_dora, the magnitudes of one; anything else is refused by name, and so is a pickle
+// (adapter_model.bin) in place of the tensors.
 absl::StatusOr<PeftAdapter> ReadPeftAdapter(const std::filesystem::path& folder);
 
 // One layer to write; spans are fp32, row-major, and borrowed.

@@ -102,6 +102,19 @@ absl::Status CheckPair(const LoraModule& entry, const LoraConfig& config, std::s
   return absl::OkStatus();
 }
 
+// NotFound by SafetensorsFile::Open says no more than that the file is missing.
+absl::Status CheckForPickle(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  const std::filesystem::path pickle = folder / "adapter_model.bin";
+  if (std::filesystem::exists(folder / kAdapterTensorsFile, ignored) ||
+      !std::filesystem::exists(pickle, ignored))
+    return absl::OkStatus();
+  return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
+               absl::StrCat(pickle.string(),
+                            " is a pickle, which may run any program when it is read; convert it "
+                            "to safetensors: PEFT's save_pretrained writes them"));
+}
+
 SafetensorsTensor Matrix(std::string name, int64_t rows, int64_t columns,
                          std::span<const float> values) {
   return {.name = std::move(name),
@@ -117,6 +130,7 @@ absl::StatusOr<PeftAdapter> ReadPeftAdapter(const std::filesystem::path& folder)
   const std::filesystem::path config_path = folder / kAdapterConfigFile;
   ASSIGN_OR_RETURN(const std::string text, ReadTextFile(config_path, size_t{16} << 20));
   ASSIGN_OR_RETURN(adapter.config, ParseLoraConfig(text, config_path.string()));
+  RETURN_IF_ERROR(CheckForPickle(folder));
   ASSIGN_OR_RETURN(adapter.file, SafetensorsFile::Open(folder / kAdapterTensorsFile));
   ASSIGN_OR_RETURN(auto modules, PairTensors(*adapter.file, adapter.config));
   if (modules.empty()) return InvalidAdapter(adapter.file->path(), "holds no LoRA matrices");

@@ -227,6 +227,15 @@ absl::StatusOr<LoraConfig> ParseLoraConfig(std::string_view json, std::string_vi
   return config;
 }
 
+absl::StatusOr<std::string> WithBaseModel(std::string_view json, std::string_view path,
+                                          const std::string& base_model) {
+  RETURN_IF_ERROR(ParseLoraConfig(json, path).status());
+  OrderedJson root = OrderedJson::parse(json);
+  root["base_model_name_or_path"] = base_model;
+  root["revision"] = nullptr;  // of the base that had another name
+  return root.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+}
+
 std::string LoraConfigJson(const LoraConfig& config) {
   std::vector<std::string> targets = config.target_modules;
   std::sort(targets.begin(), targets.end());

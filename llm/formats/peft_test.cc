@@ -41,6 +41,21 @@ TEST(PeftConfigTest, RsLoraAndPatternsChangeRankAndScale) {
   EXPECT_EQ(config->RankOf("model.layers.0.mlp.xdown_proj"), 16);
 }
 
+TEST(PeftConfigTest, AnotherNameOfTheBaseChangesNothingElse) {
+  const std::string ours = LoraConfigJson({.rank = 4, .base_model = "sha256:1"});
+  EXPECT_EQ(WithBaseModel(ours, "c", "sha256:1").value(), ours);
+  const auto named = WithBaseModel(
+      R"({"peft_type":"LORA","target_modules":".*q_proj","exclude_modules":["x"],"r":4,
+          "base_model_name_or_path":"/home/me/base","revision":"main"})",
+      "c", "sha256:2");
+  ASSERT_TRUE(named.ok()) << named.status();
+  EXPECT_EQ(ParseLoraConfig(*named, "c")->base_model, "sha256:2");
+  for (const char* kept : {R"("target_modules": ".*q_proj")", R"("exclude_modules": [)",
+                           R"("r": 4)", R"("revision": null)"})
+    EXPECT_THAT(*named, HasSubstr(kept));
+  EXPECT_TRUE(HasReason(WithBaseModel("{}", "c", "sha256:2").status(), "FORMAT_INVALID"));
+}
+
 TEST(PeftConfigTest, RefusesKeysThatChangeTheMathematicsByName) {
   for (const char* extra : {R"("bias":"all")", R"("lora_bias":true)", R"("fan_in_fan_out":true)",
                             R"("modules_to_save":["lm_head"])", R"("init_lora_weights":"pissa")",
@@ -165,6 +180,11 @@ TEST_F(PeftFolderTest, MissingFilesAreNamed) {
   EXPECT_TRUE(HasReason(ReadPeftAdapter(folder_).status(), "FILE_MISSING"));
   EXPECT_THAT(std::string(ReadPeftAdapter(folder_).status().message()),
               HasSubstr("adapter_config.json"));
+  ASSERT_TRUE(WritePeftAdapter(folder_, config_, {Layer(kQ)}).ok());
+  fs::rename(folder_ / kAdapterTensorsFile, folder_ / "adapter_model.bin");
+  const absl::Status pickle = ReadPeftAdapter(folder_).status();
+  EXPECT_TRUE(HasReason(pickle, "MODEL_UNSUPPORTED")) << pickle;
+  EXPECT_THAT(std::string(pickle.message()), HasSubstr("adapter_model.bin is a pickle"));
 }
 
 }  // namespace

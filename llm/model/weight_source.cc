@@ -4,9 +4,6 @@
 #include <unordered_map>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/formats/gguf_file.h"
 #include "llm/formats/hf_folder.h"
@@ -36,20 +33,10 @@ class GgufSource final : public WeightSource {
   ModelConfig config_;
 };
 
-absl::StatusOr<TensorType> TypeOf(const HfFolder::Place& place) {
-  switch (place.tensor->dtype) {
-    case Dtype::kF32:
-      return TensorType::kF32;
-    case Dtype::kF16:
-      return TensorType::kF16;
-    case Dtype::kBf16:
-      return TensorType::kBf16;
-    default:
-      return Error(absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
-                   absl::StrCat(place.file->path(), ": tensor '", place.tensor->name,
-                                "' is of type ", std::string(NameOf(place.tensor->dtype)),
-                                "; weights of type F32, F16, BF16 and bitsandbytes' NF4 are read"));
-  }
+// HfFolder::Weight gives no other type.
+TensorType TypeOf(Dtype dtype) {
+  if (dtype == Dtype::kF16) return TensorType::kF16;
+  return dtype == Dtype::kBf16 ? TensorType::kBf16 : TensorType::kF32;
 }
 
 class HfSource final : public WeightSource {
@@ -68,21 +55,15 @@ class HfSource final : public WeightSource {
     int64_t values = 1;
     for (const int64_t size : spec.shape) values *= size;
     const int64_t columns = spec.shape.back();
-    ASSIGN_OR_RETURN(const HfFolder::Place place, folder_->Find(spec.hf_name));
+    ASSIGN_OR_RETURN(const HfFolder::Place place, folder_->Weight(spec));
     if (HasBitsandbytesState(*place.file, spec.hf_name)) {
       ASSIGN_OR_RETURN(Nf4Tensor tensor,
                        ReadBitsandbytesNf4(*place.file, spec.hf_name, spec.shape));
       tensor.owner = folder_;
       return TensorRows(std::move(tensor), values / columns, columns);
     }
-    if (place.tensor->shape != spec.shape) {
-      return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
-                   absl::StrCat(place.file->path(), ": tensor '", spec.hf_name, "' has shape [",
-                                absl::StrJoin(place.tensor->shape, ", "), "]; config.json says [",
-                                absl::StrJoin(spec.shape, ", "), "]"));
-    }
-    ASSIGN_OR_RETURN(const TensorType type, TypeOf(place));
-    return TensorRows(type, place.tensor->data, values / columns, columns, 0, folder_);
+    return TensorRows(TypeOf(place.tensor->dtype), place.tensor->data, values / columns, columns, 0,
+                      folder_);
   }
 
  private:

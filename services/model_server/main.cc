@@ -20,8 +20,9 @@ int main(int argc, char** argv) {
   main.config().Add("scheduler",
                     "address of the training scheduler, which knows the models; empty = none",
                     &scheduler);
-  main.config().Add("models", "bases to load: name=sha256:… or name=/path/to/model.gguf",
-                    &options.models);
+  main.config().Add(
+      "models", "bases to load: name=sha256:…, or name=/path of a GGUF file or Hugging Face folder",
+      &options.models);
   main.config().Add("project", "project whose models are served", &options.project);
   main.config().Add("scratch", "folder for adapters while they are read", &options.scratch);
   main.config().Add("max-bases", "base models kept in memory; the one unused for longest leaves",

@@ -15,6 +15,7 @@
 #include "common/json/digest.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "llm/formats/hf_listing.h"
 #include "services/model_server/domain/inference.h"
 #include "services/model_server/transport/grpc_service.h"
 #include "services/model_server/transport/metrics.h"
@@ -94,18 +95,28 @@ struct Module::Impl {
     return http->Start();
   }
 
+  // The same digest as the scheduler's for the same file or folder.
+  absl::StatusOr<std::string> Put(const std::filesystem::path& path) {
+    std::error_code ignored;  // what cannot be looked at cannot be opened either
+    if (!std::filesystem::is_directory(path, ignored)) return deps.blobs.PutFile(path);
+    ASSIGN_OR_RETURN(const std::vector<std::string> files, llm::HfModelFiles(path));
+    return deps.blobs.PutFiles("model", path, files);
+  }
+
   // "name=digest" or "name=path".
   absl::Status LoadNamed(const std::string& model) {
     const size_t equals = model.find('=');
     if (equals == std::string::npos || equals == 0) {
-      return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
-                   absl::StrCat("models holds '", model,
-                                "'; expected name=sha256:… or name=/path/to/model.gguf"));
+      return Error(
+          absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+          absl::StrCat(
+              "models holds '", model,
+              "'; expected name=sha256:…, name=/path/to/model.gguf or name=/path/to/folder"));
     }
     std::string digest = model.substr(equals + 1);
     if (!IsDigest(digest)) {
       RETURN_IF_ERROR(loader->Inspect(digest));
-      ASSIGN_OR_RETURN(digest, deps.blobs.PutFile(digest));
+      ASSIGN_OR_RETURN(digest, Put(digest));
     }
     RETURN_IF_ERROR(models->LoadBase(digest, {model.substr(0, equals)}).status());
     return Probe(digest);

@@ -27,8 +27,9 @@ struct Options {
   // host:port of the OpenAI HTTP; port 0 = any free one; "" = none.
   std::string http_address = "127.0.0.1:8081";
   std::string http_api_key;  // "" = none is asked for.
-  // Bases loaded at the start: "name=sha256:…" or "name=/path/to/model.gguf" (copied into the blob
-  // store once it is known to be readable). Empty and with a scheduler: its newest base. Others are
+  // Bases loaded at the start: "name=sha256:…", "name=/path/to/model.gguf" or
+  // "name=/path/to/folder" of Hugging Face (copied into the blob store once it is known to be
+  // readable). Empty and with a scheduler: its newest base. Others are
   // loaded when a request names them.
   std::vector<std::string> models;
   std::string project = "projects/default";

@@ -394,6 +394,18 @@ TEST_F(ModuleTest, AModelThatCanNeverBeLoadedIsTriedOnceAndNotStored) {
   EXPECT_THAT(module_->Ready(), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_F(ModuleTest, AFolderIsTakenInByTheFilesThatAreTheModel) {
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors", "pickle.bin"})
+    testing::WriteFile(folder_ / (std::string("model/") + name), name);
+  Make({.models = {"folder=" + (folder_ / "model").string()}});
+  ASSERT_OK(module_->Start());
+  for (int i = 0; i < 2000 && !module_->Ready().ok(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_OK(module_->Ready());
+  EXPECT_EQ(testing::ReadFile(fakes_->loaded_from() / "tokenizer.json"), "tokenizer.json");
+  EXPECT_FALSE(std::filesystem::exists(fakes_->loaded_from() / "pickle.bin"));
+}
+
 TEST_F(ModuleTest, AModelThatMayBeLoadedLaterIsTriedAgain) {
   Make({.models = {"small=" + base_}});
   fakes_->Fail(absl::UnavailableError("away"));

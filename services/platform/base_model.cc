@@ -43,15 +43,18 @@ absl::Status ImportBaseModel(const std::shared_ptr<grpc::Channel>& scheduler, co
   if (existing.ok()) return absl::OkStatus();
   if (existing.status().code() != absl::StatusCode::kNotFound) return existing.status();
   std::error_code code;
-  if (!fs::is_regular_file(file, code)) {
+  const bool folder = fs::is_directory(file, code);
+  if (!folder && !fs::is_regular_file(file, code)) {
     return Error(absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
                  "the base model " + file.string() +
-                     " is not there: run ./dev setup, or name a GGUF file with --base-model");
+                     " is not there: run ./dev setup, or name a GGUF file or a Hugging Face folder "
+                     "with --base-model");
   }
   pb::ImportModelRequest import;
   import.set_parent("projects/default");
   import.set_model_id(kBundledModel);
-  import.set_gguf_path(fs::absolute(file).string());
+  const std::string path = fs::absolute(file).string();
+  folder ? import.set_folder_path(path) : import.set_gguf_path(path);
   import.set_licence("Apache-2.0");
   logger.Info("base_model_import", {{"model", kBundledModel}, {"file", file.string()}});
   return rpc::Invoke(*stub, &pb::ModelService::Stub::ImportModel, import,

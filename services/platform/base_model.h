@@ -20,8 +20,8 @@ std::filesystem::path WheelsFolder();
 // The GGUF file that ./dev setup unpacked, or an empty path.
 std::filesystem::path BundledModelFile();
 
-// Imports `file` as base kBundledModel of projects/default unless it is there already.
-// FILE_NOT_FOUND names the file.
+// Imports `file`, a GGUF file or a Hugging Face folder, as base kBundledModel of projects/default
+// unless it is there already. FILE_NOT_FOUND names the file.
 absl::Status ImportBaseModel(const std::shared_ptr<grpc::Channel>& scheduler,
                              const std::filesystem::path& file, Logger& logger);
 

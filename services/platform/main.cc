@@ -26,7 +26,7 @@ void Declare(config::Config& config, Options& options) {
   config.Add("admin-address", "host:port of /healthz and /readyz", &options.admin_address);
   config.Add("grpc-address", "host:port of the gRPC API", &options.grpc_address);
   config.Add("metrics-address", "host:port of /metrics", &options.metrics_address);
-  config.Add("base-model", "GGUF file to import as base on the first start", &options.base_model);
+  config.Add("base-model", "base (GGUF file or folder) for the first start", &options.base_model);
   config.Add("import-base-model", "import a base model on the first start",
              &options.import_base_model);
   config.Add("run-model-server", "run a model server", &options.model_server);

@@ -25,7 +25,7 @@
 #include "services/training_scheduler/domain/watch_hub.h"
 #include "services/training_scheduler/domain/webhook_deliverer.h"
 #include "services/training_scheduler/forecast/llm_forecaster.h"
-#include "services/training_scheduler/model_files/gguf_model_files.h"
+#include "services/training_scheduler/model_files/llm_model_files.h"
 #include "services/training_scheduler/storage/embedded_sql.h"
 #include "services/training_scheduler/storage/pg_job_store.h"
 #include "services/training_scheduler/storage/pg_model_store.h"
@@ -223,7 +223,7 @@ struct Module::Impl {
   Leasing leasing;
   LeaseQueue lease_queue;
   WatchHub watchers;
-  GgufModelFiles files;
+  LlmModelFiles files;
   ModelRegistry registry;
   Housekeeper housekeeper;
   PgWebhookStore webhooks;

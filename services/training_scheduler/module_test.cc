@@ -9,9 +9,12 @@
 
 #include "common/rpc/channel.h"
 #include "common/testing/matchers.h"
+#include "common/testing/temp_dir.h"
 #include "crossover/scheduler/v1/job_service.grpc.pb.h"
 #include "crossover/scheduler/v1/lease_service.grpc.pb.h"
 #include "crossover/scheduler/v1/model_service.grpc.pb.h"
+#include "llm/formats/testing_adapter.h"
+#include "llm/tokenizer/testing_folder.h"
 #include "services/training_scheduler/testing/scheduler_fixture.h"
 
 namespace crossover::scheduler {
@@ -61,6 +64,11 @@ class ModuleTest : public ::testing::Test {
     return beat;
   }
 
+  absl::StatusOr<v1::ModelVersion> Import(const v1::ImportModelRequest& request) {
+    return rpc::Invoke(*models_, &v1::ModelService::Stub::ImportModel, request);
+  }
+
+  crossover::testing::TempDir files_;
   SchedulerFixture fixture_;
   std::unique_ptr<v1::JobService::Stub> jobs_ = v1::JobService::NewStub(fixture_.channel());
   std::unique_ptr<v1::LeaseService::Stub> leases_ = v1::LeaseService::NewStub(fixture_.channel());
@@ -301,6 +309,70 @@ TEST_F(ModuleTest, TheTestModelIsImportedOnceAndServedByDigest) {
   EXPECT_TRUE(stream->Finish().ok());
   EXPECT_EQ(bytes, total);
   EXPECT_EQ(bytes, *fixture_.blobs().SizeOf(version.digest()));
+}
+
+TEST_F(ModuleTest, AFolderAndAnAdapterOnItAreImportedAndExported) {
+  const llm::ModelConfig shape = llm::SmallFolderModel();
+  ASSERT_OK(llm::WriteSmallFolder(files_ / "model", shape, 60'000));
+  ASSERT_OK(llm::WriteSmallAdapter(files_ / "adapter", shape, "somebody/some-model"));
+  v1::ImportModelRequest request;
+  request.set_parent("projects/default");
+  request.set_model_id("small");
+  request.set_folder_path((files_ / "model").string());
+  ASSERT_OK_AND_ASSIGN(v1::ModelVersion base, Import(request));
+  EXPECT_EQ(base.kind(), v1::ModelVersion::BASE);
+  EXPECT_EQ(base.state(), v1::ModelVersion::READY);
+  EXPECT_EQ(base.alias(), "small");
+  EXPECT_GT(base.size_bytes(), 100'000);
+  EXPECT_EQ(base.digest(), Import(request)->digest());
+
+  request.set_model_id("tuned");
+  request.set_adapter_path((files_ / "adapter").string());
+  EXPECT_THAT(Import(request), HasReasonThat("FIELD_REQUIRED"));
+  request.set_base_model("smollm2");  // that is there by name only
+  EXPECT_THAT(Import(request), StatusIs(absl::StatusCode::kInvalidArgument));
+  request.set_base_model("small");
+  ASSERT_OK_AND_ASSIGN(v1::ModelVersion adapter, Import(request));
+  EXPECT_EQ(adapter.kind(), v1::ModelVersion::ADAPTER);
+  EXPECT_EQ(adapter.base_digest(), base.digest());
+  EXPECT_EQ(adapter.source_job(), "");
+  // What asks the registry for adapters finds it, and a job may go on from it or export it.
+  v1::ListModelVersionsRequest list;
+  list.set_parent("projects/default/models/-");
+  list.set_filter("kind = ADAPTER");
+  EXPECT_EQ(rpc::Invoke(*models_, &v1::ModelService::Stub::ListModelVersions, list)
+                ->model_versions(0)
+                .name(),
+            adapter.name());
+  v1::ExportModelRequest to_export;
+  to_export.set_name("projects/default/models/-/versions/tuned");
+  to_export.set_format(v1::ExportSpec::SAFETENSORS);
+  ASSERT_OK_AND_ASSIGN(v1::Job job,
+                       rpc::Invoke(*models_, &v1::ModelService::Stub::ExportModel, to_export));
+  EXPECT_EQ(job.state(), v1::Job::QUEUED);
+  // A data set that nobody has put into the store can be named, but not be measured.
+  const std::string data = "projects/default/datasets/clauses/versions/sha256:2";
+  fixture_.curation().Add(data, "sha256:" + std::string(64, '0'), 2000, 250);
+  v1::CreateJobRequest tune = NewJob();
+  tune.mutable_job()->set_base_model("small");
+  tune.mutable_job()->set_dataset_version(data);
+  tune.mutable_job()->mutable_spec()->mutable_training()->set_initial_adapter(adapter.digest());
+  ASSERT_OK_AND_ASSIGN(job, Create(tune));
+  EXPECT_EQ(job.resolved_spec().training().base_model_digest(), base.digest());
+}
+
+TEST_F(ModuleTest, AnImportWithoutASourceOrWithABaseForABaseIsRefused) {
+  v1::ImportModelRequest request;
+  request.set_parent("projects/default");
+  request.set_model_id("small");
+  EXPECT_THAT(Import(request), HasReasonThat("FIELD_REQUIRED"));
+  request.set_folder_path("");
+  EXPECT_THAT(Import(request), HasReasonThat("FIELD_REQUIRED"));
+  request.set_folder_path("/no/such/folder");
+  EXPECT_THAT(Import(request),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("/no/such/folder/config.json")));
+  request.set_base_model("smollm2");
+  EXPECT_THAT(Import(request), HasReasonThat("FIELD_INVALID"));
 }
 
 TEST_F(ModuleTest, NothingIsForgottenOverARestart) {

@@ -65,7 +65,12 @@ def train(platform, folder):
     platform.run("adapter", "export", adapter, "--out", str(folder / "peft"))
     if not (folder / "peft" / "adapter_model.safetensors").exists():
         platform.fail("adapter export wrote no adapter_model.safetensors")
+    back = platform.json("models", "import", "sections-again", "--adapter", str(folder / "peft"))
+    if back["digest"] != adapter:
+        platform.fail(f"an exported adapter came back as {back['digest']}")
     platform.run("adapter", "export", adapter, "--format", "gguf-q8_0", "--out", str(folder))
+    platform.run("adapter", "export", adapter, "--format", "safetensors", "--out", str(folder / "merged"))
+    platform.run("models", "import", "sections-merged", "--folder", str(folder / "merged"), contains=["llama"])
     return adapter
 
 

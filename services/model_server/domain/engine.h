@@ -67,11 +67,12 @@ struct LoadedBase {
 class BaseLoader {
  public:
   virtual ~BaseLoader() = default;
-  // Whether Load can be expected to read this file, from its first pages: NOT_FOUND,
-  // INVALID_ARGUMENT `FORMAT_INVALID`, UNIMPLEMENTED `MODEL_UNSUPPORTED` name what is wrong.
-  virtual absl::Status Inspect(const std::filesystem::path& gguf) = 0;
+  // Whether Load can be expected to read this GGUF file or Hugging Face folder, from its first
+  // pages: NOT_FOUND, INVALID_ARGUMENT `FORMAT_INVALID`, UNIMPLEMENTED `MODEL_UNSUPPORTED` name
+  // what is wrong.
+  virtual absl::Status Inspect(const std::filesystem::path& base) = 0;
   virtual absl::StatusOr<std::unique_ptr<LoadedBase>> Load(const std::string& digest,
-                                                           const std::filesystem::path& gguf) = 0;
+                                                           const std::filesystem::path& base) = 0;
 };
 
 }  // namespace crossover::inference

@@ -267,10 +267,11 @@ void FakeEngine::Answer1(const Job& job) {
   job.on_done(std::move(result));
 }
 
-absl::StatusOr<std::unique_ptr<LoadedBase>> FakeBaseLoader::Load(const std::string& digest,
-                                                                 const std::filesystem::path&) {
+absl::StatusOr<std::unique_ptr<LoadedBase>> FakeBaseLoader::Load(
+    const std::string& digest, const std::filesystem::path& base_path) {
   std::lock_guard lock(mutex_);
   ++loads_;
+  loaded_from_ = base_path;
   if (!failure_.ok()) return failure_;
   auto engine = std::make_unique<FakeEngine>();
   engines_[digest] = engine.get();
@@ -306,6 +307,11 @@ FakeEngine* FakeBaseLoader::engine(const std::string& digest) {
   std::lock_guard lock(mutex_);
   const auto found = engines_.find(digest);
   return found == engines_.end() ? nullptr : found->second;
+}
+
+std::filesystem::path FakeBaseLoader::loaded_from() const {
+  std::lock_guard lock(mutex_);
+  return loaded_from_;
 }
 
 int FakeBaseLoader::loads() const {

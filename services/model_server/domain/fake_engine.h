@@ -109,12 +109,14 @@ class FakeEngine final : public GenerationEngine {
 class FakeBaseLoader final : public BaseLoader {
  public:
   absl::StatusOr<std::unique_ptr<LoadedBase>> Load(const std::string& digest,
-                                                   const std::filesystem::path& gguf) override;
-  absl::Status Inspect(const std::filesystem::path& gguf) override;
+                                                   const std::filesystem::path& base) override;
+  absl::Status Inspect(const std::filesystem::path& base) override;
 
   // Engine of the base with this digest; nullptr if it was not loaded.
   FakeEngine* engine(const std::string& digest);
   int loads() const;
+  // File or folder of the last base that was loaded.
+  std::filesystem::path loaded_from() const;
   int inspections() const;
   // From now on Load and Inspect fail with this.
   void Fail(absl::Status status);
@@ -123,6 +125,7 @@ class FakeBaseLoader final : public BaseLoader {
   mutable std::mutex mutex_;
   absl::Status failure_;
   std::map<std::string, FakeEngine*> engines_;
+  std::filesystem::path loaded_from_;
   int loads_ = 0;
   int inspections_ = 0;
 };

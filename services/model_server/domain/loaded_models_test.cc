@@ -57,6 +57,22 @@ TEST_F(LoadedModelsTest, AnAdapterIsLoadedByDigestWhenARequestNamesIt) {
   EXPECT_TRUE(std::filesystem::is_empty(folder_ / "scratch"));
 }
 
+TEST_F(LoadedModelsTest, ABaseMayBeAFolderThatServesAdaptersAndIsNone) {
+  testing::WriteFile(folder_ / "model/config.json", "{}");
+  const std::string base = blobs_->PutFolder("model", folder_ / "model").value();
+  ASSERT_OK(models_->LoadBase(base, {"folder"}).status());
+  EXPECT_EQ(testing::ReadFile(loader_.loaded_from() / "config.json"), "{}");
+  const std::string adapter = Adapter("one", base);
+  ASSERT_OK(models_->LoadAdapter(adapter, {}, false, base).status());
+  EXPECT_EQ(models_->Acquire(adapter)->base().digest, base);
+  EXPECT_EQ(models_->Acquire("folder")->digest(), base);
+  MakeModels({});
+  ASSERT_OK(models_->LoadBase(base_, {}).status());
+  const absl::Status status = models_->LoadAdapter(base, {}, false, "").status();
+  EXPECT_THAT(status, HasReasonThat("FORMAT_INVALID"));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("of kind model")));
+}
+
 TEST_F(LoadedModelsTest, ANameMovesToTheAdapterItIsGivenTo) {
   const std::string one = Adapter("one"), two = Adapter("two");
   ASSERT_OK(models_->LoadAdapter(one, {"best"}, false, ""));

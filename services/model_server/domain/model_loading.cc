@@ -173,7 +173,7 @@ absl::StatusOr<ModelInfo> LoadedModels::LoadBase(const std::string& digest,
   }
   absl::Cleanup give_up = [&] { Remove(digest); };
   PutAway(std::move(claims));  // Before the new base takes its memory.
-  ASSIGN_OR_RETURN(const fs::path path, blobs_.LocalPath(digest));
+  ASSIGN_OR_RETURN(const fs::path path, blobs_.LocalTree(digest));
   ASSIGN_OR_RETURN(std::shared_ptr<LoadedBase> base, loader_.Load(digest, path));
   base->constraints = NewConstraintCompiler(*base->tokenizer);
   std::move(give_up).Cancel();
@@ -235,7 +235,12 @@ absl::StatusOr<ModelLease> LoadedModels::LeaseBase(const AdapterFacts& facts,
 
 absl::StatusOr<int64_t> LoadedModels::AdapterBytes(const std::string& digest) const {
   const absl::StatusOr<Manifest> manifest = blobs_.ReadManifest(digest);
-  if (manifest.ok()) return manifest->TotalSize();
+  if (manifest.ok() && manifest->Find(llm::kAdapterConfigFile) != nullptr)
+    return manifest->TotalSize();
+  if (manifest.ok()) {
+    return Error(absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",
+                 absl::StrCat(digest, " is not an adapter but a folder of kind ", manifest->kind));
+  }
   if (manifest.status().code() == absl::StatusCode::kNotFound) return manifest.status();
   return Error(
       absl::StatusCode::kInvalidArgument, "FORMAT_INVALID",

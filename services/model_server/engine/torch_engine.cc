@@ -6,7 +6,7 @@
 
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "llm/formats/gguf_file.h"
+#include "llm/chat/base_text.h"
 
 namespace crossover::inference {
 namespace {
@@ -68,30 +68,27 @@ class TorchBaseLoader final : public BaseLoader {
  public:
   explicit TorchBaseLoader(TorchEngineOptions options) : options_(std::move(options)) {}
 
-  absl::Status Inspect(const std::filesystem::path& gguf) override {
-    ASSIGN_OR_RETURN(const auto file, llm::GgufFile::Open(gguf));
-    RETURN_IF_ERROR(llm::ModelConfig::FromGguf(*file).status());
-    return llm::Tokenizer::FromGguf(*file).status();
+  absl::Status Inspect(const std::filesystem::path& base) override {
+    return llm::ReadBaseText(base).status();
   }
 
   // On a thread that ends: one that has used OpenMP keeps a pool of threads for life, and with more
   // pools than cores libgomp lets the engine's threads sleep between parallel regions.
   absl::StatusOr<std::unique_ptr<LoadedBase>> Load(const std::string& digest,
-                                                   const std::filesystem::path& gguf) override {
-    return std::async(std::launch::async, [&] { return LoadHere(digest, gguf); }).get();
+                                                   const std::filesystem::path& path) override {
+    return std::async(std::launch::async, [&] { return LoadHere(digest, path); }).get();
   }
 
  private:
   absl::StatusOr<std::unique_ptr<LoadedBase>> LoadHere(const std::string& digest,
-                                                       const std::filesystem::path& gguf) const {
+                                                       const std::filesystem::path& path) const {
     auto base = std::make_unique<LoadedBase>();
     base->digest = digest;
-    ASSIGN_OR_RETURN(const auto file, llm::GgufFile::Open(gguf));
-    ASSIGN_OR_RETURN(base->tokenizer, llm::Tokenizer::FromGguf(*file));
-    ASSIGN_OR_RETURN(base->template_text,
-                     file->GetStringOr("tokenizer.chat_template", "<|im_start|>"));
-    ASSIGN_OR_RETURN(base->chat, llm::ChatTemplate::FromGguf(*file, base->tokenizer));
-    ASSIGN_OR_RETURN(const auto model, llm::BaseModel::Load(gguf.string(), options_.execution));
+    ASSIGN_OR_RETURN(const llm::BaseText text, llm::ReadBaseText(path));
+    base->tokenizer = text.tokenizer;
+    base->template_text = text.jinja;
+    ASSIGN_OR_RETURN(base->chat, text.Chat());
+    ASSIGN_OR_RETURN(const auto model, llm::BaseModel::Load(path.string(), options_.execution));
     base->architecture = std::string(llm::NameOf(model->config().architecture));
     base->bytes = model->bytes();
     llm::EngineOptions engine_options = options_.engine;

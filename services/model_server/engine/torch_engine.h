@@ -14,7 +14,7 @@ struct TorchEngineOptions {
   llm::EngineOptions engine;  // token_bytes is set by the loader.
 };
 
-// Loads GGUF files. Thread-safe.
+// Loads GGUF files and Hugging Face folders. Thread-safe.
 std::unique_ptr<BaseLoader> NewTorchBaseLoader(TorchEngineOptions options);
 
 }  // namespace crossover::inference

@@ -83,11 +83,13 @@ absl::StatusOr<std::unique_ptr<TrainRun>> FakeTrainEngine::Prepare(const TrainPl
     std::ifstream(*inputs.checkpoint / "step") >> step;
   }
   loaded_base = inputs.base_digest;
+  seen_base = inputs.base;
   return std::make_unique<FakeRun>(*this, plan, step);
 }
 
 absl::Status FakeTrainEngine::Export(const ExportPlan&, const ExportInputs& inputs,
                                      const std::filesystem::path& folder) {
+  seen_base = inputs.base;
   RETURN_IF_ERROR(script.on_write(folder));
   std::filesystem::create_directories(folder);
   std::ofstream(folder / "model.gguf") << "merged " << inputs.adapter_digest;

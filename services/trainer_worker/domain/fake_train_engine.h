@@ -49,6 +49,7 @@ class FakeTrainEngine final : public TrainEngine {
   FakeTraining script;
   int64_t steps_run = 0;  // over all runs
   std::string loaded_base;
+  std::filesystem::path seen_base;  // file or folder of the last training or export
 };
 
 }  // namespace crossover::worker

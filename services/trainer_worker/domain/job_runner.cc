@@ -122,7 +122,7 @@ absl::StatusOr<Ending> JobRunner::Export(JobContext& context, const std::functio
                         .base_digest = job.base_digest,
                         .adapter = context.folder / "adapter",
                         .adapter_digest = job.adapter_digest};
-    ASSIGN_OR_RETURN(inputs.base, deps_.blobs.LocalPath(job.base_digest));
+    ASSIGN_OR_RETURN(inputs.base, deps_.blobs.LocalTree(job.base_digest));
     RETURN_IF_ERROR(deps_.blobs.Materialise(job.adapter_digest, inputs.adapter));
     if (asked()) return Stopped();
     const std::filesystem::path folder = context.folder / "export";

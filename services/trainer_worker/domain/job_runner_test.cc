@@ -83,6 +83,19 @@ TEST_F(JobRunnerTest, AJobIsTrainedCheckpointedAndPublishedByDigest) {
   EXPECT_TRUE(std::filesystem::is_empty(AttemptsFolder(options_.work_folder)));
 }
 
+TEST_F(JobRunnerTest, ABaseThatIsAFolderIsTheSameFolderForEveryJob) {
+  crossover::testing::WriteFile(folder_ / "model/config.json", "{}");
+  job_.base_digest = *blobs_->PutFolder("model", folder_ / "model");
+  ASSERT_EQ(Run(), Outcome::kCompleted);
+  const std::filesystem::path trained_on = engine_.seen_base;
+  EXPECT_EQ(crossover::testing::ReadFile(trained_on / "config.json"), "{}");
+  job_.is_export = true;
+  job_.adapter_digest = client_.endings[0].adapter_digest;
+  job_.model_export.format = ExportFormat::kGgufF16;
+  ASSERT_EQ(Run(), Outcome::kCompleted);
+  EXPECT_EQ(engine_.seen_base, trained_on) << "the base in memory is known by its path";
+}
+
 TEST_F(JobRunnerTest, AResumedJobDoesOnlyTheRestAndEndsInTheSameAdapter) {
   ASSERT_EQ(Run(), Outcome::kCompleted);
   const std::string whole = client_.endings[0].adapter_digest;
@@ -253,6 +266,9 @@ class BrokenStore final : public BlobStore {
   absl::StatusOr<bool> Exists(std::string_view digest) override { return real_.Exists(digest); }
   absl::StatusOr<std::filesystem::path> LocalPath(std::string_view digest) override {
     return real_.LocalPath(digest);
+  }
+  absl::StatusOr<std::filesystem::path> LocalFolder(std::string_view artifact) override {
+    return real_.LocalFolder(artifact);
   }
   absl::Status Pin(std::string_view digest, std::string_view holder) override {
     return real_.Pin(digest, holder);

@@ -40,7 +40,7 @@ absl::StatusOr<TrainInputs> Training::FetchInputs() {
   BlobStore& blobs = context_.deps.blobs;
   TrainInputs inputs;
   inputs.base_digest = job.base_digest;
-  ASSIGN_OR_RETURN(inputs.base, blobs.LocalPath(job.base_digest));
+  ASSIGN_OR_RETURN(inputs.base, blobs.LocalTree(job.base_digest));
   inputs.dataset = context_.folder / "dataset";
   RETURN_IF_ERROR(MaterialiseOnce(blobs, job.dataset_digest, inputs.dataset));
   if (!job.adapter_digest.empty()) {

@@ -9,11 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "llm/chat/chat_template.h"
+#include "llm/chat/base_text.h"
 #include "llm/export/export.h"
-#include "llm/formats/gguf_file.h"
 #include "llm/model/exceptions.h"
-#include "llm/tokenizer/tokenizer.h"
 #include "services/trainer_worker/engine/peak_flops.h"
 #include "services/trainer_worker/engine/row_encoder.h"
 
@@ -280,17 +278,14 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::Prepare(const TrainPla
 
 absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::PrepareRun(const TrainPlan& plan,
                                                                      const TrainInputs& inputs) {
-  ASSIGN_OR_RETURN(std::shared_ptr<const llm::GgufFile> file, llm::GgufFile::Open(inputs.base));
-  ASSIGN_OR_RETURN(std::shared_ptr<const llm::Tokenizer> tokenizer,
-                   llm::Tokenizer::FromGguf(*file));
+  ASSIGN_OR_RETURN(const llm::BaseText text, llm::ReadBaseText(inputs.base));
   llm::ChatTemplateOptions chat_options;
   if (!plan.template_date.empty() &&
       !absl::ParseCivilTime(plan.template_date, &chat_options.date)) {
     return Error(absl::StatusCode::kInvalidArgument, "SPEC_INVALID",
                  absl::StrCat("template_date is '", plan.template_date, "'; must be YYYY-MM-DD"));
   }
-  ASSIGN_OR_RETURN(std::shared_ptr<const llm::ChatTemplate> chat,
-                   llm::ChatTemplate::FromGguf(*file, tokenizer, chat_options));
+  ASSIGN_OR_RETURN(std::shared_ptr<const llm::ChatTemplate> chat, text.Chat(chat_options));
   ASSIGN_OR_RETURN(EncodedRows rows, EncodeDataset(inputs.dataset, *chat, plan));
   ASSIGN_OR_RETURN(llm::TrainConfig config,
                    ToTrainConfig(plan, static_cast<int64_t>(rows.train.size())));

@@ -23,6 +23,7 @@
 #include "common/testing/temp_dir.h"
 #include "llm/chat/chat_template.h"
 #include "llm/formats/gguf_file.h"
+#include "llm/tokenizer/testing_folder.h"
 #include "llm/tokenizer/tokenizer.h"
 #include "services/trainer_worker/engine/row_encoder.h"
 
@@ -402,6 +403,30 @@ TEST_F(GangOfEnginesTest, GivesTheLossOfOneAndTheSameAdapterAlsoAfterAResume) {
     EXPECT_EQ(trained.losses, std::vector<double>{together[0].losses[1]});
     EXPECT_EQ(trained.adapter, together[0].adapter);
   }
+}
+
+TEST_F(LlmTrainEngineTest, ABaseThatIsAFolderIsTrainedOnContinuedAndExported) {
+  inputs_.base = folder_ / "small";
+  ASSERT_OK(llm::WriteSmallFolder(inputs_.base, llm::SmallFolderModel(), 60'000));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrainRun> run, engine_.Prepare(plan_, inputs_));
+  const auto go_on = [](const Step& step) {
+    EXPECT_TRUE(std::isfinite(step.loss));
+    return TrainRun::Decision::kContinue;
+  };
+  ASSERT_OK(run->Train(go_on).status());
+  ASSERT_OK(run->ExportAdapter(folder_ / "tuned"));
+  inputs_.adapter = folder_ / "tuned";
+  ASSERT_OK_AND_ASSIGN(run, engine_.Prepare(plan_, inputs_));
+  ASSERT_OK(run->Train(go_on).status());
+  const ExportInputs inputs{.base = inputs_.base,
+                            .base_digest = "sha256:base",
+                            .adapter = folder_ / "tuned",
+                            .adapter_digest = "sha256:a"};
+  ASSERT_OK(engine_.Export({ExportFormat::kSafetensors}, inputs, folder_ / "merged"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "merged" / "model.safetensors"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "merged" / "tokenizer.json"));
+  ASSERT_OK(engine_.Export({ExportFormat::kGgufQ8_0}, inputs, folder_ / "gguf"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "gguf" / "model.gguf"));
 }
 
 TEST_F(LlmTrainEngineTest, ARowThatIsTooLongIsNamed) {

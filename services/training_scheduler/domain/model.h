@@ -35,8 +35,8 @@ struct ModelVersion {
   std::string dataset_version;  // resource name: "which adapters saw this data"
   std::string task;             // resource name
   std::string licence;
-  // What clients send as `model`: a base's slug, ft:{base}:{project}:{suffix}:{id8}, or as set.
-  // Unique within the project.
+  // What clients send as `model`: the slug of an import, ft:{base}:{project}:{suffix}:{id8}, or as
+  // set. Unique within the project.
   std::string alias;
   int64_t ordinal = 0;  // order of registration, set by the store
   absl::Time create_time;

@@ -10,9 +10,9 @@
 #include "common/status/absl_view.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/able_workers.h"
+#include "services/training_scheduler/domain/find_version.h"
 #include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/labels.h"
-#include "services/training_scheduler/domain/model_errors.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/domain/sweep.h"
 
@@ -123,22 +123,6 @@ absl::Status ViolationsError(const Plan& plan) {
                {.reason = plan.reason, .metadata = {}, .violations = plan.violations});
 }
 
-absl::StatusOr<ModelVersion> Planner::FindVersion(const std::string& project,
-                                                  const std::string& text) {
-  if (!IsOfProject(project, text)) return NoVersion(project, "-", text);
-  if (text.find('/') == std::string::npos) {
-    // A digest or an alias; else a model's slug.
-    absl::StatusOr<ModelVersion> version = models_.GetVersion(project, "", text);
-    if (!absl::IsNotFound(version.status())) return version;
-    ASSIGN_OR_RETURN(Model model, models_.GetModel(project, text));
-    return models_.GetVersion(project, text, model.current_digest);
-  }
-  ASSIGN_OR_RETURN(ModelName name, ParseModelName("base_model", text));
-  if (!name.version.empty()) return models_.GetVersion(project, name.model, name.version);
-  ASSIGN_OR_RETURN(Model model, models_.GetModel(project, name.model));
-  return models_.GetVersion(project, name.model, model.current_digest);
-}
-
 absl::Status Planner::CheckInitialAdapter(const Job& job, Plan& plan) {
   const std::string& digest = job.spec.training.initial_adapter;
   if (digest.empty()) return absl::OkStatus();
@@ -158,7 +142,7 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
   for (FieldViolation& violation : CheckRanges(job.spec.training, objective)) {
     Violate(plan, std::move(violation.field), std::move(violation.description));
   }
-  absl::StatusOr<ModelVersion> base = FindVersion(job.project, job.base_model);
+  absl::StatusOr<ModelVersion> base = FindVersion(models_, job.project, job.base_model);
   if (!base.ok() && !IsAbsent(base.status())) return base.status();
   if (!base.ok() || base->kind != ModelKind::kBase) {
     ASSIGN_OR_RETURN(std::vector<Model> known, models_.ListModels(job.project, "", 100));
@@ -283,7 +267,7 @@ absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
     Violate(plan, "spec.model_export.format",
             absl::StrCat("is absent; one of ", ExportFormatNames()));
   }
-  absl::StatusOr<ModelVersion> adapter = FindVersion(job.project, spec.adapter);
+  absl::StatusOr<ModelVersion> adapter = FindVersion(models_, job.project, spec.adapter);
   if (!adapter.ok() && !IsAbsent(adapter.status())) return adapter.status();
   if (!adapter.ok() || adapter->kind != ModelKind::kAdapter) {
     Violate(

@@ -52,7 +52,6 @@ class Planner {
   // A job that no worker can hold would wait for ever.
   absl::Status CheckWorkers(const Job& job, Plan& plan);
   static void CheckTypes(const Job& job, const std::vector<WorkerRecord>& workers, Plan& plan);
-  absl::StatusOr<ModelVersion> FindVersion(const std::string& project, const std::string& text);
 
   JobStore& jobs_;
   ModelStore& models_;

@@ -19,12 +19,10 @@
 #include "common/dataset/shard.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "llm/chat/chat_template.h"
-#include "llm/formats/gguf_file.h"
+#include "llm/chat/base_text.h"
 #include "llm/formats/model_config.h"
 #include "llm/rows/samples.h"
 #include "llm/rows/teacher_reader.h"
-#include "llm/tokenizer/tokenizer.h"
 #include "llm/train/adapter_plan.h"
 #include "llm/train/forecast.h"
 
@@ -206,19 +204,17 @@ absl::StatusOr<const LlmForecaster::Base*> LlmForecaster::FindBase(const Inputs&
                                                                    const ResolvedSpec& spec) {
   const std::string key = absl::StrCat(inputs.base_digest, " ", spec.template_date);
   if (base_ != nullptr && base_->key == key) return base_.get();
-  ASSIGN_OR_RETURN(const std::filesystem::path path, blobs_.LocalPath(inputs.base_digest));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const llm::GgufFile> file, llm::GgufFile::Open(path));
+  ASSIGN_OR_RETURN(const std::filesystem::path path, blobs_.LocalTree(inputs.base_digest));
+  ASSIGN_OR_RETURN(const llm::BaseText text, llm::ReadBaseText(path));
   auto base = std::make_unique<Base>();
   base->key = key;
-  ASSIGN_OR_RETURN(base->config, llm::ModelConfig::FromGguf(*file));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const llm::Tokenizer> tokenizer,
-                   llm::Tokenizer::FromGguf(*file));
+  base->config = text.config;
   llm::ChatTemplateOptions options;
   if (!spec.template_date.empty() && !absl::ParseCivilTime(spec.template_date, &options.date)) {
     return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
                  absl::StrCat("template_date '", spec.template_date, "' is not YYYY-MM-DD"));
   }
-  ASSIGN_OR_RETURN(base->chat, llm::ChatTemplate::FromGguf(*file, tokenizer, options));
+  ASSIGN_OR_RETURN(base->chat, text.Chat(options));
   base_ = std::move(base);
   return base_.get();
 }

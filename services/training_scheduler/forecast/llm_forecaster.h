@@ -1,5 +1,5 @@
 // Forecaster by the language-model library: reads the model's shape and tokenizer from its GGUF
-// file, encodes rows of the sealed version as the worker will, packs them and counts.
+// file or folder, encodes rows of the sealed version as the worker will, packs them and counts.
 #pragma once
 
 #include <memory>

@@ -14,6 +14,7 @@
 #include "common/testing/matchers.h"
 #include "common/testing/temp_dir.h"
 #include "common/time/fake_clock.h"
+#include "llm/tokenizer/testing_folder.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -95,6 +96,17 @@ TEST_F(LlmForecasterTest, RowsAreMeasuredWithTheModelsOwnTokenizer) {
   longer.steps *= 2;
   ASSERT_OK_AND_ASSIGN(const TrainingForecast twice, forecaster.Forecast(inputs_, longer, 1));
   EXPECT_NEAR(twice.work, 2 * forecast.work, 0.05 * forecast.work);
+}
+
+TEST_F(LlmForecasterTest, ABaseThatIsAFolderIsMeasuredWithItsOwnTokenizer) {
+  LlmForecaster forecaster(*blobs_);
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast smollm2, forecaster.Forecast(inputs_, Spec(), 1));
+  ASSERT_OK(llm::WriteSmallFolder(folder_ / "small", llm::SmallFolderModel()));
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> files, llm::HfModelFiles(folder_ / "small"));
+  ASSERT_OK_AND_ASSIGN(inputs_.base_digest, blobs_->PutFiles("model", folder_ / "small", files));
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast small, forecaster.Forecast(inputs_, Spec(), 1));
+  EXPECT_GT(small.longest_row, smollm2.longest_row);  // a token a byte
+  EXPECT_LT(small.work, smollm2.work / 20);
 }
 
 TEST_F(LlmForecasterTest, LayersAndPatternsThatTheBaseDoesNotHaveAreNamedByTheirFields) {

@@ -15,7 +15,6 @@
 #include "services/training_scheduler/transport/download.h"
 #include "services/training_scheduler/transport/enums.h"
 #include "services/training_scheduler/transport/job_query.h"
-#include "services/training_scheduler/transport/not_implemented.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -179,12 +178,24 @@ absl::Status ModelServiceImpl::DoImportModel(const v1::ImportModelRequest& reque
     case v1::ImportModelRequest::kPackage:
       import.package = request.package();
       break;
+    case v1::ImportModelRequest::kFolderPath:
+      import.folder_path = request.folder_path();
+      break;
+    case v1::ImportModelRequest::kAdapterPath:
+      import.adapter_path = request.adapter_path();
+      break;
     case v1::ImportModelRequest::SOURCE_NOT_SET:
-      return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
-                   "source is required: gguf_path or package");
-    default:
-      return NotImplemented("import of a Hugging Face folder or of an adapter",
-                            "convert it to GGUF and give gguf_path, or name a package");
+      break;
+  }
+  if (import.gguf_path.empty() && import.package.empty() && import.folder_path.empty() &&
+      import.adapter_path.empty()) {
+    return Error(absl::StatusCode::kInvalidArgument, "FIELD_REQUIRED",
+                 "source is required: gguf_path, folder_path, package or adapter_path");
+  }
+  import.base_model = request.base_model();
+  if (import.adapter_path.empty() && !import.base_model.empty()) {
+    return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
+                 "base_model goes with adapter_path only");
   }
   ASSIGN_OR_RETURN(import.key, KeyOf(request));
   ASSIGN_OR_RETURN(ModelVersion version, registry_.Import(import));

@@ -1,4 +1,4 @@
-// What an export takes over from its base, beside the weights.
+// What a base says beside its weights, as GGUF says it: what exports take over.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-#include "llm/export/base_metadata.h"
+#include "llm/tokenizer/base_metadata.h"
 
 #include <span>
 #include <string>
@@ -9,6 +9,7 @@
 #include "llm/formats/atomic_file.h"
 #include "llm/formats/gguf_config.h"
 #include "llm/formats/gguf_writer.h"
+#include "llm/formats/hf_listing.h"
 #include "llm/formats/model_config.h"
 #include "llm/tokenizer/hf_tokenizer.h"
 #include "llm/tokenizer/to_gguf.h"
@@ -19,13 +20,13 @@ namespace {
 namespace fs = std::filesystem;
 
 absl::Status WriteMetadata(const fs::path& folder, GgufWriter& writer) {
-  const std::string path = (folder / "config.json").string();
+  const std::string path = (folder / kHfConfigFile).string();
   ASSIGN_OR_RETURN(const std::string json, ReadTextFile(path));
   ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::FromHfJson(json, path));
   ASSIGN_OR_RETURN(const HfTokenizer tokenizer, ReadHfTokenizer(folder));
   RETURN_IF_ERROR(WithContext(AddModelConfig(config, writer), path));
   RETURN_IF_ERROR(
-      AddTokenizer(tokenizer, config.vocab_size, (folder / "tokenizer.json").string(), writer));
+      AddTokenizer(tokenizer, config.vocab_size, (folder / kHfTokenizerFile).string(), writer));
   RETURN_IF_ERROR(AddRopeDivisors(config, writer));
   return writer.Finish();
 }
@@ -54,9 +55,7 @@ absl::StatusOr<std::shared_ptr<const GgufFile>> OpenMetadata(const fs::path& bas
 }
 
 absl::Status CopyTokenizerFiles(const fs::path& from, const fs::path& to) {
-  for (const char* name :
-       {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-        "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja"}) {
+  for (const std::string_view name : kHfTokenizerFiles) {
     if (!fs::exists(from / name)) continue;
     ASSIGN_OR_RETURN(const std::string bytes, ReadTextFile(from / name));
     RETURN_IF_ERROR(WriteFileAtomically(to / name, bytes));
