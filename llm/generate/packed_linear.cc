@@ -48,15 +48,15 @@ at::Tensor Multiply(const at::Tensor& x, const at::Tensor& packed) {
 
 PackedLinear::PackedLinear(const FrozenLinear& linear, DecodeWeights weights) : linear_(linear) {
   at::Tensor weight = linear.Dense();
-  if (weight.scalar_type() != at::kBFloat16) return;
-  if (weights != DecodeWeights::kDense) {
+  const bool bf16 = weight.scalar_type() == at::kBFloat16;
+  if (bf16 && weights != DecodeWeights::kDense) {
     quantised_ = QuantisedWeight::Of(weight, weights);
     if (!quantised_) quantised_ = QuantisedWeight::Of(weight, DecodeWeights::kInt8);
     weight = quantised_->TakeValues();
   }
-  if (PackedPanels::Here()) {
+  if (PackedPanels::Here(weight.scalar_type())) {
     panels_ = PackedPanels(weight);
-  } else if (OneDnnHasBf16()) {
+  } else if (!bf16 || OneDnnHasBf16()) {
     packed_ = Reorder(weight);
   } else if (quantised_) {
     plain_ = weight;

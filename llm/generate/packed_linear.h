@@ -12,12 +12,13 @@
 
 namespace crossover::llm {
 
-// For bf16: in panels for the own kernels where there are any (Bf16ProductsHere), else as oneDNN
-// likes it where it computes in bf16. Every row's result is the same bits for any number of rows.
-// fp32 weights stay plain, and so does bf16 where the machine has nothing for it.
+// In panels for the own kernels where there are any (PackedPanels::Here), else as oneDNN likes it
+// where it computes in that type. A row's result in panels and in bf16 is the same bits for any
+// number of rows. bf16 stays plain where the machine has nothing for it.
 class PackedLinear {
  public:
-  // Borrows `linear`, whose bias and fp32 weight it uses. Other than kDense: for bf16.
+  // Borrows `linear`, whose bias it uses, and its weight where that stays plain. Other than kDense:
+  // for bf16.
   explicit PackedLinear(const FrozenLinear& linear, DecodeWeights weights = DecodeWeights::kDense);
 
   // y [n, out] = x W^T + bias. The result may share no memory with earlier ones.

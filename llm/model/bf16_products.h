@@ -11,32 +11,9 @@
 #include <cstdint>
 
 #include "llm/model/kernels.h"
+#include "llm/model/panels.h"
 
 namespace crossover::llm {
-
-// Columns of B in one panel.
-inline constexpr int64_t kPanel = 16;
-
-// Summands [begin, end) in pairs.
-struct PairRange {
-  int32_t begin = 0;
-  int32_t end = 0;
-};
-
-// B [k, n] of a product in panels of 16 columns: panel by panel, in each a row of 16 pairs (two
-// consecutive rows of B) for every pair of summands. What is missing at the edges is 0.
-struct PackedMatrix {
-  const Bf16Bits* data = nullptr;
-  const PairRange* ranges = nullptr;  // Of each panel: the pairs that are not all 0.
-  int64_t k = 0;
-};
-
-// One product A B. Consecutive numbers of a row of A are consecutive in memory.
-struct ProductTerm {
-  const Bf16Bits* a = nullptr;
-  int64_t ld = 0;  // Numbers between rows of A.
-  PackedMatrix b;
-};
 
 // Keys and values of one tile.
 inline constexpr int64_t kAttendKeys = 64;
@@ -65,11 +42,11 @@ struct Bf16Products {
   // Packs panels [begin, end) of B [k, n]: to + panel * 32 * pairs(k), ranges + panel.
   // pack: B = w, w [k, n]. pack_transposed: B = w^T, w [n, k]. Rows have stride ld.
   void (*pack)(const Bf16Bits* w, int64_t ld, int64_t k, int64_t n, int64_t begin, int64_t end,
-               Bf16Bits* to, PairRange* ranges);
+               Bf16Bits* to, StepRange* ranges);
   void (*pack_transposed)(const Bf16Bits* w, int64_t ld, int64_t k, int64_t n, int64_t begin,
-                          int64_t end, Bf16Bits* to, PairRange* ranges);
+                          int64_t end, Bf16Bits* to, StepRange* ranges);
   // c [rows, n] = sum of the terms' products, in columns of panels [begin, end) of them.
-  void (*multiply)(const ProductTerm* terms, int terms_count, int64_t rows, int64_t begin,
+  void (*multiply)(const ProductTerm<Bf16Bits>* terms, int terms_count, int64_t rows, int64_t begin,
                    int64_t end, int64_t n, Bf16Bits* c, int64_t ld_c);
   // sums [ranks, width] = p^T q for p [rows, ranks] as its transpose in pairs, [ranks][pairs of
   // rows], and q [rows, width] of stride ld.

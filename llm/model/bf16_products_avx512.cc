@@ -12,11 +12,11 @@ constexpr int kTileRows = 12;
 constexpr int kOuterRanks = 8;
 
 template <int kRows, int kPanels>
-CROSSOVER_INLINE void AddTerm(const ProductTerm& term, int64_t row, int64_t panel,
+CROSSOVER_INLINE void AddTerm(const ProductTerm<Bf16Bits>& term, int64_t row, int64_t panel,
                               __m512 (&sums)[kRows][kPanels]) {
-  PairRange range = term.b.ranges[panel];
+  StepRange range = term.b.ranges[panel];
   for (int v = 1; v < kPanels; ++v) {
-    const PairRange& other = term.b.ranges[panel + v];
+    const StepRange& other = term.b.ranges[panel + v];
     if (other.begin == other.end) continue;
     if (range.begin == range.end) range = other;
     if (other.begin < range.begin) range.begin = other.begin;
@@ -42,8 +42,8 @@ CROSSOVER_INLINE void AddTerm(const ProductTerm& term, int64_t row, int64_t pane
 }
 
 template <int kRows, int kPanels>
-void MultiplyTile(const ProductTerm* terms, int count, int64_t row, int64_t panel, int64_t n,
-                  Bf16Bits* c, int64_t ld_c) {
+void MultiplyTile(const ProductTerm<Bf16Bits>* terms, int count, int64_t row, int64_t panel,
+                  int64_t n, Bf16Bits* c, int64_t ld_c) {
   __m512 sums[kRows][kPanels];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -64,12 +64,12 @@ void MultiplyTile(const ProductTerm* terms, int count, int64_t row, int64_t pane
   }
 }
 
-using TileFunction = void (*)(const ProductTerm*, int, int64_t, int64_t, int64_t, Bf16Bits*,
-                              int64_t);
+using TileFunction = void (*)(const ProductTerm<Bf16Bits>*, int, int64_t, int64_t, int64_t,
+                              Bf16Bits*, int64_t);
 
 template <int kPanels>
-void MultiplyPanels(const ProductTerm* terms, int count, int64_t rows, int64_t panel, int64_t n,
-                    Bf16Bits* c, int64_t ld_c) {
+void MultiplyPanels(const ProductTerm<Bf16Bits>* terms, int count, int64_t rows, int64_t panel,
+                    int64_t n, Bf16Bits* c, int64_t ld_c) {
   static constexpr TileFunction kTiles[kTileRows] = {
       MultiplyTile<1, kPanels>,  MultiplyTile<2, kPanels>,  MultiplyTile<3, kPanels>,
       MultiplyTile<4, kPanels>,  MultiplyTile<5, kPanels>,  MultiplyTile<6, kPanels>,
@@ -81,8 +81,8 @@ void MultiplyPanels(const ProductTerm* terms, int count, int64_t rows, int64_t p
   }
 }
 
-void Multiply(const ProductTerm* terms, int count, int64_t rows, int64_t begin, int64_t end,
-              int64_t n, Bf16Bits* c, int64_t ld_c) {
+void Multiply(const ProductTerm<Bf16Bits>* terms, int count, int64_t rows, int64_t begin,
+              int64_t end, int64_t n, Bf16Bits* c, int64_t ld_c) {
   int64_t panel = begin;
   for (; panel + 2 <= end; panel += 2) MultiplyPanels<2>(terms, count, rows, panel, n, c, ld_c);
   if (panel < end) MultiplyPanels<1>(terms, count, rows, panel, n, c, ld_c);
@@ -91,7 +91,7 @@ void Multiply(const ProductTerm* terms, int count, int64_t rows, int64_t begin, 
 // ---- packing
 
 // Pairs that are not all 0 of one packed panel.
-PairRange NonZero(const Bf16Bits* panel, int64_t pairs) {
+StepRange NonZero(const Bf16Bits* panel, int64_t pairs) {
   const auto zero = [&](int64_t p) {
     const __m512i row = _mm512_loadu_si512(panel + 2 * kPanel * p);
     return _mm512_test_epi32_mask(row, row) == 0;
@@ -103,7 +103,7 @@ PairRange NonZero(const Bf16Bits* panel, int64_t pairs) {
 }
 
 void PackPanels(const Bf16Bits* w, int64_t ld, int64_t k, int64_t n, int64_t begin, int64_t end,
-                Bf16Bits* to, PairRange* ranges) {
+                Bf16Bits* to, StepRange* ranges) {
   const int64_t pairs = Pairs(k);
   for (int64_t panel = begin; panel < end; ++panel) {
     const __mmask16 mask = static_cast<__mmask16>((1u << Least(kPanel, n - panel * kPanel)) - 1);
@@ -151,7 +151,7 @@ CROSSOVER_INLINE void Transpose16(__m512i (&rows)[16]) {
 }
 
 void PackTransposedPanels(const Bf16Bits* w, int64_t ld, int64_t k, int64_t n, int64_t begin,
-                          int64_t end, Bf16Bits* to, PairRange* ranges) {
+                          int64_t end, Bf16Bits* to, StepRange* ranges) {
   const int64_t pairs = Pairs(k);
   for (int64_t panel = begin; panel < end; ++panel) {
     const int64_t columns = Least(kPanel, n - panel * kPanel);

@@ -2,6 +2,7 @@
 
 #include "llm/model/bf16_products.h"
 #include "llm/model/execution.h"
+#include "llm/model/f32_products.h"
 
 namespace crossover::llm {
 
@@ -30,6 +31,19 @@ const Bf16Products* Bf16ProductsHere() {
 #if defined(__x86_64__)
   static const Bf16Products* const products =
       HasAvx512Bf16WithoutAmx() ? &Bf16ProductsAvx512() : nullptr;
+  return products;
+#else
+  return nullptr;
+#endif
+}
+
+const F32Products* F32ProductsHere() {
+#if defined(__x86_64__)
+  static const F32Products* const products = __builtin_cpu_supports("avx2") &&
+                                                     __builtin_cpu_supports("fma") &&
+                                                     !__builtin_cpu_supports("avx512f")
+                                                 ? &F32ProductsAvx2()
+                                                 : nullptr;
   return products;
 #else
   return nullptr;

@@ -1,7 +1,7 @@
 // Matrix products of the decoder on whole tensors, with this library's own kernels where they are
-// the faster ones (Bf16ProductsHere) and with LibTorch's elsewhere. Sees torch. Tensors are bf16 or
-// fp32 alike; the numbers of a row are consecutive. Tensors of other types, sizes or strides than
-// told here throw c10::Error.
+// the faster ones (Bf16ProductsHere, F32ProductsHere) and with LibTorch's elsewhere. Sees torch.
+// Tensors are bf16 or fp32 alike; the numbers of a row are consecutive. Tensors of other types,
+// sizes or strides than told here throw c10::Error.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,7 +10,7 @@
 #include <span>
 #include <vector>
 
-#include "llm/model/bf16_products.h"
+#include "llm/model/panels.h"
 
 namespace crossover::llm {
 
@@ -45,22 +45,23 @@ void AddOuterProducts(std::span<const OuterProduct> products, at::Tensor& memory
 // numbers can be read. Immutable and thread-safe.
 class PackedPanels {
  public:
-  // Whether the own kernels are the faster ones here; nothing else may be called otherwise.
-  static bool Here();
+  // Whether the own kernels are the faster ones here for the type; nothing else may be called
+  // otherwise.
+  static bool Here(at::ScalarType type);
 
   PackedPanels() = default;
-  explicit PackedPanels(const at::Tensor& w);  // bf16 [out, in], copied.
+  explicit PackedPanels(const at::Tensor& w);  // bf16 or fp32 [out, in], copied.
 
   bool defined() const { return data_.defined(); }
-  // x w^T, [n, out] for x [n, in] bf16. A row's result is the same bits for any number of rows and
-  // threads.
+  // x w^T, [n, out] for x [n, in] of w's type. A row's result is the same bits for any number of
+  // rows and threads.
   at::Tensor Multiply(const at::Tensor& x) const;
 
  private:
   int64_t out_ = 0;
   int64_t in_ = 0;
   at::Tensor data_;
-  std::vector<PairRange> ranges_;
+  std::vector<StepRange> ranges_;
 };
 
 }  // namespace crossover::llm

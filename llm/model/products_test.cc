@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "llm/model/bf16_products.h"
+#include "llm/model/f32_products.h"
 #include "llm/model/tile_multiply.h"
 
 namespace crossover::llm {
@@ -208,8 +209,7 @@ TEST_P(ProductsTest, MatricesThatDoNotFitAreRefused) {
 }
 
 TEST_P(ProductsTest, ThreadsDoNotChangeABit) {
-  if (GetParam() == at::kFloat || Bf16ProductsHere() == nullptr)
-    GTEST_SKIP() << "LibTorch's products make no such promise";
+  if (!PackedPanels::Here(GetParam())) GTEST_SKIP() << "LibTorch's products make no such promise";
   at::Tensor memory;
   const at::Tensor x = Random(131, 576, GetParam()), w = Random(320, 576, GetParam());
   const at::Tensor t = Random(131, 24, GetParam()), b = Random(320, 24, GetParam());
@@ -256,23 +256,43 @@ TEST_F(Bf16ProductsTest, TheSumOfBothProductsIsRoundedOnce) {
 }
 
 // A row's result must not depend on the rows beside it: batches of other sizes give the same bits.
-TEST_F(Bf16ProductsTest, RowsDoNotDependOnEachOther) {
-  const at::Tensor x = Random(57, 96, at::kBFloat16), w = Random(40, 96, at::kBFloat16);
-  at::Tensor all = at::empty({57, 40}, at::kBFloat16), part = at::empty({19, 40}, at::kBFloat16);
+TEST_P(ProductsTest, RowsDoNotDependOnEachOther) {
+  if (!PackedPanels::Here(GetParam())) GTEST_SKIP() << "LibTorch's products make no such promise";
+  const at::Tensor x = Random(57, 96, GetParam()), w = Random(40, 96, GetParam());
+  at::Tensor all = at::empty({57, 40}, GetParam()), part = at::empty({19, 40}, GetParam());
   ProductTransposed(x, w, {}, {}, all);
   ProductTransposed(x.narrow(0, 5, 19), w, {}, {}, part);
   EXPECT_TRUE(at::equal(all.narrow(0, 5, 19), part));
 }
 
-TEST_F(Bf16ProductsTest, PanelsPackedOnceGiveEveryRowItsBits) {
+TEST_P(ProductsTest, PanelsPackedOnceGiveEveryRowItsBits) {
+  if (!PackedPanels::Here(GetParam())) GTEST_SKIP() << "no own kernels for this type here";
   for (const Size& size : kSizes) {
-    const at::Tensor x = Random(size.rows, size.in, at::kBFloat16);
-    const at::Tensor w = Random(size.out, size.in, at::kBFloat16);
+    const at::Tensor x = Random(size.rows, size.in, GetParam());
+    const at::Tensor w = Random(size.out, size.in, GetParam());
     const PackedPanels packed(w);
     const at::Tensor y = packed.Multiply(x);
-    EXPECT_LT(Error(y, at::mm(x.to(at::kDouble), w.to(at::kDouble).t())), Tolerance(at::kBFloat16));
+    EXPECT_LT(Error(y, at::mm(x.to(at::kDouble), w.to(at::kDouble).t())), Tolerance(GetParam()));
     EXPECT_TRUE(packed.Multiply(x.narrow(0, size.rows - 1, 1)).equal(y.narrow(0, size.rows - 1, 1)))
         << size.rows << " x " << size.out;
+  }
+}
+
+TEST(F32ProductsTest, TilesAdd) {
+  if (F32ProductsHere() == nullptr) GTEST_SKIP() << "no AVX2, or AVX-512";
+  at::manual_seed(1);
+  const struct {
+    int64_t m, n, k;
+  } sizes[] = {{32, 64, 64}, {64, 32, 80}, {13, 48, 31}, {1, 16, 1}};
+  for (const auto& [m, n, k] : sizes) {
+    const at::Tensor a = Random(m, k, at::kFloat), b = Random(k, n, at::kFloat);
+    at::Tensor c = at::ones({m, n});
+    const at::Tensor product = at::mm(a.to(at::kDouble), b.to(at::kDouble));
+    for (const bool add : {true, false}) {
+      F32ProductsHere()->tile(m, n, k, k, n, n, add, Data<float>(a), Data<float>(b),
+                              Data<float>(c));
+      EXPECT_LT(Error(c, product + (add ? 1 : 0)), 1e-5) << m << " x " << n << " x " << k;
+    }
   }
 }
 

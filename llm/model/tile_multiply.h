@@ -1,11 +1,12 @@
-// C [+]= A B for small dense tiles: Bf16Products where there are any, otherwise LibTorch's
-// cpublas::brgemm (oneDNN micro-kernels). Sees torch.
+// C [+]= A B for small dense tiles: Bf16Products and F32Products where there are any, otherwise
+// LibTorch's cpublas::brgemm (oneDNN micro-kernels). Sees torch.
 #pragma once
 
 #include <ATen/native/CPUBlas.h>
 #include <c10/util/BFloat16.h>
 
 #include "llm/model/bf16_products.h"
+#include "llm/model/f32_products.h"
 #include "llm/model/kernels.h"
 
 namespace crossover::llm {
@@ -24,6 +25,9 @@ inline void TileMultiply(int64_t m, int64_t n, int64_t k, int64_t ld_a, int64_t 
 
 inline void TileMultiply(int64_t m, int64_t n, int64_t k, int64_t ld_a, int64_t ld_b, int64_t ld_c,
                          bool add, const float* a, const float* b, float* c) {
+  if (const F32Products* own = F32ProductsHere(); own != nullptr && n % kPanel == 0) {
+    return own->tile(m, n, k, ld_a, ld_b, ld_c, add, a, b, c);
+  }
   at::native::cpublas::brgemm(m, n, k, ld_a, ld_b, ld_c, add, a, b, c, /*is_vnni=*/false);
 }
 
