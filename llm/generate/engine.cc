@@ -14,6 +14,7 @@
 #include "llm/generate/adapter_weights.h"
 #include "llm/generate/engine_loop.h"
 #include "llm/generate/model_runner.h"
+#include "llm/generate/quantised_panels.h"
 #include "llm/lora/adapter.h"
 #include "llm/model/weights.h"
 
@@ -88,11 +89,11 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Bas
     return Invalid("BAD_ENGINE_OPTIONS",
                    "max_batch_rows, max_queue, max_step_tokens and kv_budget_bytes must be over 0");
   }
-  if (options.decode_weights != DecodeWeights::kDense && !base->execution().bf16()) {
-    return Invalid(
-        "BAD_ENGINE_OPTIONS",
-        "int8 and int4 weights are for models that compute in bf16; this one computes in "
-        "fp32, so leave decode-weights dense");
+  if (options.decode_weights != DecodeWeights::kDense && !base->execution().bf16() &&
+      !QuantisedPanels::Here()) {
+    return Invalid("BAD_ENGINE_OPTIONS",
+                   "int8 and int4 weights in fp32 need a processor with AVX2, and this one has "
+                   "none; leave decode-weights dense");
   }
   try {
     return std::unique_ptr<Engine>(new Engine(std::make_unique<Impl>(std::move(base), options)));

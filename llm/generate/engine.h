@@ -138,9 +138,9 @@ struct EmbedResult {
 // What steps with few rows multiply with. They wait for the memory that holds the weights.
 enum class DecodeWeights {
   kDense,  // The base's own number type.
-  kInt8,   // 8 bits a number, a scale for each row. For bf16 bases.
+  kInt8,   // 8 bits a number, a scale for each row.
   kInt4,   // 4 bits a number, scale and minimum for each 32, where the shape allows it; int8
-           // elsewhere. For bf16 bases.
+           // elsewhere.
 };
 
 // "dense", "int8" or "int4"; for another text InvalidArgument CONFIG_INVALID, which tells these.
@@ -158,7 +158,7 @@ struct EngineOptions {
   // looked up in what each sequence has said before. Answers stay the same. 0: no guesses.
   int64_t speculative_rows = 8;
   // All steps then compute with the quantised numbers, so that an answer does not depend on how
-  // many rows a step has; those with many rows in bf16.
+  // many rows a step has; those with many rows in the base's type.
   DecodeWeights decode_weights = DecodeWeights::kDense;
   // Bytes of one token, for text and stop strings (tokenizer). Special tokens give "". Called on
   // the engine's thread.

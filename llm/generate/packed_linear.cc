@@ -49,7 +49,11 @@ at::Tensor Multiply(const at::Tensor& x, const at::Tensor& packed) {
 PackedLinear::PackedLinear(const FrozenLinear& linear, DecodeWeights weights) : linear_(linear) {
   at::Tensor weight = linear.Dense();
   const bool bf16 = weight.scalar_type() == at::kBFloat16;
-  if (bf16 && weights != DecodeWeights::kDense) {
+  if (!bf16 && weights != DecodeWeights::kDense) {
+    quantised_panels_.emplace(weight, weights);
+    return;
+  }
+  if (weights != DecodeWeights::kDense) {
     quantised_ = QuantisedWeight::Of(weight, weights);
     if (!quantised_) quantised_ = QuantisedWeight::Of(weight, DecodeWeights::kInt8);
     weight = quantised_->TakeValues();
@@ -69,10 +73,11 @@ at::Tensor PackedLinear::MultiplyPlain(const at::Tensor& x) const {
 }
 
 at::Tensor PackedLinear::Forward(const at::Tensor& x) const {
-  at::Tensor y = quantised_ && x.size(0) <= kFewRows ? quantised_->Multiply(x)
-                 : panels_.defined()                 ? panels_.Multiply(x)
-                 : packed_.defined()                 ? Multiply(x, packed_)
-                                                     : MultiplyPlain(x);
+  at::Tensor y = quantised_panels_                     ? quantised_panels_->Multiply(x)
+                 : quantised_ && x.size(0) <= kFewRows ? quantised_->Multiply(x)
+                 : panels_.defined()                   ? panels_.Multiply(x)
+                 : packed_.defined()                   ? Multiply(x, packed_)
+                                                       : MultiplyPlain(x);
   if (linear_.bias.defined()) AddBiasRows(y, linear_.bias);
   return y;
 }

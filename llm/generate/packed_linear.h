@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "llm/generate/quantised_panels.h"
 #include "llm/generate/quantised_weight.h"
 #include "llm/model/linear.h"
 #include "llm/model/products.h"
@@ -17,8 +18,8 @@ namespace crossover::llm {
 // number of rows. bf16 stays plain where the machine has nothing for it.
 class PackedLinear {
  public:
-  // Borrows `linear`, whose bias it uses, and its weight where that stays plain. Other than kDense:
-  // for bf16.
+  // Borrows `linear`, whose bias it uses, and its weight where that stays plain. Other than kDense
+  // in fp32: where QuantisedPanels are Here.
   explicit PackedLinear(const FrozenLinear& linear, DecodeWeights weights = DecodeWeights::kDense);
 
   // y [n, out] = x W^T + bias. The result may share no memory with earlier ones.
@@ -31,7 +32,9 @@ class PackedLinear {
   at::Tensor packed_;    // oneDNN's. Undefined: plain, or `panels_`.
   PackedPanels panels_;  // Empty: plain, or `packed_`.
   at::Tensor plain_;     // Quantised numbers that stay plain. Undefined: `linear_`'s own.
-  // For products of few rows; the others then hold the same numbers.
+  // fp32: for all products; nothing else is held then.
+  std::optional<QuantisedPanels> quantised_panels_;
+  // bf16: for products of few rows; the others then hold the same numbers.
   std::optional<QuantisedWeight> quantised_;
 };
 

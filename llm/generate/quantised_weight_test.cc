@@ -7,6 +7,8 @@
 #include <cmath>
 
 #include "llm/generate/packed_linear.h"
+#include "llm/generate/quantised_panels.h"
+#include "llm/model/products.h"
 
 namespace crossover::llm {
 namespace {
@@ -82,6 +84,74 @@ TEST_F(QuantisedWeightTest, ARowOfZerosStaysOne) {
     EXPECT_LT(std::abs(y[0][5].item<float>()), 1e-6);
     EXPECT_TRUE(y.isfinite().all().item<bool>());
   }
+}
+
+class QuantisedPanelsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!QuantisedPanels::Here()) GTEST_SKIP() << "no AVX2";
+    at::manual_seed(3);
+  }
+};
+
+TEST_F(QuantisedPanelsTest, TheirNumbersAreNearTheWeights) {
+  for (const int64_t out : {128, 35}) {
+    const at::Tensor weight = at::randn({out, 96}), x = at::randn({7, 96});
+    const at::Tensor expected = at::mm(x, weight.t());
+    const QuantisedPanels int8(weight, DecodeWeights::kInt8), int4(weight, DecodeWeights::kInt4);
+    EXPECT_LT(RelativeError(int8.Multiply(x), expected), 0.015) << out;
+    EXPECT_LT(RelativeError(int4.Multiply(x), expected), 0.12) << out;
+    EXPECT_GT(RelativeError(int4.Multiply(x), expected), 0.02) << "that is no int4";
+  }
+}
+
+// Blocks of 32 with 16 evenly spaced values, both ends among them.
+TEST_F(QuantisedPanelsTest, Int4GivesTheBlocksOfQ4Back) {
+  const at::Tensor steps = at::randint(0, 16, {40, 3, 32}).to(at::kFloat);
+  steps.select(2, 0).fill_(0);
+  steps.select(2, 1).fill_(15);
+  const at::Tensor scale = at::rand({40, 3, 1}) * 0.1 + 0.01, low = at::randn({40, 3, 1}) * 0.1;
+  const at::Tensor weight = (steps * scale + low).reshape({40, 96}), x = at::randn({9, 96});
+  EXPECT_LT(RelativeError(QuantisedPanels(weight, DecodeWeights::kInt4).Multiply(x),
+                          at::mm(x.to(at::kDouble), weight.to(at::kDouble).t())),
+            1e-5);
+}
+
+TEST_F(QuantisedPanelsTest, ARowIsTheSameBitsInAnyNumberOfRows) {
+  const FrozenLinear linear{.weight = at::randn({72, 64})};
+  const at::Tensor x = at::randn({13, 64});
+  for (const DecodeWeights type :
+       {DecodeWeights::kDense, DecodeWeights::kInt8, DecodeWeights::kInt4}) {
+    if (type == DecodeWeights::kDense && !PackedPanels::Here(at::kFloat)) continue;
+    const PackedLinear packed(linear, type);
+    const at::Tensor all = packed.Forward(x);
+    for (const int64_t row : {0, 5, 12}) {
+      EXPECT_TRUE(at::equal(packed.Forward(x.narrow(0, row, 1)), all.narrow(0, row, 1)))
+          << static_cast<int>(type) << " row " << row;
+    }
+  }
+}
+
+TEST_F(QuantisedPanelsTest, RowsThatInt4DoesNotTakeAreLeftToInt8) {
+  const at::Tensor weight = at::randn({20, 40}), x = at::randn({2, 40});
+  EXPECT_TRUE(at::equal(QuantisedPanels(weight, DecodeWeights::kInt4).Multiply(x),
+                        QuantisedPanels(weight, DecodeWeights::kInt8).Multiply(x)));
+}
+
+TEST_F(QuantisedPanelsTest, ARowOfZerosStaysOne) {
+  at::Tensor weight = at::randn({20, 64});
+  weight.select(0, 5).zero_();
+  for (const DecodeWeights type : {DecodeWeights::kInt8, DecodeWeights::kInt4}) {
+    const at::Tensor y = QuantisedPanels(weight, type).Multiply(at::randn({3, 64}));
+    EXPECT_LT(y.select(1, 5).abs().max().item<float>(), 1e-6);
+    EXPECT_TRUE(y.isfinite().all().item<bool>());
+  }
+}
+
+TEST_F(QuantisedPanelsTest, FactorsThatDoNotFitAreRefused) {
+  const QuantisedPanels panels(at::randn({20, 64}), DecodeWeights::kInt8);
+  EXPECT_THROW(panels.Multiply(at::randn({3, 63})), c10::Error);
+  EXPECT_THROW(panels.Multiply(at::randn({3, 64}).to(at::kBFloat16)), c10::Error);
 }
 
 }  // namespace

@@ -1,79 +1,12 @@
 // Compiled for AVX2 and FMA, so nothing here may be an inline function with external linkage
 // (another file could get its machine code), the standard library's included.
 #if defined(__x86_64__)
-#include <immintrin.h>
-
+#include "llm/model/f32_avx2.h"
 #include "llm/model/f32_products.h"
 
 namespace crossover::llm {
 
 namespace {
-
-#define CROSSOVER_INLINE inline __attribute__((always_inline))
-
-// Rows of a tile: with two vectors of columns that is 12 sums, which with their operands fill the
-// registers.
-constexpr int kTileRows = 6;
-// Weights come from memory, whose prefetcher stops at the end of every page.
-constexpr int64_t kStepsAhead = 24;
-
-CROSSOVER_INLINE int64_t LeastOf(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// The sums of kRows rows and one panel's columns.
-template <int kRows>
-struct Sums {
-  __m256 low[kRows], high[kRows];
-
-  CROSSOVER_INLINE void Clear() {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_ps();
-  }
-
-  CROSSOVER_INLINE void Load(const float* c, int64_t ld) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      low[r] = _mm256_loadu_ps(c + r * ld);
-      high[r] = _mm256_loadu_ps(c + r * ld + 8);
-    }
-  }
-
-  // Adds `steps` products of a number of every row (`row` numbers apart, the next ones `step`
-  // further) and 16 numbers of b.
-  CROSSOVER_INLINE void Add(const float* a, int64_t row, int64_t step, const float* b, int64_t ld_b,
-                            int64_t steps) {
-#pragma GCC unroll 4
-    for (int64_t s = 0; s < steps; ++s, a += step, b += ld_b) {
-      const __m256 left = _mm256_loadu_ps(b), right = _mm256_loadu_ps(b + 8);
-      _mm_prefetch(b + kStepsAhead * ld_b, _MM_HINT_T0);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const __m256 factor = _mm256_broadcast_ss(a + r * row);
-        low[r] = _mm256_fmadd_ps(factor, left, low[r]);
-        high[r] = _mm256_fmadd_ps(factor, right, high[r]);
-      }
-    }
-  }
-
-  CROSSOVER_INLINE void Store(float* c, int64_t ld, int64_t columns) const {
-    if (columns < kPanel) return StorePart(c, ld, columns);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      _mm256_storeu_ps(c + r * ld, low[r]);
-      _mm256_storeu_ps(c + r * ld + 8, high[r]);
-    }
-  }
-
-  // Masked stores are slow on some processors. Inline, or the sums would have to lie in memory.
-  CROSSOVER_INLINE void StorePart(float* c, int64_t ld, int64_t columns) const {
-    alignas(32) float row[kPanel];
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      _mm256_store_ps(row, low[r]);
-      _mm256_store_ps(row + 8, high[r]);
-      for (int64_t j = 0; j < columns; ++j) c[r * ld + j] = row[j];
-    }
-  }
-};
 
 // ---- products with packed matrices
 
