@@ -140,7 +140,7 @@ enum class DecodeWeights {
   kDense,  // The base's own number type.
   kInt8,   // 8 bits a number, a scale for each row.
   kInt4,   // 4 bits a number, scale and minimum for each 32, where the shape allows it; int8
-           // elsewhere.
+           // elsewhere and in the head.
 };
 
 // "dense", "int8" or "int4"; for another text InvalidArgument CONFIG_INVALID, which tells these.

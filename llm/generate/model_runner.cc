@@ -35,6 +35,11 @@ class TensorLogits final : public StepLogits {
   const at::Tensor sums_;  // fp32
 };
 
+// Every token's logit comes from the head, and files keep it more exactly than the layers, too.
+DecodeWeights ForHead(DecodeWeights weights) {
+  return weights == DecodeWeights::kInt4 ? DecodeWeights::kInt8 : weights;
+}
+
 }  // namespace
 
 KvShape KvShapeOf(const BaseModel& base) {
@@ -45,7 +50,7 @@ KvShape KvShapeOf(const BaseModel& base) {
 
 ModelRunner::ModelRunner(const BaseModel& base, const KvShape& kv, DecodeWeights weights)
     : base_(base),
-      head_(base.weights().head, weights),
+      head_(base.weights().head, ForHead(weights)),
       attention_(AttentionShapeOf(base.config()), kv) {
   for (const BlockWeights& block : base.weights().blocks) {
     blocks_.push_back({PackedLinear(block.qkv, weights), PackedLinear(block.o, weights),
