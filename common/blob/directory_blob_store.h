@@ -3,10 +3,10 @@
 //   <root>/sha256/ab/cdef…   the blobs (mode 0444)
 //   <root>/tmp/…             blobs and folders being written; emptied of old ones by Create
 //   <root>/pins/<hex>/<holder in URL-safe base64>   one empty file a pin
-//   <root>/folders/<hex>/…   artifacts that LocalFolder has laid out, as symbolic links to the
-//   blobs.
-//                            Relative ones: others may see the root at another place. Links and not
-//                            second names of the files, so that a collected blob frees its bytes.
+//   <root>/folders/<hex>/…   artifacts that LocalFolder has laid out, as links to the blobs
+//
+// The links are relative, as others may see the root at another place, and symbolic rather than
+// second names of the files, so that a collected blob frees its bytes.
 #pragma once
 
 #include <filesystem>

@@ -1,6 +1,7 @@
 #include "common/list/filter.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -177,8 +178,10 @@ std::optional<std::string> EqualTo(const Filter& filter, std::string_view field)
 }
 
 bool IsContradiction(const Filter& filter) {
+  std::map<std::string_view, std::string_view> values;  // by field
   return std::any_of(filter.begin(), filter.end(), [&](const Condition& condition) {
-    return condition.op == Op::kEqual && condition.value != EqualTo(filter, condition.field);
+    return condition.op == Op::kEqual &&
+           values.try_emplace(condition.field, condition.value).first->second != condition.value;
   });
 }
 

@@ -421,6 +421,9 @@ TEST_F(ServicesTest, TheLedgerIsSummedAndPairsAreListed) {
   ASSERT_OK(Call(*traffic_, &v1::TrafficService::Stub::ListPairs, list, &pairs));
   ASSERT_EQ(pairs.pairs_size(), 1);
   EXPECT_EQ(pairs.pairs(0).name(), made.name() + "/pairs/" + id);
+  list.set_filter("comparisons.equal = true AND comparisons.equal = false");
+  ASSERT_OK(Call(*traffic_, &v1::TrafficService::Stub::ListPairs, list, &pairs));
+  EXPECT_EQ(pairs.pairs_size(), 0) << "AND means both";
   v1::ListLedgerEntriesRequest entries;
   entries.set_parent(made.name());
   v1::ListLedgerEntriesResponse listed;

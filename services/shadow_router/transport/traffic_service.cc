@@ -1,5 +1,6 @@
 #include "services/shadow_router/transport/traffic_service.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -23,7 +24,8 @@ absl::Status BadFilter(const std::string& message) {
                {.reason = "FILTER_INVALID", .metadata = {}, .violations = {{"filter", message}}});
 }
 
-absl::StatusOr<PairFilter> PairFilterOf(const v1::ListPairsRequest& request) {
+// nullopt: nothing can match.
+absl::StatusOr<std::optional<PairFilter>> PairFilterOf(const v1::ListPairsRequest& request) {
   PairFilter result{.experiment = request.parent()};
   ASSIGN_OR_RETURN(
       const list::Filter filter,
@@ -43,7 +45,8 @@ absl::StatusOr<PairFilter> PairFilterOf(const v1::ListPairsRequest& request) {
     if (*validity != "VALID") return BadFilter("validity can be filtered by VALID only");
     result.only_valid = true;
   }
-  return result;
+  if (list::IsContradiction(filter)) return std::optional<PairFilter>();
+  return std::optional(std::move(result));
 }
 
 }  // namespace
@@ -53,12 +56,13 @@ grpc::ServerUnaryReactor* TrafficService::ListPairs(grpc::CallbackServerContext*
                                                     v1::ListPairsResponse* response) {
   return handler_.Unary(context, "ListPairs", [=, this](const rpc::Call&) -> absl::Status {
     RETURN_IF_ERROR(ParseScoped(request->parent(), kExperimentPattern, "parent").status());
-    ASSIGN_OR_RETURN(const PairFilter filter, PairFilterOf(*request));
+    ASSIGN_OR_RETURN(const std::optional<PairFilter> filter, PairFilterOf(*request));
     RETURN_IF_ERROR(store_.GetExperiment(request->parent()).status());
     const std::string query = absl::StrCat("pairs ", request->parent(), " ", request->filter());
     ASSIGN_OR_RETURN(const int size, list::PageSize(request->page_size()));
     ASSIGN_OR_RETURN(const std::string after, list::ParsePageToken(request->page_token(), query));
-    ASSIGN_OR_RETURN(const auto listed, store_.ListPairs(filter, {.size = size, .token = after}));
+    if (!filter.has_value()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const auto listed, store_.ListPairs(*filter, {.size = size, .token = after}));
     for (const Pair& pair : listed.items) *response->add_pairs() = ToProto(pair);
     if (!listed.next_token.empty())
       response->set_next_page_token(list::MakePageToken(listed.next_token, query));
@@ -136,6 +140,7 @@ grpc::ServerUnaryReactor* TrafficService::ListRecordings(grpc::CallbackServerCon
         absl::StrCat("recordings ", request->parent(), " ", request->filter());
     ASSIGN_OR_RETURN(const int size, list::PageSize(request->page_size()));
     ASSIGN_OR_RETURN(const std::string after, list::ParsePageToken(request->page_token(), query));
+    if (list::IsContradiction(filter)) return absl::OkStatus();
     ASSIGN_OR_RETURN(const auto listed,
                      store_.ListRecordings(list::EqualTo(filter, "route").value_or(""),
                                            {.size = size, .token = after}));
@@ -216,6 +221,7 @@ grpc::ServerUnaryReactor* TrafficService::ListFeedback(grpc::CallbackServerConte
     const std::string query = absl::StrCat("feedback ", request->parent(), " ", request->filter());
     ASSIGN_OR_RETURN(const int size, list::PageSize(request->page_size()));
     ASSIGN_OR_RETURN(const std::string after, list::ParsePageToken(request->page_token(), query));
+    if (list::IsContradiction(filter)) return absl::OkStatus();
     ASSIGN_OR_RETURN(const auto listed,
                      store_.ListFeedback(*inference_id, {.size = size, .token = after}));
     for (const Feedback& feedback : listed.items) {

@@ -71,8 +71,8 @@ absl::StatusOr<ModelVersion> ModelRegistry::Import(const ImportRequest& request)
     ASSIGN_OR_RETURN(const Manifest manifest, blobs_.ReadManifest(version.digest));
     version.bytes = manifest.TotalSize();
   }
-  RETURN_IF_ERROR(blobs_.Pin(version.digest, Holder(version)));
   RETURN_IF_ERROR(TakeOrigin(version));
+  RETURN_IF_ERROR(blobs_.Pin(version.digest, Holder(version)));
   return store_.Register(version, request.key);
 }
 

@@ -420,6 +420,31 @@ TEST_F(SchedulerTest, AJobThatTooFewComputeInOneTypeIsRefusedOrSaysWhatItWaitsFo
             "compute in another number type, and a gang in one)");
 }
 
+TEST_F(SchedulerTest, AJobWaitsForWorkersOfATypeThatHasEnoughOfThem) {
+  const auto see = [&](const std::string& name, ComputeType type) {
+    WorkerRecord worker;
+    worker.name = name;
+    worker.incarnation = "life";
+    worker.capabilities.gang = 2;
+    worker.capabilities.compute_types = {type};
+    ASSERT_OK(jobs_.SawWorker(worker));
+  };
+  see("old", ComputeType::kFloat32);
+  see("older", ComputeType::kFloat32);
+  see("new", ComputeType::kBfloat16);
+  for (const char* name : {"old", "older"}) {
+    ASSERT_OK(scheduler_.Create(Draft(), {}, false));
+    ASSERT_OK(jobs_.Claim(
+        {.capabilities = {}, .ttl = absl::Seconds(30), .claimants = {{name, "life", name}}}));
+  }
+  Job draft = Draft();
+  draft.requirements.gang_size = 2;
+  ASSERT_OK_AND_ASSIGN(Job shared, scheduler_.Create(draft, {}, false));
+  EXPECT_EQ(Explained(shared),
+            "validated; waits for 2 workers that are idle at once: 0 of 2 that can take it are "
+            "idle (1 more compute in another number type, and a gang in one)");
+}
+
 TEST_F(SchedulerTest, FinishedJobsMakeTheNextEstimateAMeasuredOne) {
   ASSERT_OK_AND_ASSIGN(Job job, scheduler_.Create(Draft(), {}, false));
   ASSERT_OK(

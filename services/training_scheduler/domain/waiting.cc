@@ -18,6 +18,7 @@ namespace {
 std::string GangWait(const Job& job, const std::vector<WorkerRecord>& workers) {
   const int32_t size = job.requirements.gang_size;
   struct Count {
+    bool enough = false;  // first: a type that has too few is not what the job waits for
     int64_t idle = 0, able = 0;
     auto operator<=>(const Count&) const = default;
   };
@@ -29,7 +30,7 @@ std::string GangWait(const Job& job, const std::vector<WorkerRecord>& workers) {
       continue;
     }
     Count& count = counts[TypeOf(worker, job)];
-    ++count.able;
+    count.enough = ++count.able >= size;
     ++of_all;
     if (worker.job.empty()) ++count.idle;
   }
