@@ -1,5 +1,6 @@
 #include "llm/formats/hf_listing.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
@@ -33,6 +34,28 @@ absl::Status RequireFile(const std::filesystem::path& path, std::string_view hin
 bool IsThere(const std::filesystem::path& path) {
   std::error_code ignored;
   return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+}
+
+// What links of the folder may lead into: itself, or the model's part of the cache of Hugging Face,
+// where MODEL/snapshots/REVISION is made of links to MODEL/blobs.
+std::filesystem::path RootOf(const std::filesystem::path& folder) {
+  const std::filesystem::path whole = std::filesystem::canonical(folder);
+  const std::filesystem::path parent = whole.parent_path();
+  return parent.filename() == "snapshots" ? parent.parent_path() : whole;
+}
+
+absl::Status RequireInside(const std::filesystem::path& folder, const std::string& name) try {
+  const std::filesystem::path root = RootOf(folder);
+  const std::filesystem::path target = std::filesystem::canonical(folder / name);
+  const auto [rest, unused] = std::mismatch(root.begin(), root.end(), target.begin(), target.end());
+  if (rest == root.end()) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, "FILE_UNREADABLE",
+               absl::StrCat((folder / name).string(), " is a link to ", target.string(),
+                            ", which is outside of ", root.string(),
+                            "; put the file itself into the folder"));
+} catch (const std::filesystem::filesystem_error& e) {
+  return Error(absl::StatusCode::kFailedPrecondition, "FILE_UNREADABLE",
+               absl::StrCat((folder / name).string(), ": ", e.code().message()));
 }
 
 // A file of torch.save in the folder; "" without one.
@@ -116,6 +139,12 @@ absl::StatusOr<std::vector<std::string>> HfModelFiles(const std::filesystem::pat
   }
   for (const std::string& name : files) RETURN_IF_ERROR(RequireFile(folder / name, ""));
   return std::vector<std::string>(files.begin(), files.end());
+}
+
+absl::Status CheckHfLinks(const std::filesystem::path& folder,
+                          const std::vector<std::string>& files) {
+  for (const std::string& name : files) RETURN_IF_ERROR(RequireInside(folder, name));
+  return absl::OkStatus();
 }
 
 }  // namespace crossover::llm

@@ -38,4 +38,10 @@ absl::StatusOr<std::set<std::string>> HfWeightFiles(const std::filesystem::path&
 // that cannot be looked at or is no file.
 absl::StatusOr<std::vector<std::string>> HfModelFiles(const std::filesystem::path& folder);
 
+// For folders that somebody else names: who may import a folder may read what it holds, but not, by
+// a link, what else this process can. FailedPrecondition FILE_UNREADABLE for a link out of the
+// folder and, in the cache of Hugging Face, out of the model's part of it.
+absl::Status CheckHfLinks(const std::filesystem::path& folder,
+                          const std::vector<std::string>& files);
+
 }  // namespace crossover::llm

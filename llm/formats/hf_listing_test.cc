@@ -105,5 +105,30 @@ TEST_F(HfListingTest, LinksAreFollowedAndThoseToNothingAreMissing) {
   EXPECT_TRUE(HasReason(Listed(), "FILE_UNREADABLE")) << Listed();
 }
 
+TEST_F(HfListingTest, LinksOutOfTheFolderAreRefusedToThoseWhoImport) {
+  crossover::testing::WriteFile(folder_ / "secret", "{}");
+  WriteSmall();
+  EXPECT_TRUE(CheckHfLinks(model_, HfModelFiles(model_).value()).ok());
+  fs::create_symlink("config.json", model_ / "added_tokens.json");  // within the folder
+  EXPECT_TRUE(CheckHfLinks(model_, HfModelFiles(model_).value()).ok());
+  fs::create_symlink("../secret", model_ / "merges.txt");
+  const absl::Status status = CheckHfLinks(model_, HfModelFiles(model_).value());
+  EXPECT_TRUE(HasReason(status, "FILE_UNREADABLE")) << status;
+  EXPECT_THAT(Message(status), AllOf(HasSubstr("merges.txt"), HasSubstr("is a link to")));
+}
+
+TEST_F(HfListingTest, LinksIntoTheModelsOwnPartOfTheCacheAreFollowed) {
+  crossover::testing::WriteFile(folder_ / "hub/models--a/blobs/1", "{}");
+  crossover::testing::WriteFile(folder_ / "hub/models--b/blobs/1", "{}");
+  const fs::path snapshot = folder_ / "hub/models--a/snapshots/0123";
+  fs::create_directories(snapshot);
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"})
+    fs::create_symlink("../../blobs/1", snapshot / name);
+  EXPECT_TRUE(CheckHfLinks(snapshot, HfModelFiles(snapshot).value()).ok());
+  fs::remove(snapshot / "config.json");
+  fs::create_symlink("../../../models--b/blobs/1", snapshot / "config.json");
+  EXPECT_TRUE(HasReason(CheckHfLinks(snapshot, HfModelFiles(snapshot).value()), "FILE_UNREADABLE"));
+}
+
 }  // namespace
 }  // namespace crossover::llm

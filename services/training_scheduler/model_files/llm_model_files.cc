@@ -124,6 +124,7 @@ absl::StatusOr<ModelVersion> LlmModelFiles::Inspect(const fs::path& path) {
 absl::StatusOr<ModelFolder> LlmModelFiles::InspectFolder(const fs::path& folder) {
   ModelFolder found;
   ASSIGN_OR_RETURN(found.files, llm::HfModelFiles(folder));
+  RETURN_IF_ERROR(llm::CheckHfLinks(folder, found.files));
   ASSIGN_OR_RETURN(const llm::BaseText text, llm::ReadBaseText(folder));
   RETURN_IF_ERROR(text.Chat().status());
   ASSIGN_OR_RETURN(const std::shared_ptr<const llm::HfFolder> weights, llm::HfFolder::Open(folder));
