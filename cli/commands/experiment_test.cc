@@ -239,7 +239,7 @@ TEST_F(ExperimentTest, ADraftIsDeleted) {
   EXPECT_EQ(out(), absl::StrCat("deleted ", kExperiment, "\n"));
   experiments_.experiment.set_state(Experiment::SHADOW);
   EXPECT_EQ(Crossover({"experiment", "delete", "06bq7"}), kExitFailure);
-  EXPECT_THAT(err(), HasSubstr("only a DRAFT is deleted"));
+  EXPECT_THAT(err(), HasSubstr("only a draft is deleted"));
 }
 
 TEST_F(ExperimentTest, StatusShowsVerdictsWithIntervalsAndALedgerThatAddsUp) {

@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <string>
@@ -98,9 +99,12 @@ class FakeFiles final : public curation_pb::FileService::Service {
   }
   grpc::Status ListProblems(grpc::ServerContext*, const curation_pb::ListProblemsRequest* request,
                             curation_pb::ListProblemsResponse* response) override {
-    for (const auto& problem : entries.at(request->parent()).problems) {
-      *response->add_problems() = problem;
-    }
+    constexpr size_t kPage = 2;
+    const auto& problems = entries.at(request->parent()).problems;
+    const size_t begin = request->page_token().empty() ? 0 : std::stoul(request->page_token());
+    const size_t end = std::min(problems.size(), begin + kPage);
+    for (size_t i = begin; i < end; ++i) *response->add_problems() = problems[i];
+    if (end < problems.size()) response->set_next_page_token(std::to_string(end));
     return grpc::Status::OK;
   }
 

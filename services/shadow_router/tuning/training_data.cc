@@ -155,11 +155,15 @@ absl::StatusOr<std::string> WrongLine(TuningBackend& backend, const File& file) 
   request.set_parent(file.name());
   request.set_page_size(1000);
   std::vector<std::string> errors;
-  ASSIGN_OR_RETURN(const curation_pb::ListProblemsResponse page,
-                   rpc::Invoke(*backend.files, &FilesStub::ListProblems, request, Repeatable()));
-  for (const curation_pb::Problem& problem : page.problems()) {
-    if (problem.severity() == curation_pb::Problem::ERROR) errors.push_back(problem.message());
-  }
+  // Any number of warnings may stand before the first error.
+  do {
+    ASSIGN_OR_RETURN(const curation_pb::ListProblemsResponse page,
+                     rpc::Invoke(*backend.files, &FilesStub::ListProblems, request, Repeatable()));
+    for (const curation_pb::Problem& problem : page.problems()) {
+      if (problem.severity() == curation_pb::Problem::ERROR) errors.push_back(problem.message());
+    }
+    request.set_page_token(page.next_page_token());
+  } while (errors.empty() && !request.page_token().empty());
   if (errors.empty()) return std::string();
   const size_t more = errors.size() - 1;
   return absl::StrCat(errors[0], more == 0 ? "" : absl::StrCat(" (and ", more, " more)"));

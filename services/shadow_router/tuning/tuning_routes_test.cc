@@ -232,10 +232,11 @@ TEST_F(TuningRoutesTest, AFileWithALineThatCannotBeReadSaysSoWhereverItIsShown) 
   problem.set_message("line 2: nothing reads the key 'extra'");
   files_.next_problems = {problem};
   EXPECT_EQ(Send("GET", "/v1/files/" + AddFile()).json["status"], "processed");
+  files_.next_problems = {problem, problem};  // a page of warnings
   problem.set_line(5);
   problem.set_severity(curation_pb::Problem::ERROR);
   problem.set_message("line 5: is not valid JSON");
-  files_.next_problems = {problem};
+  files_.next_problems.push_back(problem);
   const Answer answer = Upload("/v1/files", "file", "{", {{"purpose", "fine-tune"}});
   EXPECT_EQ(answer.status, 200) << answer.text;
   EXPECT_EQ(answer.json["status"], "error");

@@ -23,6 +23,7 @@ bool MayServe(const WorkerRecord& worker, const Job& job) {
   const std::string& device = job.requirements.device;
   return (!worker.silent || !worker.job.empty()) && takes(has.kinds, job.kind) &&
          takes(has.queues, job.queue) &&
+         (worker.only_project.empty() || worker.only_project == job.project) &&
          (device.empty() || has.device.empty() || device == has.device);
 }
 

@@ -392,6 +392,24 @@ TEST_F(SchedulerTest, AJobThatSeveralWorkersShareSaysHowManyOfThemAreIdle) {
   EXPECT_EQ(Explained(shared), shared.state_reason);
 }
 
+TEST_F(SchedulerTest, WorkersOfOtherProjectsDoNotCount) {
+  WorkerRecord worker;
+  worker.incarnation = "life";
+  worker.capabilities.gang = 2;
+  for (const char* name : {"a", "b"}) {
+    worker.name = name;
+    worker.only_project = "default";
+    ASSERT_OK(jobs_.SawWorker(worker));
+  }
+  Job draft = Draft();
+  draft.requirements.gang_size = 2;
+  ASSERT_OK(scheduler_.Create(draft, {}, false));
+  worker.incarnation = "next";
+  worker.only_project = "other";
+  ASSERT_OK(jobs_.SawWorker(worker));
+  EXPECT_THAT(scheduler_.Create(draft, {}, false).status(), HasReasonThat("NO_CAPABLE_WORKER"));
+}
+
 TEST_F(SchedulerTest, AJobThatTooFewComputeInOneTypeIsRefusedOrSaysWhatItWaitsFor) {
   const auto see = [&](const std::string& name, std::vector<ComputeType> types) {
     WorkerRecord worker;

@@ -14,7 +14,7 @@ struct WorkerRecord {
   std::string incarnation;
   std::string version;
   Capabilities capabilities;
-  std::string only_project;  // whose jobs it may have; empty = all. Of SawWorker: not listed
+  std::string only_project;  // whose jobs it may have; empty = all
   absl::Time create_time;    // set by the store, as all below
   absl::Time seen_time;
   JobId job;  // that it holds the lease of; empty = none

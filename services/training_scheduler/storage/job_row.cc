@@ -245,6 +245,7 @@ absl::StatusOr<WorkerRecord> ReadWorker(const pqxx::row& row) {
     if (const auto parsed = ParseComputeType(type))
       worker.capabilities.compute_types.push_back(*parsed);
   }
+  worker.only_project = Text(row, "only_project");
   worker.create_time = Time(row, "create_us");
   worker.seen_time = Time(row, "seen_us");
   if (!IsNull(row, "job")) {

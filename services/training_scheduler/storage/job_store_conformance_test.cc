@@ -861,6 +861,7 @@ TEST_P(JobStoreConformance, AWorkerOfOneProjectIsLeftByThatProjectAlone) {
   EXPECT_THAT(*store().Workers("", 10), SizeIs(1));
   worker.only_project = "b";  // who asks under its name and life does not make it theirs
   ASSERT_OK(store().SawWorker(worker));
+  EXPECT_EQ(store().Workers("", 10)->front().only_project, "a");
   ASSERT_OK(store().WorkerLeft("w", "life-1", "b"));
   EXPECT_THAT(*store().Workers("", 10), SizeIs(1));
   ASSERT_OK(store().WorkerLeft("w", "life-1", "a"));

@@ -2,7 +2,7 @@
 -- said, else as the worker did when it asked for work. Who has left is not listed.
 SELECT name, incarnation, version, device, memory_bytes, threads, gang, array_to_string(kinds, ',') AS kinds,
        array_to_string(queues, ',') AS queues, array_to_string(bases, ',') AS bases,
-       array_to_string(compute_types, ',') AS compute_types,
+       array_to_string(compute_types, ',') AS compute_types, COALESCE(only_project, '') AS only_project,
        (extract(epoch FROM create_time) * 1000000)::bigint AS create_us,
        (extract(epoch FROM seen_time) * 1000000)::bigint AS seen_us,
        j.id::text AS job, j.project AS project, COALESCE(j.usage, w.usage::text) AS usage,
