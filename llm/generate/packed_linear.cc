@@ -60,7 +60,7 @@ PackedLinear::PackedLinear(const FrozenLinear& linear, DecodeWeights weights) : 
   }
   if (PackedPanels::Here(weight.scalar_type())) {
     panels_ = PackedPanels(weight);
-  } else if (!bf16 || OneDnnHasBf16()) {
+  } else if (bf16 && OneDnnHasBf16()) {
     packed_ = Reorder(weight);
   } else if (quantised_) {
     plain_ = weight;

@@ -13,9 +13,9 @@
 
 namespace crossover::llm {
 
-// In panels for the own kernels where there are any (PackedPanels::Here), else as oneDNN likes it
-// where it computes in that type. A row's result in panels and in bf16 is the same bits for any
-// number of rows. bf16 stays plain where the machine has nothing for it.
+// In panels for the own kernels where there are any (PackedPanels::Here), else bf16 as oneDNN likes
+// it where it computes in bf16; a row's result is then the same bits for any number of rows. The
+// rest stays plain.
 class PackedLinear {
  public:
   // Borrows `linear`, whose bias it uses, and its weight where that stays plain. Other than kDense
