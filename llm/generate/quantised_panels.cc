@@ -2,8 +2,10 @@
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "llm/model/f32_quantised.h"
 #include "llm/model/parallel.h"

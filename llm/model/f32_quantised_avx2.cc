@@ -68,30 +68,36 @@ void Int4Tile(const float* a, int64_t ld, const Int4Matrix& b, int64_t panel, in
   sums.Store(c, ld_c, columns);
 }
 
-void MultiplyInt8(const float* a, int64_t ld, int64_t rows, const Int8Matrix& b, int64_t begin,
-                  int64_t end, int64_t n, float* c, int64_t ld_c) {
-  static constexpr decltype(&Int8Tile<1>) kTiles[kTileRows] = {
-      Int8Tile<1>, Int8Tile<2>, Int8Tile<3>, Int8Tile<4>, Int8Tile<5>, Int8Tile<6>};
+template <typename Matrix>
+using TileFunction = void (*)(const float*, int64_t, const Matrix&, int64_t, int64_t, float*,
+                              int64_t);
+
+// `tiles` are those of 1 to kTileRows rows.
+template <typename Matrix>
+CROSSOVER_INLINE void Multiply(const TileFunction<Matrix> (&tiles)[kTileRows], const float* a,
+                               int64_t ld, int64_t rows, const Matrix& b, int64_t begin,
+                               int64_t end, int64_t n, float* c, int64_t ld_c) {
   for (int64_t panel = begin; panel < end; ++panel) {
     for (int64_t row = 0; row < rows; row += kTileRows) {
-      kTiles[LeastOf(kTileRows, rows - row) - 1](a + row * ld, ld, b, panel,
-                                                 LeastOf(kPanel, n - panel * kPanel),
-                                                 c + row * ld_c + panel * kPanel, ld_c);
+      tiles[LeastOf(kTileRows, rows - row) - 1](a + row * ld, ld, b, panel,
+                                                LeastOf(kPanel, n - panel * kPanel),
+                                                c + row * ld_c + panel * kPanel, ld_c);
     }
   }
 }
 
+void MultiplyInt8(const float* a, int64_t ld, int64_t rows, const Int8Matrix& b, int64_t begin,
+                  int64_t end, int64_t n, float* c, int64_t ld_c) {
+  static constexpr TileFunction<Int8Matrix> kTiles[kTileRows] = {
+      Int8Tile<1>, Int8Tile<2>, Int8Tile<3>, Int8Tile<4>, Int8Tile<5>, Int8Tile<6>};
+  Multiply(kTiles, a, ld, rows, b, begin, end, n, c, ld_c);
+}
+
 void MultiplyInt4(const float* a, int64_t ld, int64_t rows, const Int4Matrix& b, int64_t begin,
                   int64_t end, int64_t n, float* c, int64_t ld_c) {
-  static constexpr decltype(&Int4Tile<1>) kTiles[kTileRows] = {
+  static constexpr TileFunction<Int4Matrix> kTiles[kTileRows] = {
       Int4Tile<1>, Int4Tile<2>, Int4Tile<3>, Int4Tile<4>, Int4Tile<5>, Int4Tile<6>};
-  for (int64_t panel = begin; panel < end; ++panel) {
-    for (int64_t row = 0; row < rows; row += kTileRows) {
-      kTiles[LeastOf(kTileRows, rows - row) - 1](a + row * ld, ld, b, panel,
-                                                 LeastOf(kPanel, n - panel * kPanel),
-                                                 c + row * ld_c + panel * kPanel, ld_c);
-    }
-  }
+  Multiply(kTiles, a, ld, rows, b, begin, end, n, c, ld_c);
 }
 
 }  // namespace
