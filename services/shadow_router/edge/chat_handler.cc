@@ -1,17 +1,16 @@
 #include "services/shadow_router/edge/chat_handler.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/status/absl_view.h"
-#include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/shadow_router/domain/hash.h"
+#include "services/shadow_router/edge/chat_call.h"
 #include "services/shadow_router/edge/openai_error.h"
+#include "services/shadow_router/edge/passed_headers.h"
 #include "services/shadow_router/edge/recorder.h"
 
 namespace crossover::router {
@@ -19,40 +18,6 @@ namespace {
 
 constexpr size_t kMaxErrorBytes = 1 << 20;
 constexpr size_t kMaxRequestIdBytes = 128;
-
-// Of an upstream's answer, what the client may see.
-constexpr std::array<std::string_view, 5> kPassed = {
-    "openai-processing-ms", "retry-after", "retry-after-ms", "x-should-retry", "openai-version"};
-constexpr std::string_view kRateLimitPrefix = "x-ratelimit-";
-
-bool StartsWithoutCase(std::string_view text, std::string_view prefix) {
-  if (text.size() < prefix.size()) return false;
-  for (size_t i = 0; i < prefix.size(); ++i) {
-    if (std::tolower(static_cast<unsigned char>(text[i])) != prefix[i]) return false;
-  }
-  return true;
-}
-
-// That there is no such route, with the models that answer by their own names.
-absl::Status WithModels(const absl::Status& no_route, const std::string& models) {
-  if (models.empty()) return no_route;
-  ErrorDetail detail = DetailOf(no_route);
-  detail.metadata["models"] = models;
-  return Error(no_route.code(),
-               absl::StrCat(no_route.message(), "; models by their own names: ", models),
-               std::move(detail));
-}
-
-http::Headers PassedHeaders(const http::Headers& from) {
-  http::Headers to;
-  for (std::string_view name : kPassed) {
-    if (const auto value = from.Get(name)) to.Set(name, std::string(*value));
-  }
-  for (const auto& [name, value] : from) {
-    if (StartsWithoutCase(name, kRateLimitPrefix)) to.Add(name, value);
-  }
-  return to;
-}
 
 bool IsPrintable(std::string_view text) {
   for (unsigned char c : text) {
@@ -68,11 +33,6 @@ std::string TraceIdOf(std::string_view traceparent) {
   const bool hex = id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
   const bool zero = id.find_first_not_of('0') == std::string_view::npos;
   return hex && !zero ? std::string(id) : "";
-}
-
-bool IsStream(const http::Headers& headers) {
-  const auto type = headers.Get("content-type");
-  return type && StartsWithoutCase(*type, "text/event-stream");
 }
 
 bool IsSuccess(int status) { return status >= 200 && status < 300; }
@@ -102,137 +62,7 @@ KeyMeter::Amount Used(const Usage& usage, double usd, const KeyMeter::Amount& re
   return tokens == 0 ? reserved : KeyMeter::Amount{tokens, usd};
 }
 
-std::string WhoAsks(const Caller& caller) { return absl::StrCat(caller.project, "/", caller.name); }
-
 }  // namespace
-
-struct ChatHandler::Attempt {
-  const ResolvedVariant* variant = nullptr;
-  CallStatus status = CallStatus::kOk;
-  int http_status = 0;
-  std::string error;
-  std::string error_body;  // Of an HTTP error, as the upstream sent it.
-  http::Headers headers;
-  std::unique_ptr<http::AsyncStream> stream;
-  absl::Duration began = absl::ZeroDuration();
-
-  Answer Outcome() const { return {.status = status, .http_status = http_status, .error = error}; }
-};
-
-struct ChatHandler::Call {
-  // A server that stops may end the coroutine anywhere: what was booked as in flight is booked out
-  // all the same.
-  ~Call() {
-    if (booking) books.Dropped(*booking, DropReason::kCancelled);
-    if (reserved)
-      meter.Settle(caller, *reserved, served != nullptr ? *reserved : KeyMeter::Amount{});
-  }
-
-  Books& books;
-  KeyMeter& meter;
-  Caller caller;
-  std::optional<KeyMeter::Amount> reserved;  // Set until what was used is known.
-  std::string id;                            // Inference id.
-  std::string request_id;                    // What the client called it, else the id.
-  std::string trace_id;
-  absl::Duration started;
-  absl::Time time;
-  std::shared_ptr<const ResolvedRoute> route;
-  ChatRequest request;
-  RequestKey key;
-  Assignment assignment;
-  std::optional<LedgerKey>
-      booking;  // Set while a sampled request has not been handed to the mirror.
-  std::vector<const ResolvedVariant*> order;
-  std::vector<std::string> failures;  // "variant 'x': why" of the attempts that did not answer.
-  http::CancelToken cancel;
-  std::optional<Answer> first;              // How the assigned variant fared.
-  const ResolvedVariant* asked = nullptr;   // Last.
-  const ResolvedVariant* served = nullptr;  // nullptr: nobody answered.
-  int code = 0;
-  Answer answer;
-  absl::Duration upstream_time = absl::ZeroDuration();  // Waiting for the upstream that answered.
-  absl::Duration client_time = absl::ZeroDuration();    // Waiting for the client to take it.
-
-  bool Compared() const { return !route->plan.experiment.empty(); }
-};
-
-// A stream on its way through: whole events only.
-struct ChatHandler::Relay {
-  absl::Duration ttft;
-  bool strip_usage = false;
-  SseParser parser;
-  Usage usage;
-  bool done = false;       // `[DONE]` was read,
-  bool done_sent = false;  // and passed on.
-  bool gone = false;       // The client.
-  absl::Status broken;
-
-  // The events that are complete now, as the client gets them.
-  std::string Take(std::string_view piece) {
-    std::string out;
-    parser.Feed(piece, [&](std::string_view data, std::string_view raw) {
-      if (data == "[DONE]") done = true;
-      const std::optional<ChunkUsage> found = UsageOfChunk(data);
-      if (found) usage = found->usage;
-      if (!(found && found->alone && strip_usage)) out.append(raw);
-    });
-    return out;
-  }
-};
-
-absl::StatusOr<std::shared_ptr<const ResolvedRoute>> ChatHandler::FindRoute(
-    const std::string& model, const Caller& caller) const {
-  const auto table = deps_.table.Get();
-  const std::string& project = caller.project.empty() ? options_.project : caller.project;
-  std::shared_ptr<const ResolvedRoute> route = table->Find(model, project);
-  if (route == nullptr) {
-    std::vector<std::string> names = table->Names(project);
-    std::erase_if(names, [&](const std::string& name) {
-      return !MayUseRoute(caller, absl::StrCat(project, "/routes/", name));
-    });
-    const std::string known = names.empty()
-                                  ? "there are none yet"
-                                  : absl::StrCat("there are: ", absl::StrJoin(names, ", "));
-    return Error(absl::StatusCode::kNotFound,
-                 absl::StrCat("there is no route '", model, "'; ", known),
-                 {.reason = "ROUTE_NOT_FOUND",
-                  .metadata = {{"known", absl::StrJoin(names, ",")}},
-                  .violations = {{"model", "must be the name of a route"}}});
-  }
-  if (!MayUseRoute(caller, route->route.name)) {
-    return Error(absl::StatusCode::kPermissionDenied,
-                 absl::StrCat(caller.name, " may not use route '", model, "'"),
-                 {.reason = "RESOURCE_FORBIDDEN",
-                  .metadata = {},
-                  .violations = {{"model", "is not among the key's routes"}}});
-  }
-  if (!route->status.ok()) {
-    return Error(absl::StatusCode::kUnavailable, "UPSTREAMS_FAILED",
-                 absl::StrCat("route '", model, "' cannot be served: ", route->status.message()));
-  }
-  return route;
-}
-
-http::Task<absl::Status> ChatHandler::SetRoute(Call& call) {
-  absl::StatusOr<std::shared_ptr<const ResolvedRoute>> route =
-      FindRoute(call.request.model, call.caller);
-  if (deps_.models != nullptr && HasReason(route.status(), "ROUTE_NOT_FOUND")) {
-    const std::string& project =
-        call.caller.project.empty() ? options_.project : call.caller.project;
-    absl::StatusOr<std::shared_ptr<const ResolvedRoute>> model =
-        co_await deps_.models->RouteTo(call.caller, project, call.request.model);
-    // Whoever meant a route is told which there are, and of the models too.
-    if (HasReason(model.status(), "MODEL_NOT_FOUND")) {
-      route = WithModels(route.status(), DetailOf(model.status()).metadata["known"]);
-    } else {
-      route = std::move(model);
-    }
-  }
-  if (!route.ok()) co_return route.status();
-  call.route = *std::move(route);
-  co_return absl::OkStatus();
-}
 
 absl::Status ChatHandler::Reserve(Call& call) {
   const ResolvedVariant* primary = call.route->Find(call.route->route.primary);
@@ -384,151 +214,6 @@ http::Task<ChatHandler::Attempt> ChatHandler::TryVariant(Call& call,
     attempt.error_body = *std::move(text);
   deps_.upstream.Report(variant.target, attempt.status, attempt.http_status);
   co_return attempt;
-}
-
-http::Task<void> ChatHandler::RelayBody(http::AsyncExchange& exchange, Call& call,
-                                        Attempt& attempt) {
-  const absl::Duration head = deps_.clock.SteadyNow();
-  absl::StatusOr<std::string> body = co_await ReadAll(*attempt.stream, options_.max_answer_bytes);
-  call.upstream_time += deps_.clock.SteadyNow() - head;
-  if (!body.ok()) {
-    // Nothing has been sent: the client still gets a proper error.
-    call.answer.status = CallStatusOf(body.status());
-    if (call.answer.status == CallStatus::kConnectFailed) call.answer.status = CallStatus::kBroken;
-    attempt.status = call.answer.status;
-    attempt.error =
-        absl::StrCat("upstream '", attempt.variant->target.name, "': ", body.status().message());
-    co_await RespondFailure(exchange, call, attempt);
-    co_return;
-  }
-  const absl::Duration ttft = call.answer.ttft;
-  if (absl::StatusOr<Answer> answer = ParseCompletion(*body); answer.ok()) {
-    call.answer = *std::move(answer);
-    if (call.Compared() && body->size() > options_.max_tee_bytes)
-      call.answer.status = CallStatus::kTooLarge;
-  } else {
-    call.answer.status = CallStatus::kBroken;
-    call.answer.error = std::string(ToStd(answer.status().message()));
-  }
-  call.answer.ttft = ttft;
-  call.answer.http_status = attempt.http_status;
-  http::Response response{.status = attempt.http_status,
-                          .headers = PassedHeaders(attempt.headers),
-                          .body = *std::move(body)};
-  response.headers.Set(
-      "Content-Type",
-      std::string(attempt.headers.Get("content-type").value_or("application/json")));
-  response.headers.Set("x-request-id", call.request_id);
-  response.headers.Set("x-crossover-inference-id", call.id);
-  call.code = attempt.http_status;
-  const absl::Duration before = deps_.clock.SteadyNow();
-  if (!(co_await exchange.Respond(std::move(response))).ok())
-    call.answer.status = CallStatus::kCancelled;
-  call.client_time = deps_.clock.SteadyNow() - before;
-}
-
-http::Task<void> ChatHandler::RelayStream(http::AsyncExchange& exchange, Call& call,
-                                          Attempt& attempt) {
-  http::Headers headers = PassedHeaders(attempt.headers);
-  headers.Set("Content-Type", "text/event-stream; charset=utf-8");
-  headers.Set("Cache-Control", "no-cache");
-  headers.Set("x-request-id", call.request_id);
-  headers.Set("x-crossover-inference-id", call.id);
-  call.code = attempt.http_status;
-  Relay relay;
-  relay.ttft = call.answer.ttft;
-  relay.strip_usage = call.request.stream && !call.request.include_usage;
-  const bool assemble = call.Compared() || call.request.store;
-  AnswerAssembler assembler(options_.max_tee_bytes);
-  absl::Duration before = deps_.clock.SteadyNow();
-  relay.gone = !(co_await exchange.Start(attempt.http_status, std::move(headers))).ok();
-  call.client_time += deps_.clock.SteadyNow() - before;
-  bool first = true;
-  while (!relay.gone) {
-    before = deps_.clock.SteadyNow();
-    absl::StatusOr<std::string> piece = co_await attempt.stream->Read();
-    call.upstream_time += deps_.clock.SteadyNow() - before;
-    if (std::exchange(first, false)) relay.ttft = call.upstream_time;
-    if (!piece.ok()) relay.broken = piece.status();
-    if (!piece.ok() || piece->empty()) break;
-    if (assemble) assembler.Feed(*piece);
-    std::string out = relay.Take(*piece);
-    if (relay.parser.rest().size() > options_.max_event_bytes) {
-      attempt.stream->Cancel();
-      relay.broken = absl::ResourceExhaustedError(
-          absl::StrCat("one event is larger than ", options_.max_event_bytes, " bytes"));
-      break;
-    }
-    if (out.empty()) continue;
-    before = deps_.clock.SteadyNow();
-    relay.gone = !(co_await exchange.Write(std::move(out))).ok();
-    call.client_time += deps_.clock.SteadyNow() - before;
-    relay.done_sent = relay.done && !relay.gone;
-  }
-  if (assemble) {
-    call.answer = assembler.Finish();
-  } else {
-    call.answer.usage = relay.usage;
-  }
-  call.answer.streamed = true;
-  call.answer.http_status = attempt.http_status;
-  call.answer.ttft = relay.ttft;
-  co_await EndStream(exchange, call, attempt, relay);
-}
-
-http::Task<void> ChatHandler::EndStream(http::AsyncExchange& exchange, Call& call, Attempt& attempt,
-                                        const Relay& relay) {
-  // Whoever has the whole answer may leave, and whoever gave it may cut the line.
-  if (!relay.done_sent && (relay.gone || call.cancel.cancelled())) {
-    attempt.stream->Cancel();
-    call.answer.status = CallStatus::kCancelled;
-    co_return;
-  }
-  if (!relay.done_sent && !relay.broken.ok()) {
-    call.answer.status = CallStatusOf(relay.broken) == CallStatus::kTimeout ? CallStatus::kTimeout
-                                                                            : CallStatus::kBroken;
-    // Status and model can't change any more: the error is an event, then the stream ends. Only
-    // whole events were passed on, so that it is one of its own.
-    const std::string what =
-        absl::StrCat("the upstream's stream broke off: ", relay.broken.message());
-    (void)co_await exchange.Write(absl::StrCat(
-        "data: ", OpenAiErrorBody(what, "server_error", "", "upstream_stream_broken"), "\n\n"));
-  } else if (!relay.parser.rest().empty()) {
-    // The upstream ended without the blank line that ends an event.
-    (void)co_await exchange.Write(absl::StrCat(std::string(relay.parser.rest()), "\n\n"));
-  }
-  (void)co_await exchange.Finish();
-}
-
-http::Task<void> ChatHandler::RespondFailure(http::AsyncExchange& exchange, Call& call,
-                                             const Attempt& attempt) {
-  call.answer.status =
-      attempt.status == CallStatus::kOk ? CallStatus::kConnectFailed : attempt.status;
-  call.answer.http_status = attempt.http_status;
-  if (attempt.status == CallStatus::kCancelled) co_return;  // Nobody is listening.
-  http::Response response;
-  const bool credentials = attempt.http_status == 401 || attempt.http_status == 403;
-  if (attempt.status == CallStatus::kHttpError && !credentials) {
-    // The upstream's own words, as its clients know them.
-    response = {.status = attempt.http_status,
-                .headers = PassedHeaders(attempt.headers),
-                .body = attempt.error_body};
-    response.headers.Set("Content-Type", "application/json");
-    if (response.body.empty())
-      response.body = OpenAiErrorBody(attempt.error, "server_error", "", "upstream_error");
-  } else if (attempt.status == CallStatus::kTimeout) {
-    response =
-        OpenAiError(Error(absl::StatusCode::kDeadlineExceeded, "UPSTREAM_TIMEOUT", attempt.error));
-  } else {
-    const std::string why =
-        call.failures.empty() ? attempt.error : absl::StrJoin(call.failures, "; ");
-    response = OpenAiError(
-        Error(absl::StatusCode::kUnavailable, "UPSTREAMS_FAILED",
-              absl::StrCat("route '", call.request.model, "' could not be answered: ", why)));
-  }
-  response.headers.Set("x-request-id", call.request_id);
-  call.code = response.status;
-  (void)co_await exchange.Respond(std::move(response));
 }
 
 void ChatHandler::Conclude(Call& call) {

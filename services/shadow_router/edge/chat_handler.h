@@ -56,9 +56,9 @@ class ChatHandler {
   http::Task<void> Handle(http::AsyncExchange& exchange);
 
  private:
-  struct Call;     // One request on its way; chat_handler.cc.
-  struct Attempt;  // What a variant said.
-  struct Relay;    // A stream that is passed on.
+  struct Call;     // One request on its way; chat_call.h.
+  struct Attempt;  // What a variant said; chat_call.h.
+  struct Relay;    // A stream that is passed on; chat_relay.cc.
 
   absl::StatusOr<std::shared_ptr<const ResolvedRoute>> FindRoute(const std::string& model,
                                                                  const Caller& caller) const;
