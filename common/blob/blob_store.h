@@ -71,7 +71,8 @@ class BlobStore {
   virtual absl::Status Pin(std::string_view digest, std::string_view holder) = 0;
   virtual absl::Status Unpin(std::string_view digest, std::string_view holder) = 0;
   // Removes every blob older than `min_age` that no pin reaches (through manifests) and that is not
-  // in `roots` or reached by it. Returns the number of bytes freed.
+  // in `roots` or reached by it, and the local folders of artifacts that are neither. A folder
+  // younger than `min_age` keeps its artifact, like a pin. Returns the number of bytes freed.
   virtual absl::StatusOr<int64_t> CollectGarbage(const std::vector<std::string>& roots,
                                                  absl::Duration min_age) = 0;
 

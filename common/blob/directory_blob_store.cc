@@ -320,6 +320,7 @@ class DirectoryBlobStore final : public BlobStore {
         MarkLive("sha256:" + it->path().filename().string(), live);
     }
     if (code) return absl::UnavailableError(absl::StrCat("cannot list pins: ", code.message()));
+    MarkYoungFolders(min_age, live);
     RemoveFolders(live);
     int64_t freed = 0;
     for (fs::recursive_directory_iterator it(layout_.Blobs(), code), end; !code && it != end;
@@ -329,7 +330,7 @@ class DirectoryBlobStore final : public BlobStore {
           "sha256:", it->path().parent_path().filename().string(), it->path().filename().string());
       struct stat info{};
       if (live.contains(digest) || ::stat(it->path().c_str(), &info) != 0) continue;
-      if (clock_.Now() - absl::TimeFromTimespec(info.st_ctim) < min_age) continue;
+      if (AgeOf(info) < min_age) continue;
       if (::unlink(it->path().c_str()) == 0) freed += info.st_size;
     }
     if (code) return absl::UnavailableError(absl::StrCat("cannot list blobs: ", code.message()));
@@ -365,6 +366,22 @@ class DirectoryBlobStore final : public BlobStore {
       if (code) return failed(link);
     }
     return options_.sync ? SyncFolder(partial) : absl::OkStatus();
+  }
+
+  absl::Duration AgeOf(const struct stat& info) {
+    return clock_.Now() - absl::TimeFromTimespec(info.st_ctim);
+  }
+
+  // Somebody has just laid them out, and may not have pinned their artifacts yet: blobs that were
+  // there long before are needed too.
+  void MarkYoungFolders(absl::Duration min_age, std::set<std::string>& live) {
+    std::error_code code;
+    for (fs::directory_iterator it(layout_.Folders(), code), end; !code && it != end;
+         it.increment(code)) {
+      struct stat info{};
+      if (::stat(it->path().c_str(), &info) != 0 || AgeOf(info) >= min_age) continue;
+      MarkLive("sha256:" + it->path().filename().string(), live);
+    }
   }
 
   void RemoveFolders(const std::set<std::string>& live) {

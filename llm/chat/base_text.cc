@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "llm/formats/atomic_file.h"
 #include "llm/formats/gguf_file.h"
 #include "llm/formats/hf_listing.h"
 #include "llm/tokenizer/base_metadata.h"
@@ -25,9 +24,7 @@ absl::StatusOr<BaseText> ReadFile(const std::filesystem::path& path) {
 
 absl::StatusOr<BaseText> ReadFolder(const std::filesystem::path& path) {
   BaseText text;
-  const std::string config = (path / kHfConfigFile).string();
-  ASSIGN_OR_RETURN(const std::string json, ReadTextFile(config));
-  ASSIGN_OR_RETURN(text.config, ModelConfig::FromHfJson(json, config));
+  ASSIGN_OR_RETURN(text.config, ModelConfig::FromHfFolder(path));
   ASSIGN_OR_RETURN(HfTokenizer tokenizer, ReadHfTokenizer(path));
   const std::string source = (path / kHfTokenizerFile).string();
   if (std::ssize(tokenizer.parts.tokens) > text.config.vocab_size) {

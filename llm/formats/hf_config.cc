@@ -1,4 +1,4 @@
-// ModelConfig::FromHfJson.
+// ModelConfig::FromHfJson and FromHfFolder.
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -7,6 +7,8 @@
 #include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "llm/formats/atomic_file.h"
+#include "llm/formats/hf_listing.h"
 #include "llm/formats/model_config.h"
 #include "llm/formats/model_limits.h"
 
@@ -183,6 +185,12 @@ absl::StatusOr<ModelConfig> ModelConfig::FromHfJson(std::string_view json, std::
   RETURN_IF_ERROR(ReadFlags(fields, path, config));
   RETURN_IF_ERROR(ReadRope(root, fields, path, config));
   return config;
+}
+
+absl::StatusOr<ModelConfig> ModelConfig::FromHfFolder(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / kHfConfigFile;
+  ASSIGN_OR_RETURN(const std::string json, ReadTextFile(path));
+  return FromHfJson(json, path.string());
 }
 
 }  // namespace crossover::llm

@@ -7,7 +7,6 @@
 #include "absl/strings/str_join.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
-#include "llm/formats/atomic_file.h"
 #include "llm/formats/hf_listing.h"
 #include "llm/formats/nf4.h"
 
@@ -16,9 +15,7 @@ namespace crossover::llm {
 absl::StatusOr<std::shared_ptr<const HfFolder>> HfFolder::Open(const std::filesystem::path& path) {
   std::shared_ptr<HfFolder> folder(new HfFolder());
   folder->path_ = path.string();
-  const std::string config = (path / kHfConfigFile).string();
-  ASSIGN_OR_RETURN(const std::string json, ReadTextFile(config));
-  ASSIGN_OR_RETURN(folder->config_, ModelConfig::FromHfJson(json, config));
+  ASSIGN_OR_RETURN(folder->config_, ModelConfig::FromHfFolder(path));
   ASSIGN_OR_RETURN(const std::set<std::string> files, HfWeightFiles(path));
   for (const std::string& name : files) {
     ASSIGN_OR_RETURN(std::shared_ptr<const SafetensorsFile> file,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,8 @@ struct ModelConfig {
   // (rope_theta, rope_scaling) and 5 (rope_parameters). Biases and tying follow the architecture
   // and its flags.
   static absl::StatusOr<ModelConfig> FromHfJson(std::string_view json, std::string_view path);
+  // The same of the folder's config.json. Errors of ReadTextFile, too.
+  static absl::StatusOr<ModelConfig> FromHfFolder(const std::filesystem::path& folder);
 };
 
 // The divisors of Llama 3.1's frequency scaling, head_dim / 2 values (transformers,

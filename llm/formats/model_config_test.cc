@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/status/error.h"
+#include "common/testing/temp_dir.h"
 #include "llm/formats/names.h"
 
 namespace crossover::llm {
@@ -24,6 +25,20 @@ TEST(ModelConfigTest, ReadsAnHfLlama) {
   EXPECT_EQ(config->rope_theta, 100000);
   EXPECT_TRUE(config->tied_embeddings);
   EXPECT_EQ(WeightsOf(*config).size(), 272u);
+}
+
+TEST(ModelConfigTest, ReadsThatOfAFolderAndNamesTheFile) {
+  const crossover::testing::TempDir folder;
+  const std::string path = (folder / "config.json").string();
+  const absl::Status missing = ModelConfig::FromHfFolder(folder.path()).status();
+  EXPECT_THAT(std::string(missing.message()), HasSubstr(path));
+  crossover::testing::WriteFile(path, "[]");
+  const absl::Status wrong = ModelConfig::FromHfFolder(folder.path()).status();
+  EXPECT_THAT(std::string(wrong.message()), HasSubstr(path + ": is not a JSON object"));
+  crossover::testing::WriteFile(path, kLlama);
+  const auto config = ModelConfig::FromHfFolder(folder.path());
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->layers, 30);
 }
 
 TEST(ModelConfigTest, ReadsQwenWithBiasesAndTransformersFiveRope) {

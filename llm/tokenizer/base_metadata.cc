@@ -20,11 +20,9 @@ namespace {
 namespace fs = std::filesystem;
 
 absl::Status WriteMetadata(const fs::path& folder, GgufWriter& writer) {
-  const std::string path = (folder / kHfConfigFile).string();
-  ASSIGN_OR_RETURN(const std::string json, ReadTextFile(path));
-  ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::FromHfJson(json, path));
+  ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::FromHfFolder(folder));
   ASSIGN_OR_RETURN(const HfTokenizer tokenizer, ReadHfTokenizer(folder));
-  RETURN_IF_ERROR(WithContext(AddModelConfig(config, writer), path));
+  RETURN_IF_ERROR(WithContext(AddModelConfig(config, writer), (folder / kHfConfigFile).string()));
   RETURN_IF_ERROR(
       AddTokenizer(tokenizer, config.vocab_size, (folder / kHfTokenizerFile).string(), writer));
   RETURN_IF_ERROR(AddRopeDivisors(config, writer));

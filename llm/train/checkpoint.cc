@@ -27,8 +27,9 @@ constexpr size_t kMaxStateBytes = size_t{1} << 20;
 
 // Of everything in `state`, so that a changed digit in state.json is found out, too.
 std::string HashOf(const TrainState& state) {
-  const std::string text = absl::StrFormat("%d %d %.17g %s", state.step, state.tokens_seen,
-                                           state.last_loss, state.fingerprint);
+  std::string text = absl::StrFormat("%d %d %.17g %s", state.step, state.tokens_seen,
+                                     state.last_loss, state.fingerprint);
+  if (!state.compute_type.empty()) absl::StrAppend(&text, " ", state.compute_type);
   XXH3_state_t* hash = XXH3_createState();
   XXH3_64bits_reset(hash);
   XXH3_64bits_update(hash, text.data(), text.size());
@@ -71,7 +72,8 @@ TrainState StateOf(const nlohmann::json& json) {
   return {.step = json.at("step").get_ref<const int64_t&>(),
           .tokens_seen = json.at("tokens_seen").get_ref<const int64_t&>(),
           .last_loss = json.at("last_loss").get<double>(),
-          .fingerprint = json.at("fingerprint").get<std::string>()};
+          .fingerprint = json.at("fingerprint").get<std::string>(),
+          .compute_type = json.value("compute_type", "")};
 }
 
 }  // namespace
@@ -88,6 +90,7 @@ absl::Status WriteCheckpoint(const std::filesystem::path& folder, const TrainSta
                                {"tokens_seen", state.tokens_seen},
                                {"last_loss", state.last_loss},
                                {"fingerprint", state.fingerprint},
+                               {"compute_type", state.compute_type},
                                {"hash", HashOf(state)}};
   const int64_t bytes = static_cast<int64_t>(state.adapter.size() * 3 * sizeof(float));
   return WriteFolder(folder, bytes, [&](const std::filesystem::path& temporary) -> absl::Status {

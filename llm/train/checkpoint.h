@@ -20,6 +20,7 @@ struct TrainState {
   double last_loss = 0;
   std::string
       fingerprint;  // Of config, rows and base model: a checkpoint continues the same run only.
+  std::string compute_type;  // TrainTerms'; empty in checkpoints that do not say it yet.
   std::vector<float> adapter, m, v;
 };
 

@@ -30,8 +30,11 @@ class CheckpointTest : public testing::Test {
   ~CheckpointTest() override { fs::remove_all(folder_); }
 
   static TrainState State(size_t values = 1000) {
-    TrainState state{
-        .step = 7, .tokens_seen = 4096, .last_loss = 0.1234567890123, .fingerprint = "xxh3:1"};
+    TrainState state{.step = 7,
+                     .tokens_seen = 4096,
+                     .last_loss = 0.1234567890123,
+                     .fingerprint = "xxh3:1",
+                     .compute_type = "bf16"};
     for (size_t i = 0; i < values; ++i) {
       state.adapter.push_back(static_cast<float>(i));
       state.m.push_back(static_cast<float>(i) / 3);
@@ -70,9 +73,24 @@ TEST_F(CheckpointTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(read->tokens_seen, 4096);
   EXPECT_EQ(read->last_loss, State().last_loss);
   EXPECT_EQ(read->fingerprint, "xxh3:1");
+  EXPECT_EQ(read->compute_type, "bf16");
   EXPECT_EQ(read->adapter, State().adapter);
   EXPECT_EQ(read->m, State().m);
   EXPECT_EQ(read->v, State().v);
+}
+
+TEST_F(CheckpointTest, OneThatDoesNotSayItsComputeTypeIsReadAsBefore) {
+  TrainState state = State();
+  state.compute_type.clear();
+  const fs::path folder = folder_ / "old";
+  ASSERT_TRUE(WriteCheckpoint(folder, state).ok());
+  std::string text = Text(folder / "state.json");
+  const std::string member = "\"compute_type\": \"\",";
+  ASSERT_NE(text.find(member), std::string::npos) << text;
+  std::ofstream(folder / "state.json") << text.erase(text.find(member), member.size());
+  const auto read = ReadCheckpoint(folder);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->compute_type, "");
 }
 
 TEST_F(CheckpointTest, MissingFolderIsNotFound) {
@@ -101,7 +119,7 @@ TEST_F(CheckpointTest, EveryChangeOfTheStateIsDamageAndNoCrash) {
                            "{\"format\": \"crossover.checkpoint.v1\"}", "\xff\xfe"})
     expect(text);
   for (const std::string member :
-       {"format", "step", "tokens_seen", "last_loss", "fingerprint", "hash"}) {
+       {"format", "step", "tokens_seen", "last_loss", "fingerprint", "compute_type", "hash"}) {
     const size_t begin = whole.find("\"" + member + "\": ") + member.size() + 4;
     const size_t end = whole.find_first_of(",\n", begin);
     ASSERT_NE(begin, std::string::npos + member.size() + 4) << member;

@@ -279,13 +279,16 @@ TEST_F(DataParallelTest, AWaitEndsWhenItIsToldToAlsoIfRankZeroHasFallenSilent) {
                    .timeout = absl::Seconds(60),
                    .stop = [&] { return stop.load(); }};
   const pid_t leader =
-      Spawn({.rank = 0, .size = 3, .port = visit.port, .folder = folder_.string()});
+      Spawn({.rank = 0, .size = 4, .port = visit.port, .folder = folder_.string()});
   EXPECT_TRUE(MeetOthers(visit).ok());
-  visit.size = 3;
+  visit.size = 4;
   visit.purpose = "";
   absl::Status status;
   std::thread waiting([&] { status = MeetOthers(visit).status(); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  // Rank 0 counts three when both it and the one that waits have come: a fourth never does.
+  Rendezvous third{.rank = 2, .size = 3, .port = visit.port, .timeout = absl::Seconds(30)};
+  const absl::Status connected = MeetOthers(third).status();
+  EXPECT_TRUE(connected.ok()) << connected;
   ::kill(leader, SIGSTOP);
   const auto before = std::chrono::steady_clock::now();
   stop = true;

@@ -91,6 +91,14 @@ class Trainer::Impl {
 
   absl::Status Resume(const std::string& folder) {
     ASSIGN_OR_RETURN(TrainState state, ReadCheckpoint(folder));
+    if (!state.compute_type.empty() && state.compute_type != ComputeTypeText()) {
+      return Error(
+          absl::StatusCode::kUnavailable, "WORKERS_DIFFER",
+          absl::StrCat(folder, " of step ", state.step, " was computed in ", state.compute_type,
+                       ", and this process computes in ", ComputeTypeText(),
+                       ": go on with --compute-type=", state.compute_type,
+                       " or where the processor has that type, or begin a run anew"));
+    }
     if (state.fingerprint != Fingerprint() || state.adapter.size() != adapter_.size()) {
       return Error(absl::StatusCode::kFailedPrecondition, "CHECKPOINT_MISMATCH",
                    absl::StrCat(folder,
@@ -107,8 +115,8 @@ class Trainer::Impl {
   }
 
   absl::Status SaveCheckpoint(const std::string& folder) const {
-    return WriteCheckpoint(folder, {step_, tokens_seen_, last_loss_, Fingerprint(), adapter_,
-                                    optimizer_.m(), optimizer_.v()});
+    return WriteCheckpoint(folder, {step_, tokens_seen_, last_loss_, Fingerprint(),
+                                    ComputeTypeText(), adapter_, optimizer_.m(), optimizer_.v()});
   }
 
   absl::Status ExportAdapter(const std::string& folder, const std::string& base_model_name) const {
@@ -158,7 +166,7 @@ class Trainer::Impl {
   }
 
   TrainTerms Terms() const {
-    return {.compute_type = base_->execution().bf16() ? "bf16" : "fp32",
+    return {.compute_type = ComputeTypeText(),
             .base_weights = BaseFingerprintOf(*base_),
             .rows = RowsFingerprintOf(config_, train_)};
   }
@@ -167,6 +175,8 @@ class Trainer::Impl {
   int64_t steps() const { return order_.steps(); }
 
  private:
+  std::string ComputeTypeText() const { return base_->execution().bf16() ? "bf16" : "fp32"; }
+
   // Hashes weights and rows, so it is made when the first checkpoint asks for it.
   const std::string& Fingerprint() const {
     if (fingerprint_.empty()) fingerprint_ = FingerprintOf(*base_, config_, train_);

@@ -220,9 +220,10 @@ class Trainer {
   // the first step only.
   absl::Status LoadAdapter(const std::string& folder);
 
-  // Continues from a checkpoint folder. FailedPrecondition("CHECKPOINT_MISMATCH") if it was written
-  // with another config, base model or rows; DataLoss("CHECKPOINT_DAMAGED") if a file is missing,
-  // incomplete or changed. On an error the trainer is as before.
+  // Continues from a checkpoint folder. Unavailable("WORKERS_DIFFER") if it was computed in another
+  // number type, which another process may have; FailedPrecondition("CHECKPOINT_MISMATCH") if it
+  // was written with another config, base model or rows; DataLoss("CHECKPOINT_DAMAGED") if a file
+  // is missing, incomplete or changed. On an error the trainer is as before.
   absl::Status Resume(const std::string& folder);
 
   // Trains until the last step, or until the callback says stop. May be called again to continue.

@@ -221,6 +221,21 @@ TEST_F(TrainerTest, DamagedOrForeignCheckpointIsRefused) {
   EXPECT_TRUE(HasReason(Make(Config(), Rows(16, 1))->Resume(checkpoint), "CHECKPOINT_DAMAGED"));
 }
 
+TEST_F(TrainerTest, ACheckpointThatWasComputedInAnotherTypeIsLeftToWhoComputesInIt) {
+  const std::string checkpoint = (folder_ / "of_fp32").string();
+  base_ = TinyModel(ComputeType::kFp32);
+  const auto trainer = Make(Config(), Rows(16, 1));
+  ASSERT_TRUE(trainer->Run(StopAfter(2)).ok());
+  ASSERT_TRUE(trainer->SaveCheckpoint(checkpoint).ok());
+  base_ = TinyModel(ComputeType::kBf16);
+  const absl::Status refused = Make(Config(), Rows(16, 1))->Resume(checkpoint);
+  EXPECT_TRUE(HasReason(refused, "WORKERS_DIFFER")) << refused;
+  EXPECT_THAT(std::string(refused.message()),
+              testing::HasSubstr("computed in fp32, and this process computes in bf16"));
+  base_ = TinyModel(ComputeType::kFp32);
+  EXPECT_TRUE(Make(Config(), Rows(16, 1))->Resume(checkpoint).ok());
+}
+
 TEST_F(TrainerTest, BadRowsAndConfigurationsAreNamed) {
   const auto reason = [&](TrainConfig config, std::vector<TrainRow> rows) {
     return DetailOf(Trainer::Create(base_, config, std::move(rows), {}).status()).reason;

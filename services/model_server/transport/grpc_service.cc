@@ -45,11 +45,15 @@ InferenceGrpcService::InferenceGrpcService(Inference& inference, rpc::HandlerOpt
       project_(std::move(project)),
       handler_(std::move(options), clock, logger, registry) {}
 
-absl::Status InferenceGrpcService::CheckOwner(const rpc::Call& call) const {
+bool InferenceGrpcService::IsOwner(const rpc::Call& call) const {
   const std::string& own = call.principal().project;
-  if (own.empty() || own == project_) return absl::OkStatus();
+  return own.empty() || own == project_;
+}
+
+absl::Status InferenceGrpcService::CheckOwner(const rpc::Call& call) const {
+  if (IsOwner(call)) return absl::OkStatus();
   return Error(absl::StatusCode::kPermissionDenied, "RESOURCE_FORBIDDEN",
-               absl::StrCat("this key belongs to ", own,
+               absl::StrCat("this key belongs to ", call.principal().project,
                             "; which models this server keeps and "
                             "what they are called is for keys of ",
                             project_, ", whose models it serves"));
@@ -173,17 +177,19 @@ grpc::ServerUnaryReactor* InferenceGrpcService::RenderChat(grpc::CallbackServerC
 grpc::ServerUnaryReactor* InferenceGrpcService::ListLoadedModels(
     grpc::CallbackServerContext* context, const pb::ListLoadedModelsRequest*,
     pb::ListLoadedModelsResponse* response) {
-  return handler_.Unary(context, "ListLoadedModels", [=, this](const rpc::Call&) -> absl::Status {
-    int64_t bytes = 0;
-    for (const ModelInfo& info : inference_.models().List()) {
-      *response->add_loaded_models() = ToProto(info);
-      bytes += info.bytes;
-    }
-    response->set_weight_bytes(bytes);
-    const llm::EngineStats stats = inference_.models().Stats();
-    response->set_cache_bytes(stats.kv_bytes_running + stats.kv_bytes_cached);
-    return absl::OkStatus();
-  });
+  return handler_.Unary(context, "ListLoadedModels",
+                        [=, this](const rpc::Call& call) -> absl::Status {
+                          const bool named = IsOwner(call);
+                          int64_t bytes = 0;
+                          for (const ModelInfo& info : inference_.models().List()) {
+                            if (named) *response->add_loaded_models() = ToProto(info);
+                            bytes += info.bytes;
+                          }
+                          response->set_weight_bytes(bytes);
+                          const llm::EngineStats stats = inference_.models().Stats();
+                          response->set_cache_bytes(stats.kv_bytes_running + stats.kv_bytes_cached);
+                          return absl::OkStatus();
+                        });
 }
 
 grpc::ServerUnaryReactor* InferenceGrpcService::LoadModel(grpc::CallbackServerContext* context,

@@ -50,6 +50,8 @@ class InferenceGrpcService final : public v1::InferenceService::CallbackService 
                                        v1::LoadedModel* response) override;
 
  private:
+  // Who knows a digest may use it, so a key of another project is told none.
+  bool IsOwner(const rpc::Call& call) const;
   // Names, pins and what is in memory are everybody's: PERMISSION_DENIED RESOURCE_FORBIDDEN for a
   // key of another project.
   absl::Status CheckOwner(const rpc::Call& call) const;

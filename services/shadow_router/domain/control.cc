@@ -371,7 +371,6 @@ absl::Status ExperimentControl::CheckStart(Experiment& experiment) {
 absl::StatusOr<Experiment> ExperimentControl::Do(const std::string& name, Verb verb,
                                                  const std::string& actor,
                                                  const std::string& reason) {
-  absl::MutexLock lock(&mutex_);
   absl::StatusOr<Experiment> done = DoOnce(name, verb, actor, reason);
   // Settings were changed or another router moved it in the meantime: what was asked for is asked
   // of what is there now.
@@ -384,6 +383,8 @@ absl::StatusOr<Experiment> ExperimentControl::Do(const std::string& name, Verb v
 absl::StatusOr<Experiment> ExperimentControl::DoOnce(const std::string& name, Verb verb,
                                                      const std::string& actor,
                                                      const std::string& reason) {
+  if (verb == Verb::kStart) return StartOnce(name, actor, reason);
+  absl::MutexLock lock(&mutex_);
   ASSIGN_OR_RETURN(Experiment experiment, deps_.store.GetExperiment(name));
   Report report;
   // A verb must work while the evidence can't be read: rollback least of all may depend on it.
@@ -394,16 +395,6 @@ absl::StatusOr<Experiment> ExperimentControl::DoOnce(const std::string& name, Ve
     return known.status();
   }
   ASSIGN_OR_RETURN(const Move move, Apply(experiment, report.verdict, verb, reason));
-  if (verb == Verb::kStart) {
-    absl::Status ready = CheckStart(experiment);
-    if (HasReason(ready, "CANDIDATE_NOT_EVALUATED") && !reason.empty()) {
-      const std::string without =
-          experiment.evaluation.empty() ? "not evaluated" : std::string(ToStd(ready.message()));
-      Append(experiment, {"evaluation", without, reason, actor, deps_.clock.Now()});
-      ready = CheckStart(experiment);
-    }
-    RETURN_IF_ERROR(ready);
-  }
   if (verb == Verb::kAdvance) {
     for (const Condition& condition : report.conditions) {
       if (!condition.met)
@@ -411,6 +402,27 @@ absl::StatusOr<Experiment> ExperimentControl::DoOnce(const std::string& name, Ve
     }
   }
   return Transit(experiment, move, actor, report.verdict);
+}
+
+absl::StatusOr<Experiment> ExperimentControl::StartOnce(const std::string& name,
+                                                        const std::string& actor,
+                                                        const std::string& reason) {
+  ASSIGN_OR_RETURN(const Experiment draft, deps_.store.GetExperiment(name));
+  ASSIGN_OR_RETURN(const Move move, Apply(draft, {}, Verb::kStart, reason));
+  Experiment experiment = draft;
+  absl::Status ready = CheckStart(experiment);
+  if (HasReason(ready, "CANDIDATE_NOT_EVALUATED") && !reason.empty()) {
+    const std::string without =
+        experiment.evaluation.empty() ? "not evaluated" : std::string(ToStd(ready.message()));
+    Append(experiment, {"evaluation", without, reason, actor, deps_.clock.Now()});
+    ready = CheckStart(experiment);
+  }
+  RETURN_IF_ERROR(ready);
+  absl::MutexLock lock(&mutex_);
+  Verdict verdict;
+  if (const absl::StatusOr<Report> known = Look(draft); known.ok()) verdict = known->verdict;
+  // ETAG_MISMATCH if it is no longer what was checked.
+  return Transit(experiment, move, actor, verdict);
 }
 
 absl::StatusOr<Experiment> ExperimentControl::AddOverride(const std::string& name,

@@ -98,12 +98,14 @@ class ExperimentControl {
   absl::StatusOr<Report> Look(const Experiment& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status LookAndMove(const Experiment& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Experiment> DoOnce(const std::string& name, Verb verb, const std::string& actor,
-                                    const std::string& reason)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+                                    const std::string& reason) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<Experiment> StartOnce(const std::string& name, const std::string& actor,
+                                       const std::string& reason) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<Experiment> Transit(const Experiment& experiment, const Move& move,
                                      const std::string& actor, const Verdict& verdict)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status CheckStart(Experiment& experiment);
+  // Other services are asked: without the lock, for every tick and rollback waits for that.
+  absl::Status CheckStart(Experiment& experiment) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status CheckEvaluated(const Experiment& experiment, const ResolvedVariant& candidate);
   absl::Status OpenComparison(Experiment experiment, const std::string& why)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -36,6 +36,9 @@ class FakeFiles final : public curation_pb::FileService::Service {
   curation_pb::File::Format format = curation_pb::File::CHAT_JSONL;
   std::vector<curation_pb::Problem> next_problems;
   int64_t row_count = 20;
+  std::string next_reason;
+  // OK, or what the call answers; an upload answers it after it has stored the file.
+  grpc::Status uploads, deletions, listing_problems;
 
   grpc::Status CreateFile(grpc::ServerContext*, const curation_pb::CreateFileRequest* request,
                           curation_pb::File* response) override {
@@ -60,12 +63,13 @@ class FakeFiles final : public curation_pb::FileService::Service {
       entry->file.set_state(curation_pb::File::READY);
       entry->file.set_format(format);
       entry->file.set_row_count(row_count);
+      entry->file.set_state_reason(next_reason);
       entry->problems = next_problems;
       entry->file.set_problem_count(static_cast<int64_t>(next_problems.size()));
       entry->file.set_size_bytes(static_cast<int64_t>(entry->bytes.size()));
     }
     *response = entry->file;
-    return grpc::Status::OK;
+    return uploads;
   }
   grpc::Status DownloadFile(
       grpc::ServerContext*, const curation_pb::DownloadFileRequest* request,
@@ -95,10 +99,12 @@ class FakeFiles final : public curation_pb::FileService::Service {
   }
   grpc::Status DeleteFile(grpc::ServerContext*, const curation_pb::DeleteFileRequest* request,
                           google::protobuf::Empty*) override {
+    if (!deletions.ok()) return deletions;
     return entries.erase(request->name()) == 1 ? grpc::Status::OK : Missing(request->name());
   }
   grpc::Status ListProblems(grpc::ServerContext*, const curation_pb::ListProblemsRequest* request,
                             curation_pb::ListProblemsResponse* response) override {
+    if (!listing_problems.ok()) return listing_problems;
     constexpr size_t kPage = 2;
     const auto& problems = entries.at(request->parent()).problems;
     const size_t begin = request->page_token().empty() ? 0 : std::stoul(request->page_token());

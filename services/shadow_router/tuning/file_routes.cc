@@ -55,8 +55,7 @@ absl::Status TakeFile(const TuningRoutes& routes, const RouteCall& call, http::E
         absl::ToUnixSeconds(routes.backend.clock.Now()) + expiry);
   }
   ASSIGN_OR_RETURN(const curation_pb::File file, StoreUpload(routes.backend, create, form));
-  ASSIGN_OR_RETURN(const Json json, CheckedFileJson(routes.backend, file));
-  return exchange.Respond(JsonResponse(json));
+  return exchange.Respond(JsonResponse(StoredFileJson(routes.backend, file)));
 }
 
 absl::StatusOr<scheduler_pb::Job> JobOf(TuningBackend& backend, const std::string& name) {

@@ -8,10 +8,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/context/request_context.h"
 #include "common/http/multipart.h"
 #include "common/rpc/error_mapper.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/shadow_router/tuning/openai_json.h"
 
 namespace crossover::router {
 namespace {
@@ -65,6 +67,35 @@ class FormTaker {
   std::string field_;
   bool is_file_ = false;
 };
+
+absl::StatusOr<curation_pb::File> SendForm(TuningBackend& backend, const std::string& name,
+                                           UploadedForm& form) {
+  FileWriter writer(backend, name);
+  std::vector<char> buffer(kPieceBytes);
+  while (true) {
+    const size_t got = std::fread(buffer.data(), 1, buffer.size(), form.file.get());
+    if (got == 0 || !writer.Write({buffer.data(), got})) break;
+  }
+  if (std::ferror(form.file.get()) != 0) {
+    return Error(absl::StatusCode::kInternal, "FILE_READ_FAILED",
+                 "the router cannot read the upload back from its disk");
+  }
+  return writer.Finish();
+}
+
+// The request's time may be what ran out, so this has its own.
+absl::Status DropFile(TuningBackend& backend, const std::string& name) {
+  RequestContext context = RequestContext::Current();
+  context.deadline = absl::InfiniteDuration();
+  const ScopedContext scope(std::move(context));
+  curation_pb::DeleteFileRequest request;
+  request.set_name(name);
+  const absl::Status dropped =
+      rpc::Invoke(*backend.files, &curation_pb::FileService::Stub::DeleteFile, request,
+                  {.timeout = absl::Seconds(10), .idempotent = true})
+          .status();
+  return absl::IsNotFound(dropped) ? absl::OkStatus() : dropped;
+}
 
 }  // namespace
 
@@ -130,17 +161,13 @@ absl::StatusOr<curation_pb::File> StoreUpload(TuningBackend& backend,
       const curation_pb::File file,
       rpc::Invoke(*backend.files, &curation_pb::FileService::Stub::CreateFile, create,
                   {.timeout = absl::Seconds(30), .idempotent = !create.request_id().empty()}));
-  FileWriter writer(backend, file.name());
-  std::vector<char> buffer(kPieceBytes);
-  while (true) {
-    const size_t got = std::fread(buffer.data(), 1, buffer.size(), form.file.get());
-    if (got == 0 || !writer.Write({buffer.data(), got})) break;
+  absl::StatusOr<curation_pb::File> sent = SendForm(backend, file.name(), form);
+  if (sent.ok()) return sent;
+  if (const absl::Status dropped = DropFile(backend, file.name()); !dropped.ok()) {
+    return WithContext(sent.status(), absl::StrCat(FileIdOf(file.name()), " may be left behind (",
+                                                   dropped.message(), ")"));
   }
-  if (std::ferror(form.file.get()) != 0) {
-    return Error(absl::StatusCode::kInternal, "FILE_READ_FAILED",
-                 "the router cannot read the upload back from its disk");
-  }
-  return writer.Finish();
+  return sent;
 }
 
 absl::Status ReadFile(TuningBackend& backend, const std::string& name,

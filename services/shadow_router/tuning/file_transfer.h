@@ -48,7 +48,8 @@ class FileWriter {
   std::string name_;  // until it has been sent
 };
 
-// Creates a file and sends it all bytes of `form`.
+// Creates a file and sends it all bytes of `form`. If that fails the file is deleted: the client
+// sends it again, as a file of its own. An error says so if it could not be deleted.
 absl::StatusOr<curation_pb::File> StoreUpload(TuningBackend& backend,
                                               const curation_pb::CreateFileRequest& create,
                                               UploadedForm& form);

@@ -177,6 +177,13 @@ absl::StatusOr<nlohmann::json> CheckedFileJson(TuningBackend& backend, const Fil
   return FileJson(file, wrong);
 }
 
+nlohmann::json StoredFileJson(TuningBackend& backend, const File& file) {
+  absl::StatusOr<nlohmann::json> json = CheckedFileJson(backend, file);
+  if (json.ok()) return *std::move(json);
+  // A READY file has a reason exactly if lines of it were left out.
+  return FileJson(file, file.state() == File::READY ? file.state_reason() : "");
+}
+
 absl::StatusOr<std::string> SealTrainingData(TuningBackend& backend, const TrainingFiles& files) {
   curation_pb::CreateCurationRunRequest create;
   const bool validated = !files.validation_file.empty();

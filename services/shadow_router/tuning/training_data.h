@@ -26,6 +26,11 @@ absl::StatusOr<std::string> WrongLine(TuningBackend& backend, const curation_pb:
 absl::StatusOr<nlohmann::json> CheckedFileJson(TuningBackend& backend,
                                                const curation_pb::File& file);
 
+// The same of a file that this call has stored. Cannot fail: a client that gets an error sends the
+// file again, and it would be kept twice. If its lines cannot be asked for now, what validation
+// said of the file as a whole stands in their place.
+nlohmann::json StoredFileJson(TuningBackend& backend, const curation_pb::File& file);
+
 // The name of the version. Blocks until the files are curated; equal files give the same version.
 // INVALID_ARGUMENT, with `training_file` or `validation_file` as the field: a file that does not
 // exist, has another purpose, holds lines that cannot be read (the first is named: `line 536:

@@ -77,6 +77,7 @@ absl::StatusOr<std::unique_ptr<TrainRun>> FakeTrainEngine::Prepare(const TrainPl
   if (plan.max_steps > 0) script.steps = plan.max_steps;
   int64_t step = 0;
   if (inputs.checkpoint.has_value()) {
+    RETURN_IF_ERROR(script.of_checkpoints);
     if (script.refuses_checkpoints) {
       return Error(absl::StatusCode::kFailedPrecondition, "CHECKPOINT_MISMATCH", "other rows");
     }

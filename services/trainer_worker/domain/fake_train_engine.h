@@ -33,6 +33,7 @@ struct FakeTraining {
   absl::Status prepare;                                               // error of Prepare
   std::function<absl::Status(int64_t step)> step_error = [](int64_t) { return absl::OkStatus(); };
   bool refuses_checkpoints = false;
+  absl::Status of_checkpoints;  // error of Prepare when it shall resume one
   TrainTerms terms{.compute_type = "fp32", .base_weights = "base", .rows = "rows"};
 };
 

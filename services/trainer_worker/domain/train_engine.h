@@ -94,7 +94,8 @@ class TrainEngine {
 
   // Loads, tokenises and checks everything. INVALID_ARGUMENT names the row or the field that is
   // wrong. FAILED_PRECONDITION CHECKPOINT_MISMATCH or DATA_LOSS CHECKPOINT_DAMAGED: the checkpoint
-  // cannot be resumed.
+  // cannot be resumed; UNAVAILABLE WORKERS_DIFFER: not here, but by a worker that computes
+  // in the type it was made in.
   virtual absl::StatusOr<std::unique_ptr<TrainRun>> Prepare(const TrainPlan& plan,
                                                             const TrainInputs& inputs) = 0;
 

@@ -41,7 +41,7 @@ absl::StatusOr<Job> FakeJobStore::Apply(Record& record, const Mutation& mutation
   const absl::Time now = clock_.Now();
   RETURN_IF_ERROR(mutation(job, now, effects));
   for (const ModelVersion& version : effects.models) {
-    ASSIGN_OR_RETURN(ModelVersion stored, models_.Register(version));
+    ASSIGN_OR_RETURN(ModelVersion stored, models_.RegisterMade(version, job));
     if (!version.alias.empty()) job.outputs.model_alias = stored.alias;
   }
   for (JobEvent& event : effects.events) {

@@ -8,9 +8,9 @@
 
 #include "absl/synchronization/mutex.h"
 #include "common/time/clock.h"
+#include "services/training_scheduler/domain/fake_model_store.h"
 #include "services/training_scheduler/domain/fake_webhook_store.h"
 #include "services/training_scheduler/domain/job_store.h"
-#include "services/training_scheduler/domain/model_store.h"
 
 namespace crossover::scheduler {
 
@@ -18,7 +18,7 @@ namespace crossover::scheduler {
 // end.
 class FakeJobStore final : public JobStore {
  public:
-  FakeJobStore(Clock& clock, ModelStore& models, FakeWebhookStore* webhooks = nullptr)
+  FakeJobStore(Clock& clock, FakeModelStore& models, FakeWebhookStore* webhooks = nullptr)
       : clock_(clock), models_(models), webhooks_(webhooks) {}
 
   absl::StatusOr<Job> Insert(const Job& job, const RequestKey& key,
@@ -84,7 +84,7 @@ class FakeJobStore final : public JobStore {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Clock& clock_;
-  ModelStore& models_;
+  FakeModelStore& models_;
   FakeWebhookStore* const webhooks_;
   absl::Mutex mutex_;
   std::map<JobId, Record> records_ ABSL_GUARDED_BY(mutex_);

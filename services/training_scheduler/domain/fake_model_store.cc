@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/made_model.h"
 #include "services/training_scheduler/domain/model_errors.h"
 
 namespace crossover::scheduler {
@@ -42,13 +43,34 @@ absl::StatusOr<std::optional<ModelVersion>> FakeModelStore::FindRegistered(
 absl::StatusOr<ModelVersion> FakeModelStore::Register(const ModelVersion& version,
                                                       const RequestKey& key) {
   absl::MutexLock lock(&mutex_);
-  if (!key.id.empty()) {
-    const auto [place, added] = requests_.try_emplace(
-        {version.project, key.id}, Request{key.payload_hash, version.model, version.digest});
-    if (!added && place->second.payload_hash != key.payload_hash) {
-      return RequestIdReused(key.id, "was used before");
-    }
+  const auto used = requests_.find({version.project, key.id});
+  if (used != requests_.end() && used->second.payload_hash != key.payload_hash) {
+    return RequestIdReused(key.id, "was used before");
   }
+  if (const auto known = KindOf(version); known.has_value() && *known != version.kind) {
+    return KindTaken(version.model, *known, version.kind);
+  }
+  if (!key.id.empty()) {
+    requests_.try_emplace({version.project, key.id},
+                          Request{key.payload_hash, version.model, version.digest});
+  }
+  return Add(version);
+}
+
+absl::StatusOr<ModelVersion> FakeModelStore::RegisterMade(const ModelVersion& version, Job& job) {
+  absl::MutexLock lock(&mutex_);
+  ModelVersion named = version;
+  NameMade(KindOf(version), named, job);
+  return Add(named);
+}
+
+std::optional<ModelKind> FakeModelStore::KindOf(const ModelVersion& version) {
+  const auto model = models_.find({version.project, version.model});
+  if (model == models_.end()) return std::nullopt;
+  return model->second.kind;
+}
+
+ModelVersion FakeModelStore::Add(const ModelVersion& version) {
   for (ModelVersion* known : Versions(version.project, version.model)) {
     if (known->digest != version.digest) continue;
     if (known->alias.empty() && !version.alias.empty()) {

@@ -11,6 +11,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "common/time/clock.h"
+#include "services/training_scheduler/domain/job.h"
 #include "services/training_scheduler/domain/model_store.h"
 
 namespace crossover::scheduler {
@@ -22,6 +23,8 @@ class FakeModelStore final : public ModelStore {
   using ModelStore::Register;
   absl::StatusOr<ModelVersion> Register(const ModelVersion& version,
                                         const RequestKey& key) override;
+  // As a job store does when a job has made something.
+  absl::StatusOr<ModelVersion> RegisterMade(const ModelVersion& version, Job& job);
   absl::StatusOr<std::optional<ModelVersion>> FindRegistered(const std::string& project,
                                                              const RequestKey& key) override;
   absl::StatusOr<Model> GetModel(const std::string& project, const std::string& model) override;
@@ -46,6 +49,10 @@ class FakeModelStore final : public ModelStore {
 
   void TakeAlias(const std::string& project, const std::string& alias)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  std::optional<ModelKind> KindOf(const ModelVersion& version)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  ModelVersion Add(const ModelVersion& version) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   struct Request {
     std::string payload_hash;

@@ -198,6 +198,10 @@ void AddWorkersActions(const World& world, size_t who, std::vector<Action>& acti
   end("gives back", [](Job& job, const LeaseToken& token, absl::Time now, Effects& effects) {
     return Release(job, token, ReleaseReason::kDrain, "", kPolicy, now, effects);
   });
+  end("crashes and says so",
+      [](Job& job, const LeaseToken& token, absl::Time now, Effects& effects) {
+        return Release(job, token, ReleaseReason::kCrashed, "no peers", kPolicy, now, effects);
+      });
   add("dies", [](World&, Worker& me) { me.token.reset(); });
   add("dies and its parent says so", [](World& next, Worker& me) {
     me.token.reset();
@@ -313,6 +317,7 @@ TEST(Interleavings, InvariantsHoldInEveryStateThatCanBeReachedAndNoneIsStuck) {
   std::set<JobState> states;
   std::set<std::pair<JobState, JobState>> moves;
   int64_t steps = 0;
+  bool rested_after_a_crash = false;
   while (!frontier.empty()) {
     const Node node = std::move(frontier.front());
     frontier.pop_front();
@@ -326,6 +331,8 @@ TEST(Interleavings, InvariantsHoldInEveryStateThatCanBeReachedAndNoneIsStuck) {
       ExpectInvariants(next.world);
       const JobState from = node.world.job.state, to = next.world.job.state;
       if (from != to) moves.emplace(from, to);
+      rested_after_a_crash |=
+          from == kRunning && to == kBlocked && next.world.job.failure_count == 0;
       if (!seen.insert(Fingerprint(next.world)).second) continue;
       ExpectItCanEnd(next.world);
       ASSERT_FALSE(HasFailure()) << "after: " << absl::StrJoin(next.path, ", ");
@@ -343,6 +350,7 @@ TEST(Interleavings, InvariantsHoldInEveryStateThatCanBeReachedAndNoneIsStuck) {
     if (move.from == kValidating || by_deadline || waits) continue;
     EXPECT_TRUE(moves.contains({move.from, move.to})) << Name(move.from) << " to " << Name(move.to);
   }
+  EXPECT_TRUE(rested_after_a_crash) << "no worker that lives on has said that it crashed";
   EXPECT_GT(seen.size(), 5'000u);
 }
 

@@ -10,6 +10,7 @@
 #include "common/json/digest.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/check_outputs.h"
 #include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/job_machine.h"
 #include "services/training_scheduler/domain/state_machine.h"
@@ -242,7 +243,10 @@ int64_t Leasing::SizeOf(const Outputs& outputs) {
 
 absl::StatusOr<Job> Leasing::Complete(const LeaseToken& token, const Outcome& outcome) {
   Outcome measured = outcome;
-  if (!outcome.error.has_value()) measured.outputs.bytes = SizeOf(outcome.outputs);
+  if (!outcome.error.has_value()) {
+    if (blobs_ != nullptr) RETURN_IF_ERROR(CheckOutputs(*blobs_, outcome.outputs));
+    measured.outputs.bytes = SizeOf(outcome.outputs);
+  }
   ASSIGN_OR_RETURN(
       Job job, FencedUpdate(jobs_, token, [&](Job& mine, absl::Time now, Effects& effects) {
         return scheduler::Complete(mine, token, measured, options_.retry, now, effects);

@@ -96,6 +96,7 @@ class Leasing {
                                            const crossover::scheduler::Heartbeat& beat);
   absl::StatusOr<RecordedCheckpoint> RecordCheckpoint(const LeaseToken& token,
                                                       const Checkpoint& checkpoint);
+  // INVALID_ARGUMENT FIELD_INVALID for an artifact of another kind (check_outputs.h).
   absl::StatusOr<Job> Complete(const LeaseToken& token, const Outcome& outcome);
   absl::StatusOr<Job> Release(const LeaseToken& token, ReleaseReason reason,
                               const std::string& how = "");
@@ -133,7 +134,7 @@ class Leasing {
     absl::Duration when;  // by the steady clock
   };
   std::map<std::string, Seen> seen_ ABSL_GUARDED_BY(mutex_);  // by worker
-  BlobStore* const blobs_;  // to measure what was made; nullptr: sizes stay unknown
+  BlobStore* const blobs_;  // to look at what was made; nullptr: sizes stay unknown
 };
 
 }  // namespace crossover::scheduler

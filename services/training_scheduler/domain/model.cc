@@ -48,6 +48,13 @@ absl::Status NoVersion(const std::string& project, const std::string& model,
                             "/models/", model));
 }
 
+absl::Status KindTaken(const std::string& model, ModelKind known, ModelKind kind) {
+  return Error(
+      absl::StatusCode::kFailedPrecondition, "RESOURCE_IN_USE",
+      absl::StrCat("model_id '", model, "' is the name of a model of kind ", ToAbsl(Name(known)),
+                   "; choose another one for this ", ToAbsl(Name(kind))));
+}
+
 absl::Status VersionInUse(const std::string& digest, std::string_view referrer) {
   return Error(absl::StatusCode::kFailedPrecondition,
                absl::StrCat(digest, " is used by ", ToAbsl(referrer), "; delete that first"),

@@ -7,10 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/json/digest.h"
-#include "common/status/absl_view.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/find_version.h"
+#include "services/training_scheduler/domain/model_errors.h"
 #include "services/training_scheduler/domain/names.h"
 
 namespace crossover::scheduler {
@@ -161,17 +161,13 @@ absl::Status ModelRegistry::TakeOrigin(ModelVersion& version) {
   return absl::OkStatus();
 }
 
-// The alias moves to what is registered last: an adapter would take its base's name.
+// The store says it again, when nobody can come between: this is before bytes are copied.
 absl::Status ModelRegistry::CheckKind(const std::string& project, const std::string& model,
                                       ModelKind kind) {
   const absl::StatusOr<Model> known = store_.GetModel(project, model);
   if (absl::IsNotFound(known.status())) return absl::OkStatus();
   RETURN_IF_ERROR(known.status());
-  if (known->kind == kind) return absl::OkStatus();
-  return Error(absl::StatusCode::kFailedPrecondition, "RESOURCE_IN_USE",
-               absl::StrCat("model_id '", model, "' is the name of a model of kind ",
-                            ToAbsl(Name(known->kind)), "; choose another one for this ",
-                            ToAbsl(Name(kind))));
+  return known->kind == kind ? absl::OkStatus() : KindTaken(model, known->kind, kind);
 }
 
 absl::Status ModelRegistry::Delete(const std::string& project, const std::string& model,

@@ -36,8 +36,8 @@ class ModelStore {
 
   // Adds a version, and its model if it is the first. The version's alias is taken from whoever had
   // it. A version of this model and digest that exists is returned as it is, but for one that has
-  // no alias: it gets this one. A key that was used for another payload is REQUEST_ID_REUSED, and
-  // nothing is stored.
+  // no alias: it gets this one. A key that was used for another payload is REQUEST_ID_REUSED, a
+  // model of another kind FAILED_PRECONDITION RESOURCE_IN_USE, and nothing is stored.
   virtual absl::StatusOr<ModelVersion> Register(const ModelVersion& version,
                                                 const RequestKey& key) = 0;
   absl::StatusOr<ModelVersion> Register(const ModelVersion& version) {

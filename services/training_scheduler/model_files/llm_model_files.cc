@@ -92,9 +92,7 @@ absl::StatusOr<llm::ModelConfig> ConfigOf(const fs::path& base) {
     ASSIGN_OR_RETURN(const std::shared_ptr<const llm::GgufFile> file, llm::GgufFile::Open(base));
     return llm::ModelConfig::FromGguf(*file);
   }
-  const fs::path path = base / llm::kHfConfigFile;
-  ASSIGN_OR_RETURN(const std::string json, llm::ReadTextFile(path));
-  return llm::ModelConfig::FromHfJson(json, path.string());
+  return llm::ModelConfig::FromHfFolder(base);
 }
 
 // adapter_config.json is small; a limit as the model server's.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/pg/transaction.h"
+#include "services/training_scheduler/domain/made_model.h"
 #include "services/training_scheduler/domain/webhook.h"
 #include "services/training_scheduler/storage/embedded_sql.h"
 #include "services/training_scheduler/storage/insert_version.h"
@@ -97,7 +98,8 @@ bool ChangesOnlyItsRow(const JobBefore& before, const Job& job, const Effects& e
 
 void WriteBeside(pqxx::transaction_base& txn, const JobBefore& before, Job& job,
                  const Effects& effects) {
-  for (const ModelVersion& version : effects.models) {
+  for (ModelVersion version : effects.models) {
+    NameMade(LockModel(txn, version.project, version.model), version, job);
     const std::string alias = InsertVersion(txn, version);
     // What an earlier job made, byte for byte, keeps the alias it has.
     if (!version.alias.empty()) job.outputs.model_alias = alias;

@@ -51,8 +51,8 @@ struct JobBefore {
 // True if a mutation changed nothing beside the job's row and its events.
 bool ChangesOnlyItsRow(const JobBefore& before, const Job& job, const Effects& effects);
 
-// Registers the models that the job made, which gives it their alias, and writes its settings if
-// they differ. Before the job is added to a batch of the same transaction.
+// Registers the models that the job made, which gives it their name and alias, and writes its
+// settings if they differ. Before the job is added to a batch of the same transaction.
 void WriteBeside(pqxx::transaction_base& txn, const JobBefore& before, Job& job,
                  const Effects& effects);
 

@@ -30,6 +30,14 @@ absl::StatusOr<Model> FindModel(pqxx::transaction_base& txn, const std::string& 
 
 }  // namespace
 
+std::optional<ModelKind> LockModel(pqxx::transaction_base& txn, const std::string& project,
+                                   const std::string& model) {
+  txn.exec_params(sql::kInsertModel, project, model);
+  const pqxx::result rows = txn.exec_params(sql::kListModels, project, model, "", 1);
+  if (rows.empty() || rows[0]["kind"].is_null()) return std::nullopt;
+  return ParseModelKind(rows[0]["kind"].as<std::string>());
+}
+
 std::string InsertVersion(pqxx::transaction_base& txn, const ModelVersion& version) {
   // Locks the model's row: two that register the same version follow one another.
   txn.exec_params(sql::kInsertModel, version.project, version.model);
@@ -70,6 +78,10 @@ absl::StatusOr<ModelVersion> PgModelStore::Register(const ModelVersion& version,
         if (!key.id.empty()) {
           RETURN_IF_ERROR(
               UseRequest(txn, version.project, key, version.model, version.digest).status());
+        }
+        const std::optional<ModelKind> known = LockModel(txn, version.project, version.model);
+        if (known.has_value() && *known != version.kind) {
+          return KindTaken(version.model, *known, version.kind);
         }
         InsertVersion(txn, version);
         return Find(txn, version.project, version.model, version.digest);
