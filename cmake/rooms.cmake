@@ -113,6 +113,9 @@ function(crossover_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
+  if(CROSSOVER_SANITIZE)
+    math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * 4")  # checked code takes three to ten times as long
+  endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
     ENVIRONMENT "CROSSOVER_SOURCE_DIR=${CMAKE_SOURCE_DIR};CROSSOVER_BINARY_DIR=${CMAKE_BINARY_DIR};CROSSOVER_WHEELS=${CROSSOVER_WHEELS}")
 endfunction()
