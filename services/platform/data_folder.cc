@@ -87,11 +87,13 @@ DataFolder::~DataFolder() {
   ::close(lock_fd_);
 }
 
-std::string Greeting(const StateFile& state) {
-  return absl::StrCat("Crossover is ready.\n  OpenAI API   ", state.http, "/v1\n  gRPC         ",
-                      state.grpc,
-                      "\n  next         crossover --help shows the way through; Ctrl-C stops "
-                      "everything\n");
+std::string Greeting(const StateFile& state, const std::vector<std::string>& notes) {
+  std::string out = absl::StrCat("Crossover is ready.\n  OpenAI API   ", state.http,
+                                 "/v1\n  gRPC         ", state.grpc, "\n");
+  for (const std::string& note : notes) absl::StrAppend(&out, "  note         ", note, "\n");
+  absl::StrAppend(&out, "  next         crossover --help shows the way through; Ctrl-C stops ",
+                  "everything\n");
+  return out;
 }
 
 absl::Status DataFolder::WriteState(const StateFile& state) {

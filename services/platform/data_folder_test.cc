@@ -37,6 +37,16 @@ TEST(DataFolderTest, StateFileSaysWhereThePlatformListensAndGoesWithIt) {
   EXPECT_FALSE(std::filesystem::exists(dir / "data/platform.json"));
 }
 
+TEST(GreetingTest, SaysWhereItListensAndWhatOneShouldKnow) {
+  const StateFile state{.grpc = "127.0.0.1:7070", .http = "http://127.0.0.1:8080"};
+  EXPECT_EQ(Greeting(state, {"the flag is ignored"}),
+            "Crossover is ready.\n"
+            "  OpenAI API   http://127.0.0.1:8080/v1\n"
+            "  gRPC         127.0.0.1:7070\n"
+            "  note         the flag is ignored\n"
+            "  next         crossover --help shows the way through; Ctrl-C stops everything\n");
+}
+
 TEST(DataFolderTest, SocketsOfALongPathLieElsewhere) {
   testing::TempDir dir;
   ASSERT_OK_AND_ASSIGN(auto folder, DataFolder::Open(dir / std::string(120, 'x')));

@@ -26,7 +26,10 @@ void Declare(config::Config& config, Options& options) {
   config.Add("admin-address", "host:port of /healthz and /readyz", &options.admin_address);
   config.Add("grpc-address", "host:port of the gRPC API", &options.grpc_address);
   config.Add("metrics-address", "host:port of /metrics", &options.metrics_address);
-  config.Add("base-model", "base (GGUF file or folder) for the first start", &options.base_model);
+  config.Add("base-model",
+             "GGUF file or folder that becomes the base on the first start, by its own name: "
+             "Small.Q4_1.gguf is small-q4-1 (default: the one of ./dev setup)",
+             &options.base_model);
   config.Add("import-base-model", "import a base model on the first start",
              &options.import_base_model);
   config.Add("run-model-server", "run a model server", &options.model_server);
@@ -61,7 +64,7 @@ int Serve(int argc, char** argv) {
   logger->Info("config", {{"effective", config.EffectiveJson()}});
   const auto platform = Platform::Start(options, SystemClock(), SystemRandom(), *logger);
   if (!platform.ok()) return Fail(platform.status());
-  std::fputs(Greeting((*platform)->state()).c_str(), stdout);
+  std::fputs(Greeting((*platform)->state(), (*platform)->notes()).c_str(), stdout);
   std::fflush(stdout);
   logger->Info("stopping", {{"signal", signal.Wait()}});
   (*platform)->Stop();

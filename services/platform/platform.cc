@@ -139,6 +139,7 @@ struct Platform::Impl {
   ReservedPort model_server_port;
   std::vector<std::unique_ptr<Child>> children;
   StateFile state;
+  std::vector<std::string> notes;
   std::atomic<bool> up = false;
 
   std::mutex ports_mutex;
@@ -321,14 +322,12 @@ struct Platform::Impl {
 
   absl::Status ImportModel() {
     if (!options.import_base_model) return absl::OkStatus();
-    const fs::path file = options.base_model.empty() ? BundledModelFile() : options.base_model;
-    if (file.empty()) {
-      logger.Warning(
-          "base_model_missing",
-          {{"what", "no GGUF file found; run ./dev setup or name one with --base-model"}});
-      return absl::OkStatus();
-    }
-    return ImportBaseModel(self, file, logger);
+    ASSIGN_OR_RETURN(
+        std::string note,
+        ImportBaseModel(self, {.given = options.base_model, .bundled = BundledModelFile()},
+                        logger));
+    if (!note.empty()) notes.push_back(std::move(note));
+    return absl::OkStatus();
   }
 
   absl::Status StartAll() {
@@ -385,6 +384,7 @@ absl::StatusOr<std::unique_ptr<Platform>> Platform::Start(Options options, Clock
 }
 
 const StateFile& Platform::state() const { return impl_->state; }
+const std::vector<std::string>& Platform::notes() const { return impl_->notes; }
 absl::Status Platform::Ready() const { return impl_->Ready(); }
 void Platform::Stop() { impl_->Stop(); }
 

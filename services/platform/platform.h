@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -27,8 +28,8 @@ struct Options {
   std::string admin_address = "127.0.0.1:8081";
   std::string grpc_address = "127.0.0.1:7070";
   std::string metrics_address = "127.0.0.1:9464";
-  // GGUF file imported as base `smollm2-135m-instruct` on the first start. Empty: the test model
-  // that ./dev setup unpacked.
+  // GGUF file or model folder imported as base on the first start, by the name that the file gives
+  // it (BaseModelSlug). Empty: the test model that ./dev setup unpacked, as kBundledModel.
   std::filesystem::path base_model;
   bool import_base_model = true;
   bool model_server = true;
@@ -53,6 +54,8 @@ class Platform {
   Platform& operator=(const Platform&) = delete;
 
   const StateFile& state() const;
+  // What whoever started it should know, for the greeting; a sentence each.
+  const std::vector<std::string>& notes() const;
   absl::Status Ready() const;
 
   // Reverse order. Idempotent; blocks.
