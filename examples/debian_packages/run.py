@@ -52,6 +52,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def own_environment(shell):
+    """The shell's environment without settings of another deployment, which `crossover up` and its client would take for theirs."""
+    kept = ("CROSSOVER_CACHE", "CROSSOVER_WHEELS")  # where ./dev setup put its files
+    return {name: value for name, value in shell.items() if not name.startswith("CROSSOVER_") or name in kept}
+
+
 STAGES = []  # (title, when it began)
 
 
@@ -67,8 +73,7 @@ class Platform:
         self.client = build / "bin" / "crossover"
         self.folder = folder
         self.http, self.admin, self.metrics = free_port(), free_port(), free_port()
-        self.environment = dict(os.environ, CROSSOVER_DATA=str(folder / "data"))
-        self.environment.pop("CROSSOVER_SERVER", None)
+        self.environment = dict(own_environment(os.environ), CROSSOVER_DATA=str(folder / "data"))
         self.log = folder / "platform.log"
         addresses = ["--http-address", f"127.0.0.1:{self.http}", "--admin-address", f"127.0.0.1:{self.admin}",
                      "--grpc-address", f"127.0.0.1:{free_port()}", "--metrics-address", f"127.0.0.1:{self.metrics}"]

@@ -11,6 +11,7 @@ DEMO = pathlib.Path(__file__).resolve().parents[2] / "examples" / "debian_packag
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(DEMO))
 import make_rows  # noqa: E402
+import platform_process  # noqa: E402
 import run  # noqa: E402
 
 PACKAGE = """Package: xaos
@@ -112,6 +113,15 @@ class Folder(unittest.TestCase):
             (folder / "data").mkdir()
             with self.assertRaisesRegex(SystemExit, "not empty.*rm -r"):
                 run.work_folder(folder)
+
+
+class Environment(unittest.TestCase):
+    def test_settings_of_the_shell_stay_outside(self):
+        shell = {"PATH": "/bin", "CROSSOVER_CACHE": "/cache", "CROSSOVER_WHEELS": "/wheels", "CROSSOVER_SERVER": "elsewhere:7070",
+                 "CROSSOVER_API_KEY_FILE": "/key", "CROSSOVER_CONFIG": "/settings.yaml", "CROSSOVER_PROJECT": "other"}
+        kept = {"PATH": "/bin", "CROSSOVER_CACHE": "/cache", "CROSSOVER_WHEELS": "/wheels"}
+        for module in (run, platform_process):
+            self.assertEqual(module.own_environment(shell), kept, module.__name__)
 
 
 if __name__ == "__main__":
