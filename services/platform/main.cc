@@ -20,6 +20,31 @@ int Fail(const absl::Status& status) {
   return HasReason(status, "CONFIG_INVALID") ? 2 : 1;  // as `crossover --help` promises
 }
 
+void DeclareChildSettings(config::Config& config, ChildSettings& settings) {
+  config.Add("compute-type",
+             "of model server and trainer workers: auto, bf16 or fp32 (empty = their own choice)",
+             &settings.compute_type);
+  config.Add(
+      "base-weights",
+      "of trainer workers, how bases are kept in memory: auto, dense, stored or nf4 (empty = "
+      "their own choice)",
+      &settings.base_weights);
+  config.Add("max-gang",
+             "of trainer workers, most that share one job; needs as many --trainer-workers (0 = "
+             "each trains alone)",
+             &settings.max_gang);
+  config.Add("decode-weights",
+             "of the model server, for small batches: dense, int8 or int4 (empty = its own choice)",
+             &settings.decode_weights);
+  config.Add("kv-cache-mb",
+             "of the model server, memory for keys and values, MiB (0 = its own choice)",
+             &settings.kv_cache_mb);
+  config.Add("max-bases", "of the model server, bases kept in memory (0 = its own choice)",
+             &settings.max_bases);
+  config.Add("max-queue", "of the model server, requests that may wait (0 = its own choice)",
+             &settings.max_queue);
+}
+
 void Declare(config::Config& config, Options& options) {
   config.Add("data", "data folder", &options.data);
   config.Add("http-address", "host:port of the data plane (OpenAI HTTP)", &options.http_address);
@@ -38,6 +63,7 @@ void Declare(config::Config& config, Options& options) {
              &options.trainer_threads);
   config.Add("model-server-threads", "threads of the model server (0 = its own choice)",
              &options.model_server_threads);
+  DeclareChildSettings(config, options.child_settings);
   config.Add("program-folder", "folder of the children's programs (default: beside this one)",
              &options.program_folder);
   config.Add("postgres-folder", "folder of the PostgreSQL programs", &options.postgres.binaries);

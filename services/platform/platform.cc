@@ -74,6 +74,10 @@ std::map<std::string, std::string> ChildEnvironment() {
   return out;
 }
 
+void Append(const std::vector<std::string>& flags, SpawnOptions& command) {
+  command.argv.insert(command.argv.end(), flags.begin(), flags.end());
+}
+
 fs::path OwnFolder() {
   std::error_code code;
   return fs::read_symlink("/proc/self/exe", code).parent_path();
@@ -144,6 +148,7 @@ struct Platform::Impl {
 
   std::mutex ports_mutex;
   std::map<std::string, ReservedPort> child_metrics_ports;  // by child
+  std::map<std::string, ReservedPort> gang_ports;           // by worker
   std::map<std::string, std::string> incarnations;          // by worker
 
   absl::Status StartHttp() {
@@ -257,6 +262,12 @@ struct Platform::Impl {
     return out;
   }
 
+  // Where the other workers of a gang meet this one.
+  std::string GangAddress(const std::string& worker) {
+    std::lock_guard lock(ports_mutex);
+    return absl::StrCat("127.0.0.1:", gang_ports[worker].number());
+  }
+
   absl::Status StartModelServer() {
     ASSIGN_OR_RETURN(const fs::path program, Program("crossover-model-server"));
     ChildOptions child{
@@ -266,6 +277,7 @@ struct Platform::Impl {
           command.argv.push_back("--http-address=" + state.model_server.substr(7));
           command.argv.push_back("--scheduler=" + state.socket);
           command.argv.push_back("--scratch=" + (folder->root() / "work/model-server").string());
+          Append(ModelServerFlags(options.child_settings), command);
           return command;
         }};
     ASSIGN_OR_RETURN(auto started, Child::Start(std::move(child), clock, logger, registry));
@@ -293,6 +305,7 @@ struct Platform::Impl {
           command.argv.push_back("--work-folder=" + (folder->root() / "work" / worker).string());
           command.argv.push_back("--nice=0");  // it is set here
           command.argv.push_back("--incarnation=" + incarnation);
+          Append(TrainerFlags(options.child_settings, GangAddress(worker)), command);
           return command;
         },
         .stop_timeout = absl::Seconds(60),  // it writes a checkpoint first
@@ -333,6 +346,7 @@ struct Platform::Impl {
   absl::Status StartAll() {
     RETURN_IF_ERROR(service::ParseHostPort(options.http_address).status());
     RETURN_IF_ERROR(service::ParseHostPort(options.grpc_address).status());
+    RETURN_IF_ERROR(CheckChildSettings(options.child_settings));
     ASSIGN_OR_RETURN(folder, DataFolder::Open(options.data));
     RETURN_IF_ERROR(StartHttp());
     ASSIGN_OR_RETURN(blobs, NewDirectoryBlobStore({.root = folder->blobs()}, clock));

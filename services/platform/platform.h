@@ -17,6 +17,7 @@
 #include "common/id/random.h"
 #include "common/log/logger.h"
 #include "common/time/clock.h"
+#include "services/platform/child_settings.h"
 #include "services/platform/data_folder.h"
 #include "services/platform/postgres.h"
 
@@ -36,6 +37,7 @@ struct Options {
   int trainer_workers = 1;  // 0 = none
   int trainer_threads = 0;  // 0 = let it choose
   int model_server_threads = 0;
+  ChildSettings child_settings;
   std::filesystem::path program_folder;  // of the children; empty = beside this program
   std::string log_level = "info";
   bool reflection = true;  // on the gRPC port, so that grpcurl knows the methods
