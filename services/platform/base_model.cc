@@ -21,6 +21,10 @@ namespace pb = ::crossover::scheduler::v1;
 
 constexpr char kProject[] = "projects/default";
 constexpr size_t kLongestSlug = 63;
+constexpr char kMissing[] =
+    "there is no base model, so nothing can be tuned here: run ./dev setup and start "
+    "again, start with --base-model FILE, or take one with `crossover models import NAME --gguf "
+    "FILE`";
 
 // Slugs of the project's bases.
 absl::StatusOr<std::vector<std::string>> KnownBases(pb::ModelService::Stub& stub) {
@@ -121,9 +125,8 @@ absl::StatusOr<std::string> ImportBaseModel(const std::shared_ptr<grpc::Channel>
   }
   const fs::path& file = files.given.empty() ? files.bundled : files.given;
   if (file.empty()) {
-    logger.Warning("base_model_missing",
-                   {{"what", "no GGUF file found; run ./dev setup or name one with --base-model"}});
-    return "";
+    logger.Warning("base_model_missing", {{"what", kMissing}});
+    return kMissing;
   }
   RETURN_IF_ERROR(Import(*stub, file, files.bundled, logger));
   return "";

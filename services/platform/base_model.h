@@ -34,8 +34,8 @@ struct BaseModelFiles {
 
 // Imports the given file, else the bundled one, as a base of projects/default unless that has a
 // base already: the bundled one as kBundledModel, another by its BaseModelSlug and without a
-// licence. Returns what people should be told about it: that the given file is ignored and why;
-// "" = nothing. FILE_NOT_FOUND names the given file.
+// licence. Returns what people should be told about it: that the given file is ignored and why, or
+// that there is no base and how to get one; "" = nothing. FILE_NOT_FOUND names the given file.
 absl::StatusOr<std::string> ImportBaseModel(const std::shared_ptr<grpc::Channel>& scheduler,
                                             const BaseModelFiles& files, Logger& logger);
 

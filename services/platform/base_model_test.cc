@@ -97,6 +97,15 @@ TEST_F(BaseModelTest, WhereThereIsABaseTheFlagIsIgnoredAloud) {
   EXPECT_TRUE(models_.imports.empty());
 }
 
+TEST_F(BaseModelTest, WithoutAnyFileOneIsToldHowToGetABase) {
+  ASSERT_OK_AND_ASSIGN(const std::string note, ImportBaseModel(channel_, {}, logger_));
+  for (const char* way : {"./dev setup", "--base-model FILE", "crossover models import"})
+    EXPECT_THAT(note, ::testing::HasSubstr(way));
+  EXPECT_EQ(logger_.Events("base_model_missing").size(), 1u);
+  models_.bases = {"first"};
+  EXPECT_THAT(ImportBaseModel(channel_, {}, logger_), IsOkAndHolds(""));
+}
+
 TEST(BaseModelSlugTest, IsAlwaysASlug) {
   EXPECT_EQ(BaseModelSlug("/m/SmolLM2-135M-Instruct.Q4_1.gguf"), "smollm2-135m-instruct-q4-1");
   EXPECT_EQ(BaseModelSlug("/m/Qwen2.5-0.5B"), "qwen2-5-0-5b");
