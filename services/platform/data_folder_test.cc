@@ -55,6 +55,24 @@ TEST(DataFolderTest, SocketsOfALongPathLieElsewhere) {
   std::filesystem::remove_all(folder->socket("grpc").parent_path());
 }
 
+// A device is a lock file that cannot be cut, however much room there is.
+TEST(DataFolderTest, ALockThatCannotBeWrittenIsNoFullDisk) {
+  testing::TempDir dir;
+  std::filesystem::create_directories(dir / "data");
+  std::filesystem::create_symlink("/dev/null", dir / "data/platform.lock");
+  const absl::Status status = DataFolder::Open(dir / "data").status();
+  EXPECT_THAT(status, HasReasonThat("DATA_FOLDER_UNUSABLE"));
+  EXPECT_THAT(status.ToString(), HasSubstr("platform.lock"));
+  EXPECT_THAT(status.ToString(), HasSubstr("choose another data folder with --data"));
+}
+
+TEST(DataFolderTest, ALockThatCannotBeOpenedSaysWhatToDo) {
+  testing::TempDir dir;
+  std::filesystem::create_directories(dir / "data/platform.lock");
+  EXPECT_THAT(DataFolder::Open(dir / "data").status().ToString(),
+              HasSubstr("choose another data folder with --data"));
+}
+
 TEST(DataFolderTest, AFolderThatCannotBeMadeIsNamed) {
   testing::TempDir dir;
   testing::WriteFile(dir / "file", "x");

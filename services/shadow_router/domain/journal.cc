@@ -31,9 +31,11 @@ constexpr size_t kChecksumDigits = 16;
 absl::Status IoError(const std::string& what, const std::string& path) {
   const int error = errno;
   const bool full = IsDiskFull(error);
-  return Error(full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
-               full ? "DISK_FULL" : "FILE_WRITE_FAILED",
-               absl::StrCat("journal ", path, ": ", what, ": ", std::strerror(error)));
+  return Error(
+      full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
+      full ? "DISK_FULL" : "FILE_WRITE_FAILED",
+      absl::StrCat("journal ", path, ": ", what, ": ", std::strerror(error),
+                   full ? "; free some space there, or give the router another --journal" : ""));
 }
 
 // The record of a line `<checksum> <json>`, or nullopt if it is damaged.
