@@ -252,6 +252,7 @@ def cross(platform, folder, sizes, tuned, prompt, run):
     ended = (*PROMOTED, "ROLLED_BACK", "ABORTED")
     moved = replay_until(("SHADOW", "CANARY", *ended), sizes.calibration, 6) and replay_until(("CANARY", *ended), sizes.shadow // 3, 12)
     shadow_pairs = int(status()["valid_pairs"])  # before the canary adds its own
+    platform.run("experiment", "status", "packages")  # with the mirror's ledger: no request is lost
     platform.run("experiment", "explain", "packages")
     if not moved:
         return status()["state"], shadow_pairs
