@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building and testing need: Debian packages, and five PyPI wheels unpacked under the cache folder.
-# Idempotent; quick when nothing is missing. Usage: setup.sh [--lint] [--deploy]
+# Idempotent; quick when nothing is missing. Usage: setup.sh [--lint] [--deploy] [--compat]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cache=${CROSSOVER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/crossover}
@@ -92,8 +92,8 @@ log=$cache/setup-apt.log
 lists=("$root/scripts/debian-packages.txt")
 for option in "$@"; do
   case $option in
-    --lint|--deploy) lists+=("$root/scripts/debian-packages-${option#--}.txt") ;;
-    *) fail "no option '$option'; there are --lint and --deploy" ;;
+    --lint|--deploy|--compat) lists+=("$root/scripts/debian-packages-${option#--}.txt") ;;
+    *) fail "no option '$option'; there are --lint, --deploy and --compat" ;;
   esac
 done
 [ -n "${CROSSOVER_SKIP_APT:-}" ] || install_packages "${lists[@]}"

@@ -1,14 +1,12 @@
 #include "cli/client/transfer.h"
 
-#include <openssl/evp.h>
-
 #include <fstream>
 #include <memory>
 #include <system_error>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "cli/client/incoming_file.h"
 #include "cli/client/watch.h"
 #include "cli/output/error.h"
 #include "cli/output/format.h"
@@ -29,26 +27,6 @@ constexpr size_t kPiece = 1 << 20;
 constexpr int kUploadAttempts = 5;
 constexpr absl::Duration kTransferTimeout = absl::Hours(12);
 constexpr int kProblemsShown = 20;
-
-// Running SHA-256.
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
-  }
-  void Add(std::string_view bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
-  std::string Digest() {
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    EVP_DigestFinal_ex(context_.get(), bytes, &size);
-    std::string out = "sha256:";
-    for (unsigned int i = 0; i < size; ++i) out += absl::StrFormat("%02x", bytes[i]);
-    return out;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
 
 // Sends the file's bytes from `offset` on. OK when the server has taken and validated all.
 absl::StatusOr<curation_pb::File> Send(Context& context, curation_pb::FileService::Stub& stub,
@@ -153,62 +131,6 @@ absl::Status WarnOfProblems(Context& context, std::unique_ptr<curation_pb::FileS
   return absl::OkStatus();
 }
 
-// One file on its way to disk: temporary until it is verified.
-class IncomingFile {
- public:
-  absl::Status Open(const std::filesystem::path& folder, const std::string& path,
-                    const std::string& sha256) {
-    const std::filesystem::path relative = std::filesystem::path(path).lexically_normal();
-    if (relative.is_absolute() || (!relative.empty() && *relative.begin() == "..")) {
-      return Error(absl::StatusCode::kDataLoss, "FORMAT_INVALID",
-                   absl::StrCat("the artifact names a path outside itself: ", path));
-    }
-    target_ = folder / relative;
-    temporary_ = target_;
-    temporary_ += ".part";
-    expected_ = sha256;
-    digest_ = std::make_unique<Sha256>();
-    std::error_code error;
-    std::filesystem::create_directories(target_.parent_path(), error);
-    stream_.open(temporary_, std::ios::binary | std::ios::trunc);
-    return stream_ ? absl::OkStatus()
-                   : UsageError(absl::StrCat("cannot write ", temporary_.string()));
-  }
-
-  absl::Status Add(const std::string& bytes) {
-    digest_->Add(bytes);
-    stream_.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    if (stream_) return absl::OkStatus();
-    return Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
-                 absl::StrCat("cannot write ", temporary_.string()));
-  }
-
-  absl::Status Close() {
-    if (!digest_) return absl::OkStatus();
-    stream_.close();
-    const std::string actual = digest_->Digest();
-    digest_.reset();
-    const std::string hex = actual.substr(actual.find(':') + 1);
-    if (!expected_.empty() && expected_ != actual && expected_ != hex) {
-      return Error(
-          absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
-          absl::StrCat(target_.string(), " arrived as ", actual, " instead of ", expected_));
-    }
-    std::error_code error;
-    std::filesystem::rename(temporary_, target_, error);
-    return error
-               ? UsageError(absl::StrCat("cannot write ", target_.string(), ": ", error.message()))
-               : absl::OkStatus();
-  }
-
- private:
-  std::filesystem::path target_;
-  std::filesystem::path temporary_;
-  std::string expected_;
-  std::unique_ptr<Sha256> digest_;
-  std::ofstream stream_;
-};
-
 }  // namespace
 
 absl::StatusOr<curation_pb::File> UploadFile(Context& context, const std::filesystem::path& path,
@@ -267,26 +189,31 @@ absl::StatusOr<Downloaded> DownloadArtifact(Context& context, const std::string&
   auto reader = stub->DownloadArtifact(&call, request);
   ProgressLine progress(context.terminal(), context.world.clock);
   scheduler::DownloadArtifactResponse piece;
-  IncomingFile file;
+  std::unique_ptr<IncomingFile> file;
   Downloaded done;
   int64_t total = 0;
   while (reader->Read(&piece)) {
     if (piece.total_bytes() > 0) total = piece.total_bytes();
     if (!piece.path().empty()) {
-      RETURN_IF_ERROR(file.Close());
+      if (file) RETURN_IF_ERROR(file->Finish());
       // A single file is called by its digest: people get the name they asked for.
       const bool is_single = digest == "sha256:" + piece.path() || digest == piece.path();
-      RETURN_IF_ERROR(file.Open(folder, is_single ? single_name : piece.path(), piece.sha256()));
+      ASSIGN_OR_RETURN(
+          file, IncomingFile::Open(folder, is_single ? single_name : piece.path(), piece.sha256()));
       ++done.files;
     }
-    RETURN_IF_ERROR(file.Add(piece.data()));
+    if (file == nullptr) {
+      return Error(absl::StatusCode::kDataLoss, "FORMAT_INVALID",
+                   absl::StrCat("artifact ", digest, " begins with bytes of no file"));
+    }
+    RETURN_IF_ERROR(file->Add(piece.data()));
     done.bytes += static_cast<int64_t>(piece.data().size());
     progress.Update(
         absl::StrCat("downloading  ", Bytes(done.bytes), total > 0 ? " of " + Bytes(total) : ""));
   }
   const grpc::Status status = reader->Finish();
   if (!status.ok()) return context.Explained(rpc::FromGrpc(status));
-  RETURN_IF_ERROR(file.Close());
+  if (file) RETURN_IF_ERROR(file->Finish());
   return done;
 }
 

@@ -1,5 +1,9 @@
 // dataset import and adapter export: bytes to and from a server.
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <filesystem>
 
 #include "cli/output/error.h"
 #include "cli/testing/cli_fixture.h"
@@ -353,6 +357,36 @@ TEST_F(FilesTest, BytesWithAnotherDigestAreNotKept) {
             kExitFailure);
   EXPECT_THAT(err(), HasSubstr("arrived as sha256:2cf24dba"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out/adapter_config.json"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out/adapter_config.json.part"));
+}
+
+// /dev/full answers every write with "no space left on device".
+TEST_F(FilesTest, AFullDiskLeavesNoFileThatLooksWhole) {
+  std::filesystem::create_directories(folder_ / "out");
+  std::filesystem::create_symlink("/dev/full", folder_ / "out/adapter_config.json.part");
+  const std::string target = (folder_ / "out").string();
+  EXPECT_EQ(Crossover({"adapter", "export", "a", "--out", target}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("adapter_config.json.part: No space left on device\n"));
+  EXPECT_THAT(err(), HasSubstr("DISK_FULL"));
+  EXPECT_THAT(err(), HasSubstr("make room on the disk of " + target +
+                               ", or name a folder on another with --out\n"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "out"));
+}
+
+TEST_F(FilesTest, AFileThatCannotBeWrittenForAnotherReasonIsNoFullDisk) {
+  struct rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  auto* handler = ::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit small = before;
+  small.rlim_cur = 3;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const int code = Crossover({"adapter", "export", "a", "--out", (folder_ / "out").string()});
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  ::signal(SIGXFSZ, handler);
+  EXPECT_EQ(code, kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("adapter_config.json.part: File too large\n"));
+  EXPECT_THAT(err(), HasSubstr("FILE_WRITE_FAILED"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "out"));
 }
 
 TEST_F(FilesTest, AnArtifactCannotWriteOutsideItsFolder) {

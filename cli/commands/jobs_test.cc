@@ -84,6 +84,7 @@ class FakeJobs final : public scheduler::JobService::Service {
       auto* violation = response->add_violations();
       violation->set_field("job.base_model");
       violation->set_description("is not a base model here");
+      violation->set_reason("BASE_MODEL_UNKNOWN");
       return grpc::Status::OK;
     }
     response->mutable_estimate()->mutable_seconds()->set_seconds(90);
@@ -192,8 +193,20 @@ TEST_F(JobsTest, AnEstimateMakesNoJob) {
   EXPECT_EQ(out(),
             "should take  1 min 30 s, 350,749 tokens\n"
             "note         rests on 1,200 tokens/s\n");
+  EXPECT_FALSE(jobs_.created.has_job());
+}
+
+TEST_F(JobsTest, AnEstimateOfABadJobIsTheErrorThatMakingItWouldBe) {
   EXPECT_EQ(Crossover({"tune", "rows", "--base", "huge", "--validate-only"}), kExitFailure);
-  EXPECT_THAT(err(), HasSubstr("\n  base_model: is not a base model here"));
+  EXPECT_EQ(err(),
+            "error: the job would be refused\n"
+            "  base_model  is not a base model here\n"
+            "  reason      BASE_MODEL_UNKNOWN\n"
+            "  try         `crossover models` lists the base models; `crossover models import` "
+            "takes another\n");
+  EXPECT_EQ(Crossover({"tune", "rows", "--base", "huge", "--estimate", "--json"}), kExitFailure);
+  EXPECT_THAT(err(), HasSubstr("\"reason\":\"BASE_MODEL_UNKNOWN\""));
+  EXPECT_THAT(err(), HasSubstr("\"description\":\"is not a base model here\""));
   EXPECT_FALSE(jobs_.created.has_job());
 }
 

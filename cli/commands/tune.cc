@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -91,6 +92,16 @@ absl::StatusOr<scheduler::CreateJobRequest> BuildTuneRequest(Context& context,
   return request;
 }
 
+// The error that making the job would end in; OK when it would be made.
+absl::Status Refusal(const scheduler::EstimateJobResponse& answer) {
+  if (answer.violations().empty()) return absl::OkStatus();
+  const std::string& reason = answer.violations(0).reason();
+  ErrorDetail detail{.reason = reason.empty() ? "FIELD_INVALID" : reason};
+  for (const auto& violation : answer.violations())
+    detail.violations.push_back({violation.field(), violation.description()});
+  return Error(absl::StatusCode::kInvalidArgument, "the job would be refused", std::move(detail));
+}
+
 // What the job would take, without making it.
 absl::Status Estimate(Context& context, std::unique_ptr<scheduler::JobService::Stub>& stub,
                       const scheduler::CreateJobRequest& request) {
@@ -99,14 +110,8 @@ absl::Status Estimate(Context& context, std::unique_ptr<scheduler::JobService::S
   *question.mutable_job() = request.job();
   ASSIGN_OR_RETURN(const scheduler::EstimateJobResponse answer,
                    context.Call(stub, &scheduler::JobService::Stub::EstimateJob, question, true));
+  RETURN_IF_ERROR(Refusal(answer));
   if (context.PrintedJson(answer)) return absl::OkStatus();
-  if (answer.violations_size() > 0) {
-    std::string wrong;
-    for (const auto& violation : answer.violations()) {
-      absl::StrAppend(&wrong, "\n  ", violation.field(), ": ", violation.description());
-    }
-    return absl::InvalidArgumentError("the job would be refused:" + wrong);
-  }
   Details details;
   AddResources("should take", answer.estimate(), details);
   AddSpec(answer.resolved_spec(), details);

@@ -16,8 +16,12 @@ namespace {
 constexpr std::pair<std::string_view, std::string_view> kAdvice[] = {
     {kUnreachable,
      "start it with `crossover up`, or name a server with --server HOST:PORT or CROSSOVER_SERVER"},
-    {"API_KEY_MISSING", "set CROSSOVER_API_KEY to a key of the project"},
-    {"API_KEY_INVALID", "set CROSSOVER_API_KEY to a key that is active and not expired"},
+    {"API_KEY_MISSING",
+     "set CROSSOVER_API_KEY to a key of the project, or CROSSOVER_API_KEY_FILE to a file with one"},
+    {"API_KEY_INVALID",
+     "set CROSSOVER_API_KEY, or the file that CROSSOVER_API_KEY_FILE names, to a key that is "
+     "active "
+     "and not expired"},
     {"ROLE_INSUFFICIENT", "ask an admin of the project for a key with the role that is needed"},
     {"BASE_MODEL_UNKNOWN",
      "`crossover models` lists the base models; `crossover models import` takes another"},
@@ -40,7 +44,9 @@ constexpr std::pair<std::string_view, std::string_view> kAdvice[] = {
      "somebody else changed it meanwhile: look at it again and repeat the command"},
     {"REQUEST_ID_REUSED", "repeat the command without --request-id"},
     {"SCHEMA_OUTDATED", "run `crossover-platform migrate` with the new version"},
-    {"DISK_FULL", "make room in the data folder (`crossover status` shows where it is)"},
+    {"DISK_FULL",
+     "make room on the server's disk, with `crossover up` that of the data folder it was started "
+     "with: --data or CROSSOVER_DATA, else ~/.local/share/crossover"},
     {"NO_CAPABLE_WORKER", "`crossover status` lists the workers and what they have"},
     {"POSTGRES_UNAVAILABLE",
      "the platform restarts its database by itself; its log says why it stopped"},

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/json/digest.h"
 #include "common/status/absl_view.h"
+#include "common/status/disk_full.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 
@@ -22,7 +23,7 @@ constexpr size_t kPiece = 1 << 20;
 constexpr int64_t kLargestManifest = 64 << 20;
 
 absl::Status FileError(const std::string& what, const fs::path& path, const std::error_code& code) {
-  const bool full = code == std::errc::no_space_on_device;
+  const bool full = IsDiskFull(code.value());
   return Error(full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
                full ? "DISK_FULL" : "FILE_UNUSABLE",
                absl::StrCat(what, " ", path.string(), ": ", code.message(),

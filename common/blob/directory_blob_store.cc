@@ -17,6 +17,7 @@
 #include "absl/strings/str_format.h"
 #include "common/json/digest.h"
 #include "common/status/absl_view.h"
+#include "common/status/disk_full.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 
@@ -61,6 +62,14 @@ absl::Status DiskFull(const fs::path& root, int64_t needed) {
                 .metadata = {{"path", root.string()},
                              {"needed_bytes", std::to_string(needed)},
                              {"available_bytes", std::to_string(available)}}});
+}
+
+// Something could not be written, by errno. EFBIG: the limit on file size (ulimit -f) is the disk
+// this process has.
+absl::Status WriteFailed(const fs::path& root, std::string_view what, const fs::path& path,
+                         int64_t needed = 0) {
+  const bool full = IsDiskFull(errno) || errno == EFBIG;
+  return full ? DiskFull(root, needed) : ErrnoError(what, path);
 }
 
 absl::Status SyncFolder(const fs::path& folder) {
@@ -126,15 +135,14 @@ class DirectoryWriter final : public BlobWriter {
     fs::create_directory(target.parent_path(), code);
     if (code) {
       errno = code.value();
-      return errno == ENOSPC ? DiskFull(layout_.root, 0) : ErrnoError("make", target.parent_path());
+      return WriteFailed(layout_.root, "make", target.parent_path());
     }
     // Even if another writer made the folder: it may not have come to its own sync yet.
     if (sync_) RETURN_IF_ERROR(SyncFolder(layout_.Blobs()));
     // Replaces an equal blob if there is one: same bytes, and its age starts anew, which keeps the
     // collector away from it.
-    if (::rename(path_.c_str(), target.c_str()) != 0) {
-      return errno == ENOSPC ? DiskFull(layout_.root, 0) : ErrnoError("rename to", target);
-    }
+    if (::rename(path_.c_str(), target.c_str()) != 0)
+      return WriteFailed(layout_.root, "rename to", target);
     path_.clear();
     if (sync_) RETURN_IF_ERROR(SyncFolder(target.parent_path()));
     return digest;
@@ -142,8 +150,7 @@ class DirectoryWriter final : public BlobWriter {
 
  private:
   absl::Status WriteError(size_t needed) const {
-    const bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-    return full ? DiskFull(layout_.root, static_cast<int64_t>(needed)) : ErrnoError("write", path_);
+    return WriteFailed(layout_.root, "write", path_, static_cast<int64_t>(needed));
   }
 
   const Layout& layout_;
@@ -207,7 +214,7 @@ class DirectoryBlobStore final : public BlobStore {
       std::error_code code;
       fs::create_directories(folder, code);
       errno = code.value();
-      if (code) return ErrnoError("make", folder);
+      if (code) return WriteFailed(options_.root, "make", folder);
       if (::access(folder.c_str(), W_OK | X_OK) != 0) return ErrnoError("write to", folder);
     }
     RemoveAbandoned();
@@ -220,8 +227,7 @@ class DirectoryBlobStore final : public BlobStore {
     }
     const fs::path path = NewTemporary();
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-      return errno == ENOSPC ? DiskFull(options_.root, expected_size) : ErrnoError("make", path);
+    if (fd < 0) return WriteFailed(options_.root, "make", path, expected_size);
     return std::make_unique<DirectoryWriter>(layout_, path, fd, options_.sync);
   }
 
@@ -290,7 +296,7 @@ class DirectoryBlobStore final : public BlobStore {
       fs::create_directories(folder, code);
       fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     }
-    if (fd < 0) return errno == ENOSPC ? DiskFull(options_.root, 0) : ErrnoError("make", path);
+    if (fd < 0) return WriteFailed(options_.root, "make", path);
     ::close(fd);
     if (options_.sync) {
       RETURN_IF_ERROR(SyncFolder(folder));
@@ -355,7 +361,7 @@ class DirectoryBlobStore final : public BlobStore {
     std::error_code code;
     const auto failed = [&](const fs::path& path) {
       errno = code.value();
-      return errno == ENOSPC ? DiskFull(options_.root, 0) : ErrnoError("make", path);
+      return WriteFailed(options_.root, "make", path);
     };
     if (fs::create_directory(partial, code); code) return failed(partial);
     for (const ManifestFile& file : manifest.files) {

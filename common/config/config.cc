@@ -28,9 +28,9 @@ namespace crossover::config {
 namespace {
 
 constexpr std::string_view kPrefix = "CROSSOVER_";
-// Variables that any program of the tree may find in its environment: those of the build and of
-// ./dev, and those that the services of one deployment share (docker-compose.yml sets them for
-// all). A misspelt one is still an error.
+// Variables that any program of the tree may find in its environment: those of the build, of ./dev
+// with its tests and benches, of the command line, and those that the services of one deployment
+// share (docker-compose.yml sets them for all). A misspelt one is still an error.
 const std::set<std::string, std::less<>> kForeignVariables = {"CROSSOVER_CACHE",
                                                               "CROSSOVER_WHEELS",
                                                               "CROSSOVER_SOURCE_DIR",
@@ -38,6 +38,15 @@ const std::set<std::string, std::less<>> kForeignVariables = {"CROSSOVER_CACHE",
                                                               "CROSSOVER_PRESET",
                                                               "CROSSOVER_SKIP_APT",
                                                               "CROSSOVER_JOBS",
+                                                              "CROSSOVER_LLAMA_SERVER",
+                                                              "CROSSOVER_PEERS_PYTHON",
+                                                              "CROSSOVER_GO",
+                                                              "CROSSOVER_COMPAT_PYTHON",
+                                                              "CROSSOVER_COMPAT_TEMPLATES",
+                                                              "CROSSOVER_COMPAT_VOCABULARIES",
+                                                              "CROSSOVER_NODE_MODULES",
+                                                              "CROSSOVER_JSON_SCHEMA_SUITE",
+                                                              "CROSSOVER_CHAOS_SEED",
                                                               "CROSSOVER_CONFIG",
                                                               "CROSSOVER_DATABASE_URL",
                                                               "CROSSOVER_DATABASE_PASSWORD",
@@ -59,6 +68,7 @@ const std::set<std::string, std::less<>> kForeignVariables = {"CROSSOVER_CACHE",
                                                               "CROSSOVER_SERVICE_KEY",
                                                               "CROSSOVER_SERVICE_KEY_FILE",
                                                               "CROSSOVER_API_KEY",
+                                                              "CROSSOVER_API_KEY_FILE",
                                                               "CROSSOVER_PROJECT"};
 
 absl::Status Invalid(const std::string& message) {

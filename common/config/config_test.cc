@@ -80,7 +80,15 @@ TEST_F(ConfigTest, UnknownKeysAreFatalAndTheNearestIsNamed) {
   EXPECT_THAT(Parse({"--config", dir_ / "c.yaml"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("c.yaml:3: http-prot is not a setting")));
-  EXPECT_OK(Parse({}, {{"CROSSOVER_WHEELS", "/x"}}));
+}
+
+// What the documentation tells people to set may be set in the shell that starts a program.
+TEST_F(ConfigTest, VariablesOfOtherProgramsOfTheHouseAreLeftAlone) {
+  for (const char* documented :
+       {"CROSSOVER_WHEELS", "CROSSOVER_SERVER", "CROSSOVER_API_KEY", "CROSSOVER_API_KEY_FILE",
+        "CROSSOVER_LLAMA_SERVER", "CROSSOVER_PEERS_PYTHON", "CROSSOVER_COMPAT_PYTHON",
+        "CROSSOVER_COMPAT_TEMPLATES", "CROSSOVER_JSON_SCHEMA_SUITE"})
+    EXPECT_OK(Parse({}, {{documented, "/x"}})) << documented;
 }
 
 TEST_F(ConfigTest, WrongValuesSayWhereAndWhatWouldBeRight) {

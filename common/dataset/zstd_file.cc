@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/status/disk_full.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 
@@ -26,7 +27,7 @@ using File = std::unique_ptr<std::FILE, CloseFile>;
 absl::Status WriteError(const std::filesystem::path& path, int error) {
   const std::string message =
       absl::StrCat("cannot write ", path.string(), ": ", std::strerror(error));
-  if (error == ENOSPC || error == EDQUOT) {
+  if (IsDiskFull(error)) {
     return Error(
         absl::StatusCode::kResourceExhausted, "DISK_FULL",
         absl::StrCat(message, ". Free some space and run this again; nothing was published"));

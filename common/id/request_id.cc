@@ -5,6 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/id/uuid7.h"
+#include "common/status/absl_view.h"
 #include "common/status/error.h"
 
 namespace crossover {
@@ -23,6 +24,14 @@ absl::Status CheckRequestId(std::string_view request_id) {
       "and the same one to repeat it");
   return Error(absl::StatusCode::kInvalidArgument, absl::StrCat("request_id ", what),
                {.reason = "FIELD_INVALID", .metadata = {}, .violations = {{"request_id", what}}});
+}
+
+absl::Status RequestIdReused(std::string_view request_id, std::string_view made) {
+  return Error(
+      absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
+      absl::StrCat("request_id ", ToAbsl(request_id), " was used before for another request",
+                   made.empty() ? "" : absl::StrCat(", which made ", ToAbsl(made)),
+                   "; use a new one for this request, or repeat the earlier request unchanged"));
 }
 
 }  // namespace crossover

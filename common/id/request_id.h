@@ -19,4 +19,8 @@ struct RequestKey {
 // sooner or later meet another caller's, who would be told of a request that is not theirs.
 absl::Status CheckRequestId(std::string_view request_id);
 
+// INVALID_ARGUMENT `REQUEST_ID_REUSED`: `request_id` came before with another payload. `made`: what
+// it made then, such as "job 06b…"; empty = nobody needs to know.
+absl::Status RequestIdReused(std::string_view request_id, std::string_view made = "");
+
 }  // namespace crossover

@@ -31,5 +31,14 @@ TEST(RequestIdTest, WhatIsNoneIsNamedWithWhatWouldBe) {
   EXPECT_LT(CheckRequestId(std::string(100'000, 'x')).message().size(), 400u);
 }
 
+TEST(RequestIdTest, OneThatIsUsedAgainForAnotherRequestSaysWhatToDo) {
+  const absl::Status status = RequestIdReused("r-1");
+  EXPECT_THAT(status, HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument,
+                               "request_id r-1 was used before for another request; use a new one "
+                               "for this request, or repeat the earlier request unchanged"));
+  EXPECT_THAT(RequestIdReused("r-1", "job 06b").ToString(), HasSubstr(", which made job 06b; use"));
+}
+
 }  // namespace
 }  // namespace crossover

@@ -52,6 +52,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def own_environment(shell):
+    """The shell's environment without settings of another deployment, which `crossover up` and its client would take for theirs."""
+    kept = ("CROSSOVER_CACHE", "CROSSOVER_WHEELS")  # where ./dev setup put its files
+    return {name: value for name, value in shell.items() if not name.startswith("CROSSOVER_") or name in kept}
+
+
 STAGES = []  # (title, when it began)
 
 
@@ -67,8 +73,7 @@ class Platform:
         self.client = build / "bin" / "crossover"
         self.folder = folder
         self.http, self.admin, self.metrics = free_port(), free_port(), free_port()
-        self.environment = dict(os.environ, CROSSOVER_DATA=str(folder / "data"))
-        self.environment.pop("CROSSOVER_SERVER", None)
+        self.environment = dict(own_environment(os.environ), CROSSOVER_DATA=str(folder / "data"))
         self.log = folder / "platform.log"
         addresses = ["--http-address", f"127.0.0.1:{self.http}", "--admin-address", f"127.0.0.1:{self.admin}",
                      "--grpc-address", f"127.0.0.1:{free_port()}", "--metrics-address", f"127.0.0.1:{self.metrics}"]
@@ -247,6 +252,7 @@ def cross(platform, folder, sizes, tuned, prompt, run):
     ended = (*PROMOTED, "ROLLED_BACK", "ABORTED")
     moved = replay_until(("SHADOW", "CANARY", *ended), sizes.calibration, 6) and replay_until(("CANARY", *ended), sizes.shadow // 3, 12)
     shadow_pairs = int(status()["valid_pairs"])  # before the canary adds its own
+    platform.run("experiment", "status", "packages")  # with the mirror's ledger: no request is lost
     platform.run("experiment", "explain", "packages")
     if not moved:
         return status()["state"], shadow_pairs

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status/absl_view.h"
+#include "common/status/disk_full.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/formats/mapped_file.h"
@@ -22,7 +23,7 @@ namespace crossover::llm {
 namespace {
 
 // EFBIG: the limit on file size (ulimit -f) is the disk this process has.
-bool IsFull(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+bool IsFull(int error) { return IsDiskFull(error) || error == EFBIG; }
 
 std::filesystem::path FolderOf(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");

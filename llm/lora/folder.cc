@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "common/status/disk_full.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 
@@ -69,7 +70,7 @@ absl::Status WriteFolder(const fs::path& folder, int64_t needed_bytes,
   const fs::path temporary = absl::StrCat(target.string(), ".partial-", getpid());
   fs::remove_all(temporary, error);
   if (!fs::create_directories(temporary, error)) {
-    const bool full = error == std::errc::no_space_on_device;
+    const bool full = IsDiskFull(error.value());
     return WithSpace(
         Error(full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kFailedPrecondition,
               full ? "DISK_FULL" : "FILE_UNREADABLE",

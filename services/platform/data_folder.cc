@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/json/digest.h"
+#include "common/status/disk_full.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 
@@ -31,6 +32,20 @@ absl::Status MakeFolder(const fs::path& path) {
   return Error(absl::StatusCode::kPermissionDenied, "DATA_FOLDER_UNUSABLE",
                absl::StrCat("cannot use the data folder ", path.string(), ": ", why,
                             "; choose another one with --data"));
+}
+
+// A file of the data folder that cannot be written, by errno.
+absl::Status NotWritten(const fs::path& path, int error) {
+  const std::string message =
+      absl::StrCat("cannot write ", path.string(), ": ", std::strerror(error));
+  if (IsDiskFull(error)) {
+    return Error(
+        absl::StatusCode::kResourceExhausted, "DISK_FULL",
+        absl::StrCat(message,
+                     "; free some space there, or choose another data folder with --data"));
+  }
+  return Error(absl::StatusCode::kUnavailable, "DATA_FOLDER_UNUSABLE",
+               absl::StrCat(message, "; choose another data folder with --data"));
 }
 
 // A folder for sockets whose path leaves room for a name.
@@ -54,7 +69,8 @@ absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(const fs::path& giv
   const int fd = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) {
     return Error(absl::StatusCode::kPermissionDenied, "DATA_FOLDER_UNUSABLE",
-                 absl::StrCat("cannot open ", lock.string(), ": ", std::strerror(errno)));
+                 absl::StrCat("cannot open ", lock.string(), ": ", std::strerror(errno),
+                              "; choose another data folder with --data"));
   }
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     char owner[32] = {};
@@ -67,9 +83,7 @@ absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(const fs::path& giv
   }
   const std::string pid = std::to_string(::getpid());
   if (::ftruncate(fd, 0) != 0 || ::write(fd, pid.data(), pid.size()) < 0) {
-    const absl::Status status =
-        Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
-              absl::StrCat("cannot write ", lock.string(), ": ", std::strerror(errno)));
+    const absl::Status status = NotWritten(lock, errno);
     ::close(fd);
     return status;
   }
@@ -87,11 +101,13 @@ DataFolder::~DataFolder() {
   ::close(lock_fd_);
 }
 
-std::string Greeting(const StateFile& state) {
-  return absl::StrCat("Crossover is ready.\n  OpenAI API   ", state.http, "/v1\n  gRPC         ",
-                      state.grpc,
-                      "\n  next         crossover --help shows the way through; Ctrl-C stops "
-                      "everything\n");
+std::string Greeting(const StateFile& state, const std::vector<std::string>& notes) {
+  std::string out = absl::StrCat("Crossover is ready.\n  OpenAI API   ", state.http,
+                                 "/v1\n  gRPC         ", state.grpc, "\n");
+  for (const std::string& note : notes) absl::StrAppend(&out, "  note         ", note, "\n");
+  absl::StrAppend(&out, "  next         crossover --help shows the way through; Ctrl-C stops ",
+                  "everything\n");
+  return out;
 }
 
 absl::Status DataFolder::WriteState(const StateFile& state) {
@@ -107,10 +123,7 @@ absl::Status DataFolder::WriteState(const StateFile& state) {
   std::ofstream file(partial);
   file << json.dump(2) << "\n";
   file.close();
-  if (!file || ::rename(partial.c_str(), path.c_str()) != 0) {
-    return Error(absl::StatusCode::kUnavailable, "DATA_FOLDER_UNUSABLE",
-                 absl::StrCat("cannot write ", path.string(), ": ", std::strerror(errno)));
-  }
+  if (!file || ::rename(partial.c_str(), path.c_str()) != 0) return NotWritten(path, errno);
   return absl::OkStatus();
 }
 

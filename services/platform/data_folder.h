@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,8 +27,8 @@ struct StateFile {
   std::string model_server;  // "http://127.0.0.1:…"
 };
 
-// For people; programs read the log or <data>/platform.json.
-std::string Greeting(const StateFile& state);
+// For people, with what they should know; programs read the log or <data>/platform.json.
+std::string Greeting(const StateFile& state, const std::vector<std::string>& notes);
 
 class DataFolder {
  public:

@@ -37,12 +37,40 @@ TEST(DataFolderTest, StateFileSaysWhereThePlatformListensAndGoesWithIt) {
   EXPECT_FALSE(std::filesystem::exists(dir / "data/platform.json"));
 }
 
+TEST(GreetingTest, SaysWhereItListensAndWhatOneShouldKnow) {
+  const StateFile state{.grpc = "127.0.0.1:7070", .http = "http://127.0.0.1:8080"};
+  EXPECT_EQ(Greeting(state, {"the flag is ignored"}),
+            "Crossover is ready.\n"
+            "  OpenAI API   http://127.0.0.1:8080/v1\n"
+            "  gRPC         127.0.0.1:7070\n"
+            "  note         the flag is ignored\n"
+            "  next         crossover --help shows the way through; Ctrl-C stops everything\n");
+}
+
 TEST(DataFolderTest, SocketsOfALongPathLieElsewhere) {
   testing::TempDir dir;
   ASSERT_OK_AND_ASSIGN(auto folder, DataFolder::Open(dir / std::string(120, 'x')));
   EXPECT_LT(folder->socket("grpc").string().size(), 100u);
   EXPECT_TRUE(std::filesystem::exists(folder->socket("grpc").parent_path()));
   std::filesystem::remove_all(folder->socket("grpc").parent_path());
+}
+
+// A device is a lock file that cannot be cut, however much room there is.
+TEST(DataFolderTest, ALockThatCannotBeWrittenIsNoFullDisk) {
+  testing::TempDir dir;
+  std::filesystem::create_directories(dir / "data");
+  std::filesystem::create_symlink("/dev/null", dir / "data/platform.lock");
+  const absl::Status status = DataFolder::Open(dir / "data").status();
+  EXPECT_THAT(status, HasReasonThat("DATA_FOLDER_UNUSABLE"));
+  EXPECT_THAT(status.ToString(), HasSubstr("platform.lock"));
+  EXPECT_THAT(status.ToString(), HasSubstr("choose another data folder with --data"));
+}
+
+TEST(DataFolderTest, ALockThatCannotBeOpenedSaysWhatToDo) {
+  testing::TempDir dir;
+  std::filesystem::create_directories(dir / "data/platform.lock");
+  EXPECT_THAT(DataFolder::Open(dir / "data").status().ToString(),
+              HasSubstr("choose another data folder with --data"));
 }
 
 TEST(DataFolderTest, AFolderThatCannotBeMadeIsNamed) {

@@ -74,6 +74,10 @@ std::map<std::string, std::string> ChildEnvironment() {
   return out;
 }
 
+void Append(const std::vector<std::string>& flags, SpawnOptions& command) {
+  command.argv.insert(command.argv.end(), flags.begin(), flags.end());
+}
+
 fs::path OwnFolder() {
   std::error_code code;
   return fs::read_symlink("/proc/self/exe", code).parent_path();
@@ -139,10 +143,12 @@ struct Platform::Impl {
   ReservedPort model_server_port;
   std::vector<std::unique_ptr<Child>> children;
   StateFile state;
+  std::vector<std::string> notes;
   std::atomic<bool> up = false;
 
   std::mutex ports_mutex;
   std::map<std::string, ReservedPort> child_metrics_ports;  // by child
+  std::map<std::string, ReservedPort> gang_ports;           // by worker
   std::map<std::string, std::string> incarnations;          // by worker
 
   absl::Status StartHttp() {
@@ -256,6 +262,12 @@ struct Platform::Impl {
     return out;
   }
 
+  // Where the other workers of a gang meet this one.
+  std::string GangAddress(const std::string& worker) {
+    std::lock_guard lock(ports_mutex);
+    return absl::StrCat("127.0.0.1:", gang_ports[worker].number());
+  }
+
   absl::Status StartModelServer() {
     ASSIGN_OR_RETURN(const fs::path program, Program("crossover-model-server"));
     ChildOptions child{
@@ -265,6 +277,7 @@ struct Platform::Impl {
           command.argv.push_back("--http-address=" + state.model_server.substr(7));
           command.argv.push_back("--scheduler=" + state.socket);
           command.argv.push_back("--scratch=" + (folder->root() / "work/model-server").string());
+          Append(ModelServerFlags(options.child_settings), command);
           return command;
         }};
     ASSIGN_OR_RETURN(auto started, Child::Start(std::move(child), clock, logger, registry));
@@ -292,6 +305,7 @@ struct Platform::Impl {
           command.argv.push_back("--work-folder=" + (folder->root() / "work" / worker).string());
           command.argv.push_back("--nice=0");  // it is set here
           command.argv.push_back("--incarnation=" + incarnation);
+          Append(TrainerFlags(options.child_settings, GangAddress(worker)), command);
           return command;
         },
         .stop_timeout = absl::Seconds(60),  // it writes a checkpoint first
@@ -321,19 +335,18 @@ struct Platform::Impl {
 
   absl::Status ImportModel() {
     if (!options.import_base_model) return absl::OkStatus();
-    const fs::path file = options.base_model.empty() ? BundledModelFile() : options.base_model;
-    if (file.empty()) {
-      logger.Warning(
-          "base_model_missing",
-          {{"what", "no GGUF file found; run ./dev setup or name one with --base-model"}});
-      return absl::OkStatus();
-    }
-    return ImportBaseModel(self, file, logger);
+    ASSIGN_OR_RETURN(
+        std::string note,
+        ImportBaseModel(self, {.given = options.base_model, .bundled = BundledModelFile()},
+                        logger));
+    if (!note.empty()) notes.push_back(std::move(note));
+    return absl::OkStatus();
   }
 
   absl::Status StartAll() {
     RETURN_IF_ERROR(service::ParseHostPort(options.http_address).status());
     RETURN_IF_ERROR(service::ParseHostPort(options.grpc_address).status());
+    RETURN_IF_ERROR(CheckChildSettings(options.child_settings));
     ASSIGN_OR_RETURN(folder, DataFolder::Open(options.data));
     RETURN_IF_ERROR(StartHttp());
     ASSIGN_OR_RETURN(blobs, NewDirectoryBlobStore({.root = folder->blobs()}, clock));
@@ -385,6 +398,7 @@ absl::StatusOr<std::unique_ptr<Platform>> Platform::Start(Options options, Clock
 }
 
 const StateFile& Platform::state() const { return impl_->state; }
+const std::vector<std::string>& Platform::notes() const { return impl_->notes; }
 absl::Status Platform::Ready() const { return impl_->Ready(); }
 void Platform::Stop() { impl_->Stop(); }
 

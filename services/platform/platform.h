@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -16,6 +17,7 @@
 #include "common/id/random.h"
 #include "common/log/logger.h"
 #include "common/time/clock.h"
+#include "services/platform/child_settings.h"
 #include "services/platform/data_folder.h"
 #include "services/platform/postgres.h"
 
@@ -27,14 +29,15 @@ struct Options {
   std::string admin_address = "127.0.0.1:8081";
   std::string grpc_address = "127.0.0.1:7070";
   std::string metrics_address = "127.0.0.1:9464";
-  // GGUF file imported as base `smollm2-135m-instruct` on the first start. Empty: the test model
-  // that ./dev setup unpacked.
+  // GGUF file or model folder imported as base on the first start, by the name that the file gives
+  // it (BaseModelSlug). Empty: the test model that ./dev setup unpacked, as kBundledModel.
   std::filesystem::path base_model;
   bool import_base_model = true;
   bool model_server = true;
   int trainer_workers = 1;  // 0 = none
   int trainer_threads = 0;  // 0 = let it choose
   int model_server_threads = 0;
+  ChildSettings child_settings;
   std::filesystem::path program_folder;  // of the children; empty = beside this program
   std::string log_level = "info";
   bool reflection = true;  // on the gRPC port, so that grpcurl knows the methods
@@ -53,6 +56,8 @@ class Platform {
   Platform& operator=(const Platform&) = delete;
 
   const StateFile& state() const;
+  // What whoever started it should know, for the greeting; a sentence each.
+  const std::vector<std::string>& notes() const;
   absl::Status Ready() const;
 
   // Reverse order. Idempotent; blocks.

@@ -129,6 +129,36 @@ TEST_F(PlatformTest, ItsModelServerComesBackOnTheSameAddress) {
   EXPECT_THAT(last_body_, HasSubstr("crossover_build_info{service=\"model-server\""));
 }
 
+// A program that stands for each child and writes down how it was called.
+TEST_F(PlatformTest, SettingsOfTheChildrenReachThem) {
+  const std::filesystem::path programs = dir_ / "programs";
+  for (const char* name : {"crossover-model-server", "crossover-trainer-worker"}) {
+    testing::WriteFile(programs / name, "#!/bin/sh\necho \"$@\" > " + (programs / name).string() +
+                                            ".called\nexec sleep 600\n");
+    std::filesystem::permissions(programs / name, std::filesystem::perms::owner_all);
+  }
+  Options options = Small();
+  options.model_server = true;
+  options.trainer_workers = 1;
+  options.program_folder = programs;
+  options.child_settings = {.compute_type = "fp32", .max_gang = 2, .kv_cache_mb = 256};
+  ASSERT_OK_AND_ASSIGN(auto platform, Start(options));
+  const auto called = [&](const char* name) {
+    const std::filesystem::path path = programs / (std::string(name) + ".called");
+    for (int i = 0; i < 600; ++i) {
+      if (std::filesystem::exists(path) && std::filesystem::file_size(path) > 0)
+        return testing::ReadFile(path);
+      SystemClock().SleepFor(absl::Milliseconds(50));
+    }
+    return std::string();
+  };
+  const std::string model_server = called("crossover-model-server");
+  EXPECT_THAT(model_server, HasSubstr("--compute-type=fp32 --kv-cache-mb=256"));
+  EXPECT_EQ(model_server.find("--max-gang"), std::string::npos) << model_server;
+  EXPECT_THAT(called("crossover-trainer-worker"),
+              HasSubstr("--compute-type=fp32 --max-gang=2 --gang-address=127.0.0.1:"));
+}
+
 TEST_F(PlatformTest, AMissingChildProgramIsNamed) {
   Options options = Small();
   options.model_server = true;

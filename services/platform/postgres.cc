@@ -123,7 +123,8 @@ struct Postgres::Impl {
     }
     if (code) {
       return Error(absl::StatusCode::kPermissionDenied, "DATA_FOLDER_UNUSABLE",
-                   absl::StrCat("cannot prepare ", home.string(), ": ", code.message()));
+                   absl::StrCat("cannot prepare ", home.string(), ": ", code.message(),
+                                "; choose another data folder with --data"));
     }
     ::chmod(home.c_str(), 0700);
     home = fs::canonical(home);

@@ -222,6 +222,18 @@ TEST_F(ModuleTest, EstimatesSayWhatTheyRestOn) {
   EXPECT_THAT(estimate.warnings(0), HasSubstr("rule of thumb"));
 }
 
+TEST_F(ModuleTest, AnEstimateOfABadJobSaysWhyItWouldBeRefused) {
+  v1::EstimateJobRequest request;
+  request.set_parent("projects/default");
+  *request.mutable_job() = NewJob().job();
+  request.mutable_job()->set_base_model("gpt-5");
+  ASSERT_OK_AND_ASSIGN(v1::EstimateJobResponse estimate,
+                       rpc::Invoke(*jobs_, &v1::JobService::Stub::EstimateJob, request));
+  ASSERT_THAT(estimate.violations(), SizeIs(1));
+  EXPECT_EQ(estimate.violations(0).field(), "base_model");
+  EXPECT_EQ(estimate.violations(0).reason(), "BASE_MODEL_UNKNOWN");
+}
+
 TEST_F(ModuleTest, LabelsAreLimitedOnUpdateToo) {
   ASSERT_OK_AND_ASSIGN(v1::Job job, Create(NewJob()));
   v1::UpdateJobRequest update;

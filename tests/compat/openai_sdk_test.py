@@ -64,15 +64,18 @@ def lines(rows):
     return "".join(json.dumps(each) + "\n" for each in rows).encode()
 
 
+def own_environment(shell):
+    """The shell's environment without settings of another deployment, which `crossover up` and its client would take for theirs."""
+    kept = ("CROSSOVER_CACHE", "CROSSOVER_WHEELS")  # where ./dev setup put its files
+    return {name: value for name, value in shell.items() if not name.startswith("CROSSOVER_") or name in kept}
+
+
 class Platform:
     def __init__(self, build, folder):
         self.binary = build / "bin" / "crossover"
         self.folder = folder
         self.http = free_port()
-        self.environment = dict(os.environ, CROSSOVER_DATA=str(folder / "data"), NO_COLOR="1")
-        # The programs refuse variables of theirs that they do not know.
-        for name in ("CROSSOVER_SERVER", "CROSSOVER_COMPAT_PYTHON", "CROSSOVER_NODE_MODULES"):
-            self.environment.pop(name, None)
+        self.environment = dict(own_environment(os.environ), CROSSOVER_DATA=str(folder / "data"), NO_COLOR="1")
         self.log = open(folder / "up.log", "wb")
         self.process = subprocess.Popen(
             [self.binary, "--data", str(folder / "data"), "up", "--http-address", f"127.0.0.1:{self.http}", "--admin-address",

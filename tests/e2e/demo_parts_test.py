@@ -6,11 +6,13 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "examples" / "debian_packages"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(DEMO))
 import make_rows  # noqa: E402
+import platform_process  # noqa: E402
 import run  # noqa: E402
 
 PACKAGE = """Package: xaos
@@ -112,6 +114,37 @@ class Folder(unittest.TestCase):
             (folder / "data").mkdir()
             with self.assertRaisesRegex(SystemExit, "not empty.*rm -r"):
                 run.work_folder(folder)
+
+
+class Crossing(unittest.TestCase):
+    class FakePlatform:
+        """Whose experiment is a canary until the canary has begun, and promoted then."""
+        http = 0
+
+        def __init__(self):
+            self.commands = []  # (the stage it belongs to, its words)
+
+        def run(self, *words):
+            self.commands.append((run.STAGES[-1][0], words))
+
+        def json(self, *words):
+            return {"state": "PROMOTED" if run.STAGES[-1][0] == "Cross" else "CANARY", "valid_pairs": "40"}
+
+    def test_the_mirrors_ledger_is_shown_before_the_canary_begins(self):
+        platform = self.FakePlatform()
+        with mock.patch.object(run, "script"), mock.patch.object(run.time, "sleep"), mock.patch.object(run, "STAGES", []):
+            outcome = run.cross(platform, pathlib.Path("."), run.Sizes(True), "name=tuned", "name=prompt", {"name": "runs/06b"})
+        self.assertEqual(outcome, ("PROMOTED", 40))
+        self.assertEqual([stage for stage, words in platform.commands if words == ("experiment", "status", "packages")], ["Shadow"])
+
+
+class Environment(unittest.TestCase):
+    def test_settings_of_the_shell_stay_outside(self):
+        shell = {"PATH": "/bin", "CROSSOVER_CACHE": "/cache", "CROSSOVER_WHEELS": "/wheels", "CROSSOVER_SERVER": "elsewhere:7070",
+                 "CROSSOVER_API_KEY_FILE": "/key", "CROSSOVER_CONFIG": "/settings.yaml", "CROSSOVER_PROJECT": "other"}
+        kept = {"PATH": "/bin", "CROSSOVER_CACHE": "/cache", "CROSSOVER_WHEELS": "/wheels"}
+        for module in (run, platform_process):
+            self.assertEqual(module.own_environment(shell), kept, module.__name__)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def own_environment(shell):
+    """The shell's environment without settings of another deployment, which `crossover up` and its client would take for theirs."""
+    kept = ("CROSSOVER_CACHE", "CROSSOVER_WHEELS")  # where ./dev setup put its files
+    return {name: value for name, value in shell.items() if not name.startswith("CROSSOVER_") or name in kept}
+
+
 class Platform:
     """Started in `folder` with ports of its own. A command that does not do what it should ends the program."""
 
@@ -28,8 +34,7 @@ class Platform:
         self.binary = build / "bin" / "crossover"
         self.folder = folder
         self.http = free_port()
-        self.environment = dict(os.environ, CROSSOVER_DATA=str(folder / "data"), NO_COLOR="1")
-        self.environment.pop("CROSSOVER_SERVER", None)
+        self.environment = dict(own_environment(os.environ), CROSSOVER_DATA=str(folder / "data"), NO_COLOR="1")
         self.log = open(folder / "up.log", "wb")
         self.process = subprocess.Popen(
             [self.binary, "--data", str(folder / "data"), "up", "--http-address", f"127.0.0.1:{self.http}", "--admin-address",

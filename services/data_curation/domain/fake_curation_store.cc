@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/status/status_macros.h"
 #include "services/data_curation/domain/store_errors.h"
 
@@ -56,7 +57,7 @@ absl::StatusOr<std::string> FakeCurationStore::EarlierRequest(const std::string&
   if (key.id.empty()) return std::string();
   const Request* request = FindIn(requests_, project, key.id);
   if (request == nullptr) return std::string();
-  if (request->payload != key.payload) return RequestIdReused();
+  if (request->payload != key.payload) return RequestIdReused(key.id);
   return request->resource;
 }
 

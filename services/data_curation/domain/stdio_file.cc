@@ -1,11 +1,11 @@
 #include "services/data_curation/domain/stdio_file.h"
 
-#include <cerrno>
 #include <cstring>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/absl_view.h"
+#include "common/status/disk_full.h"
 #include "common/status/error.h"
 
 namespace crossover::curation {
@@ -13,7 +13,7 @@ namespace crossover::curation {
 absl::Status WriteError(const std::filesystem::path& path, int error, std::string_view then) {
   const std::string message =
       absl::StrCat("cannot write ", path.string(), ": ", std::strerror(error));
-  if (error == ENOSPC || error == EDQUOT) {
+  if (IsDiskFull(error)) {
     return Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
                  absl::StrCat(message, ". Free some space, then ", ToAbsl(then)));
   }

@@ -23,11 +23,6 @@ absl::Status EtagMismatch(const std::string& kind, const std::string& name) {
                    "` has changed since it was read: read it again and repeat the change"));
 }
 
-absl::Status RequestIdReused() {
-  return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
-               "request_id was used before for another request: use a new one");
-}
-
 absl::Status RunLeaseLost(const std::string& id) {
   return Error(absl::StatusCode::kAborted, "LEASE_LOST",
                absl::StrCat("curation run ", id, " is over or belongs to another worker"));

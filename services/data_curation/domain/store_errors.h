@@ -11,7 +11,6 @@ namespace crossover::curation {
 absl::Status NotFound(const std::string& kind, const std::string& name);
 absl::Status Exists(const std::string& kind, const std::string& name);
 absl::Status EtagMismatch(const std::string& kind, const std::string& name);
-absl::Status RequestIdReused();
 absl::Status RunLeaseLost(const std::string& id);
 // `verb` is not allowed in the run's state.
 absl::Status RunStateInvalid(const RunRecord& run, const std::string& verb,

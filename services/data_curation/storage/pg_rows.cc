@@ -2,6 +2,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/id/uuid7.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -118,7 +119,7 @@ absl::StatusOr<std::string> EarlierRequest(pqxx::transaction_base& txn, const st
   if (key.id.empty()) return std::string();
   const pqxx::result earlier = txn.exec_params(sql::kGetRequest, project, key.id);
   if (earlier.empty()) return std::string();
-  if (earlier[0]["payload"].c_str() != key.payload) return RequestIdReused();
+  if (earlier[0]["payload"].c_str() != key.payload) return RequestIdReused(key.id);
   return std::string(earlier[0]["resource"].c_str());
 }
 

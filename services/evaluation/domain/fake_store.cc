@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/status/error.h"
 
 namespace crossover::evaluation {
@@ -28,8 +29,7 @@ absl::StatusOr<Document> FakeStore::Create(const Document& document, const Reque
   std::string key = absl::StrCat(document.kind, " ", document.project, " ", request.id);
   if (auto found = requests_.find(key); !request.id.empty() && found != requests_.end()) {
     if (found->second.first == request.payload_digest) return documents_.at(found->second.second);
-    return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
-                 absl::StrCat("request_id ", request.id, " was used before with another payload"));
+    return RequestIdReused(request.id);
   }
   if (documents_.count(document.name)) {
     return Error(absl::StatusCode::kAlreadyExists, "RESOURCE_EXISTS",

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/pg/transaction.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -36,9 +37,7 @@ class PgStore final : public Store {
             if (!found.empty()) {
               if (found[0][9].as<std::string>() == request.payload_digest)
                 return ToDocument(found[0]);
-              return Error(
-                  absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
-                  absl::StrCat("request_id ", request.id, " was used before with another payload"));
+              return RequestIdReused(request.id);
             }
           }
           return Error(absl::StatusCode::kAlreadyExists, "RESOURCE_EXISTS",

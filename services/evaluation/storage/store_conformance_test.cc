@@ -95,8 +95,9 @@ TEST_P(StoreConformance, RepeatedRequestGivesTheStoredDocument) {
   auto again = store().Create(RunDocument("2"), {"request", "digest"});
   ASSERT_OK(again);
   EXPECT_EQ(again->name, "projects/p/runs/1");
-  EXPECT_THAT(store().Create(RunDocument("3"), {"request", "other"}),
-              HasReasonThat("REQUEST_ID_REUSED"));
+  const absl::Status reused = store().Create(RunDocument("3"), {"request", "other"}).status();
+  EXPECT_THAT(reused, HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(reused.ToString(), ::testing::HasSubstr("use a new one for this request"));
 }
 
 TEST_P(StoreConformance, UpdateNeedsTheCurrentVersion) {

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/status/status_macros.h"
 #include "services/registry/domain/store_errors.h"
 
@@ -55,7 +56,7 @@ absl::StatusOr<std::string> FakeRegistryStore::EarlierRequest(const std::string&
   if (key.id.empty()) return std::string();
   const auto request = requests_.find({project, key.id});
   if (request == requests_.end()) return std::string();
-  if (request->second.payload != key.payload) return RequestIdReused();
+  if (request->second.payload != key.payload) return RequestIdReused(key.id);
   return request->second.resource;
 }
 

@@ -26,9 +26,4 @@ absl::Status InUse(const std::string& what, const std::string& by) {
                {.reason = "RESOURCE_IN_USE", .metadata = {{"referrer", by}}});
 }
 
-absl::Status RequestIdReused() {
-  return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
-               "request_id was used before for another request: use a new one");
-}
-
 }  // namespace crossover::registry

@@ -11,6 +11,5 @@ absl::Status NotFound(const std::string& what);
 absl::Status Exists(const std::string& what);
 absl::Status EtagMismatch(const std::string& what);
 absl::Status InUse(const std::string& what, const std::string& by);
-absl::Status RequestIdReused();
 
 }  // namespace crossover::registry

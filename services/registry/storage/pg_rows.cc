@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/id/uuid7.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
@@ -112,7 +113,7 @@ absl::StatusOr<std::string> NoteRequest(pqxx::transaction_base& txn, const std::
   if (!txn.exec_params(sql::kInsertRequest, project, key.id, key.payload, resource).empty())
     return std::string();
   const pqxx::row earlier = txn.exec_params1(sql::kGetRequest, project, key.id);
-  if (earlier["payload"].c_str() != key.payload) return RequestIdReused();
+  if (earlier["payload"].c_str() != key.payload) return RequestIdReused(key.id);
   return std::string(earlier["resource"].c_str());
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/shadow_router/domain/fake_store_answers.h"
@@ -13,7 +14,6 @@ namespace {
 
 using fake_store::NotFound;
 using fake_store::PageOf;
-using fake_store::RequestIdReused;
 
 absl::Status EtagMismatch(const std::string& name) {
   return Error(absl::StatusCode::kAborted, "ETAG_MISMATCH",

@@ -18,11 +18,6 @@ inline absl::Status NotFound(const std::string& name) {
                absl::StrCat("there is no ", name));
 }
 
-inline absl::Status RequestIdReused(const std::string& request_id) {
-  return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
-               absl::StrCat("request_id ", request_id, " was used for another request"));
-}
-
 // A page of `all`, which is in the order of the list; tokens are positions.
 template <typename T>
 Listed<T> PageOf(const std::vector<T>& all, const Page& page) {

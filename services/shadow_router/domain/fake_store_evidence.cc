@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/shadow_router/domain/facts.h"
@@ -17,7 +18,6 @@ namespace {
 
 using fake_store::NotFound;
 using fake_store::PageOf;
-using fake_store::RequestIdReused;
 
 absl::Status RefusedByConstraint(const std::string& id) {
   return Error(absl::StatusCode::kFailedPrecondition, "CONSTRAINT_VIOLATED",

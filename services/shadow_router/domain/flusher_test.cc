@@ -134,6 +134,19 @@ TEST_F(FlusherTest, APoisonedRecordIsSetAsideAndWhatComesAfterItIsStored) {
   EXPECT_EQ(logger_.Events("router_journal_record_rejected").size(), 2);
 }
 
+// /dev/full answers every write with "no space left on device".
+TEST_F(FlusherTest, AFullDiskIsToldWithWhatToDoAndNothingIsLost) {
+  store_.Fail(absl::UnavailableError("down"));
+  EXPECT_OK(flusher_->Record({.id = "f1", .inference_id = "x", .name = "n", .value = "1"}));
+  store_.Fail(absl::OkStatus());
+  store_.Refuse("f1");
+  std::filesystem::create_symlink("/dev/full", journal_->rejects_path());
+  const absl::Status status = flusher_->FlushOnce();
+  EXPECT_TRUE(HasReason(status, "DISK_FULL")) << status;
+  EXPECT_THAT(status.ToString(), ::testing::HasSubstr("free some space there"));
+  EXPECT_GT(journal_->bytes(), 0);
+}
+
 TEST_F(FlusherTest, ARecordAfterATornOneIsNotSwallowedByIt) {
   store_.Fail(absl::UnavailableError("down"));
   EXPECT_OK(flusher_->Record({.id = "f1", .inference_id = "x", .name = "n", .value = "1"}));

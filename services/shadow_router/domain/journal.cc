@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "common/status/disk_full.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/shadow_router/domain/hash.h"
@@ -29,10 +30,12 @@ constexpr size_t kChecksumDigits = 16;
 
 absl::Status IoError(const std::string& what, const std::string& path) {
   const int error = errno;
-  const bool full = error == ENOSPC || error == EDQUOT;
-  return Error(full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
-               full ? "DISK_FULL" : "FILE_WRITE_FAILED",
-               absl::StrCat("journal ", path, ": ", what, ": ", std::strerror(error)));
+  const bool full = IsDiskFull(error);
+  return Error(
+      full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
+      full ? "DISK_FULL" : "FILE_WRITE_FAILED",
+      absl::StrCat("journal ", path, ": ", what, ": ", std::strerror(error),
+                   full ? "; free some space there, or give the router another --journal" : ""));
 }
 
 // The record of a line `<checksum> <json>`, or nullopt if it is damaged.

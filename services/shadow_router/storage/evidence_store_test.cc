@@ -120,7 +120,9 @@ TYPED_TEST(RouterStoreTest, AnIdOfFeedbackStandsForOnePayloadInItsProject) {
   feedback.time += absl::Seconds(1);
   EXPECT_OK(this->store().AddFeedback(feedback)) << "a repeat";
   feedback.value = "0";
-  EXPECT_THAT(this->store().AddFeedback(feedback), HasReasonThat("REQUEST_ID_REUSED"));
+  const absl::Status reused = this->store().AddFeedback(feedback).status();
+  EXPECT_THAT(reused, HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(reused.ToString(), ::testing::HasSubstr("use a new one for this request"));
   feedback.project = "projects/other";
   EXPECT_OK(this->store().AddFeedback(feedback));
   EXPECT_EQ(this->store().ListFeedback("i", {})->items.size(), 2);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/id/uuid7.h"
 #include "common/pg/transaction.h"
 #include "common/status/error.h"
@@ -289,8 +290,7 @@ absl::StatusOr<bool> PgRouterStore::AddFeedback(const Feedback& feedback) {
             txn.exec_params(sql::kIsSameFeedback, feedback.id, feedback.project,
                             feedback.inference_id, feedback.name, feedback.value, feedback.author);
         if (!same.empty()) return same[0][0].as<bool>();
-        return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
-                     absl::StrCat("request_id ", feedback.id, " was used for other feedback"));
+        return RequestIdReused(feedback.id);
       });
 }
 

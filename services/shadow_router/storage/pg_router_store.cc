@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/json/digest.h"
 #include "common/pg/transaction.h"
 #include "common/status/error.h"
@@ -25,8 +26,7 @@ absl::StatusOr<std::string> MadeBefore(pqxx::transaction_base& txn, const std::s
   const pqxx::result rows = txn.exec_params(sql::kFindRequest, project, request_id);
   if (rows.empty()) return "";
   if (rows[0][1].c_str() != payload) {
-    return Error(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
-                 absl::StrCat("request_id ", request_id, " was used for another request"));
+    return RequestIdReused(request_id);
   }
   return std::string(rows[0][0].c_str());
 }

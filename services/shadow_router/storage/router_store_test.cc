@@ -27,7 +27,9 @@ TYPED_TEST(RouterStoreTest, CreatingIsIdempotentByRequestId) {
   EXPECT_OK(this->store().CreateRoute(this->route_, "r1", now));
   Route other = this->route_;
   other.primary = "new";
-  EXPECT_THAT(this->store().CreateRoute(other, "r1", now), HasReasonThat("REQUEST_ID_REUSED"));
+  const absl::Status reused = this->store().CreateRoute(other, "r1", now).status();
+  EXPECT_THAT(reused, HasReasonThat("REQUEST_ID_REUSED"));
+  EXPECT_THAT(reused.ToString(), ::testing::HasSubstr("use a new one for this request"));
   EXPECT_THAT(this->store().CreateRoute(this->route_, "r2", now), HasReasonThat("RESOURCE_EXISTS"));
   EXPECT_EQ(this->store().CreateExperiment(this->New(), "x1", now)->name, kName);
   Experiment changed = this->New();

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "common/context/request_context.h"
 #include "common/http/multipart.h"
 #include "common/rpc/error_mapper.h"
+#include "common/status/disk_full.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/shadow_router/tuning/openai_json.h"
@@ -34,7 +36,7 @@ class FormTaker {
     if (!is_file_) return absl::OkStatus();
     form_.filename = part.filename.value_or("upload");
     form_.file.reset(std::tmpfile());
-    return form_.file == nullptr ? DiskFull() : absl::OkStatus();
+    return form_.file == nullptr ? UploadNotKept(errno) : absl::OkStatus();
   }
 
   absl::Status Data(std::string_view bytes) {
@@ -47,14 +49,10 @@ class FormTaker {
     form_.size += static_cast<int64_t>(bytes.size());
     if (form_.size > static_cast<int64_t>(max_bytes_)) return TooLarge(field_, max_bytes_);
     const size_t written = std::fwrite(bytes.data(), 1, bytes.size(), form_.file.get());
-    return written == bytes.size() ? absl::OkStatus() : DiskFull();
+    return written == bytes.size() ? absl::OkStatus() : UploadNotKept(errno);
   }
 
  private:
-  static absl::Status DiskFull() {
-    return Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
-                 "the router cannot keep the upload on its disk");
-  }
   static absl::Status TooLarge(const std::string& field, size_t limit) {
     const std::string text = absl::StrCat("is larger than ", limit, " bytes");
     return Error(absl::StatusCode::kInvalidArgument, absl::StrCat("'", field, "' ", text),
@@ -99,6 +97,17 @@ absl::Status DropFile(TuningBackend& backend, const std::string& name) {
 
 }  // namespace
 
+absl::Status UploadNotKept(int error) {
+  const std::string message =
+      absl::StrCat("the router cannot keep the upload in a temporary file of its machine (",
+                   P_tmpdir, "): ", std::generic_category().message(error));
+  if (IsDiskFull(error)) {
+    return Error(absl::StatusCode::kResourceExhausted, "DISK_FULL",
+                 absl::StrCat(message, "; free some space there, then send it again"));
+  }
+  return Error(absl::StatusCode::kUnavailable, "FILE_WRITE_FAILED", message);
+}
+
 absl::StatusOr<UploadedForm> ReadUpload(http::Exchange& exchange, const std::string& file_field,
                                         size_t max_bytes) {
   ASSIGN_OR_RETURN(const std::string boundary,
@@ -120,6 +129,8 @@ absl::StatusOr<UploadedForm> ReadUpload(http::Exchange& exchange, const std::str
         absl::StrCat("'", file_field, "' is a required property"),
         {.reason = "FIELD_REQUIRED", .metadata = {}, .violations = {{file_field, "is required"}}});
   }
+  // A small file has not left the buffer before.
+  if (std::fflush(form.file.get()) != 0) return UploadNotKept(errno);
   if (std::fseek(form.file.get(), 0, SEEK_SET) != 0)
     return absl::ErrnoToStatus(errno, "the uploaded file cannot be read back");
   return form;

@@ -25,8 +25,12 @@ struct UploadedForm {
   int64_t size = 0;
 };
 
+// An upload that cannot be put on the router's disk, by errno: RESOURCE_EXHAUSTED `DISK_FULL` with
+// what to do when there is no room, else UNAVAILABLE `FILE_WRITE_FAILED`.
+absl::Status UploadNotKept(int error);
+
 // Reads the request's multipart/form-data body. INVALID_ARGUMENT: no form, no field `file_field`,
-// FILE_TOO_LARGE. RESOURCE_EXHAUSTED DISK_FULL.
+// FILE_TOO_LARGE. As UploadNotKept when the file cannot be put on disk.
 absl::StatusOr<UploadedForm> ReadUpload(http::Exchange& exchange, const std::string& file_field,
                                         size_t max_bytes);
 

@@ -4,6 +4,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <cerrno>
 
 #include <nlohmann/json.hpp>
 
@@ -11,6 +15,7 @@
 #include "common/log/fake_logger.h"
 #include "common/testing/matchers.h"
 #include "services/shadow_router/tuning/fake_services.h"
+#include "services/shadow_router/tuning/file_transfer.h"
 #include "services/shadow_router/tuning/scheduler_models.h"
 
 namespace crossover::router {
@@ -139,6 +144,29 @@ TEST_F(TuningRoutesTest, AFormThatIsWrongIsSaidSo) {
             413);
   EXPECT_EQ(Send("POST", "/v1/files", "{}").status, 400);
   EXPECT_TRUE(files_.entries.empty());
+}
+
+TEST_F(TuningRoutesTest, AnUploadThatCannotBeKeptSaysWhyAndMakesNoFile) {
+  struct rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  auto* handler = ::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit small = before;
+  small.rlim_cur = 1;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const Answer answer = Upload("/v1/files", "file", "{}\n", {{"purpose", "fine-tune"}});
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  ::signal(SIGXFSZ, handler);
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_THAT(answer.text, HasSubstr("cannot keep the upload"));
+  EXPECT_TRUE(files_.entries.empty());
+}
+
+TEST(UploadNotKeptTest, OnlyAFullDiskIsCalledOneAndSaysWhatToDo) {
+  EXPECT_THAT(UploadNotKept(ENOSPC), HasReasonThat("DISK_FULL"));
+  EXPECT_THAT(UploadNotKept(ENOSPC).ToString(),
+              HasSubstr("No space left on device; free some space there, then send it again"));
+  EXPECT_THAT(UploadNotKept(EMFILE), HasReasonThat("FILE_WRITE_FAILED"));
+  EXPECT_THAT(UploadNotKept(EMFILE).ToString(), HasSubstr("Too many open files"));
 }
 
 TEST_F(TuningRoutesTest, AnUploadIsPutTogetherInTheOrderThatIsAskedFor) {

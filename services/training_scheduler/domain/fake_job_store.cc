@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/empty_or_has.h"
@@ -72,7 +73,7 @@ absl::StatusOr<std::optional<Job>> FakeJobStore::Created(const std::string& proj
   if (known == requests_.end()) return std::optional<Job>();
   const auto& [hash, id] = known->second;
   if (hash == key.payload_hash) return std::optional(records_[id].job);
-  return RequestIdReused(key.id, absl::StrCat("created job ", id));
+  return RequestIdReused(key.id, absl::StrCat("job ", id));
 }
 
 absl::StatusOr<std::optional<Job>> FakeJobStore::FindCreated(const std::string& project,
@@ -150,7 +151,7 @@ absl::StatusOr<Job> FakeJobStore::UpdateOnce(const JobId& id, const RequestKey& 
     return job;
   }
   if (place->second == key.payload_hash) return record->job;
-  return RequestIdReused(key.id, "was used before");
+  return RequestIdReused(key.id);
 }
 
 absl::StatusOr<std::vector<JobEvent>> FakeJobStore::Events(const JobId& id, int64_t after,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/made_model.h"
@@ -35,7 +36,7 @@ absl::StatusOr<std::optional<ModelVersion>> FakeModelStore::FindRegistered(
     if (known == requests_.end()) return std::optional<ModelVersion>();
     request = known->second;
   }
-  if (request.payload_hash != key.payload_hash) return RequestIdReused(key.id, "was used before");
+  if (request.payload_hash != key.payload_hash) return RequestIdReused(key.id);
   ASSIGN_OR_RETURN(ModelVersion version, GetVersion(project, request.model, request.digest));
   return std::optional(std::move(version));
 }
@@ -45,7 +46,7 @@ absl::StatusOr<ModelVersion> FakeModelStore::Register(const ModelVersion& versio
   absl::MutexLock lock(&mutex_);
   const auto used = requests_.find({version.project, key.id});
   if (used != requests_.end() && used->second.payload_hash != key.payload_hash) {
-    return RequestIdReused(key.id, "was used before");
+    return RequestIdReused(key.id);
   }
   if (const auto known = KindOf(version); known.has_value() && *known != version.kind) {
     return KindTaken(version.model, *known, version.kind);

@@ -1,5 +1,6 @@
 #include "services/training_scheduler/domain/fake_pipeline_store.h"
 
+#include "common/id/request_id.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/pipeline_errors.h"
 
@@ -19,7 +20,7 @@ absl::StatusOr<Pipeline> FakePipelineStore::Insert(const Pipeline& pipeline,
     const auto [place, first] =
         requests_.try_emplace({pipeline.project, key.id}, std::pair(key.payload_hash, pipeline.id));
     if (!first && place->second.first != key.payload_hash) {
-      return RequestIdReused(key.id, "was used before");
+      return RequestIdReused(key.id);
     }
     if (!first) return records_.at(place->second.second).pipeline;
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/id/request_id.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/webhook_errors.h"
 
@@ -23,7 +24,7 @@ absl::StatusOr<WebhookEndpoint> FakeWebhookStore::CreateEndpoint(const WebhookEn
     const auto [place, first] =
         requests_.try_emplace({endpoint.project, key.id}, std::pair(key.payload_hash, endpoint.id));
     if (!first && place->second.first != key.payload_hash) {
-      return RequestIdReused(key.id, "was used before");
+      return RequestIdReused(key.id);
     }
     if (!first) {
       ASSIGN_OR_RETURN(WebhookEndpoint * known, Find(endpoint.project, place->second.second));

@@ -111,6 +111,17 @@ void CheckRows(const DatasetFacts& data, Plan& plan) {
   }
 }
 
+// What can be taken instead of a base model that is not there.
+std::string KnownBases(const std::vector<Model>& bases) {
+  if (bases.empty()) {
+    return "no base model is here yet: import one with `crossover models import NAME --gguf FILE`, "
+           "or start `crossover up` with --base-model or after ./dev setup";
+  }
+  const auto name = [](std::string* out, const Model& model) { out->append(model.model); };
+  return absl::StrCat("known are: ", absl::StrJoin(bases, ", ", name),
+                      " (others have to be imported first)");
+}
+
 }  // namespace
 
 absl::Status ViolationsError(const Plan& plan) {
@@ -148,12 +159,8 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
     ASSIGN_OR_RETURN(std::vector<Model> known, models_.ListModels(job.project, "", 100));
     std::erase_if(known, [](const Model& model) { return model.kind != ModelKind::kBase; });
     Violate(plan, "base_model",
-            absl::StrCat("is '", job.base_model, "', which is not a base model here; known are: ",
-                         absl::StrJoin(known, ", ",
-                                       [](std::string* out, const Model& model) {
-                                         out->append(model.model);
-                                       }),
-                         " (others have to be imported first)"),
+            absl::StrCat("is '", job.base_model, "', which is not a base model here; ",
+                         KnownBases(known)),
             "BASE_MODEL_UNKNOWN");
   }
   RETURN_IF_ERROR(CheckInitialAdapter(job, plan));

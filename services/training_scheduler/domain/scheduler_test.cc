@@ -80,6 +80,14 @@ TEST_F(SchedulerTest, AnUnknownBaseModelIsNamedWithThoseThatExist) {
   EXPECT_EQ(DetailOf(status).violations.at(0).field, "base_model");
 }
 
+TEST_F(SchedulerTest, WhereThereIsNoBaseModelOneIsToldHowToGetOne) {
+  ASSERT_OK(models_.DeleteVersion("default", "smollm2-135m-instruct", "sha256:base"));
+  const absl::Status status = scheduler_.Create(Draft(), {}, false).status();
+  EXPECT_THAT(status, HasReasonThat("BASE_MODEL_UNKNOWN"));
+  EXPECT_THAT(status.ToString(), HasSubstr("crossover models import NAME --gguf FILE"));
+  EXPECT_THAT(status.ToString(), ::testing::Not(HasSubstr("known are: ")));
+}
+
 TEST_F(SchedulerTest, EmptyAndTooSmallDataSetsAreRefusedWithTheirNumbers) {
   datasets_.datasets[kData].train_rows = 9;
   const absl::Status nine = scheduler_.Create(Draft(), {}, false).status();

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/id/request_id.h"
 #include "common/id/uuid7.h"
 #include "common/pg/transaction.h"
 #include "common/status/error.h"
@@ -110,7 +111,7 @@ absl::StatusOr<std::optional<Job>> Created(pqxx::transaction_base& txn, const st
   if (known.empty()) return std::optional<Job>();
   ASSIGN_OR_RETURN(std::vector<JobId> ids, ReadIds(known));
   if (known[0]["payload_hash"].as<std::string>("") != key.payload_hash) {
-    return RequestIdReused(key.id, absl::StrCat("created job ", ids[0]));
+    return RequestIdReused(key.id, absl::StrCat("job ", ids[0]));
   }
   ASSIGN_OR_RETURN(Job job, ReadJob(txn.exec_params(sql::kGetJob, Uuid(ids[0]))[0]));
   return std::optional(std::move(job));

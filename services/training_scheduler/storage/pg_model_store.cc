@@ -1,5 +1,6 @@
 #include "services/training_scheduler/storage/pg_model_store.h"
 
+#include "common/id/request_id.h"
 #include "common/pg/transaction.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/model_errors.h"
@@ -67,7 +68,7 @@ absl::StatusOr<bool> UseRequest(pqxx::transaction_base& txn, const std::string& 
   }
   const pqxx::result used = txn.exec_params(sql::kGetUsedRequest, project, key.id);
   if (used[0]["payload_hash"].as<std::string>() == key.payload_hash) return false;
-  return RequestIdReused(key.id, "was used before");
+  return RequestIdReused(key.id);
 }
 
 absl::StatusOr<ModelVersion> PgModelStore::Register(const ModelVersion& version,
@@ -96,7 +97,7 @@ absl::StatusOr<std::optional<ModelVersion>> PgModelStore::FindRegistered(const s
         const pqxx::result used = txn.exec_params(sql::kGetUsedRequest, project, key.id);
         if (used.empty()) return std::optional<ModelVersion>();
         if (used[0]["payload_hash"].as<std::string>() != key.payload_hash) {
-          return RequestIdReused(key.id, "was used before");
+          return RequestIdReused(key.id);
         }
         ASSIGN_OR_RETURN(ModelVersion version,
                          Find(txn, project, used[0]["model"].as<std::string>(),

@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "common/id/request_id.h"
 #include "common/id/uuid7.h"
 #include "common/pg/transaction.h"
 #include "common/status/status_macros.h"
@@ -92,7 +93,7 @@ absl::StatusOr<Pipeline> PgPipelineStore::Insert(const Pipeline& pipeline, const
             txn.exec_params(sql::kListPipelines, pipeline.project, "", key.id, "", "{}", "", 1);
         if (known.empty()) return NoPipeline(pipeline.id);
         if (known[0]["payload_hash"].as<std::string>() != key.payload_hash) {
-          return RequestIdReused(key.id, "was used before");
+          return RequestIdReused(key.id);
         }
         ASSIGN_OR_RETURN(std::vector<Pipeline> found, ReadPipelines(txn, known));
         return std::move(found[0]);

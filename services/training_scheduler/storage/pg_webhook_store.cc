@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/id/request_id.h"
 #include "common/id/uuid7.h"
 #include "common/pg/transaction.h"
 #include "common/status/status_macros.h"
@@ -89,7 +90,7 @@ absl::StatusOr<WebhookEndpoint> PgWebhookStore::CreateEndpoint(const WebhookEndp
             txn.exec_params(sql::kGetWebhookEndpoints, endpoint.project, "", key.id, "", 1);
         if (known.empty()) return NoEndpoint(endpoint.id);  // deleted meanwhile
         if (known[0]["payload_hash"].as<std::string>() != key.payload_hash) {
-          return RequestIdReused(key.id, "was used before");
+          return RequestIdReused(key.id);
         }
         return ReadEndpoint(known[0]);
       });

@@ -276,6 +276,7 @@ absl::Status JobServiceImpl::DoEstimateJob(const v1::EstimateJobRequest& request
     out->set_field(violation.field);
     out->set_description(violation.description);
   }
+  if (!plan.violations.empty()) response.mutable_violations(0)->set_reason(plan.reason);
   for (const std::string& warning : plan.warnings) response.add_warnings(warning);
   if (!plan.violations.empty()) return absl::OkStatus();
   draft.resolved = plan.validated.resolved;
