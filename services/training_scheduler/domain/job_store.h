@@ -157,11 +157,12 @@ class JobStore {
   // already stay. Claims count what each project holds in their own transactions.
   virtual absl::Status SetQuota(const std::string& project, std::optional<int32_t> leases) = 0;
 
-  // The first QUEUED job in rank that has been ready for `waited` or longer while a job which is
-  // less urgent by `gap` points of priority or more runs on a worker that it fits (only jobs of a
-  // priority above 0 take others' places); of those that
-  // run the least urgent, and of these the one leased last. nullopt if there is none, or if a
-  // RUNNING job is asked to release its place already: one at a time.
+  // A QUEUED job of a priority above 0 that has been ready for `waited` or longer, and a RUNNING
+  // one that is less urgent by `gap` points of priority or more, whose worker Claim would give to
+  // the first if the second gave its lease back (not to a job with an earlier turn, the second one
+  // itself included; never to a gang). Of several the first in rank; of those that run in its place
+  // the least urgent, and of these the one leased last. nullopt if there is none, or if a RUNNING
+  // job is asked to release its place already: one at a time.
   virtual absl::StatusOr<std::optional<Preemption>> FindPreemption(absl::Duration waited,
                                                                    int32_t gap) = 0;
 
