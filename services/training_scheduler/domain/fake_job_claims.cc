@@ -179,7 +179,7 @@ absl::StatusOr<int64_t> FakeJobStore::QueuePosition(const Job& job) {
       ++position;
     }
   }
-  return position;
+  return std::min(position, 1 + kMostCounted);
 }
 
 }  // namespace crossover::scheduler

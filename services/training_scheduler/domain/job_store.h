@@ -87,6 +87,8 @@ struct QueueDepth {
   absl::Duration oldest;  // of QUEUED jobs: how long the oldest has been ready
 };
 
+inline constexpr int64_t kMostCounted = 1000;  // by QueuePosition
+
 // How fast jobs on one base model were, from those that succeeded; sweeps left out.
 struct MeasuredRate {
   int64_t jobs = 0;
@@ -185,7 +187,8 @@ class JobStore {
   virtual absl::StatusOr<std::vector<Checkpoint>> Checkpoints(const JobId& id) = 0;
 
   // Number of QUEUED jobs of the same queue that would be claimed before it, plus one; 0 unless
-  // QUEUED.
+  // QUEUED. At most kMostCounted are counted: of a long queue the rest would be read for each job
+  // that is created or looked at.
   virtual absl::StatusOr<int64_t> QueuePosition(const Job& job) = 0;
   virtual absl::StatusOr<std::vector<QueueDepth>> Depths() = 0;
   virtual absl::StatusOr<MeasuredRate> Rate(const std::string& base_digest) = 0;
