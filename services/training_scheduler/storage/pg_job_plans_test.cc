@@ -84,5 +84,12 @@ TEST_F(PgJobPlansTest, TheSpeedOnABaseIsReadFromTheJobsOnIt) {
   EXPECT_EQ(store_.Rate("sha256:other")->jobs, 50);
 }
 
+TEST_F(PgJobPlansTest, APreemptionIsLookedForAmongTheFirstOfEachProject) {
+  database_.Execute(
+      "UPDATE scheduler.job SET priority = 50 WHERE id = (SELECT id FROM scheduler.job"
+      " WHERE state = 'QUEUED' LIMIT 1)");
+  EXPECT_EQ(ReadOneByOne(sql::kFindPreemption, "0, 20"), "0");
+}
+
 }  // namespace
 }  // namespace crossover::scheduler
