@@ -24,12 +24,15 @@ using scheduler::Job;
 using scheduler::JobEvent;
 
 constexpr int kBarColumns = 24;
+constexpr int64_t kMostCounted = 1000;  // by Job.queue_position
 
 std::string WaitingText(const Job& job) {
   std::string text = EnumWord(Job::State_Name(job.state()));
   if (job.state() == Job::QUEUED) {
     absl::StrAppend(&text, job.queue_position() > 0
-                               ? absl::StrCat(", ", job.queue_position(), " before it")
+                               ? absl::StrCat(", ", job.queue_position(),
+                                              job.queue_position() < kMostCounted ? "" : " or more",
+                                              " before it")
                                : ", next");
   }
   if (!job.state_reason().empty()) absl::StrAppend(&text, ": ", PlainWords(job.state_reason()));

@@ -283,7 +283,7 @@ std::string ArrayLiteral(const std::vector<int64_t>& values) {
 std::string ToTimestamp(absl::Time time) {
   if (time == absl::InfiniteFuture()) return "infinity";
   if (time == absl::InfinitePast()) return "-infinity";
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", time, absl::UTCTimeZone());
+  return absl::FormatTime("%E4Y-%m-%dT%H:%M:%E6SZ", time, absl::UTCTimeZone());
 }
 
 absl::StatusOr<absl::Time> FromTimestamp(std::string_view text) {

@@ -4,6 +4,8 @@
 #include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "absl/strings/str_cat.h"
 #include "common/rpc/channel.h"
 #include "common/testing/matchers.h"
@@ -19,6 +21,7 @@ using google::protobuf::Message;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
+constexpr int64_t kEndOfTime = std::numeric_limits<int64_t>::max();
 constexpr char kRows[] = "projects/default/datasets/d/versions/sha256:1";
 
 class BadInputTest : public ::testing::Test {
@@ -141,6 +144,13 @@ TEST_F(BadInputTest, EveryFieldOfAJobIsNamedWhenItIsWrong) {
       {"max_failures", [](Job& job) { job.set_max_failures(101); }},
       {"queue", [](Job& job) { job.set_queue("No Slug"); }},
       {"deadline", [](Job& job) { job.mutable_deadline()->set_seconds(1); }},
+      {"deadline", [](Job& job) { job.mutable_deadline()->set_seconds(kEndOfTime); }},
+      {"deadline",
+       [](Job& job) {
+         job.mutable_start_time()->set_seconds(4'000'000'001);
+         job.mutable_deadline()->set_seconds(4'000'000'000);
+       }},
+      {"start_time", [](Job& job) { job.mutable_start_time()->set_seconds(kEndOfTime); }},
       {"requirements.device", [](Job& job) { job.mutable_requirements()->set_device("tpu"); }},
       {"requirements.memory_bytes",
        [](Job& job) { job.mutable_requirements()->set_memory_bytes(-1); }},
@@ -161,6 +171,20 @@ TEST_F(BadInputTest, EveryFieldOfAJobIsNamedWhenItIsWrong) {
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument)) << field;
     EXPECT_THAT(Blamed(status), Contains(field));
   }
+}
+
+TEST_F(BadInputTest, ADeadlineThatIsNoDateIsNamedAndKeepsNobodyFromAskingForWork) {
+  ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request()));
+  for (const int64_t seconds : {kEndOfTime, int64_t{9'223'400'000'000}, -kEndOfTime}) {
+    v1::UpdateJobRequest request;
+    request.mutable_job()->set_name(job.name());
+    request.mutable_job()->mutable_deadline()->set_seconds(seconds);
+    const absl::Status status =
+        rpc::Invoke(*jobs_, &v1::JobService::Stub::UpdateJob, request).status();
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument)) << seconds;
+    EXPECT_THAT(Blamed(status), Contains("job.deadline")) << seconds;
+  }
+  EXPECT_EQ(Lease("w").job().name(), job.name());
 }
 
 TEST_F(BadInputTest, WhatAWorkerSaysOutOfRangeIsNamedAndChangesNothing) {

@@ -17,10 +17,11 @@ int main(int argc, char** argv) {
   main.config().Add("lease-ttl", "how long a worker's lease lasts without a beat",
                     &options.lease_ttl);
   main.config().Add("heartbeat-interval", "how often workers beat", &options.heartbeat_interval);
-  main.config().Add("job-retention",
-                    "how long jobs that have ended are kept, with their events and metrics; 0 = "
-                    "for ever",
-                    &options.job_retention);
+  main.config().Add(
+      "job-retention",
+      "how long jobs that have ended are kept, with their events and metrics, and webhook "
+      "deliveries and pipelines; 0 = for ever",
+      &options.job_retention);
   main.config().Add("project-quotas",
                     "PROJECT=N: most workers that a project's jobs may have at a time; PROJECT= "
                     "takes its quota away. Kept in the database",

@@ -103,11 +103,12 @@ struct Module::Impl {
         lease_queue(leasing, deps.clock),
         watchers(jobs, deps.clock),
         registry(models, deps.blobs, files, options.package_folders),
-        housekeeper(jobs, scheduler, leasing, metrics, deps.clock, RetentionOf(options)),
         webhooks(deps.pool),
         webhook_sender(options.private_webhooks),
         deliverer(webhooks, webhook_sender, deps.clock, deps.random, metrics),
         pipelines(deps.pool),
+        housekeeper(jobs, scheduler, leasing, metrics, deps.clock, RetentionOf(options),
+                    {.webhooks = &webhooks, .pipelines = &pipelines}),
         pipeline_watchers(pipelines, deps.clock),
         job_steps(scheduler, false),
         export_steps(scheduler, true),
@@ -225,11 +226,11 @@ struct Module::Impl {
   WatchHub watchers;
   LlmModelFiles files;
   ModelRegistry registry;
-  Housekeeper housekeeper;
   PgWebhookStore webhooks;
   HttpWebhookSender webhook_sender;
   WebhookDeliverer deliverer;
   PgPipelineStore pipelines;
+  Housekeeper housekeeper;
   PipelineWatchHub pipeline_watchers;
   JobSteps job_steps;
   JobSteps export_steps;

@@ -25,7 +25,8 @@ struct Options {
   absl::Duration lease_ttl = absl::Seconds(30);
   absl::Duration heartbeat_interval = absl::Seconds(10);
   absl::Duration housekeeping_interval = absl::Seconds(1);
-  absl::Duration job_retention;  // of jobs that have ended; 0 = for ever
+  // Of jobs, webhook deliveries and pipelines that have ended; 0 = for ever.
+  absl::Duration job_retention;
   // Most leases at a time by project; written to the database at the start.
   std::vector<std::string> project_quotas;  // PROJECT=N, or PROJECT= for none
   int rpc_threads = 8;

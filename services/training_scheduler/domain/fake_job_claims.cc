@@ -34,15 +34,12 @@ bool ClaimedBefore(const Job& a, const Job& b) {
 
 absl::StatusOr<std::vector<Job>> FakeJobStore::ClaimGang(const ClaimRequest& request) {
   absl::MutexLock lock(&mutex_);
-  std::map<std::string, int32_t> held;
+  std::map<std::string, int32_t> held = Held(nullptr);
   Record* first = nullptr;
   const std::vector<int64_t> limits = GangLimits(request.claimants, false);
   const std::vector<int64_t> limits_of_float32 = GangLimits(request.claimants, true);
   ClaimRequest any_memory = request;
   any_memory.capabilities.memory_bytes = 0;
-  for (auto& [id, record] : records_) {
-    if (record.job.lease.has_value()) held[record.job.project] += record.job.requirements.gang_size;
-  }
   for (auto& [id, record] : records_) {
     const int32_t size = record.job.requirements.gang_size;
     const auto quota = quotas_.find(record.job.project);
@@ -82,13 +79,18 @@ std::vector<const Job*> FakeJobStore::Fitting(const ClaimRequest& request) {
   return fitting;
 }
 
-std::vector<const Job*> FakeJobStore::InLine(const std::vector<const Job*>& fitting) {
-  std::map<std::string, int32_t> turns;  // leases that a project would hold with its next job
+std::map<std::string, int32_t> FakeJobStore::Held(const Job* released) {
+  std::map<std::string, int32_t> held;
   for (const auto& [id, record] : records_) {
-    if (record.job.lease.has_value()) {
-      turns[record.job.project] += record.job.requirements.gang_size;
+    if (record.job.lease.has_value() && &record.job != released) {
+      held[record.job.project] += record.job.requirements.gang_size;
     }
   }
+  return held;
+}
+
+std::vector<const Job*> FakeJobStore::InLine(const std::vector<const Job*>& fitting,
+                                             std::map<std::string, int32_t> turns) {
   std::vector<std::pair<int32_t, const Job*>> line;
   for (const Job* job : fitting) {
     const int32_t turn = ++turns[job->project];
@@ -105,7 +107,7 @@ std::vector<const Job*> FakeJobStore::InLine(const std::vector<const Job*>& fitt
 absl::StatusOr<std::vector<Job>> FakeJobStore::Claim(const ClaimRequest& request) {
   absl::MutexLock lock(&mutex_);
   const std::vector<const Job*> fitting = Fitting(request);
-  std::vector<const Job*> taken = InLine(fitting);
+  std::vector<const Job*> taken = InLine(fitting, Held(nullptr));
   taken.resize(std::min(taken.size(), request.claimants.size()));
   std::vector<Job> claimed;
   for (const auto& [chosen, place] : PreferBases(std::move(taken), fitting, request.claimants)) {
@@ -124,35 +126,47 @@ absl::StatusOr<std::vector<Job>> FakeJobStore::Claim(const ClaimRequest& request
   return claimed;
 }
 
+const Job* FakeJobStore::NextInPlaceOf(const Job& running) {
+  const auto worker = workers_.find(running.lease->worker);
+  if (worker == workers_.end()) return nullptr;
+  std::map<std::string, int32_t> held = Held(&running);
+  const std::vector<const Job*> line = InLine(Fitting({.capabilities = worker->second.capabilities,
+                                                       .ttl = {},
+                                                       .claimants = {},
+                                                       .project = worker->second.only_project}),
+                                              held);
+  if (line.empty()) return nullptr;
+  // The holder itself is then in line too, ready since now: behind whoever has the same turn.
+  const bool alone = running.requirements.gang_size == 1;
+  return alone && held[running.project] < held[line[0]->project] ? nullptr : line[0];
+}
+
 absl::StatusOr<std::optional<Preemption>> FakeJobStore::FindPreemption(absl::Duration waited,
                                                                        int32_t gap) {
   absl::MutexLock lock(&mutex_);
-  std::vector<const Job*> waiting, running;
+  std::vector<const Job*> running;
   for (const auto& [id, record] : records_) {
     const Job& job = record.job;
     if (job.lease.has_value() && job.lease->asked_to_release) return std::optional<Preemption>();
-    if (job.state == JobState::kQueued && job.priority > 0 &&
-        *job.ready_time + waited <= clock_.Now()) {
-      waiting.push_back(&job);
-    }
     if (job.state == JobState::kRunning) running.push_back(&job);
   }
-  std::sort(waiting.begin(), waiting.end(),
-            [](const Job* a, const Job* b) { return ClaimedBefore(*a, *b); });
   std::sort(running.begin(), running.end(), [](const Job* a, const Job* b) {
     return std::pair(a->priority, b->lease->grant_time) <
            std::pair(b->priority, a->lease->grant_time);
   });
-  for (const Job* urgent : waiting) {
-    for (const Job* held : running) {
-      const auto worker = workers_.find(held->lease->worker);
-      if (held->priority + gap <= urgent->priority && worker != workers_.end() &&
-          Fits(*urgent, {.capabilities = worker->second.capabilities})) {
-        return std::optional(Preemption{urgent->id, held->id});
-      }
+  const Job* first = nullptr;
+  const Job* place = nullptr;
+  for (const Job* held : running) {
+    const Job* next = NextInPlaceOf(*held);
+    if (next != nullptr && next->priority > 0 && held->priority + gap <= next->priority &&
+        *next->ready_time + waited <= clock_.Now() &&
+        (first == nullptr || ClaimedBefore(*next, *first))) {
+      first = next;
+      place = held;
     }
   }
-  return std::optional<Preemption>();
+  if (first == nullptr) return std::optional<Preemption>();
+  return std::optional(Preemption{first->id, place->id});
 }
 
 absl::StatusOr<int64_t> FakeJobStore::QueuePosition(const Job& job) {
@@ -165,7 +179,7 @@ absl::StatusOr<int64_t> FakeJobStore::QueuePosition(const Job& job) {
       ++position;
     }
   }
-  return position;
+  return std::min(position, 1 + kMostCounted);
 }
 
 }  // namespace crossover::scheduler

@@ -7,6 +7,7 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/empty_or_has.h"
+#include "services/training_scheduler/domain/job_times.h"
 #include "services/training_scheduler/domain/kept_checkpoints.h"
 
 namespace crossover::scheduler {
@@ -26,6 +27,22 @@ bool Passes(const Job& job, const JobFilter& filter) {
          (filter.adapter.empty() || filter.adapter == job.outputs.adapter_digest);
 }
 
+// As the table's constraints.
+absl::Status KeptTimesError(const Job& job) {
+  const auto is_kept = [](const std::optional<absl::Time>& time) {
+    return !time.has_value() || IsOfCalendar(*time);
+  };
+  const char* constraint = !is_kept(job.start_time) ? "start_time_is_a_date"
+                           : !is_kept(job.deadline) ? "deadline_is_a_date"
+                                                    : nullptr;
+  if (constraint == nullptr) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition,
+               absl::StrCat("job ", job.id, " violates ", constraint),
+               {.reason = "CONSTRAINT_VIOLATED",
+                .metadata = {{"constraint", constraint}},
+                .violations = {}});
+}
+
 }  // namespace
 
 absl::StatusOr<FakeJobStore::Record*> FakeJobStore::Find(const JobId& id) {
@@ -41,6 +58,7 @@ absl::StatusOr<Job> FakeJobStore::Apply(Record& record, const Mutation& mutation
   Effects effects;
   const absl::Time now = clock_.Now();
   RETURN_IF_ERROR(mutation(job, now, effects));
+  RETURN_IF_ERROR(KeptTimesError(job));
   for (const ModelVersion& version : effects.models) {
     ASSIGN_OR_RETURN(ModelVersion stored, models_.RegisterMade(version, job));
     if (!version.alias.empty()) job.outputs.model_alias = stored.alias;

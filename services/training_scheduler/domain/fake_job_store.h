@@ -73,9 +73,15 @@ class FakeJobStore final : public JobStore {
   // QUEUED jobs that fit, by rank.
   std::vector<const Job*> Fitting(const ClaimRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Those of them that may be claimed, in the order of their claims.
-  std::vector<const Job*> InLine(const std::vector<const Job*>& fitting)
+  // How many leases each project's jobs hold, as if `released` (may be null) held none.
+  std::map<std::string, int32_t> Held(const Job* released) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Those of `fitting` that may be claimed, in the order of their claims. `turns`: what is Held.
+  std::vector<const Job*> InLine(const std::vector<const Job*>& fitting,
+                                 std::map<std::string, int32_t> turns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Who gets the worker of a running job that gives its lease back; null: that job again, or
+  // nobody.
+  const Job* NextInPlaceOf(const Job& running) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Place of a job in Due's order; nullopt if it is not due.
   std::optional<int> DueRank(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool WaitsForDependency(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

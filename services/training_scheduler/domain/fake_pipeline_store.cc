@@ -1,5 +1,10 @@
 #include "services/training_scheduler/domain/fake_pipeline_store.h"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+#include <vector>
+
 #include "common/id/request_id.h"
 #include "common/status/status_macros.h"
 #include "services/training_scheduler/domain/pipeline_errors.h"
@@ -79,6 +84,22 @@ absl::StatusOr<std::optional<Pipeline>> FakePipelineStore::Claim(absl::Duration 
   if (first == nullptr) return std::optional<Pipeline>();
   first->due_time = clock_.Now() + pause;
   return std::optional(first->pipeline);
+}
+
+absl::StatusOr<int64_t> FakePipelineStore::RemoveEnded(absl::Duration age, int64_t limit) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::pair<absl::Time, std::string>> old;
+  for (const auto& [id, record] : records_) {
+    const Pipeline& pipeline = record.pipeline;
+    if (pipeline.state == PipelineState::kRunning || record.due_time.has_value()) continue;
+    if (pipeline.update_time + age <= clock_.Now()) old.emplace_back(pipeline.update_time, id);
+  }
+  std::sort(old.begin(), old.end());
+  if (std::ssize(old) > limit) old.resize(static_cast<size_t>(limit));
+  for (const auto& [updated, id] : old) records_.erase(id);
+  std::erase_if(requests_,
+                [&](const auto& entry) { return !records_.contains(entry.second.second); });
+  return std::ssize(old);
 }
 
 }  // namespace crossover::scheduler

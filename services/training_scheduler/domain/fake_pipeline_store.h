@@ -23,6 +23,7 @@ class FakePipelineStore final : public PipelineStore {
   absl::StatusOr<Pipeline> Update(const std::string& project, const std::string& id,
                                   const Mutation& mutation) override;
   absl::StatusOr<std::optional<Pipeline>> Claim(absl::Duration pause) override;
+  absl::StatusOr<int64_t> RemoveEnded(absl::Duration age, int64_t limit) override;
 
  private:
   struct Record {

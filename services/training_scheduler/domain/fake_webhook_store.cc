@@ -1,6 +1,7 @@
 #include "services/training_scheduler/domain/fake_webhook_store.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -150,6 +151,20 @@ absl::StatusOr<bool> FakeWebhookStore::FinishAttempt(const std::string& id, int3
                                   : std::nullopt;
   if (result.disable_endpoint) endpoints_.at(record.delivery.endpoint).disabled = true;
   return true;
+}
+
+absl::StatusOr<int64_t> FakeWebhookStore::RemoveEnded(absl::Duration age, int64_t limit) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::pair<absl::Time, std::string>> old;
+  for (const auto& [id, record] : deliveries_) {
+    const WebhookDelivery& delivery = record.delivery;
+    if (delivery.state == DeliveryState::kPending) continue;
+    if (delivery.update_time + age <= clock_.Now()) old.emplace_back(delivery.update_time, id);
+  }
+  std::sort(old.begin(), old.end());
+  if (std::ssize(old) > limit) old.resize(static_cast<size_t>(limit));
+  for (const auto& [updated, id] : old) deliveries_.erase(id);
+  return std::ssize(old);
 }
 
 void FakeWebhookStore::JobEnded(const Job& job) {

@@ -34,6 +34,7 @@ class FakeWebhookStore final : public WebhookStore {
   absl::StatusOr<std::optional<ClaimedDelivery>> ClaimDelivery(absl::Duration lease) override;
   absl::StatusOr<bool> FinishAttempt(const std::string& id, int32_t attempt,
                                      const AttemptResult& result) override;
+  absl::StatusOr<int64_t> RemoveEnded(absl::Duration age, int64_t limit) override;
 
   // A job ended: what a JobStore does in its transaction.
   void JobEnded(const Job& job);

@@ -61,7 +61,14 @@ absl::Status Housekeeper::Preempt() {
 absl::Status Housekeeper::Retire() {
   if (passes_++ % kForgetEvery == 0) RETURN_IF_ERROR(jobs_.Forget(retention_.forgotten));
   if (retention_.jobs == absl::InfiniteDuration()) return absl::OkStatus();
-  return jobs_.RemoveEnded(retention_.jobs, kRetireBatch).status();
+  absl::Status status = jobs_.RemoveEnded(retention_.jobs, kRetireBatch).status();
+  if (history_.webhooks != nullptr) {
+    status.Update(history_.webhooks->RemoveEnded(retention_.jobs, kRetireBatch).status());
+  }
+  if (history_.pipelines != nullptr) {
+    status.Update(history_.pipelines->RemoveEnded(retention_.jobs, kRetireBatch).status());
+  }
+  return status;
 }
 
 absl::Status Housekeeper::Count() {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "services/training_scheduler/domain/fake_pipeline_store.h"
+#include "services/training_scheduler/domain/fake_webhook_store.h"
 #include "services/training_scheduler/domain/leasing_fixture.h"
 
 namespace crossover::scheduler {
@@ -57,6 +59,43 @@ TEST_F(LeasingTest, TheHousekeeperReapsAtOnceAndAsksASilentCatalogueOnce) {
   ASSERT_OK(housekeeper.Pass());
   EXPECT_EQ(Get(id).state, JobState::kQueued);
   EXPECT_EQ(catalogue.asked, 1);
+}
+
+TEST_F(LeasingTest, TheHousekeeperRemovesWhatHasBeenKeptForLongEnough) {
+  FakeWebhookStore webhooks(clock_);
+  FakePipelineStore pipelines(clock_);
+  FakeJobStore jobs(clock_, models_, &webhooks);
+  ASSERT_OK(webhooks.CreateEndpoint({.id = "e", .project = "default"}, {}));
+  ASSERT_OK(pipelines.Insert({.id = "p", .project = "default"}, {}));
+  ASSERT_OK(pipelines.Update("default", "p", [](Pipeline& pipeline) -> absl::StatusOr<bool> {
+    pipeline.state = PipelineState::kSucceeded;
+    return true;
+  }));
+  Job job;
+  job.id = ids_.NextId();
+  job.project = "default";
+  ASSERT_OK(jobs.Insert(job, {}, [](Job& mine, absl::Time now, Effects& effects) {
+    return Reject(mine, "no", now, effects);
+  }));
+  ASSERT_OK_AND_ASSIGN(const auto claimed, webhooks.ClaimDelivery(absl::Minutes(1)));
+  ASSERT_TRUE(
+      *webhooks.FinishAttempt(claimed->delivery.id, 1, {.state = DeliveryState::kDelivered}));
+
+  FakeDatasetCatalog datasets;
+  Planner planner(jobs, models_, datasets, clock_);
+  Scheduler scheduler(jobs, planner, ids_);
+  Housekeeper keeper(jobs, scheduler, leasing_, metrics_, clock_, {.jobs = absl::Hours(1)},
+                     {.webhooks = &webhooks, .pipelines = &pipelines});
+  const auto left = [&] {
+    return jobs.List({.project = "default"})->size() +
+           webhooks.ListDeliveries({.project = "default"})->size() +
+           pipelines.List({.project = "default"})->size();
+  };
+  ASSERT_OK(keeper.Pass());
+  EXPECT_EQ(left(), 3u);
+  clock_.Advance(absl::Hours(1));
+  ASSERT_OK(keeper.Pass());
+  EXPECT_EQ(left(), 0u);
 }
 
 }  // namespace

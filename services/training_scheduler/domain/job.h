@@ -192,6 +192,9 @@ struct Job {
   absl::Time update_time;                // of anything but progress
   std::optional<absl::Time> run_time;    // of the first lease
   std::optional<absl::Time> ready_time;  // when it last became QUEUED
+  // When it took its place in line, if that was before ready_time: the worker that had it was lost
+  // or went away, and the job keeps its place.
+  std::optional<absl::Time> line_time;
   std::optional<absl::Time> finish_time;
   int64_t last_event_sequence = 0;
   int64_t revision = 0;  // rises with every write, beats included

@@ -153,8 +153,10 @@ absl::Status Grant(Job& job, const LeaseRecord& lease, absl::Time now, Effects& 
   return absl::OkStatus();
 }
 
-absl::Time RankTime(const Job& job) {
-  return job.ready_time.value_or(job.create_time) - job.priority * kAgeingStep;
+absl::Time LineTime(const Job& job) {
+  return job.line_time.value_or(job.ready_time.value_or(job.create_time));
 }
+
+absl::Time RankTime(const Job& job) { return LineTime(job) - job.priority * kAgeingStep; }
 
 }  // namespace crossover::scheduler

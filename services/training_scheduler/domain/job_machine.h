@@ -96,6 +96,9 @@ absl::Status Crash(Job& job, const std::string& worker, const std::string& incar
                    const std::string& how, const RetryPolicy& policy, absl::Time now,
                    Effects& effects);
 
+// When the job took the place in line that it has.
+absl::Time LineTime(const Job& job);
+
 // Key of the claim order: smaller first. Ageing without a sort: a priority point is worth
 // `kAgeingStep` of waiting.
 inline constexpr absl::Duration kAgeingStep = absl::Minutes(10);

@@ -47,7 +47,10 @@ absl::Status MoveTo(Job& job, JobState to, const std::string& why, absl::Time no
   effects.ended = IsTerminal(to);
   if (job.lease.has_value()) job.lease->asked_to_release = false;
   job.finish_time = IsTerminal(to) ? std::optional(now) : std::nullopt;
-  if (to == kQueued) job.ready_time = now;
+  if (to == kQueued) {
+    job.ready_time = now;
+    job.line_time.reset();
+  }
   return absl::OkStatus();
 }
 

@@ -87,6 +87,8 @@ struct QueueDepth {
   absl::Duration oldest;  // of QUEUED jobs: how long the oldest has been ready
 };
 
+inline constexpr int64_t kMostCounted = 1000;  // by QueuePosition
+
 // How fast jobs on one base model were, from those that succeeded; sweeps left out.
 struct MeasuredRate {
   int64_t jobs = 0;
@@ -157,11 +159,12 @@ class JobStore {
   // already stay. Claims count what each project holds in their own transactions.
   virtual absl::Status SetQuota(const std::string& project, std::optional<int32_t> leases) = 0;
 
-  // The first QUEUED job in rank that has been ready for `waited` or longer while a job which is
-  // less urgent by `gap` points of priority or more runs on a worker that it fits (only jobs of a
-  // priority above 0 take others' places); of those that
-  // run the least urgent, and of these the one leased last. nullopt if there is none, or if a
-  // RUNNING job is asked to release its place already: one at a time.
+  // A QUEUED job of a priority above 0 that has been ready for `waited` or longer, and a RUNNING
+  // one that is less urgent by `gap` points of priority or more, whose worker Claim would give to
+  // the first if the second gave its lease back (not to a job with an earlier turn, the second one
+  // itself included; never to a gang). Of several the first in rank; of those that run in its place
+  // the least urgent, and of these the one leased last. nullopt if there is none, or if a RUNNING
+  // job is asked to release its place already: one at a time.
   virtual absl::StatusOr<std::optional<Preemption>> FindPreemption(absl::Duration waited,
                                                                    int32_t gap) = 0;
 
@@ -184,7 +187,8 @@ class JobStore {
   virtual absl::StatusOr<std::vector<Checkpoint>> Checkpoints(const JobId& id) = 0;
 
   // Number of QUEUED jobs of the same queue that would be claimed before it, plus one; 0 unless
-  // QUEUED.
+  // QUEUED. At most kMostCounted are counted: of a long queue the rest would be read for each job
+  // that is created or looked at.
   virtual absl::StatusOr<int64_t> QueuePosition(const Job& job) = 0;
   virtual absl::StatusOr<std::vector<QueueDepth>> Depths() = 0;
   virtual absl::StatusOr<MeasuredRate> Rate(const std::string& base_digest) = 0;

@@ -28,6 +28,16 @@ constexpr size_t kLogTailBytes = 8192;
 // be the first to take it again, and fail again.
 enum class Again { kAtOnce, kAfterAPause };
 
+// Whose worker was lost or went away: that is not the job's doing, and with a day's backlog in line
+// it would stand half done for a day. It has the place in line that it had.
+absl::Status MoveBackToItsPlace(Job& job, const std::string& why, absl::Time now,
+                                Effects& effects) {
+  const absl::Time place = LineTime(job);
+  RETURN_IF_ERROR(MoveTo(job, kQueued, why, now, effects));
+  job.line_time = place;
+  return absl::OkStatus();
+}
+
 // One more lost lease of a RUNNING job.
 absl::Status LoseRunning(Job& job, const std::string& why, Again again, const RetryPolicy& policy,
                          absl::Time now, Effects& effects) {
@@ -35,7 +45,7 @@ absl::Status LoseRunning(Job& job, const std::string& why, Again again, const Re
   job.checkpoint_step_at_loss = job.last_checkpoint_step;
   effects.events.push_back(EventOf(EventLevel::kWarn, EventType::kLeaseExpired, why, job));
   if (job.lease_loss_count < policy.max_lease_losses) {
-    if (again == Again::kAtOnce) return MoveTo(job, kQueued, why, now, effects);
+    if (again == Again::kAtOnce) return MoveBackToItsPlace(job, why, now, effects);
     job.start_time = now + policy.Delay(job.lease_loss_count);
     return MoveTo(job, kBlocked, absl::StrCat("tried again after a pause: ", why), now, effects);
   }
@@ -250,7 +260,8 @@ absl::Status Release(Job& job, const LeaseToken& token, ReleaseReason reason,
   if (reason == ReleaseReason::kCrashed || job.state != kRunning) {
     return Lose(job, why, Again::kAfterAPause, policy, now, effects);
   }
-  return MoveTo(job, kQueued, why, now, effects);
+  if (reason == ReleaseReason::kDrain) return MoveBackToItsPlace(job, why, now, effects);
+  return MoveTo(job, kQueued, why, now, effects);  // behind the job that it gave its place to
 }
 
 absl::Status AskToRelease(Job& job, const JobId& urgent, absl::Time, Effects& effects) {

@@ -52,6 +52,29 @@ TEST_F(LeasingTest, ADrainCostsNothing) {
   }
   EXPECT_EQ(Get(id).state, JobState::kQueued);
   EXPECT_EQ(Get(id).lease_loss_count, 0);
+
+  // Nor its place in line, whatever has come meanwhile.
+  const GrantedLease lease = Lease("worker-a");
+  clock_.Advance(absl::Seconds(1));
+  const JobId later = Add();
+  clock_.Advance(absl::Seconds(1));
+  ASSERT_OK(leasing_.Release(lease.token, ReleaseReason::kDrain));
+  EXPECT_EQ(Get(id).ready_time, clock_.Now());
+  const GrantedLease again = Lease("worker-b");
+  EXPECT_EQ(again.job.id, id);
+  // Who gives it to a more urgent job stands behind.
+  ASSERT_OK(leasing_.Release(again.token, ReleaseReason::kPreempted));
+  EXPECT_EQ(Lease("worker-b").job.id, later);
+}
+
+TEST_F(LeasingTest, ALostWorkerCostsNoPlaceInLine) {
+  const JobId id = Add();
+  Lease("worker-a");
+  clock_.Advance(absl::Seconds(1));
+  Add();
+  LetExpire(id);
+  EXPECT_EQ(Get(id).lease_loss_count, 1);
+  EXPECT_EQ(Lease("worker-b").job.id, id);
 }
 
 TEST_F(LeasingTest, AUserErrorFailsAtOnceAndOthersAreTriedAgainAfterAPause) {

@@ -45,6 +45,10 @@ class PipelineStore {
   // The pipeline that has been due longest; not due again for `pause`, unless it changes. Two
   // callers do not get the same one at once. nullopt: none is due.
   virtual absl::StatusOr<std::optional<Pipeline>> Claim(absl::Duration pause) = 0;
+
+  // Removes up to `limit` pipelines that ended `age` ago or earlier and of which nothing is left to
+  // do, with their steps. What the steps created stays. Returns how many.
+  virtual absl::StatusOr<int64_t> RemoveEnded(absl::Duration age, int64_t limit) = 0;
 };
 
 }  // namespace crossover::scheduler

@@ -12,6 +12,7 @@
 #include "services/training_scheduler/domain/able_workers.h"
 #include "services/training_scheduler/domain/find_version.h"
 #include "services/training_scheduler/domain/gang.h"
+#include "services/training_scheduler/domain/job_times.h"
 #include "services/training_scheduler/domain/labels.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/domain/sweep.h"
@@ -40,7 +41,10 @@ void CheckProject(const Job& job, const char* field, const std::string& name, Pl
 
 void CheckCommon(const Job& job, absl::Time now, Plan& plan) {
   CheckProject(job, "task", job.task, plan);
-  if (job.deadline.has_value() && *job.deadline <= now) {
+  for (FieldViolation& violation : CheckTimes(job)) {
+    Violate(plan, std::move(violation.field), std::move(violation.description));
+  }
+  if (job.deadline.has_value() && IsOfCalendar(*job.deadline) && *job.deadline <= now) {
     Violate(plan, "deadline",
             absl::StrCat("is ", absl::FormatTime(*job.deadline, absl::UTCTimeZone()),
                          ", which has passed"));

@@ -81,6 +81,10 @@ class WebhookStore {
   // False if the attempt (`id`, `attempt`) is not the present one: nothing has changed.
   virtual absl::StatusOr<bool> FinishAttempt(const std::string& id, int32_t attempt,
                                              const AttemptResult& result) = 0;
+
+  // Removes up to `limit` deliveries that are over, the last attempt `age` ago or earlier. Returns
+  // how many.
+  virtual absl::StatusOr<int64_t> RemoveEnded(absl::Duration age, int64_t limit) = 0;
 };
 
 }  // namespace crossover::scheduler

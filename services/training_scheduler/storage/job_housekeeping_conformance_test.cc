@@ -81,7 +81,7 @@ TEST_P(JobStoreConformance, ABlockedJobIsDueWhenItsDependenciesHaveEndedOrOneHas
   ASSERT_OK(store().Update(first.id, [](Job& job, absl::Time, Effects&) {
     job.state = JobState::kBlocked;
     job.finish_time.reset();
-    job.start_time = absl::InfiniteFuture();
+    job.start_time = absl::Now() + absl::Hours(1);
     return absl::OkStatus();
   }));
   EXPECT_THAT(*store().Due(10), IsEmpty());

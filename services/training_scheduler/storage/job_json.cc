@@ -343,6 +343,7 @@ std::string ReportToJson(const Job& job) {
                  {"outputs", Pack(job.outputs, kOutputs)},
                  {"last_checkpoint_epoch", job.last_checkpoint_epoch},
                  {"log_tail", job.log_tail}};
+  if (job.line_time.has_value()) report["line_us"] = absl::ToUnixMicros(*job.line_time);
   if (job.error.has_value()) report["error"] = Pack(*job.error, kError);
   if (job.lease.has_value() && job.lease->usage.has_value())
     report["usage"] = PackUsage(*job.lease->usage);
@@ -402,6 +403,9 @@ absl::Status ReportFromJson(std::string_view text, Job& job) {
     Unpack(report, "outputs", job.outputs, kOutputs);
     Reader{report}("last_checkpoint_epoch", job.last_checkpoint_epoch);
     Reader{report}("log_tail", job.log_tail);
+    if (const auto place = report.find("line_us"); place != report.end()) {
+      job.line_time = absl::FromUnixMicros(place->get<int64_t>());
+    }
     if (report.contains("error")) Unpack(report, "error", job.error.emplace(), kError);
     const auto usage = report.find("usage");
     if (usage != report.end() && job.lease.has_value()) job.lease->usage = UnpackUsage(*usage);

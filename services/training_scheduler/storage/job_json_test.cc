@@ -68,6 +68,7 @@ TEST(JobJsonTest, PlanAndReportComeBackAsTheyWere) {
   job.outputs.adapter_digest = "sha256:a";
   job.error = JobError{ErrorClass::kInfrastructure, "DISK_FULL", "no room", "tail", "field"};
   job.log_tail = "line\n";
+  job.line_time = absl::FromUnixMicros(1'764'540'000'000'001);
   Job back;
   ASSERT_OK(PlanFromJson(PlanToJson(job), back));
   ASSERT_OK(ReportFromJson(ReportToJson(job), back));
@@ -82,6 +83,7 @@ TEST(JobJsonTest, PlanAndReportComeBackAsTheyWere) {
   EXPECT_EQ(back.error->error_class, ErrorClass::kInfrastructure);
   EXPECT_EQ(back.error->field, "field");
   EXPECT_EQ(back.log_tail, "line\n");
+  EXPECT_EQ(back.line_time, job.line_time);
 }
 
 TEST(JobJsonTest, TextThatIsNotUtf8AndNumbersThatAreNotFiniteDoNotBreakARow) {

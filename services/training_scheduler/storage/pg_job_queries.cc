@@ -103,7 +103,7 @@ absl::StatusOr<std::vector<Checkpoint>> PgJobStore::Checkpoints(const JobId& id)
 absl::StatusOr<int64_t> PgJobStore::QueuePosition(const Job& job) {
   if (job.state != JobState::kQueued) return 0;
   ASSIGN_OR_RETURN(pqxx::result rows,
-                   Query(pool_, "queue_position", sql::kQueuePosition, Uuid(job.id)));
+                   Query(pool_, "queue_position", sql::kQueuePosition, Uuid(job.id), kMostCounted));
   return rows[0]["position"].as<int64_t>();
 }
 

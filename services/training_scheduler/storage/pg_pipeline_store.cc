@@ -147,4 +147,13 @@ absl::StatusOr<std::optional<Pipeline>> PgPipelineStore::Claim(absl::Duration pa
       });
 }
 
+absl::StatusOr<int64_t> PgPipelineStore::RemoveEnded(absl::Duration age, int64_t limit) {
+  return pg::Transact(
+      pool_, {.name = "remove_ended_pipelines"},
+      [&](pqxx::transaction_base& txn) -> absl::StatusOr<int64_t> {
+        return static_cast<int64_t>(
+            txn.exec_params(sql::kRemoveEndedPipelines, absl::ToDoubleSeconds(age), limit).size());
+      });
+}
+
 }  // namespace crossover::scheduler

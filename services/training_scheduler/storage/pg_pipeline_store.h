@@ -20,6 +20,7 @@ class PgPipelineStore final : public PipelineStore {
   absl::StatusOr<Pipeline> Update(const std::string& project, const std::string& id,
                                   const Mutation& mutation) override;
   absl::StatusOr<std::optional<Pipeline>> Claim(absl::Duration pause) override;
+  absl::StatusOr<int64_t> RemoveEnded(absl::Duration age, int64_t limit) override;
 
  private:
   pg::Pool& pool_;

@@ -191,4 +191,13 @@ absl::StatusOr<bool> PgWebhookStore::FinishAttempt(const std::string& id, int32_
                       });
 }
 
+absl::StatusOr<int64_t> PgWebhookStore::RemoveEnded(absl::Duration age, int64_t limit) {
+  return pg::Transact(
+      pool_, {.name = "remove_ended_deliveries"},
+      [&](pqxx::transaction_base& txn) -> absl::StatusOr<int64_t> {
+        return static_cast<int64_t>(
+            txn.exec_params(sql::kRemoveEndedDeliveries, absl::ToDoubleSeconds(age), limit).size());
+      });
+}
+
 }  // namespace crossover::scheduler

@@ -29,6 +29,7 @@ class PgWebhookStore final : public WebhookStore {
   absl::StatusOr<std::optional<ClaimedDelivery>> ClaimDelivery(absl::Duration lease) override;
   absl::StatusOr<bool> FinishAttempt(const std::string& id, int32_t attempt,
                                      const AttemptResult& result) override;
+  absl::StatusOr<int64_t> RemoveEnded(absl::Duration age, int64_t limit) override;
 
  private:
   pg::Pool& pool_;

@@ -155,6 +155,27 @@ TEST_P(PipelineStoreConformance, AnErrorOfTheMutationWritesNothing) {
       HasReasonThat("RESOURCE_NOT_FOUND"));
 }
 
+TEST_P(PipelineStoreConformance, WhatHasEndedGoesAfterAWhileWithItsSteps) {
+  const RequestKey key{"request-1", "sha256:payload"};
+  ASSERT_OK_AND_ASSIGN(const Pipeline ended, store_->Insert(DraftPipeline(), key));
+  Found(ended, [](Pipeline& mine) { return CancelPipeline(mine).ok(); });
+  const Pipeline running = AddPipeline();
+  const Pipeline cancelling = AddPipeline();
+  Found(cancelling, [](Pipeline& mine) { return StepBegun(mine, 0, 1); });
+  const Pipeline half = Found(cancelling, [](Pipeline& mine) { return CancelPipeline(mine).ok(); });
+  EXPECT_EQ(half.state, PipelineState::kCancelled);
+  EXPECT_EQ(*store_->RemoveEnded(absl::Hours(1), 10), 0);
+  EXPECT_OK(store_->Get("default", ended.id));
+  EXPECT_EQ(*store_->RemoveEnded(absl::ZeroDuration(), 0), 0);
+  EXPECT_EQ(*store_->RemoveEnded(absl::ZeroDuration(), 10), 1);
+  EXPECT_THAT(store_->Get("default", ended.id), HasReasonThat("RESOURCE_NOT_FOUND"));
+  for (const std::string& id : {running.id, cancelling.id}) {
+    EXPECT_THAT(store_->Get("default", id)->steps, SizeIs(2));
+  }
+  ASSERT_OK_AND_ASSIGN(const Pipeline again, store_->Insert(DraftPipeline(), key));
+  EXPECT_NE(again.id, ended.id);
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, PipelineStoreConformance, ::testing::Values("Fake", "Postgres"),
                          [](const auto& info) { return std::string(info.param); });
 

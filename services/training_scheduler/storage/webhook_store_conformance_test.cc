@@ -325,6 +325,24 @@ TEST_P(WebhookStoreConformance, SeveralDeliverersNeverGetTheSameAttempt) {
   EXPECT_THAT(std::set<std::string>(claimed.begin(), claimed.end()), SizeIs(20));
 }
 
+TEST_P(WebhookStoreConformance, DeliveriesThatAreOverGoAfterAWhileTheOldestFirst) {
+  AddEndpoint();
+  for (int i = 0; i < 3; ++i) EndAJob();
+  const ClaimedDelivery delivered = Claim();
+  EXPECT_TRUE(
+      *store().FinishAttempt(delivered.delivery.id, 1, {.state = DeliveryState::kDelivered}));
+  const ClaimedDelivery exhausted = Claim();
+  EXPECT_TRUE(
+      *store().FinishAttempt(exhausted.delivery.id, 1, {.state = DeliveryState::kExhausted}));
+  EXPECT_EQ(*store().RemoveEnded(absl::Hours(1), 10), 0);
+  EXPECT_THAT(Deliveries(), SizeIs(3));
+  EXPECT_EQ(*store().RemoveEnded(absl::ZeroDuration(), 1), 1);
+  for (const WebhookDelivery& left : Deliveries()) EXPECT_NE(left.id, delivered.delivery.id);
+  EXPECT_EQ(*store().RemoveEnded(absl::ZeroDuration(), 10), 1);
+  ASSERT_THAT(Deliveries(), SizeIs(1));
+  EXPECT_EQ(Deliveries()[0].state, DeliveryState::kPending);
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, WebhookStoreConformance, ::testing::Values("Fake", "Postgres"),
                          [](const auto& info) { return std::string(info.param); });
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/training_scheduler/domain/job_times.h"
 #include "services/training_scheduler/domain/labels.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/transport/convert.h"
@@ -57,6 +58,9 @@ absl::Status ApplyUpdate(const v1::UpdateJobRequest& request, Job& job) {
       RETURN_IF_ERROR(LabelsError("job.labels", job.labels));
     } else if (path == "deadline") {
       job.deadline = from.has_deadline() ? std::optional(FromProto(from.deadline())) : std::nullopt;
+      for (const FieldViolation& violation : CheckTimes(job)) {
+        return Bad(violation.field, violation.description);
+      }
     } else if (path == "display_name") {
       job.display_name = from.display_name();
     } else {

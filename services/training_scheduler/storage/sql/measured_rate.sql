@@ -5,7 +5,7 @@ WITH done AS (
          NULLIF((plan->'estimate'->>'work')::float8, 0)
            * NULLIF(LEAST(1, (report->'progress'->>'step')::float8 / NULLIF((plan->'resolved'->>'steps')::float8, 0)), 0) AS work
     FROM job
-   WHERE state = 'SUCCEEDED' AND kind NOT IN ('EXPORT', 'SWEEP') AND plan->'inputs'->>'base_digest' = $1
+   WHERE state = 'SUCCEEDED' AND kind NOT IN ('EXPORT', 'SWEEP') AND base_digest = $1
      AND (report->'actual'->>'seconds')::float8 > 0 AND (report->'actual'->>'tokens')::float8 > 0
    ORDER BY id DESC LIMIT 50)
 SELECT count(*) AS jobs, COALESCE(sum(tokens) / sum(seconds), 0) AS rate, COALESCE(min(tokens / seconds), 0) AS lower,
