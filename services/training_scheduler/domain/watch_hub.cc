@@ -16,6 +16,8 @@ namespace {
 
 constexpr absl::Duration kTokenLife = absl::Hours(7 * 24);
 constexpr int64_t kEventBatch = 500;
+// What a job waits for changes with others, and is looked up no more often than this.
+constexpr absl::Duration kLookAgain = absl::Seconds(1);
 
 }  // namespace
 
@@ -88,10 +90,20 @@ absl::StatusOr<bool> WatchHub::SendNews(Watcher& watcher, const Job& job) {
   return true;
 }
 
-// What such a job waits for changes with others, and is looked up no more often than this.
+absl::Status WatchHub::ExplainTo(Job& job) {
+  if (!WaitsForWorkers(job)) return absl::OkStatus();
+  const absl::Duration now = clock_.SteadyNow();
+  if (now - looked_ >= kLookAgain) {
+    ASSIGN_OR_RETURN(workers_, WorkersToExplainBy(jobs_));
+    looked_ = now;
+  }
+  Explain(workers_, {&job, 1});
+  return absl::OkStatus();
+}
+
 bool WatchHub::MayWaitForOthers(Watcher& watcher, const Job& job) {
   const absl::Duration now = clock_.SteadyNow();
-  if (!WaitsForWorkers(job) || now - watcher.explained < absl::Seconds(1)) return false;
+  if (!WaitsForWorkers(job) || now - watcher.explained < kLookAgain) return false;
   watcher.explained = now;
   return true;
 }
@@ -104,7 +116,7 @@ bool WatchHub::Serve(Watcher& watcher) {
   if (job.ok() && job->revision == watcher.revision && !MayWaitForOthers(watcher, *job))
     return true;
   if (job.ok()) {
-    if (const absl::Status explained = Explain(jobs_, {&*job, 1}); !explained.ok()) job = explained;
+    if (const absl::Status explained = ExplainTo(*job); !explained.ok()) job = explained;
   }
   if (job.ok() && job->revision == watcher.revision && job->state_reason == watcher.reason)
     return true;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -76,12 +77,17 @@ class WatchHub {
   // False when the stream is over.
   bool Serve(Watcher& watcher);
   bool MayWaitForOthers(Watcher& watcher, const Job& job);
+  // Adds what it waits for. All watchers share a look at the workers.
+  absl::Status ExplainTo(Job& job);
   absl::StatusOr<bool> SendNews(Watcher& watcher, const Job& job);
   WatchItem Item(Watcher& watcher, std::variant<Job, JobEvent, MetricPoint> content);
 
   JobStore& jobs_;
   Clock& clock_;
   WatcherList<Watcher> watchers_;
+  // Of Pump alone.
+  std::vector<WorkerRecord> workers_;
+  absl::Duration looked_ = -absl::InfiniteDuration();  // when, by the steady clock
 };
 
 }  // namespace crossover::scheduler
