@@ -218,12 +218,12 @@ Json ResultFileJson(const Job& job, size_t bytes) {
           {"status_details", Json()}};
 }
 
-Json JobJson(const Job& job) {
+Json JobJson(const Job& job, absl::Time now) {
   const bool ended = job.has_finish_time();
   const bool succeeded = job.state() == Job::SUCCEEDED;
   Json estimated;
   if (job.state() == Job::RUNNING && job.progress().has_eta()) {
-    estimated = job.update_time().seconds() + job.progress().eta().seconds();
+    estimated = absl::ToUnixSeconds(now) + job.progress().eta().seconds();
   }
   return {{"id", JobIdOf(job.name())},
           {"object", "fine_tuning.job"},
