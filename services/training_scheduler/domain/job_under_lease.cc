@@ -63,8 +63,15 @@ void AppendLog(Job& job, const std::vector<std::string>& lines) {
   }
 }
 
+// A worker's clock may be wrong, and what it says is sorted with the scheduler's own events: a
+// point was made under the lease, by the scheduler's clock.
+absl::Time WithinLease(absl::Time said, const LeaseRecord& lease, absl::Time now) {
+  if (said == absl::Time()) return now;
+  return std::max(lease.grant_time, std::min(said, now));
+}
+
 // What a beat carries, once each.
-void Apply(Job& job, const Heartbeat& beat, Effects& effects) {
+void Apply(Job& job, const Heartbeat& beat, absl::Time now, Effects& effects) {
   int64_t& accepted = job.lease->last_worker_seq;
   for (JobEvent event : beat.events) {
     if (event.worker_seq <= accepted) continue;
@@ -79,6 +86,7 @@ void Apply(Job& job, const Heartbeat& beat, Effects& effects) {
   AppendLog(job, beat.log_lines);
   for (MetricPoint point : beat.metrics) {
     point.epoch = job.lease_epoch;
+    point.time = WithinLease(point.time, *job.lease, now);
     effects.metrics.push_back(std::move(point));
   }
 }
@@ -178,7 +186,7 @@ absl::Status Beat(Job& job, const LeaseToken& token, const Heartbeat& beat, absl
   ASSIGN_OR_RETURN(int32_t rank, RankOf(job, token));
   Renew(*job.lease, rank, now + ttl);
   if (beat.usage.has_value()) NoteUsage(*job.lease, rank, *beat.usage, now);
-  if (rank == 0) Apply(job, beat, effects);
+  if (rank == 0) Apply(job, beat, now, effects);
   effects.notable = false;
   reply = {DirectiveFor(job), ttl, rank == 0 ? job.lease->last_worker_seq : beat.worker_seq};
   return absl::OkStatus();
@@ -213,7 +221,7 @@ absl::Status RecordCheckpoint(Job& job, const LeaseToken& token, const Checkpoin
 absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
                       const RetryPolicy& policy, absl::Time now, Effects& effects) {
   RETURN_IF_ERROR(CheckFence(job, token));
-  if (outcome.last_report.has_value()) Apply(job, *outcome.last_report, effects);
+  if (outcome.last_report.has_value()) Apply(job, *outcome.last_report, now, effects);
   AddActual(job, outcome.actual);
   if (outcome.error.has_value()) {
     return CompleteWithError(job, *outcome.error, policy, now, effects);
