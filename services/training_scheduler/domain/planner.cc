@@ -160,7 +160,10 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
   CheckProject(job, "dataset_version", job.dataset_version, plan);
   if (!IsOfProject(job.project, job.dataset_version)) return absl::OkStatus();
   absl::StatusOr<DatasetFacts> data = datasets_.Find(job.dataset_version);
-  if (!data.ok() && !IsAbsent(data.status())) return data.status();
+  if (!data.ok() && !IsAbsent(data.status())) {
+    // What is wrong is wrong whatever the catalogue will say.
+    return plan.violations.empty() ? data.status() : absl::OkStatus();
+  }
   if (!data.ok()) {
     Violate(plan, "dataset_version",
             absl::StrCat("is '", job.dataset_version, "': ", data.status().message(),
