@@ -41,5 +41,41 @@ TEST_F(BeatContentTest, APointIsOfATimeWithinTheLeaseWhateverTheWorkersClockSays
   EXPECT_EQ(points[3].time, now);
 }
 
+TEST_F(BeatContentTest, TheLogKeepsItsLastBytesAndBeginsWithAWholeCharacter) {
+  const JobId id = Add();
+  const GrantedLease lease = Lease("a");
+  Say(lease, {.log_lines = {"first"}});
+  // Every cut falls into one of the two bytes of an ä, in one of these two lengths.
+  for (const std::string& end : {std::string("x"), std::string("xy")}) {
+    std::string umlauts;
+    for (int i = 0; i < 5000; ++i) umlauts += "\xC3\xA4";
+    Say(lease, {.log_lines = {umlauts + end}});
+    const std::string log = Get(id).log_tail;
+    EXPECT_LE(log.size(), 8192u);
+    EXPECT_GE(log.size(), 8191u);
+    EXPECT_EQ(log.substr(0, 2), "\xC3\xA4");
+    EXPECT_EQ(log.substr(log.size() - end.size() - 1), end + "\n");
+  }
+}
+
+TEST_F(BeatContentTest, AJobWhoseWorkersAreKilledSaysSoInItsLog) {
+  const JobId id = Add();
+  const GrantedLease first = Lease("a");
+  Say(first, {.log_lines = {"loading base sha256:base"}});
+  LetExpire(id);
+  EXPECT_EQ(Get(id).log_tail,
+            "loading base sha256:base\n"
+            "scheduler: lease 1 ended: worker a was not heard of in time\n");
+  while (Get(id).state == JobState::kQueued) {
+    Lease("b");
+    ASSERT_OK(leasing_.Crashed("b", "b-1", "signal 9", ""));
+  }
+  const Job dead = Get(id);
+  ASSERT_EQ(dead.state, JobState::kFailed);
+  EXPECT_EQ(dead.error->reason, "LEASES_EXHAUSTED");
+  EXPECT_THAT(dead.error->log_tail,
+              ::testing::EndsWith("scheduler: lease 5 ended: worker b crashed: signal 9\n"));
+}
+
 }  // namespace
 }  // namespace crossover::scheduler

@@ -24,6 +24,17 @@ using enum JobState;
 
 constexpr size_t kLogTailBytes = 8192;
 
+bool IsUtf8Continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+// The last bytes of all lines, from the beginning of a character on.
+void AppendLog(Job& job, const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) absl::StrAppend(&job.log_tail, line, "\n");
+  if (job.log_tail.size() <= kLogTailBytes) return;
+  size_t from = job.log_tail.size() - kLogTailBytes;
+  while (from < job.log_tail.size() && IsUtf8Continuation(job.log_tail[from])) ++from;
+  job.log_tail.erase(0, from);
+}
+
 // After a lost lease others may have the job at once, but for one whose worker lives on: it would
 // be the first to take it again, and fail again.
 enum class Again { kAtOnce, kAfterAPause };
@@ -51,16 +62,11 @@ absl::Status LoseRunning(Job& job, const std::string& why, Again again, const Re
 // The lease is over without a result.
 absl::Status Lose(Job& job, const std::string& why, Again again, const RetryPolicy& policy,
                   absl::Time now, Effects& effects) {
+  // A worker that was killed says no last words.
+  AppendLog(job, {absl::StrCat("scheduler: lease ", job.lease_epoch, " ended: ", why)});
   if (job.state == kPausing) return MoveTo(job, kPaused, why, now, effects);
   if (job.state == kCancelling) return MoveTo(job, kCancelled, why, now, effects);
   return LoseRunning(job, why, again, policy, now, effects);
-}
-
-void AppendLog(Job& job, const std::vector<std::string>& lines) {
-  for (const std::string& line : lines) absl::StrAppend(&job.log_tail, line, "\n");
-  if (job.log_tail.size() > kLogTailBytes) {
-    job.log_tail.erase(0, job.log_tail.size() - kLogTailBytes);
-  }
 }
 
 // A worker's clock may be wrong, and what it says is sorted with the scheduler's own events: a
