@@ -77,5 +77,26 @@ TEST_F(BeatContentTest, AJobWhoseWorkersAreKilledSaysSoInItsLog) {
               ::testing::EndsWith("scheduler: lease 5 ended: worker b crashed: signal 9\n"));
 }
 
+TEST_F(BeatContentTest, WhatAttemptsCostAddsUpIfAPriceIsKnown) {
+  Leasing priced(jobs_, random_, clock_, metrics_, {.device_hour_usd = 1.5});
+  const JobId id = Add();
+  Outcome failed = Failure(ErrorClass::kPlatform);
+  failed.actual.seconds = 1800;
+  ASSERT_OK(priced.Complete(Lease("a").token, failed));
+  EXPECT_DOUBLE_EQ(Get(id).actual.cost_usd, 0.75);
+  clock_.Advance(absl::Minutes(1));
+  ASSERT_OK(jobs_.Update(id, [](Job& job, absl::Time now, Effects& effects) {
+    return Unblock(job, Dependencies::kMet, now, effects);
+  }));
+  Outcome success = Success();
+  success.actual.seconds = 3600;
+  ASSERT_OK(priced.Complete(Lease("a").token, success));
+  EXPECT_DOUBLE_EQ(Get(id).actual.cost_usd, 2.25);
+
+  const JobId unpriced = Add();
+  ASSERT_OK(leasing_.Complete(Lease("a").token, success));
+  EXPECT_EQ(Get(unpriced).actual.cost_usd, 0);
+}
+
 }  // namespace
 }  // namespace crossover::scheduler

@@ -14,6 +14,7 @@
 #include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/labels.h"
 #include "services/training_scheduler/domain/names.h"
+#include "services/training_scheduler/domain/price.h"
 #include "services/training_scheduler/domain/sweep.h"
 
 namespace crossover::scheduler {
@@ -365,6 +366,8 @@ absl::StatusOr<Plan> Planner::Check(const Job& job) {
     RETURN_IF_ERROR(CheckTraining(job, plan));
   }
   if (plan.violations.empty()) RETURN_IF_ERROR(CheckWorkers(job, plan));
+  Consumption& estimate = plan.validated.estimate;
+  estimate.cost_usd = CostOf(device_hour_usd_, estimate.seconds, job.requirements.gang_size);
   return plan;
 }
 

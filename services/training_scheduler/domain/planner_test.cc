@@ -63,5 +63,18 @@ TEST_F(PlannerTest, WhatIsWrongIsRefusedThoughTheCatalogueCannotBeAsked) {
   EXPECT_EQ(waits.state, JobState::kValidating);
 }
 
+TEST_F(PlannerTest, AnEstimateHasACostIfAPriceIsKnown) {
+  Job job = OfBase();
+  job.requirements.gang_size = 2;
+  datasets_.datasets[job.dataset_version] = {.artifact_digest = "sha256:data", .train_rows = 2000};
+  ASSERT_OK_AND_ASSIGN(const Plan unknown, planner_.Check(job));
+  EXPECT_EQ(unknown.validated.estimate.cost_usd, 0);
+  Planner priced(jobs_, models_, datasets_, clock_, nullptr, 1.5);
+  ASSERT_OK_AND_ASSIGN(const Plan plan, priced.Check(job));
+  EXPECT_GT(plan.validated.estimate.seconds, 0);
+  EXPECT_DOUBLE_EQ(plan.validated.estimate.cost_usd,
+                   plan.validated.estimate.seconds / 3600 * 1.5 * 2);
+}
+
 }  // namespace
 }  // namespace crossover::scheduler
