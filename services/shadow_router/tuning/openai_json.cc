@@ -240,6 +240,7 @@ Json JobJson(const Job& job, absl::Time now) {
           {"trained_tokens", succeeded ? Json(job.outputs().trained_tokens()) : Json()},
           {"hyperparameters", HyperparametersJson(job)},
           {"method", MethodJson(job)},
+          {"user_provided_suffix", TextOrNull(job.spec().training().suffix())},
           {"seed", job.resolved_spec().training().seed()},
           {"integrations", Json::array()},
           {"metadata", MetadataJson(job)},
@@ -248,7 +249,8 @@ Json JobJson(const Job& job, absl::Time now) {
 
 Json CheckpointJson(const scheduler_pb::Checkpoint& checkpoint, const Job& job) {
   const std::string id(LastPart(job.name()));
-  const std::string& suffix = job.spec().training().suffix();
+  const std::string& slug = job.resolved_spec().training().suffix();
+  const std::string& suffix = slug.empty() ? job.spec().training().suffix() : slug;
   const std::string alias =
       absl::StrCat("ft:", job.base_model(), ":", ProjectSlug(job.name()), ":", suffix, ":", id);
   return {{"id", absl::StrCat("ftckpt_", id, "_", checkpoint.step())},

@@ -145,6 +145,16 @@ TEST(OpenAiJsonTest, ACheckpointIsNamedSoThatItCanBeCalled) {
   EXPECT_EQ(json["fine_tuning_job_id"], std::string("ftjob-") + kId);
 }
 
+TEST(OpenAiJsonTest, TheSuffixIsShownAsGivenAndNamesHaveItsSlug) {
+  Job job = TrainedJob();
+  EXPECT_TRUE(JobJson(job, kNow)["user_provided_suffix"].is_null());
+  job.mutable_spec()->mutable_training()->set_suffix("My_Model");
+  job.mutable_resolved_spec()->mutable_training()->set_suffix("my-model");
+  EXPECT_EQ(JobJson(job, kNow)["user_provided_suffix"], "My_Model");
+  EXPECT_EQ(CheckpointJson({}, job)["fine_tuned_model_checkpoint"],
+            std::string("ft:smollm2:default:my-model:") + kId + ":ckpt-step-0");
+}
+
 TEST(OpenAiJsonTest, TheResultFileIsCsvWithEmptyCellsForWhatWasNotMeasured) {
   std::vector<scheduler_pb::MetricPoint> points(2);
   points[0].set_step(1);

@@ -16,6 +16,7 @@
 #include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/job_machine.h"
 #include "services/training_scheduler/domain/job_moves.h"
+#include "services/training_scheduler/domain/suffix.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -242,8 +243,8 @@ absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
                                              version->model, "/versions/", version->digest);
     if (version->kind == ModelKind::kAdapter && job.kind != JobKind::kExport) {
       job.outputs.model_alias =
-          absl::StrCat("ft:", job.base_model, ":", job.project, ":", job.spec.training.suffix, ":",
-                       job.id.substr(job.id.size() - 8));
+          absl::StrCat("ft:", job.base_model, ":", job.project, ":",
+                       SuffixSlug(job.spec.training.suffix), ":", job.id.substr(job.id.size() - 8));
       version->alias = job.outputs.model_alias;
     }
     effects.models.push_back(*std::move(version));
