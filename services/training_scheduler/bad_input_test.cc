@@ -330,6 +330,12 @@ TEST_F(BadInputTest, AWorkerWhoseClockIsAnHourOffWorksAsAnyOther) {
     for (const v1::JobEvent& each : events.events()) {
       EXPECT_LT(std::abs(each.time().seconds() - now), 60) << each.message();
     }
+    v1::ListMetricPointsRequest list_points;
+    list_points.set_parent(job.name());
+    ASSERT_OK_AND_ASSIGN(v1::ListMetricPointsResponse points,
+                         rpc::Invoke(*jobs_, &v1::JobService::Stub::ListMetricPoints, list_points));
+    ASSERT_EQ(points.points_size(), 1);
+    EXPECT_LT(std::abs(points.points(0).time().seconds() - now), 60);
   }
 }
 

@@ -26,6 +26,10 @@ int main(int argc, char** argv) {
                     "PROJECT=N: most workers that a project's jobs may have at a time; PROJECT= "
                     "takes its quota away. Kept in the database",
                     &options.project_quotas);
+  main.config().Add("device-hour-price",
+                    "what an hour of a worker costs, in USD: jobs then say what they should cost "
+                    "and did; 0 = not known",
+                    &options.device_hour_usd);
   main.config().Add("package-folders", "where installed packages with models lie",
                     &package_folders);
   main.config().Add("private-webhooks",

@@ -1,6 +1,7 @@
 #include "services/training_scheduler/module.h"
 
 #include <atomic>
+#include <cmath>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -81,6 +82,13 @@ absl::Status WriteQuotas(const std::vector<std::string>& quotas, JobStore& jobs)
   return absl::OkStatus();
 }
 
+absl::Status CheckPrice(double device_hour_usd) {
+  if (std::isfinite(device_hour_usd) && device_hour_usd >= 0) return absl::OkStatus();
+  return Error(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+               absl::StrCat("device-hour-price is ", device_hour_usd,
+                            "; must be USD of at least 0, and 0 if it is not known"));
+}
+
 }  // namespace
 
 // Declared in the order of construction: what comes later borrows what came before.
@@ -93,12 +101,13 @@ struct Module::Impl {
         jobs(deps.pool, deps.logger, [this] { notifier.Wake(); }),
         ids(deps.clock, deps.random),
         forecaster(deps.blobs),
-        planner(jobs, models, catalog, deps.clock, &forecaster),
+        planner(jobs, models, catalog, deps.clock, &forecaster, options.device_hour_usd),
         scheduler(jobs, planner, ids),
         leasing(jobs, deps.random, deps.clock, metrics,
                 {.ttl = options.lease_ttl,
                  .heartbeat_interval = options.heartbeat_interval,
-                 .retry = {}},
+                 .retry = {},
+                 .device_hour_usd = options.device_hour_usd},
                 &deps.blobs),
         lease_queue(leasing, deps.clock),
         watchers(jobs, deps.clock),
@@ -261,6 +270,7 @@ pg::SchemaMigrations Module::RequiredMigrations() { return Migrations(); }
 
 absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps deps) {
   RETURN_IF_ERROR(pg::VerifyMigrations(deps.pool.options().dsn, Migrations()));
+  RETURN_IF_ERROR(CheckPrice(options.device_hour_usd));
   auto impl = std::make_unique<Impl>(options, deps);
   RETURN_IF_ERROR(WriteQuotas(options.project_quotas, impl->jobs));
   return std::unique_ptr<Module>(new Module(std::move(impl)));

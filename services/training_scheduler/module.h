@@ -29,6 +29,8 @@ struct Options {
   absl::Duration job_retention;
   // Most leases at a time by project; written to the database at the start.
   std::vector<std::string> project_quotas;  // PROJECT=N, or PROJECT= for none
+  // What an hour of a worker costs, in USD; 0 = not known, and jobs have no cost.
+  double device_hour_usd = 0;
   int rpc_threads = 8;
   // Whether webhooks may be posted to this machine and to private networks.
   bool private_webhooks = false;

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """OpenAI's official SDKs against `crossover up`, with nothing changed but base_url and api_key.
 
-    openai_sdk_test.py BUILD_DIR [--keep]
+    openai_sdk_test.py BUILD_DIR [--sdk python|node] [--keep]
 
 Python (sync, async, streaming): files, uploads, fine-tuning jobs with events and checkpoints, pause, resume, cancel, the mistakes
 that users make, chat completions of the tuned model and of a checkpoint, webhooks with their signatures verified by the SDK and by
-the standardwebhooks library. Node: the same in short, where node and npm are. Skips (exit code 77) without the Python packages of
-tests/compat/requirements.txt. Prints one line per part; exits 1 at the first that is not as the contract says.
+the standardwebhooks library. Node: the same in short. Skips (exit code 77) without what the SDK needs: the Python packages of
+tests/compat/requirements.txt, or node, npm and the package that npm installs. Prints one line per part; exits 1 at the first that is
+not as the contract says.
 """
 import argparse
 import asyncio
@@ -29,6 +30,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 BASE = "smollm2-135m-instruct"
 
 
+def skip(why):
+    print(f"skipped: {why}", flush=True)
+    sys.exit(SKIPPED)
+
+
 def use_packages():
     """Starts this script anew with the Python that has the SDK, if this one has not."""
     try:
@@ -43,8 +49,7 @@ def use_packages():
     # A venv's Python is a link to the one that made it: the path tells them apart, the file does not.
     if os.path.exists(python) and "--restarted" not in sys.argv:
         os.execv(python, [python, *sys.argv, "--restarted"])
-    print("skipped: the packages openai and standardwebhooks are missing; scripts/setup_compat.sh installs them")
-    sys.exit(SKIPPED)
+    skip("the packages openai and standardwebhooks are missing; scripts/setup_compat.sh installs them")
 
 
 def free_port():
@@ -310,24 +315,26 @@ async def asynchronous(base_url, key, job):
     print("ok async", flush=True)
 
 
-def node(platform, folder, key):
+def prepare_node(work):
+    """Lays out the script and the packages that it imports."""
     if not shutil.which("node") or not shutil.which("npm"):
-        print("skipped node: node or npm is not installed", flush=True)
-        return
-    work = folder / "node"
+        skip("node or npm is not installed")
     shutil.copytree(HERE / "openai_sdk", work)
     modules = os.environ.get("CROSSOVER_NODE_MODULES")
     if modules:
         (work / "node_modules").symlink_to(modules)
     elif subprocess.run(["npm", "install", "--silent", "--no-fund", "--no-audit"], cwd=work, check=False).returncode != 0:
-        print("skipped node: npm cannot install the openai package here", flush=True)
-        return
+        skip("npm cannot install the openai package here; CROSSOVER_NODE_MODULES may name a folder that has it")
+
+
+def walk_with_node(platform, work):
+    key = platform.run("key", "create", "--role", "developer").stdout.strip()
     (work / "rows.jsonl").write_bytes(lines(row(n) for n in range(50, 64)))
     subprocess.run(["node", "node_sdk.mjs", platform.base_url(), BASE, "rows.jsonl"], cwd=work, check=True, timeout=300,
                    env=dict(os.environ, OPENAI_API_KEY=key))
 
 
-def walk(platform, folder):
+def walk(platform):
     import openai
     key = platform.run("key", "create", "--role", "developer").stdout.strip()
     client = openai.OpenAI(base_url=platform.base_url(), api_key=key, max_retries=0)
@@ -342,7 +349,6 @@ def walk(platform, folder):
     asyncio.run(asynchronous(platform.base_url(), key, job))
     cancelled = pause_and_cancel(client, file)
     webhooks(client, receiver, secret, job, cancelled)
-    node(platform, folder, key)
     assert client.models.delete(job.fine_tuned_model).deleted
     expect(openai.NotFoundError, lambda: client.models.retrieve(job.fine_tuned_model), 404, "model")
     print("ok delete of the tuned model", flush=True)
@@ -351,27 +357,41 @@ def walk(platform, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("--sdk", choices=("python", "node"), default="python")
     parser.add_argument("--keep", action="store_true", help="leave the data folder for a look")
     parser.add_argument("--restarted", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    use_packages()
+    if arguments.sdk == "python":
+        use_packages()
     random.seed(7)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="crossover-openai-"))
+    try:
+        run(arguments, folder)
+    finally:
+        if arguments.keep:
+            print(f"kept {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"ok openai_sdk_test {arguments.sdk}")
+
+
+def run(arguments, folder):
+    work = folder / "node"
+    if arguments.sdk == "node":
+        prepare_node(work)
     platform = Platform(arguments.build.resolve(), folder)
     try:
         platform.wait_until_ready()
-        walk(platform, folder)
+        if arguments.sdk == "node":
+            walk_with_node(platform, work)
+        else:
+            walk(platform)
     except BaseException:
         platform.log.flush()
         print((folder / "up.log").read_text(errors="replace")[-3000:], file=sys.stderr)
         raise
     finally:
         platform.stop()
-        if arguments.keep:
-            print(f"kept {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-    print("ok openai_sdk_test")
 
 
 if __name__ == "__main__":

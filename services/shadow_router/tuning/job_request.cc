@@ -1,5 +1,6 @@
 #include "services/shadow_router/tuning/job_request.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -170,9 +171,11 @@ absl::Status ReadSeedAndSuffix(const Json& body, scheduler::v1::TrainingSpec& sp
   }
   if (!body.contains("suffix") || body["suffix"].is_null()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string suffix, TextOf(body, "suffix", false));
-  if (suffix.empty() || suffix.size() > 64) {
-    return BadField("suffix",
-                    absl::StrCat("has ", suffix.size(), " characters; must have 1 to 64"));
+  const auto characters = std::count_if(suffix.begin(), suffix.end(), [](unsigned char c) {
+    return (c & 0xC0) != 0x80;  // the first byte of each in UTF-8
+  });
+  if (characters == 0 || characters > 64) {
+    return BadField("suffix", absl::StrCat("has ", characters, " characters; must have 1 to 64"));
   }
   spec.set_suffix(suffix);
   return absl::OkStatus();

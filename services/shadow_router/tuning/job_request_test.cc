@@ -59,6 +59,15 @@ TEST(JobRequestTest, BothFormsOfHyperparametersAreRead) {
   EXPECT_EQ(dpo.job.labels().at("team"), "legal");
 }
 
+TEST(JobRequestTest, ASuffixOfAnyCharactersIsPassedOnAsItIs) {
+  std::string umlauts;
+  for (int i = 0; i < 64; ++i) umlauts += "\xC3\xA4";
+  for (const std::string& suffix : {std::string("my_model"), std::string("Legal"), umlauts}) {
+    ASSERT_OK_AND_ASSIGN(const TuningRequest request, Parse({{"suffix", suffix}}));
+    EXPECT_EQ(request.job.spec().training().suffix(), suffix);
+  }
+}
+
 TEST(JobRequestTest, WhatIsWrongIsNamedAsTheContractCallsIt) {
   const std::pair<Json, const char*> wrong[] = {
       {{{"model", nullptr}}, "model"},

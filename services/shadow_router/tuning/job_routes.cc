@@ -59,7 +59,7 @@ absl::StatusOr<Json> CreateJob(const TuningRoutes& routes, const RouteCall& call
   const absl::StatusOr<Job> created =
       rpc::Invoke(*routes.backend.jobs, &JobsStub::CreateJob, create);
   if (!created.ok()) return InOpenAiTerms(created.status());
-  return JobJson(*created);
+  return JobJson(*created, routes.backend.clock.Now());
 }
 
 absl::StatusOr<Job> FindJob(const TuningRoutes& routes, const RouteCall& call) {
@@ -70,7 +70,7 @@ absl::StatusOr<Job> FindJob(const TuningRoutes& routes, const RouteCall& call) {
 
 absl::StatusOr<Json> GetJob(const TuningRoutes& routes, const RouteCall& call) {
   ASSIGN_OR_RETURN(const Job job, FindJob(routes, call));
-  return JobJson(job);
+  return JobJson(job, routes.backend.clock.Now());
 }
 
 // OK if the query says nothing about metadata but `metadata[k]=v`.
@@ -102,12 +102,13 @@ absl::StatusOr<Json> ListJobs(const TuningRoutes& routes, const RouteCall& call)
   scheduler_pb::ListJobsRequest request;
   request.set_parent(call.project);
   request.set_page_size(1000);
+  const absl::Time now = routes.backend.clock.Now();
   std::vector<Json> jobs;
   do {
     ASSIGN_OR_RETURN(const scheduler_pb::ListJobsResponse page,
                      rpc::Invoke(*routes.backend.jobs, &JobsStub::ListJobs, request, Repeatable()));
     for (const Job& job : page.jobs()) {
-      if (IsFineTuning(job) && HasMetadata(job, call)) jobs.push_back(JobJson(job));
+      if (IsFineTuning(job) && HasMetadata(job, call)) jobs.push_back(JobJson(job, now));
     }
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
@@ -121,7 +122,7 @@ absl::StatusOr<Json> Verb(const TuningRoutes& routes, const RouteCall& call,
   Request request;
   ASSIGN_OR_RETURN(*request.mutable_name(), JobNameOf(call.project, PathPart(call, "job")));
   ASSIGN_OR_RETURN(const Job job, rpc::Invoke(*routes.backend.jobs, method, request));
-  return JobJson(job);
+  return JobJson(job, routes.backend.clock.Now());
 }
 
 absl::StatusOr<Json> ListEvents(const TuningRoutes& routes, const RouteCall& call) {

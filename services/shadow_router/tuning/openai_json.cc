@@ -218,12 +218,12 @@ Json ResultFileJson(const Job& job, size_t bytes) {
           {"status_details", Json()}};
 }
 
-Json JobJson(const Job& job) {
+Json JobJson(const Job& job, absl::Time now) {
   const bool ended = job.has_finish_time();
   const bool succeeded = job.state() == Job::SUCCEEDED;
   Json estimated;
   if (job.state() == Job::RUNNING && job.progress().has_eta()) {
-    estimated = job.update_time().seconds() + job.progress().eta().seconds();
+    estimated = absl::ToUnixSeconds(now) + job.progress().eta().seconds();
   }
   return {{"id", JobIdOf(job.name())},
           {"object", "fine_tuning.job"},
@@ -240,6 +240,7 @@ Json JobJson(const Job& job) {
           {"trained_tokens", succeeded ? Json(job.outputs().trained_tokens()) : Json()},
           {"hyperparameters", HyperparametersJson(job)},
           {"method", MethodJson(job)},
+          {"user_provided_suffix", TextOrNull(job.spec().training().suffix())},
           {"seed", job.resolved_spec().training().seed()},
           {"integrations", Json::array()},
           {"metadata", MetadataJson(job)},
@@ -248,7 +249,8 @@ Json JobJson(const Job& job) {
 
 Json CheckpointJson(const scheduler_pb::Checkpoint& checkpoint, const Job& job) {
   const std::string id(LastPart(job.name()));
-  const std::string& suffix = job.spec().training().suffix();
+  const std::string& slug = job.resolved_spec().training().suffix();
+  const std::string& suffix = slug.empty() ? job.spec().training().suffix() : slug;
   const std::string alias =
       absl::StrCat("ft:", job.base_model(), ":", ProjectSlug(job.name()), ":", suffix, ":", id);
   return {{"id", absl::StrCat("ftckpt_", id, "_", checkpoint.step())},

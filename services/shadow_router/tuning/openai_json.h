@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "services/shadow_router/tuning/backend.h"
 
 namespace crossover::router {
@@ -31,7 +32,8 @@ std::optional<std::string> JobOfResultFile(const std::string& project, std::stri
 nlohmann::json FileJson(const curation_pb::File& file, const std::string& wrong_line = "");
 // Of the CSV that stands for a job's metrics.
 nlohmann::json ResultFileJson(const scheduler_pb::Job& job, size_t bytes);
-nlohmann::json JobJson(const scheduler_pb::Job& job);
+// `now`: the estimated finish counts from it, as the job's progress says what is left.
+nlohmann::json JobJson(const scheduler_pb::Job& job, absl::Time now);
 nlohmann::json CheckpointJson(const scheduler_pb::Checkpoint& checkpoint,
                               const scheduler_pb::Job& job);
 

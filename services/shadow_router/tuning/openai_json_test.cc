@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/testing/matchers.h"
+#include "common/time/fake_clock.h"
 
 namespace crossover::router {
 namespace {
@@ -13,6 +14,7 @@ using scheduler_pb::Job;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
+const absl::Time kNow = absl::FromUnixSeconds(5000);
 constexpr char kId[] = "06bq3f00000000000000000000";
 
 Job TrainedJob() {
@@ -35,7 +37,7 @@ Job TrainedJob() {
 }
 
 TEST(OpenAiJsonTest, AJobHasEveryFieldOfTheContractAndNullsWhereNothingIsSet) {
-  const Json json = JobJson(TrainedJob());
+  const Json json = JobJson(TrainedJob(), kNow);
   EXPECT_EQ(json["id"], std::string("ftjob-") + kId);
   EXPECT_EQ(json["object"], "fine_tuning.job");
   EXPECT_EQ(json["created_at"], 1000);
@@ -73,8 +75,22 @@ TEST(OpenAiJsonTest, StatesAreThoseOfTheContract) {
   Job job = TrainedJob();
   for (const auto& [state, status] : expected) {
     job.set_state(state);
-    EXPECT_EQ(JobJson(job)["status"], status);
+    EXPECT_EQ(JobJson(job, kNow)["status"], status);
   }
+}
+
+// A job is written when its state changes, and its beats in between leave update_time alone.
+TEST(OpenAiJsonTest, TheEstimatedFinishCountsFromNowAndNotFromTheLastChangeOfState) {
+  FakeClock clock;
+  Job job = TrainedJob();
+  job.set_state(Job::RUNNING);
+  job.clear_finish_time();
+  job.mutable_update_time()->set_seconds(absl::ToUnixSeconds(clock.Now()));
+  job.mutable_progress()->mutable_eta()->set_seconds(60);
+  clock.Advance(absl::Hours(2));
+  EXPECT_EQ(JobJson(job, clock.Now())["estimated_finish"], absl::ToUnixSeconds(clock.Now()) + 60);
+  job.mutable_progress()->clear_eta();
+  EXPECT_TRUE(JobJson(job, clock.Now())["estimated_finish"].is_null());
 }
 
 TEST(OpenAiJsonTest, AFailedJobSaysWhyAndAPreferenceJobIsDpo) {
@@ -84,7 +100,7 @@ TEST(OpenAiJsonTest, AFailedJobSaysWhyAndAPreferenceJobIsDpo) {
   job.mutable_error()->set_reason("LOSS_NOT_FINITE");
   job.mutable_error()->set_message("the loss is not finite");
   job.mutable_resolved_spec()->mutable_training()->set_preference_beta(0.5);
-  const Json json = JobJson(job);
+  const Json json = JobJson(job, kNow);
   EXPECT_EQ(json["error"]["code"], "LOSS_NOT_FINITE");
   EXPECT_TRUE(json["error"]["param"].is_null());
   EXPECT_TRUE(json["fine_tuned_model"].is_null());
@@ -127,6 +143,16 @@ TEST(OpenAiJsonTest, ACheckpointIsNamedSoThatItCanBeCalled) {
             std::string("ft:smollm2:default::") + kId + ":ckpt-step-88");
   EXPECT_EQ(json["metrics"]["valid_loss"], 0.25);
   EXPECT_EQ(json["fine_tuning_job_id"], std::string("ftjob-") + kId);
+}
+
+TEST(OpenAiJsonTest, TheSuffixIsShownAsGivenAndNamesHaveItsSlug) {
+  Job job = TrainedJob();
+  EXPECT_TRUE(JobJson(job, kNow)["user_provided_suffix"].is_null());
+  job.mutable_spec()->mutable_training()->set_suffix("My_Model");
+  job.mutable_resolved_spec()->mutable_training()->set_suffix("my-model");
+  EXPECT_EQ(JobJson(job, kNow)["user_provided_suffix"], "My_Model");
+  EXPECT_EQ(CheckpointJson({}, job)["fine_tuned_model_checkpoint"],
+            std::string("ft:smollm2:default:my-model:") + kId + ":ckpt-step-0");
 }
 
 TEST(OpenAiJsonTest, TheResultFileIsCsvWithEmptyCellsForWhatWasNotMeasured) {

@@ -45,6 +45,9 @@ class FakeRun final : public TrainRun {
     return true;
   }
   absl::StatusOr<TrainTerms> Terms() override { return engine_.script.terms; }
+  TrainSize Size() const override {
+    return {.rows = 5, .validation_rows = has_validation() ? 2 : 0, .tokens = 1000};
+  }
   bool has_validation() const override {
     return engine_.script.valid_loss || engine_.script.trial_loss;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 
 namespace crossover::worker {
@@ -35,6 +36,7 @@ void LeaseKeeper::TellProgress(const Progress& progress, std::optional<Metric> m
 
 void LeaseKeeper::TellEvent(Level level, std::string message, EventType type, std::string data) {
   absl::MutexLock lock(&mutex_);
+  if (level != Level::kInfo) outbox_.log_lines.push_back(absl::StrCat("warning: ", message));
   outbox_.events.push_back({0, level, std::move(message), type, std::move(data)});
   news_ = true;
 }

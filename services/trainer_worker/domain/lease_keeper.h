@@ -37,6 +37,7 @@ class LeaseKeeper {
 
   // What the next beat carries.
   void TellProgress(const Progress& progress, std::optional<Metric> metric, int64_t peak_memory);
+  // What is more than information is a line of the log, too.
   void TellEvent(Level level, std::string message, EventType type = EventType::kMessage,
                  std::string data = "");
   void TellLog(std::string line);

@@ -50,6 +50,13 @@ struct TrainTerms {
   std::string rows;          // hash of rows and settings
 };
 
+// What a training has before it, as it was read.
+struct TrainSize {
+  int64_t rows = 0;
+  int64_t validation_rows = 0;
+  int64_t tokens = 0;  // of all rows of all epochs
+};
+
 // One training in memory. Used by one thread.
 class TrainRun {
  public:
@@ -62,6 +69,7 @@ class TrainRun {
   // may call the functions below.
   virtual absl::StatusOr<bool> Train(const OnStep& on_step) = 0;
   virtual absl::StatusOr<TrainTerms> Terms() = 0;
+  virtual TrainSize Size() const = 0;
   virtual bool has_validation() const = 0;
   virtual absl::StatusOr<Validation> Validate() = 0;
 

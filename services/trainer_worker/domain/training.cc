@@ -103,6 +103,10 @@ absl::Status Training::Load() {
   stop_ = AskedToStop(context_, &checkpoint_asked_);
   if (stop_ != Stop::kNone) return absl::OkStatus();
   const TrainPlan& plan = *place_.plan;
+  const bool in_memory = context_.deps.engine.LoadedBase() == inputs.base_digest;
+  context_.keeper.TellLog(
+      absl::StrCat(in_memory ? "base is in memory: " : "loading base ", inputs.base_digest));
+  const absl::Duration before = context_.deps.clock.SteadyNow();
   absl::StatusOr<std::unique_ptr<TrainRun>> run = context_.deps.engine.Prepare(plan, inputs);
   while (!run.ok() && inputs.checkpoint.has_value() && CannotResume(run.status())) {
     PassOver("cannot be resumed", run.status());
@@ -116,13 +120,22 @@ absl::Status Training::Load() {
       [&](JobStatus& status) { status.loaded_base = context_.deps.engine.LoadedBase(); });
   RETURN_IF_ERROR(run.status());
   run_ = *std::move(run);
+  TellReady(context_.deps.clock.SteadyNow() - before);
   stop_ = AskedToStop(context_, &checkpoint_asked_);
   recorded_step_ = state_.step;
   const int64_t job_step = place_.first_step + state_.step;
   if (!checkpoints_.empty() && job_step > 0) {
     context_.keeper.TellEvent(Level::kInfo, absl::StrCat("resumed at step ", job_step));
+    context_.keeper.TellLog(absl::StrCat("resumed from the checkpoint of step ", job_step));
   }
   return absl::OkStatus();
+}
+
+void Training::TellReady(absl::Duration took) {
+  const TrainSize size = run_->Size();
+  context_.keeper.TellLog(
+      absl::StrFormat("ready in %.1f s: %d rows, %d tokens in all epochs, %d rows to validate on",
+                      absl::ToDoubleSeconds(took), size.rows, size.tokens, size.validation_rows));
 }
 
 void Training::Tell(const Step& step) {
@@ -188,6 +201,9 @@ absl::Status Training::Validate(const Step& step) {
        validation.loss});
   state_.loss_sum = 0;
   state_.loss_steps = 0;
+  context_.keeper.TellLog(absl::StrFormat("step %d: validation loss %.4f, training loss %.4f",
+                                          place_.first_step + step.step, validation.loss,
+                                          state_.curve.back().train_loss));
   Alarm(step);
   if (!state_.best_loss.has_value() || validation.loss < *state_.best_loss) {
     state_.best_loss = validation.loss;
@@ -252,7 +268,10 @@ absl::Status Training::Checkpoint(const Step& step) {
   recorded_step_ = step.step;
   context_.deps.board.Change([&](JobStatus& status) { status.checkpoint_step = job_step; });
   std::filesystem::remove_all(folder, error);
-  context_.deps.metrics.Checkpointed(context_.deps.clock.SteadyNow() - before);
+  const absl::Duration took = context_.deps.clock.SteadyNow() - before;
+  context_.keeper.TellLog(absl::StrFormat("checkpoint of step %d written in %.1f s", job_step,
+                                          absl::ToDoubleSeconds(took)));
+  context_.deps.metrics.Checkpointed(took);
   return absl::OkStatus();
 }
 

@@ -76,6 +76,7 @@ class Training {
   void PassOver(const char* what, const absl::Status& status);
   // After every step; an error stops the training.
   absl::StatusOr<TrainRun::Decision> OnStep(const Step& step);
+  void TellReady(absl::Duration took);
   void Tell(const Step& step);
   absl::Status Validate(const Step& step);
   absl::Status Checkpoint(const Step& step);

@@ -140,13 +140,15 @@ absl::StatusOr<llm::ExportFormat> ToLlm(ExportFormat format) {
 
 class LlmTrainRun final : public TrainRun {
  public:
-  LlmTrainRun(const TrainPlan& plan, std::unique_ptr<llm::Trainer> trainer, bool has_validation,
+  // The size's tokens are counted here.
+  LlmTrainRun(const TrainPlan& plan, std::unique_ptr<llm::Trainer> trainer, TrainSize size,
               std::string base_digest, double peak_flops)
       : plan_(plan),
         trainer_(std::move(trainer)),
-        has_validation_(has_validation),
+        size_(size),
         base_digest_(std::move(base_digest)) {
     const llm::TrainEstimate estimate = trainer_->Estimate();
+    size_.tokens = estimate.tokens;
     if (estimate.tokens > 0 && peak_flops > 0) {
       peaks_per_token_ = estimate.flops / static_cast<double>(estimate.tokens) / peak_flops;
     }
@@ -181,7 +183,9 @@ class LlmTrainRun final : public TrainRun {
                       .rows = std::move(terms.rows)};
   }
 
-  bool has_validation() const override { return has_validation_; }
+  TrainSize Size() const override { return size_; }
+
+  bool has_validation() const override { return size_.validation_rows > 0; }
 
   absl::StatusOr<Validation> Validate() override {
     const absl::StatusOr<llm::EvaluationLoss> loss = trainer_->Evaluate();
@@ -201,7 +205,7 @@ class LlmTrainRun final : public TrainRun {
  private:
   const TrainPlan plan_;
   const std::unique_ptr<llm::Trainer> trainer_;
-  const bool has_validation_;
+  TrainSize size_;
   const std::string base_digest_;
   double peaks_per_token_ = 0;  // seconds a token would take at the processor's peak
 };
@@ -292,14 +296,15 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::PrepareRun(const Train
   ASSIGN_OR_RETURN(std::shared_ptr<const llm::BaseModel> base,
                    Load(inputs, ComputeTypeOf(plan.compute_type, options_.compute_type)));
   llm::BindThread(base->execution());
-  const bool has_validation = !rows.validation.empty();
+  const TrainSize size{.rows = std::ssize(rows.train),
+                       .validation_rows = std::ssize(rows.validation)};
   ASSIGN_OR_RETURN(std::unique_ptr<llm::Trainer> trainer,
                    llm::Trainer::Create(base, config, std::move(rows.train),
                                         std::move(rows.validation), inputs.peers));
   if (inputs.adapter.has_value()) RETURN_IF_ERROR(trainer->LoadAdapter(inputs.adapter->string()));
   if (inputs.checkpoint.has_value()) RETURN_IF_ERROR(trainer->Resume(inputs.checkpoint->string()));
   const int workers = inputs.peers == nullptr ? 1 : inputs.peers->size();
-  return std::make_unique<LlmTrainRun>(plan, std::move(trainer), has_validation, inputs.base_digest,
+  return std::make_unique<LlmTrainRun>(plan, std::move(trainer), size, inputs.base_digest,
                                        peak_flops_ * workers);
 }
 

@@ -5,26 +5,49 @@
 #include <iterator>
 #include <limits>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "services/training_scheduler/domain/compute_types.h"
 
 namespace crossover::scheduler {
+namespace {
+
+// A worker that names none takes all.
+template <typename Value>
+bool AllOrAmong(const std::vector<Value>& values, const Value& value) {
+  return values.empty() || std::find(values.begin(), values.end(), value) != values.end();
+}
+
+}  // namespace
 
 std::optional<ComputeType> TypeOf(const WorkerRecord& worker, const Job& job) {
   return TypeOn(worker.capabilities.compute_types, AsksFloat32(job));
 }
 
+bool IsThere(const WorkerRecord& worker, const Job& job) {
+  return (!worker.silent || !worker.job.empty()) &&
+         (worker.only_project.empty() || worker.only_project == job.project);
+}
+
+bool TakesKind(const WorkerRecord& worker, const Job& job) {
+  return AllOrAmong(worker.capabilities.kinds, job.kind);
+}
+
+bool TakesQueue(const WorkerRecord& worker, const Job& job) {
+  return AllOrAmong(worker.capabilities.queues, job.queue);
+}
+
+bool HasDevice(const WorkerRecord& worker, const Job& job) {
+  const std::string& wanted = job.requirements.device;
+  const std::string& device = worker.capabilities.device;
+  return wanted.empty() || device.empty() || wanted == device;
+}
+
 bool MayServe(const WorkerRecord& worker, const Job& job) {
-  const Capabilities& has = worker.capabilities;
-  const auto takes = [](const auto& values, const auto& value) {
-    return values.empty() || std::find(values.begin(), values.end(), value) != values.end();
-  };
-  const std::string& device = job.requirements.device;
-  return (!worker.silent || !worker.job.empty()) && takes(has.kinds, job.kind) &&
-         takes(has.queues, job.queue) &&
-         (worker.only_project.empty() || worker.only_project == job.project) &&
-         (device.empty() || has.device.empty() || device == has.device);
+  return IsThere(worker, job) && TakesKind(worker, job) && TakesQueue(worker, job) &&
+         HasDevice(worker, job);
 }
 
 int64_t MemoryOf(const WorkerRecord& worker) {

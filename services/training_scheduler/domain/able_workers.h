@@ -10,6 +10,13 @@
 
 namespace crossover::scheduler {
 
+// Whether the worker is heard of and may have jobs of the job's project.
+bool IsThere(const WorkerRecord& worker, const Job& job);
+// What a worker takes jobs by, each alone.
+bool TakesKind(const WorkerRecord& worker, const Job& job);
+bool TakesQueue(const WorkerRecord& worker, const Job& job);
+bool HasDevice(const WorkerRecord& worker, const Job& job);
+
 // Whether the worker is there and takes such jobs, its memory and gangs left aside.
 bool MayServe(const WorkerRecord& worker, const Job& job);
 

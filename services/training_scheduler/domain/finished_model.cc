@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "services/training_scheduler/domain/suffix.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -36,7 +37,7 @@ std::optional<ModelVersion> ModelOf(const Job& job, absl::Time now) {
   if (digest.empty()) return std::nullopt;
   ModelVersion version;
   version.project = job.project;
-  const std::string& suffix = job.spec.training.suffix;
+  const std::string suffix = SuffixSlug(job.spec.training.suffix);
   version.model = job.base_model;
   if (!exported) absl::StrAppend(&version.model, "-", suffix.empty() ? "ft" : suffix);
   version.model.resize(std::min<size_t>(version.model.size(), 63));

@@ -89,9 +89,9 @@ struct Consumption {
   double seconds_upper = 0;
   int64_t tokens = 0;
   int64_t peak_memory_bytes = 0;
-  double cost_usd = 0;
-  double work = 0;    // estimate only: operations (forecaster.h); 0 = not known
-  std::string basis;  // estimate only: what it rests on, in words
+  double cost_usd = 0;  // 0 = no price is known
+  double work = 0;      // estimate only: operations (forecaster.h); 0 = not known
+  std::string basis;    // estimate only: what it rests on, in words
 };
 
 // What a worker needs to begin, by digest.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "services/training_scheduler/domain/suffix.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -40,12 +41,6 @@ class RangeChecker {
  private:
   std::vector<FieldViolation> violations_;
 };
-
-bool IsSuffix(const std::string& text) {
-  return text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-         });
-}
 
 bool IsDate(const std::string& text) {
   if (text.size() != 10) return false;
@@ -272,8 +267,8 @@ std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec, Objective obje
   if (spec.max_rows.value_or(0) != 0)
     check.Integer("max_rows", spec.max_rows, kMinTrainRows, kMany);
   if (!IsSuffix(spec.suffix)) {
-    check.Add("suffix", absl::StrCat("is '", spec.suffix,
-                                     "'; must be 1 to 64 lower-case letters, digits and dashes"));
+    check.Add("suffix", absl::StrCat("is '", spec.suffix, "'; must be 1 to ", kLongestSuffix,
+                                     " characters, none of them a control character"));
   }
   if (!spec.template_date.empty() && !IsDate(spec.template_date)) {
     check.Add("template_date", absl::StrCat("is '", spec.template_date, "'; must be YYYY-MM-DD"));
@@ -286,7 +281,7 @@ ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const Data
   ResolvedSpec out;
   Chooser choose(out);
   out.objective = objective;
-  out.suffix = spec.suffix;
+  out.suffix = SuffixSlug(spec.suffix);
   out.initial_adapter = spec.initial_adapter;
   out.tokenizer_digest = base.tokenizer_digest;
   out.template_digest = base.template_digest;

@@ -55,7 +55,7 @@ struct TrainingSpec {
   std::optional<Packing> packing;
   std::optional<int64_t> checkpoint_every;  // steps, >= 1
   std::optional<int64_t> eval_every;        // steps, >= 1
-  std::string suffix;                       // 1..64 of [a-z0-9-]
+  std::string suffix;                       // 1..64 characters (suffix.h)
   std::string template_date;                // YYYY-MM-DD
   std::optional<LossOn> loss_on;
   std::optional<ComputeType> compute_type;
@@ -127,7 +127,7 @@ struct ResolvedSpec {
   Packing packing = Packing::kSharedPrefix;
   int64_t checkpoint_every = 0;
   int64_t eval_every = 0;
-  std::string suffix;
+  std::string suffix;         // its slug (suffix.h)
   std::string template_date;  // for chat templates that print today's date
   std::optional<LossOn>
       loss_on;  // absent: by the rows (last assistant for single-turn rows, else all)

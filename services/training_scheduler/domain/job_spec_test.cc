@@ -145,7 +145,7 @@ TEST(JobSpecTest, EveryFieldOutOfRangeIsNamedWithWhatWouldBeRight) {
   wrong.techniques.dropout = 0.95;
   wrong.targets = {"q_proj", "lm_head"};
   wrong.max_rows = 9;
-  wrong.suffix = "Bad Suffix";
+  wrong.suffix = std::string(65, 'x');
   std::vector<std::string> fields;
   for (const FieldViolation& violation : CheckRanges(wrong)) {
     fields.push_back(violation.field);

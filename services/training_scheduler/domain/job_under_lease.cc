@@ -16,6 +16,7 @@
 #include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/job_machine.h"
 #include "services/training_scheduler/domain/job_moves.h"
+#include "services/training_scheduler/domain/suffix.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -23,6 +24,17 @@ namespace {
 using enum JobState;
 
 constexpr size_t kLogTailBytes = 8192;
+
+bool IsUtf8Continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+// The last bytes of all lines, from the beginning of a character on.
+void AppendLog(Job& job, const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) absl::StrAppend(&job.log_tail, line, "\n");
+  if (job.log_tail.size() <= kLogTailBytes) return;
+  size_t from = job.log_tail.size() - kLogTailBytes;
+  while (from < job.log_tail.size() && IsUtf8Continuation(job.log_tail[from])) ++from;
+  job.log_tail.erase(0, from);
+}
 
 // After a lost lease others may have the job at once, but for one whose worker lives on: it would
 // be the first to take it again, and fail again.
@@ -61,20 +73,22 @@ absl::Status LoseRunning(Job& job, const std::string& why, Again again, const Re
 // The lease is over without a result.
 absl::Status Lose(Job& job, const std::string& why, Again again, const RetryPolicy& policy,
                   absl::Time now, Effects& effects) {
+  // A worker that was killed says no last words.
+  AppendLog(job, {absl::StrCat("scheduler: lease ", job.lease_epoch, " ended: ", why)});
   if (job.state == kPausing) return MoveTo(job, kPaused, why, now, effects);
   if (job.state == kCancelling) return MoveTo(job, kCancelled, why, now, effects);
   return LoseRunning(job, why, again, policy, now, effects);
 }
 
-void AppendLog(Job& job, const std::vector<std::string>& lines) {
-  for (const std::string& line : lines) absl::StrAppend(&job.log_tail, line, "\n");
-  if (job.log_tail.size() > kLogTailBytes) {
-    job.log_tail.erase(0, job.log_tail.size() - kLogTailBytes);
-  }
+// A worker's clock may be wrong, and what it says is sorted with the scheduler's own events: a
+// point was made under the lease, by the scheduler's clock.
+absl::Time WithinLease(absl::Time said, const LeaseRecord& lease, absl::Time now) {
+  if (said == absl::Time()) return now;
+  return std::max(lease.grant_time, std::min(said, now));
 }
 
 // What a beat carries, once each.
-void Apply(Job& job, const Heartbeat& beat, Effects& effects) {
+void Apply(Job& job, const Heartbeat& beat, absl::Time now, Effects& effects) {
   int64_t& accepted = job.lease->last_worker_seq;
   for (JobEvent event : beat.events) {
     if (event.worker_seq <= accepted) continue;
@@ -89,6 +103,7 @@ void Apply(Job& job, const Heartbeat& beat, Effects& effects) {
   AppendLog(job, beat.log_lines);
   for (MetricPoint point : beat.metrics) {
     point.epoch = job.lease_epoch;
+    point.time = WithinLease(point.time, *job.lease, now);
     effects.metrics.push_back(std::move(point));
   }
 }
@@ -188,7 +203,7 @@ absl::Status Beat(Job& job, const LeaseToken& token, const Heartbeat& beat, absl
   ASSIGN_OR_RETURN(int32_t rank, RankOf(job, token));
   Renew(*job.lease, rank, now + ttl);
   if (beat.usage.has_value()) NoteUsage(*job.lease, rank, *beat.usage, now);
-  if (rank == 0) Apply(job, beat, effects);
+  if (rank == 0) Apply(job, beat, now, effects);
   effects.notable = false;
   reply = {DirectiveFor(job), ttl, rank == 0 ? job.lease->last_worker_seq : beat.worker_seq};
   return absl::OkStatus();
@@ -223,7 +238,7 @@ absl::Status RecordCheckpoint(Job& job, const LeaseToken& token, const Checkpoin
 absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
                       const RetryPolicy& policy, absl::Time now, Effects& effects) {
   RETURN_IF_ERROR(CheckFence(job, token));
-  if (outcome.last_report.has_value()) Apply(job, *outcome.last_report, effects);
+  if (outcome.last_report.has_value()) Apply(job, *outcome.last_report, now, effects);
   AddActual(job, outcome.actual);
   if (outcome.error.has_value()) {
     return CompleteWithError(job, *outcome.error, policy, now, effects);
@@ -238,8 +253,8 @@ absl::Status Complete(Job& job, const LeaseToken& token, const Outcome& outcome,
                                              version->model, "/versions/", version->digest);
     if (version->kind == ModelKind::kAdapter && job.kind != JobKind::kExport) {
       job.outputs.model_alias =
-          absl::StrCat("ft:", job.base_model, ":", job.project, ":", job.spec.training.suffix, ":",
-                       job.id.substr(job.id.size() - 8));
+          absl::StrCat("ft:", job.base_model, ":", job.project, ":",
+                       SuffixSlug(job.spec.training.suffix), ":", job.id.substr(job.id.size() - 8));
       version->alias = job.outputs.model_alias;
     }
     effects.models.push_back(*std::move(version));

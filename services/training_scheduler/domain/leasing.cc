@@ -13,6 +13,7 @@
 #include "services/training_scheduler/domain/check_outputs.h"
 #include "services/training_scheduler/domain/gang.h"
 #include "services/training_scheduler/domain/job_machine.h"
+#include "services/training_scheduler/domain/price.h"
 #include "services/training_scheduler/domain/state_machine.h"
 
 namespace crossover::scheduler {
@@ -249,6 +250,8 @@ absl::StatusOr<Job> Leasing::Complete(const LeaseToken& token, const Outcome& ou
   }
   ASSIGN_OR_RETURN(
       Job job, FencedUpdate(jobs_, token, [&](Job& mine, absl::Time now, Effects& effects) {
+        measured.actual.cost_usd =
+            CostOf(options_.device_hour_usd, outcome.actual.seconds, mine.requirements.gang_size);
         return scheduler::Complete(mine, token, measured, options_.retry, now, effects);
       }));
   if (IsTerminal(job.state)) metrics_.Ended(job);

@@ -23,6 +23,7 @@ struct LeaseOptions {
   absl::Duration ttl = absl::Seconds(30);
   absl::Duration heartbeat_interval = absl::Seconds(10);
   RetryPolicy retry;
+  double device_hour_usd = 0;  // of each worker; 0 = not known: jobs have no cost
 };
 
 struct LeaseRequest {

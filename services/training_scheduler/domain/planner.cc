@@ -15,6 +15,7 @@
 #include "services/training_scheduler/domain/job_times.h"
 #include "services/training_scheduler/domain/labels.h"
 #include "services/training_scheduler/domain/names.h"
+#include "services/training_scheduler/domain/price.h"
 #include "services/training_scheduler/domain/sweep.h"
 
 namespace crossover::scheduler {
@@ -171,7 +172,10 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
   CheckProject(job, "dataset_version", job.dataset_version, plan);
   if (!IsOfProject(job.project, job.dataset_version)) return absl::OkStatus();
   absl::StatusOr<DatasetFacts> data = datasets_.Find(job.dataset_version);
-  if (!data.ok() && !IsAbsent(data.status())) return data.status();
+  if (!data.ok() && !IsAbsent(data.status())) {
+    // What is wrong is wrong whatever the catalogue will say.
+    return plan.violations.empty() ? data.status() : absl::OkStatus();
+  }
   if (!data.ok()) {
     Violate(plan, "dataset_version",
             absl::StrCat("is '", job.dataset_version, "': ", data.status().message(),
@@ -373,6 +377,8 @@ absl::StatusOr<Plan> Planner::Check(const Job& job) {
     RETURN_IF_ERROR(CheckTraining(job, plan));
   }
   if (plan.violations.empty()) RETURN_IF_ERROR(CheckWorkers(job, plan));
+  Consumption& estimate = plan.validated.estimate;
+  estimate.cost_usd = CostOf(device_hour_usd_, estimate.seconds, job.requirements.gang_size);
   return plan;
 }
 

@@ -30,10 +30,16 @@ absl::Status ViolationsError(const Plan& plan);
 // Thread-safe. Borrows everything.
 class Planner {
  public:
-  // `forecaster` may be null: then estimates rest on what is known without rows.
+  // `forecaster` may be null: then estimates rest on what is known without rows. `device_hour_usd`:
+  // 0 = not known, and estimates have no cost.
   Planner(JobStore& jobs, ModelStore& models, DatasetCatalog& datasets, Clock& clock,
-          Forecaster* forecaster = nullptr)
-      : jobs_(jobs), models_(models), datasets_(datasets), clock_(clock), forecaster_(forecaster) {}
+          Forecaster* forecaster = nullptr, double device_hour_usd = 0)
+      : jobs_(jobs),
+        models_(models),
+        datasets_(datasets),
+        clock_(clock),
+        forecaster_(forecaster),
+        device_hour_usd_(device_hour_usd) {}
 
   // Fields that are wrong are in the plan; a status is an error only when it cannot be said now
   // whether the job is valid (UNAVAILABLE) or its kind is not served (UNIMPLEMENTED).
@@ -58,6 +64,7 @@ class Planner {
   DatasetCatalog& datasets_;
   Clock& clock_;
   Forecaster* const forecaster_;
+  const double device_hour_usd_;
 };
 
 // Seconds, tokens and memory (each worker's) of a training job that `workers` share. Rests on its

@@ -4,14 +4,17 @@
 // A stream without a token begins with a snapshot, then carries every event from the first on; with
 // a token it goes on after the item the token came with, without gap or repeat, for seven days. A
 // snapshot follows every change, also of what the job waits for (waiting.h).
-// Metrics are carried once per step (a step that a later epoch repeats is not sent again).
+// Metrics are carried once per step and epoch: a worker that goes on from a checkpoint says the
+// steps after it anew, and they are sent anew.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -30,6 +33,8 @@ struct WatchItem {
 struct WatchCursor {
   int64_t event_sequence = 0;  // of the last event sent
   int64_t metric_step = 0;     // of the last metric sent
+  // The latest epoch that a metric was sent of; nullopt in tokens of before it was noted.
+  std::optional<int64_t> metric_epoch = 0;
   absl::Time issued;
 };
 std::string FormatCursor(const WatchCursor& cursor);
@@ -76,12 +81,21 @@ class WatchHub {
   // False when the stream is over.
   bool Serve(Watcher& watcher);
   bool MayWaitForOthers(Watcher& watcher, const Job& job);
+  // Adds what it waits for. All watchers share a look at the workers.
+  absl::Status ExplainTo(Job& job);
+  // Puts the cursor before the first point of a later epoch than it is in.
+  absl::Status GoBack(Watcher& watcher, const Job& job);
+  // At most a batch.
+  absl::StatusOr<std::vector<MetricPoint>> NewPoints(Watcher& watcher, const Job& job);
   absl::StatusOr<bool> SendNews(Watcher& watcher, const Job& job);
   WatchItem Item(Watcher& watcher, std::variant<Job, JobEvent, MetricPoint> content);
 
   JobStore& jobs_;
   Clock& clock_;
   WatcherList<Watcher> watchers_;
+  // Of Pump alone.
+  std::vector<WorkerRecord> workers_;
+  absl::Duration looked_ = -absl::InfiniteDuration();  // when, by the steady clock
 };
 
 }  // namespace crossover::scheduler

@@ -121,7 +121,7 @@ pb::Resources ToProto(const Consumption& consumption) {
   pb::Resources out;
   *out.mutable_seconds() = ToProto(absl::Seconds(consumption.seconds));
   out.set_peak_memory_bytes(consumption.peak_memory_bytes);
-  *out.mutable_cost() = ToMoney(consumption.cost_usd);
+  if (consumption.cost_usd > 0) *out.mutable_cost() = ToMoney(consumption.cost_usd);
   out.set_tokens(consumption.tokens);
   return out;
 }
