@@ -73,6 +73,7 @@ void Batcher::Admit() {
       continue;
     }
     order_.Admitted(**it);
+    (*it)->stay.EndWaiting();
     running_.push_back(std::move(*it));
     it = waiting_.erase(it);
   }

@@ -70,6 +70,9 @@ struct GenerateRequest {
   // Whoever asks. Callers and adapters share the engine fairly: see fair_order.h.
   std::string caller;
   int priority = 0;  // Higher is admitted first.
+  // Other than 0: requests of the caller with the same number are one call, which waits as one and
+  // is refused before anything of it waits, or not at all (waiting_calls.h).
+  uint64_t call = 0;
 };
 
 struct TokenLogprob {
@@ -112,6 +115,7 @@ struct ScoreRequest {
   int top_logprobs = 0;  // Of so many most likely tokens at each position as well, at most 20.
   std::string cache_salt;
   std::string caller;
+  uint64_t call = 0;  // As GenerateRequest's.
 };
 
 struct ScoreResult {
@@ -148,7 +152,7 @@ absl::StatusOr<DecodeWeights> ParseDecodeWeights(std::string_view setting, std::
 
 struct EngineOptions {
   int max_batch_rows = 32;        // Sequences computed together.
-  int64_t max_queue = 1024;       // Waiting requests; one more is refused.
+  int64_t max_queue = 1024;       // Waiting calls; one more is refused (waiting_calls.h).
   int64_t max_step_tokens = 512;  // Prompt tokens computed in one step (chunked prefill), so that
                                   // running answers keep moving.
   // Keys and values of running rows and cached prefixes together. Taken as answers grow: what
@@ -166,7 +170,7 @@ struct EngineOptions {
 };
 
 struct EngineStats {
-  int64_t queued = 0;
+  int64_t queued = 0;  // Calls, as max_queue counts them.
   int64_t running = 0;
   int64_t kv_bytes_running = 0;
   int64_t kv_bytes_cached = 0;

@@ -13,6 +13,7 @@
 #include "llm/generate/prompt_lookup.h"
 #include "llm/generate/step.h"
 #include "llm/generate/text_stream.h"
+#include "llm/generate/waiting_calls.h"
 
 namespace crossover::llm {
 
@@ -81,6 +82,7 @@ struct Sequence {
   TextStream text{{}};
   GenerateResult result;
   SteadyTime submitted;
+  WaitingCalls::Stay stay;  // A double's may be none.
 };
 
 }  // namespace crossover::llm
