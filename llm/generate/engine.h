@@ -151,8 +151,10 @@ enum class DecodeWeights {
 absl::StatusOr<DecodeWeights> ParseDecodeWeights(std::string_view setting, std::string_view text);
 
 struct EngineOptions {
-  int max_batch_rows = 32;        // Sequences computed together.
-  int64_t max_queue = 1024;       // Waiting calls; one more is refused (waiting_calls.h).
+  int max_batch_rows = 32;  // Sequences computed together.
+  // Waiting calls; one more is refused, unless its caller has less than its share of them
+  // (waiting_calls.h).
+  int64_t max_queue = 1024;
   int64_t max_step_tokens = 512;  // Prompt tokens computed in one step (chunked prefill), so that
                                   // running answers keep moving.
   // Keys and values of running rows and cached prefixes together. Taken as answers grow: what

@@ -104,5 +104,14 @@ TEST_F(EngineQueueTest, AnswersOfOneCallWaitAsOne) {
   EXPECT_EQ(Generate("a"), "");
 }
 
+TEST_F(EngineQueueTest, ACallerThatFillsTheQueueRefusesOnlyItself) {
+  Begin("a");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Generate("a"), "");
+  EXPECT_EQ(Generate("a"), "QUEUE_FULL");
+  EXPECT_EQ(Generate("b"), "");
+  EXPECT_EQ(Generate("b"), "QUEUE_FULL");
+  EXPECT_EQ(Generate("c"), "");
+}
+
 }  // namespace
 }  // namespace crossover::llm

@@ -1,9 +1,13 @@
-// How many calls wait for an engine, and whether one more may. No torch. Thread-safe.
+// How many calls wait for an engine and for whom, and whether one more may. No torch. Thread-safe.
 //
 // What one client asks for at once is one call, however many sequences it makes: the texts to
 // embed, the continuations to score, the n answers to several prompts. A call is let in or refused
 // as a whole, before anything of it waits, so that a large one is not refused by an idle engine for
 // ever; it may stand over the bound alone.
+//
+// No caller can keep the others out: over the bound, who has fewer calls waiting than the bound
+// divided by the callers that wait, itself among them, is still let in. So at most
+// bound * (2 + ln bound) calls wait, and that only if as many callers ask for all they can get.
 #pragma once
 
 #include <cstddef>
@@ -51,7 +55,7 @@ class WaitingCalls {
 
   // Lets `sequences` (at least 1) of a call in. With a number other than 0, what the caller asks
   // under that number is one call: while anything of it waits or is computed, the rest is let in.
-  // ResourceExhausted("QUEUE_FULL").
+  // ResourceExhausted("QUEUE_FULL"): too much waits, and the caller has its share of it.
   absl::StatusOr<std::vector<Stay>> Enter(const std::string& caller, uint64_t number,
                                           size_t sequences);
 
@@ -66,15 +70,22 @@ class WaitingCalls {
     int64_t unfinished = 0;
   };
 
-  bool Full() const;
+  // What waits, of all or of one caller.
+  struct Amount {
+    int64_t calls = 0;
+    int64_t sequences = 0;
+  };
+
+  absl::Status MayEnter(const std::string& caller) const;
+  void Begin(Call& call, int64_t sequences);
   void EndWaiting(Call& call);
   void End(Call& call);
 
   const int64_t max_calls_;
   mutable std::mutex mutex_;
   std::map<Key, Call> calls_;
-  int64_t waiting_calls_ = 0;
-  int64_t waiting_sequences_ = 0;
+  Amount waiting_;
+  std::map<std::string, Amount> callers_;  // Of whom anything waits.
   uint64_t unnumbered_ = 0;
 };
 

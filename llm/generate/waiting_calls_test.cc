@@ -84,6 +84,41 @@ TEST_F(WaitingCallsTest, SequencesHaveABoundOfTheirOwn) {
   EXPECT_TRUE(Enter("a"));
 }
 
+TEST_F(WaitingCallsTest, OverTheBoundEveryCallerStillGetsItsShare) {
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(Enter("a"));
+  EXPECT_FALSE(Enter("a"));
+  // Of two: two each.
+  EXPECT_TRUE(Enter("b"));
+  EXPECT_TRUE(Enter("b"));
+  EXPECT_FALSE(Enter("b"));
+  // Of three and of four: one each.
+  EXPECT_TRUE(Enter("c"));
+  EXPECT_FALSE(Enter("c"));
+  EXPECT_TRUE(Enter("d"));
+  // Where there are more callers than places, nobody has a share.
+  EXPECT_FALSE(Enter("e"));
+  EXPECT_EQ(waiting_.calls(), 8);
+}
+
+TEST_F(WaitingCallsTest, CallersOfWhomNothingWaitsTakeNoShare) {
+  EXPECT_TRUE(Enter("x"));
+  EXPECT_TRUE(Enter("y"));
+  stays_[0][0].EndWaiting();  // x is being computed, y has ended.
+  stays_.pop_back();
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(Enter("a"));
+  EXPECT_TRUE(Enter("b"));
+  EXPECT_TRUE(Enter("b"));
+  EXPECT_FALSE(Enter("b"));
+}
+
+TEST_F(WaitingCallsTest, SequencesAreSharedToo) {
+  EXPECT_TRUE(Enter("a", 0, 100));
+  EXPECT_FALSE(Enter("a"));
+  EXPECT_TRUE(Enter("b", 0, 100));
+  EXPECT_FALSE(Enter("b"));
+  EXPECT_TRUE(Enter("c"));
+}
+
 TEST_F(WaitingCallsTest, AStayThatWasMovedEndsOnce) {
   EXPECT_TRUE(Enter("a"));
   WaitingCalls::Stay stay = std::move(stays_[0][0]);
