@@ -67,7 +67,8 @@ struct GenerateRequest {
   // else; the stop ids may come where the answer is whole, and where nothing else may, it ends
   // without one. An answer that max_tokens cut off is the beginning of one that matches.
   std::shared_ptr<const Constraint> constraint;
-  // Whoever asks. Callers and adapters share the engine fairly: see fair_order.h.
+  // Whoever asks. Callers share the engine fairly, and the adapters of one its share: see
+  // fair_order.h.
   std::string caller;
   int priority = 0;  // Higher is admitted first.
   // Other than 0: requests of the caller with the same number are one call, which waits as one and

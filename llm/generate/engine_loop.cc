@@ -178,7 +178,7 @@ absl::StatusOr<RequestId> EngineLoop::Push(std::vector<std::unique_ptr<Sequence>
     sequence->stay = std::move(stays[i]);
     sequence->adapter = adapter;
     sequence->owner = {adapter == nullptr ? 0 : adapter->registration, origin.salt};
-    sequence->flow = absl::StrCat(sequence->owner.adapter, "/", origin.caller);
+    sequence->caller = origin.caller;
     sequence->priority = origin.priority;
     sequence->submitted = std::chrono::steady_clock::now();
     inbox_.push_back(std::move(sequence));

@@ -67,9 +67,10 @@ struct Sequence {
 
   bool generates() const { return score == nullptr && embed == nullptr; }
 
-  std::string flow;  // Adapter and caller, who share the engine with other flows.
+  std::string caller;
   int priority = 0;
-  double tag = 0;          // FairOrder's.
+  double tag = 0;          // FairOrder's: between callers,
+  double inner_tag = 0;    // and between the adapters of one.
   bool preempted = false;  // Has been computed before; waits at the head.
   DraftLength draft_length;
 
