@@ -8,10 +8,15 @@
 // by (adapter registration, cache_salt, tokens): a reloaded adapter never meets stale entries.
 //
 // Reproducible: a request's random numbers depend on its seed and the token's position only, and
-// its logits are the same whatever else is in the batch. One thing shows in bf16: keys and values
-// that are shared with another request are rounded apart from its own, so an answer whose beginning
-// was taken from the cache may differ from one computed alone where two tokens are as good as
-// equal.
+// its logits are the same whatever else is in the batch or is guessed, but for rounding, which can
+// change an answer where two tokens are as good as equal:
+// * Attention to keys and values that are shared with another request is rounded apart from that to
+//   its own. In fp32 that is hardly to be seen; in bf16 an answer whose beginning was taken from
+//   the cache may differ from one computed alone.
+// * In bf16 with int8 or int4 weights (DecodeWeights), steps of up to four rows are computed by
+//   another kernel than larger ones, so the size of the batch and guesses may show.
+// * On processors without kernels of ours or oneDNN's (PackedLinear), LibTorch's products promise
+//   nothing about a row among others.
 #pragma once
 
 #include <cstdint>
@@ -162,10 +167,12 @@ struct EngineOptions {
   // max_tokens allows costs nothing until it is used.
   int64_t kv_budget_bytes = 1 << 30;
   // Steps with fewer rows are filled up to this number with guesses of the tokens after next,
-  // looked up in what each sequence has said before. Answers stay the same. 0: no guesses.
+  // looked up in what each sequence has said before. Answers stay the same, but for rounding in
+  // bf16 with int8 or int4 weights (see the top). 0: no guesses.
   int64_t speculative_rows = 8;
-  // All steps then compute with the quantised numbers, so that an answer does not depend on how
-  // many rows a step has; those with many rows in the base's type.
+  // All steps then compute with the quantised numbers. In fp32 by the same kernels; in bf16 those
+  // of up to four rows by LibTorch's and larger ones in bf16, so that there an answer depends by
+  // rounding on how many rows a step has.
   DecodeWeights decode_weights = DecodeWeights::kDense;
   // Bytes of one token, for text and stop strings (tokenizer). Special tokens give "". Called on
   // the engine's thread.
