@@ -106,7 +106,7 @@ void FakeEngine::Cancel(RequestId id) {
 
 llm::EngineStats FakeEngine::Stats() const {
   std::lock_guard lock(mutex_);
-  llm::EngineStats stats;
+  llm::EngineStats stats = stats_;
   stats.running = static_cast<int64_t>(under_way_);
   stats.stalled_seconds = stalled_seconds_;
   return stats;
@@ -142,6 +142,11 @@ void FakeEngine::ReleaseLoads() {
 void FakeEngine::SetCapacity(size_t capacity) {
   std::lock_guard lock(mutex_);
   capacity_ = capacity;
+}
+
+void FakeEngine::SetStats(llm::EngineStats stats) {
+  std::lock_guard lock(mutex_);
+  stats_ = stats;
 }
 
 void FakeEngine::SetStalled(double seconds) {

@@ -53,6 +53,8 @@ class FakeEngine final : public GenerationEngine {
   // Requests of any kind that may be under way; one more is QUEUE_FULL, also one of a call that was
   // let in before, as the engine would not do: so a part can fail.
   void SetCapacity(size_t capacity);
+  // What Stats tells, but for `running` and `stalled_seconds`.
+  void SetStats(llm::EngineStats stats);
   // What Stats tells of a batch that makes no progress.
   void SetStalled(double seconds);
 
@@ -98,6 +100,7 @@ class FakeEngine final : public GenerationEngine {
   int unknown_unloads_ = 0;
   bool stopping_ = false;
   size_t capacity_ = 100;
+  llm::EngineStats stats_;
   double stalled_seconds_ = 0;
   RequestId next_id_ = 1;
   std::deque<Job> jobs_;
