@@ -41,7 +41,7 @@ class Batcher {
   void Cancel(RequestId id);
   // Ends everything with Cancelled.
   void CancelAll();
-  // An adapter was unloaded or replaced: its unused cache entries go.
+  // No later request has this adapter: its unused cache entries go.
   void Forget(uint64_t registration) { tree_.Forget(registration); }
 
   bool idle() const { return waiting_.empty() && running_.empty(); }

@@ -5,7 +5,8 @@
 //
 // Requests join and leave the running batch at token boundaries (continuous batching); rows of
 // different adapters share a batch. Keys and values of prompt prefixes are kept and reused, keyed
-// by (adapter registration, cache_salt, tokens): a reloaded adapter never meets stale entries.
+// by (adapter registration, cache_salt, tokens): an adapter that was replaced by another under its
+// key never meets stale entries, and one that comes back with the same content finds its own.
 //
 // Reproducible: a request's random numbers depend on its seed and the token's position only, and
 // its logits are the same whatever else is in the batch or is guessed, but for rounding, which can
@@ -217,8 +218,11 @@ class Engine {
   ~Engine();
 
   // Loads a PEFT folder under `key`, while requests run. A key that is loaded already is replaced
-  // for later requests; running ones finish with the weights they began with.
-  absl::Status LoadAdapter(const std::string& key, const std::string& peft_folder);
+  // for later requests; running ones finish with the weights they began with. `content` is what the
+  // folder holds, such as its digest: adapters with the same share cached prefixes, also one that
+  // was unloaded and comes back. "": unlike all others.
+  absl::Status LoadAdapter(const std::string& key, const std::string& peft_folder,
+                           const std::string& content = "");
   // NotFound if there is none. Running requests finish.
   absl::Status UnloadAdapter(const std::string& key);
   std::vector<AdapterInfo> Adapters() const;

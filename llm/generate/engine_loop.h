@@ -33,7 +33,7 @@ class EngineLoop {
   EngineLoop(const EngineLoop&) = delete;
   EngineLoop& operator=(const EngineLoop&) = delete;
 
-  // Sets adapter->registration; replaces what is loaded under the same key.
+  // As AdapterTable::Add.
   void AddAdapter(std::shared_ptr<LoadedAdapter> adapter);
   absl::Status RemoveAdapter(const std::string& key);
   std::vector<AdapterInfo> Adapters() const;

@@ -22,7 +22,9 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 // A registered adapter; sequences keep it alive.
 struct LoadedAdapter {
   std::string key;
-  uint64_t registration = 0;  // Different for each LoadAdapter call, also under one key.
+  std::string content;  // Adapters with the same, other than "", have the same numbers.
+  // Different for each LoadAdapter call, also under one key; but the same for the same content.
+  uint64_t registration = 0;
   int rank = 0;
   int64_t bytes = 0;
   bool linear = true;  // May be part of a mix: no DoRA.

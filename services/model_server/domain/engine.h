@@ -35,7 +35,8 @@ class GenerationEngine {
 
   virtual ~GenerationEngine() = default;
 
-  // Brings a PEFT folder into memory under `key`; the folder may go away afterwards.
+  // Brings a PEFT folder into memory under `key`, its digest: what comes back under the same key is
+  // the same adapter, and may use what was computed with it. The folder may go away afterwards.
   virtual absl::Status LoadAdapter(const std::string& key, const std::filesystem::path& folder) = 0;
   virtual absl::Status UnloadAdapter(const std::string& key) = 0;
 
