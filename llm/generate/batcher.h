@@ -51,6 +51,7 @@ class Batcher {
   // cannot be computed end with an error.
   void Step();
 
+  // `queued`: sequences; EngineLoop knows the calls.
   EngineStats stats() const;
 
  private:
