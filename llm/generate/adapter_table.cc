@@ -14,6 +14,8 @@ namespace {
 // Sums that are remembered; beyond that, the one unused for longest is made anew when it is asked
 // for, without its cached prefixes.
 constexpr size_t kMixes = 64;
+// Unloaded adapters whose cached prefixes are kept, for as long as nobody needs their memory.
+constexpr size_t kUnloaded = 1024;
 
 absl::Status AdapterMissing(const std::string& key) {
   return Error(absl::StatusCode::kNotFound, "ADAPTER_NOT_LOADED",
@@ -27,23 +29,51 @@ absl::Status BadMix(const std::string& message) {
 }  // namespace
 
 void AdapterTable::Add(std::shared_ptr<LoadedAdapter> adapter) {
-  adapter->registration = ++registrations_;
-  const auto [it, fresh] = adapters_.try_emplace(adapter->key, nullptr);
-  if (!fresh) Forget(it->second->registration);
-  it->second = std::move(adapter);
+  adapter->registration = RegistrationFor(adapter->content);
+  std::shared_ptr<const LoadedAdapter>& place = adapters_[adapter->key];
+  const std::shared_ptr<const LoadedAdapter> former = std::exchange(place, std::move(adapter));
+  if (former != nullptr) Leaves(*former);
 }
 
 absl::Status AdapterTable::Remove(const std::string& key) {
   const auto it = adapters_.find(key);
   if (it == adapters_.end()) return AdapterMissing(key);
-  Forget(it->second->registration);
+  const std::shared_ptr<const LoadedAdapter> adapter = std::move(it->second);
   adapters_.erase(it);
+  Leaves(*adapter);
   return absl::OkStatus();
 }
 
-// With it go the sums that it is part of.
-void AdapterTable::Forget(uint64_t registration) {
-  forgotten_.push_back(registration);
+uint64_t AdapterTable::RegistrationFor(const std::string& content) {
+  if (content.empty()) return ++registrations_;
+  for (const auto& [key, adapter] : adapters_) {
+    if (adapter->content == content) return adapter->registration;
+  }
+  const auto known = std::find_if(unloaded_.begin(), unloaded_.end(),
+                                  [&](const Unloaded& other) { return other.content == content; });
+  if (known == unloaded_.end()) return ++registrations_;
+  const uint64_t registration = known->registration;
+  unloaded_.erase(known);
+  return registration;
+}
+
+// The adapter stands in the table no more.
+void AdapterTable::Leaves(const LoadedAdapter& adapter) {
+  ForgetMixesOf(adapter.registration);  // They hold its numbers.
+  if (adapter.content.empty()) {
+    forgotten_.push_back(adapter.registration);
+    return;
+  }
+  for (const auto& [key, other] : adapters_) {
+    if (other->registration == adapter.registration) return;
+  }
+  unloaded_.push_front({adapter.content, adapter.registration});
+  if (unloaded_.size() <= kUnloaded) return;
+  forgotten_.push_back(unloaded_.back().registration);
+  unloaded_.pop_back();
+}
+
+void AdapterTable::ForgetMixesOf(uint64_t registration) {
   std::erase_if(mixes_, [&](const RememberedMix& mix) {
     const bool has = std::any_of(mix.key.begin(), mix.key.end(),
                                  [&](const auto& part) { return part.first == registration; });

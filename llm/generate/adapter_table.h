@@ -19,7 +19,8 @@ namespace crossover::llm {
 
 class AdapterTable {
  public:
-  // Sets adapter->registration; replaces what is loaded under the same key.
+  // Sets adapter->registration, to that of an adapter of the same content which is or was loaded,
+  // so that it finds its cached prefixes again; replaces what is loaded under the same key.
   void Add(std::shared_ptr<LoadedAdapter> adapter);
   // NotFound("ADAPTER_NOT_LOADED").
   absl::Status Remove(const std::string& key);
@@ -31,7 +32,8 @@ class AdapterTable {
   absl::StatusOr<std::shared_ptr<const LoadedAdapter>> Mix(const std::vector<AdapterPart>& parts);
   std::vector<AdapterInfo> List() const;
 
-  // Registrations that no later request will have, since the last call.
+  // Registrations that no later request will have, since the last call. That of an adapter with
+  // content is one when 1,024 others have been unloaded after it.
   std::vector<uint64_t> TakeForgotten() { return std::exchange(forgotten_, {}); }
   bool has_forgotten() const { return !forgotten_.empty(); }
 
@@ -43,10 +45,18 @@ class AdapterTable {
     std::shared_ptr<const LoadedAdapter> adapter;
   };
 
-  void Forget(uint64_t registration);
+  struct Unloaded {
+    std::string content;
+    uint64_t registration = 0;
+  };
+
+  uint64_t RegistrationFor(const std::string& content);
+  void Leaves(const LoadedAdapter& adapter);
+  void ForgetMixesOf(uint64_t registration);
 
   std::map<std::string, std::shared_ptr<const LoadedAdapter>> adapters_;
   std::list<RememberedMix> mixes_;  // Last used first.
+  std::list<Unloaded> unloaded_;    // With content, last unloaded first.
   std::vector<uint64_t> forgotten_;
   uint64_t registrations_ = 0;
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <iterator>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -51,11 +50,7 @@ Batcher::Batcher(KvShape shape, EngineOptions options, std::unique_ptr<StepRunne
       runner_(std::move(runner)) {}
 
 void Batcher::Enqueue(std::unique_ptr<Sequence> sequence) {
-  order_.Join(*sequence);
-  // From the back: most go there.
-  auto place = waiting_.end();
-  while (place != waiting_.begin() && FairOrder::Passes(*sequence, **std::prev(place))) --place;
-  waiting_.insert(place, std::move(sequence));
+  order_.Join(std::move(sequence), waiting_);
 }
 
 void Batcher::Admit() {
@@ -73,6 +68,7 @@ void Batcher::Admit() {
       continue;
     }
     order_.Admitted(**it);
+    (*it)->stay.EndWaiting();
     running_.push_back(std::move(*it));
     it = waiting_.erase(it);
   }

@@ -9,7 +9,7 @@
 // ends, and then the next. (If the beginning it stands on has grown since, because its owner went
 // on generating, it may have to go back once, and then does without.)
 //
-// Order: by priority, then fairly between flows (fair_order.h), first come first served within one.
+// Order: by priority, then fairly between callers and between the adapters of one (fair_order.h).
 // Who waits for memory is passed by nobody behind it. One that waits for another to compute their
 // common beginning may be passed; that wait is short.
 #pragma once
@@ -41,7 +41,7 @@ class Batcher {
   void Cancel(RequestId id);
   // Ends everything with Cancelled.
   void CancelAll();
-  // An adapter was unloaded or replaced: its unused cache entries go.
+  // No later request has this adapter: its unused cache entries go.
   void Forget(uint64_t registration) { tree_.Forget(registration); }
 
   bool idle() const { return waiting_.empty() && running_.empty(); }
@@ -51,6 +51,7 @@ class Batcher {
   // cannot be computed end with an error.
   void Step();
 
+  // `queued`: sequences; EngineLoop knows the calls.
   EngineStats stats() const;
 
  private:

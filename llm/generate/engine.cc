@@ -49,12 +49,14 @@ class Engine::Impl {
         loop_({.vocab = base_->config().vocab_size, .positions = MaxPositions(base_->config())},
               KvShapeOf(*base_), options, NewRunner(*base_, options.decode_weights)) {}
 
-  absl::Status LoadAdapter(const std::string& key, const std::string& folder) {
+  absl::Status LoadAdapter(const std::string& key, const std::string& folder,
+                           const std::string& content) {
     if (key.empty())
       return Invalid("BAD_ADAPTER_KEY", "an adapter needs a key; the empty one is the base model");
     ASSIGN_OR_RETURN(const LoraAdapter adapter, ReadAdapter(folder, base_->config()));
     auto loaded = std::make_shared<LoadedAdapter>();
     loaded->key = key;
+    loaded->content = content;
     for (const LoraMatrix& matrix : adapter.layout.matrices())
       loaded->rank = std::max(loaded->rank, static_cast<int>(matrix.rank));
     try {
@@ -103,8 +105,9 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Bas
   }
 }
 
-absl::Status Engine::LoadAdapter(const std::string& key, const std::string& peft_folder) {
-  return impl_->LoadAdapter(key, peft_folder);
+absl::Status Engine::LoadAdapter(const std::string& key, const std::string& peft_folder,
+                                 const std::string& content) {
+  return impl_->LoadAdapter(key, peft_folder, content);
 }
 absl::Status Engine::UnloadAdapter(const std::string& key) {
   return impl_->loop().RemoveAdapter(key);

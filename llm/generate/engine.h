@@ -5,13 +5,19 @@
 //
 // Requests join and leave the running batch at token boundaries (continuous batching); rows of
 // different adapters share a batch. Keys and values of prompt prefixes are kept and reused, keyed
-// by (adapter registration, cache_salt, tokens): a reloaded adapter never meets stale entries.
+// by (adapter registration, cache_salt, tokens): an adapter that was replaced by another under its
+// key never meets stale entries, and one that comes back with the same content finds its own.
 //
 // Reproducible: a request's random numbers depend on its seed and the token's position only, and
-// its logits are the same whatever else is in the batch. One thing shows in bf16: keys and values
-// that are shared with another request are rounded apart from its own, so an answer whose beginning
-// was taken from the cache may differ from one computed alone where two tokens are as good as
-// equal.
+// its logits are the same whatever else is in the batch or is guessed, but for rounding, which can
+// change an answer where two tokens are as good as equal:
+// * Attention to keys and values that are shared with another request is rounded apart from that to
+//   its own. In fp32 that is hardly to be seen; in bf16 an answer whose beginning was taken from
+//   the cache may differ from one computed alone.
+// * In bf16 with int8 or int4 weights (DecodeWeights), steps of up to four rows are computed by
+//   another kernel than larger ones, so the size of the batch and guesses may show.
+// * On processors without kernels of ours or oneDNN's (PackedLinear), LibTorch's products promise
+//   nothing about a row among others.
 #pragma once
 
 #include <cstdint>
@@ -67,9 +73,13 @@ struct GenerateRequest {
   // else; the stop ids may come where the answer is whole, and where nothing else may, it ends
   // without one. An answer that max_tokens cut off is the beginning of one that matches.
   std::shared_ptr<const Constraint> constraint;
-  // Whoever asks. Callers and adapters share the engine fairly: see fair_order.h.
+  // Whoever asks. Callers share the engine fairly, and the adapters of one its share: see
+  // fair_order.h.
   std::string caller;
   int priority = 0;  // Higher is admitted first.
+  // Other than 0: requests of the caller with the same number are one call, which waits as one and
+  // is refused before anything of it waits, or not at all (waiting_calls.h).
+  uint64_t call = 0;
 };
 
 struct TokenLogprob {
@@ -112,6 +122,7 @@ struct ScoreRequest {
   int top_logprobs = 0;  // Of so many most likely tokens at each position as well, at most 20.
   std::string cache_salt;
   std::string caller;
+  uint64_t call = 0;  // As GenerateRequest's.
 };
 
 struct ScoreResult {
@@ -147,18 +158,22 @@ enum class DecodeWeights {
 absl::StatusOr<DecodeWeights> ParseDecodeWeights(std::string_view setting, std::string_view text);
 
 struct EngineOptions {
-  int max_batch_rows = 32;        // Sequences computed together.
-  int64_t max_queue = 1024;       // Waiting requests; one more is refused.
+  int max_batch_rows = 32;  // Sequences computed together.
+  // Waiting calls; one more is refused, unless its caller has less than its share of them
+  // (waiting_calls.h).
+  int64_t max_queue = 1024;
   int64_t max_step_tokens = 512;  // Prompt tokens computed in one step (chunked prefill), so that
                                   // running answers keep moving.
   // Keys and values of running rows and cached prefixes together. Taken as answers grow: what
   // max_tokens allows costs nothing until it is used.
   int64_t kv_budget_bytes = 1 << 30;
   // Steps with fewer rows are filled up to this number with guesses of the tokens after next,
-  // looked up in what each sequence has said before. Answers stay the same. 0: no guesses.
+  // looked up in what each sequence has said before. Answers stay the same, but for rounding in
+  // bf16 with int8 or int4 weights (see the top). 0: no guesses.
   int64_t speculative_rows = 8;
-  // All steps then compute with the quantised numbers, so that an answer does not depend on how
-  // many rows a step has; those with many rows in the base's type.
+  // All steps then compute with the quantised numbers. In fp32 by the same kernels; in bf16 those
+  // of up to four rows by LibTorch's and larger ones in bf16, so that there an answer depends by
+  // rounding on how many rows a step has.
   DecodeWeights decode_weights = DecodeWeights::kDense;
   // Bytes of one token, for text and stop strings (tokenizer). Special tokens give "". Called on
   // the engine's thread.
@@ -166,7 +181,7 @@ struct EngineOptions {
 };
 
 struct EngineStats {
-  int64_t queued = 0;
+  int64_t queued = 0;  // Calls, as max_queue counts them.
   int64_t running = 0;
   int64_t kv_bytes_running = 0;
   int64_t kv_bytes_cached = 0;
@@ -203,8 +218,11 @@ class Engine {
   ~Engine();
 
   // Loads a PEFT folder under `key`, while requests run. A key that is loaded already is replaced
-  // for later requests; running ones finish with the weights they began with.
-  absl::Status LoadAdapter(const std::string& key, const std::string& peft_folder);
+  // for later requests; running ones finish with the weights they began with. `content` is what the
+  // folder holds, such as its digest: adapters with the same share cached prefixes, also one that
+  // was unloaded and comes back. "": unlike all others.
+  absl::Status LoadAdapter(const std::string& key, const std::string& peft_folder,
+                           const std::string& content = "");
   // NotFound if there is none. Running requests finish.
   absl::Status UnloadAdapter(const std::string& key);
   std::vector<AdapterInfo> Adapters() const;

@@ -33,6 +33,7 @@ EngineLoop::EngineLoop(EngineLimits limits, KvShape shape, EngineOptions options
                        std::unique_ptr<StepRunner> runner)
     : limits_(limits),
       options_(std::move(options)),
+      waiting_(options_.max_queue),
       batcher_(shape, options_, std::move(runner)),
       max_tokens_(std::min(limits_.positions, batcher_.total_pages() * kPageTokens)) {
   thread_ = std::thread([this] { Run(); });
@@ -100,8 +101,8 @@ absl::StatusOr<RequestId> EngineLoop::Submit(GenerateRequest request, Engine::On
   sequence->on_done = std::move(on_done);
   std::vector<std::unique_ptr<Sequence>> sequences;
   sequences.push_back(std::move(sequence));
-  return Push(std::move(sequences),
-              {request.adapter, request.mix, request.cache_salt, request.caller, request.priority});
+  return Push(std::move(sequences), {request.adapter, request.mix, request.cache_salt,
+                                     request.caller, request.priority, request.call});
 }
 
 absl::StatusOr<RequestId> EngineLoop::Submit(ScoreRequest request, Engine::OnScore on_done) {
@@ -137,7 +138,8 @@ absl::StatusOr<RequestId> EngineLoop::Submit(ScoreRequest request, Engine::OnSco
     group->result.greedy.push_back(true);  // Until a token proves otherwise.
     sequences.push_back(std::move(sequence));
   }
-  return Push(std::move(sequences), {request.adapter, {}, request.cache_salt, request.caller});
+  return Push(std::move(sequences),
+              {request.adapter, {}, request.cache_salt, request.caller, 0, request.call});
 }
 
 absl::StatusOr<RequestId> EngineLoop::Submit(EmbedRequest request, Engine::OnEmbed on_done) {
@@ -167,16 +169,16 @@ absl::StatusOr<RequestId> EngineLoop::Push(std::vector<std::unique_ptr<Sequence>
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const std::shared_ptr<const LoadedAdapter> adapter,
                    origin.mix.empty() ? adapters_.Find(origin.adapter) : adapters_.Mix(origin.mix));
-  if (queued_ + static_cast<int64_t>(inbox_.size() + sequences.size()) > options_.max_queue) {
-    return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
-                 absl::StrCat(options_.max_queue, " requests are waiting; try again later"));
-  }
+  ASSIGN_OR_RETURN(std::vector<WaitingCalls::Stay> stays,
+                   waiting_.Enter(origin.caller, origin.call, sequences.size()));
   const RequestId id = ++requests_;
-  for (auto& sequence : sequences) {
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    std::unique_ptr<Sequence>& sequence = sequences[i];
     sequence->id = id;
+    sequence->stay = std::move(stays[i]);
     sequence->adapter = adapter;
     sequence->owner = {adapter == nullptr ? 0 : adapter->registration, origin.salt};
-    sequence->flow = absl::StrCat(sequence->owner.adapter, "/", origin.caller);
+    sequence->caller = origin.caller;
     sequence->priority = origin.priority;
     sequence->submitted = std::chrono::steady_clock::now();
     inbox_.push_back(std::move(sequence));
@@ -194,7 +196,7 @@ void EngineLoop::Cancel(RequestId id) {
 EngineStats EngineLoop::Stats() const {
   const std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
-  stats.queued = queued_ + static_cast<int64_t>(inbox_.size());
+  stats.queued = waiting_.calls();
   if (busy_) {
     stats.stalled_seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - progress_).count();
@@ -218,7 +220,6 @@ bool EngineLoop::TakeMail() {
     fresh = std::exchange(inbox_, {});
     cancelled = std::exchange(cancelled_, {});
     forgotten = adapters_.TakeForgotten();
-    queued_ += static_cast<int64_t>(fresh.size());
     if (!std::exchange(busy_, true)) progress_ = std::chrono::steady_clock::now();
   }
   for (auto& sequence : fresh) batcher_.Enqueue(std::move(sequence));
@@ -234,7 +235,6 @@ void EngineLoop::Run() {
     const std::lock_guard lock(mutex_);
     const int64_t steps = stats_.steps_total;
     stats_ = batcher_.stats();
-    queued_ = stats_.queued;
     busy_ = !batcher_.idle();
     if (stats_.steps_total != steps) progress_ = std::chrono::steady_clock::now();
   }

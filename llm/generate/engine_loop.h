@@ -15,6 +15,7 @@
 #include "llm/generate/batcher.h"
 #include "llm/generate/engine.h"
 #include "llm/generate/sequence.h"
+#include "llm/generate/waiting_calls.h"
 
 namespace crossover::llm {
 
@@ -32,7 +33,7 @@ class EngineLoop {
   EngineLoop(const EngineLoop&) = delete;
   EngineLoop& operator=(const EngineLoop&) = delete;
 
-  // Sets adapter->registration; replaces what is loaded under the same key.
+  // As AdapterTable::Add.
   void AddAdapter(std::shared_ptr<LoadedAdapter> adapter);
   absl::Status RemoveAdapter(const std::string& key);
   std::vector<AdapterInfo> Adapters() const;
@@ -56,6 +57,7 @@ class EngineLoop {
     std::string salt;
     std::string caller;
     int priority = 0;
+    uint64_t call = 0;
   };
   absl::StatusOr<RequestId> Push(std::vector<std::unique_ptr<Sequence>> sequences,
                                  const Origin& origin);
@@ -64,7 +66,8 @@ class EngineLoop {
 
   const EngineLimits limits_;
   const EngineOptions options_;
-  Batcher batcher_;  // Of thread_ alone, once it runs.
+  WaitingCalls waiting_;  // Before those that hold sequences.
+  Batcher batcher_;       // Of thread_ alone, once it runs.
   const int64_t max_tokens_;
 
   mutable std::mutex mutex_;
@@ -73,7 +76,6 @@ class EngineLoop {
   std::vector<RequestId> cancelled_;
   AdapterTable adapters_;
   EngineStats stats_;
-  int64_t queued_ = 0;  // In the batcher, when the thread last told.
   bool busy_ = false;
   SteadyTime progress_;  // When the last step ended, or work came after none.
   RequestId requests_ = 0;

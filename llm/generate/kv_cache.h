@@ -107,8 +107,8 @@ class PrefixTree {
   // Drops unused nodes, least recently used first, until the pool has `pages` free pages. False if
   // it cannot.
   bool Evict(const KvPool& pool, int64_t pages);
-  // Drops every unused node of an adapter; used ones go when their sequences end and Evict meets
-  // them.
+  // Drops every unused node of a registration; used ones go when their sequences end and Evict
+  // meets them.
   void Forget(uint64_t adapter);
 
   void Touch(KvNode& node) { node.last_used = ++clock_; }

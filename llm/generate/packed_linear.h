@@ -15,7 +15,8 @@ namespace crossover::llm {
 
 // In panels for the own kernels where there are any (PackedPanels::Here), else bf16 as oneDNN likes
 // it where it computes in bf16; a row's result is then the same bits for any number of rows. The
-// rest stays plain.
+// rest stays plain. With int8 or int4 in bf16, up to four rows are multiplied by LibTorch's
+// kernels, which round apart from the others.
 class PackedLinear {
  public:
   // Borrows `linear`, whose bias it uses, and its weight where that stays plain. Other than kDense

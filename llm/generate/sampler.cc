@@ -17,6 +17,10 @@ namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
+// Where the search for the most likely begins at the least: a few sorted in vain cost nothing, and
+// from a tiny temperature's own width it would look at all logits a thousand times.
+constexpr double kLeastReach = 1;
+
 struct Candidate {
   float logit;
   int32_t id;
@@ -41,11 +45,12 @@ float Largest(std::span<const float> values) {
 }
 
 // The candidates that top_k and top_p leave, most likely first. Only logits within `reach` of the
-// best are sorted; the reach grows until the wanted share of the probability is inside, so the
-// result is that of a full sort.
+// best are sorted; the reach grows until all that top_k leaves are inside, or without it the wanted
+// share of the probability, so the result is that of a full sort.
 std::vector<Candidate> Nucleus(const Sampling& sampling, std::span<const float> logits) {
   const float best = logits[MostLikely(logits)];
-  const double scale = 1 / sampling.temperature;
+  // Finite, so that the best's weight is 1 at any temperature.
+  const double scale = std::min(1 / sampling.temperature, std::numeric_limits<double>::max());
   double total = 0;
   size_t possible = 0;  // The others are forbidden, and no reach brings them in.
   for (const float logit : logits) {
@@ -53,7 +58,7 @@ std::vector<Candidate> Nucleus(const Sampling& sampling, std::span<const float> 
     possible += logit != kForbidden;
   }
   std::vector<Candidate> kept;
-  for (double reach = 8 * sampling.temperature;; reach *= 2) {
+  for (double reach = std::max(8 * sampling.temperature, kLeastReach);; reach *= 2) {
     kept.clear();
     double inside = 0;
     for (size_t i = 0; i < logits.size(); ++i) {
@@ -62,9 +67,9 @@ std::vector<Candidate> Nucleus(const Sampling& sampling, std::span<const float> 
       inside += std::exp((logits[i] - best) * scale);
     }
     const bool all = kept.size() == possible;
-    const bool enough_k = sampling.top_k > 0 && static_cast<int>(kept.size()) >= sampling.top_k;
-    const bool enough_p = sampling.top_p < 1 && inside >= sampling.top_p * total;
-    if (all || enough_k || enough_p) break;
+    const bool enough = sampling.top_k > 0 ? static_cast<int>(kept.size()) >= sampling.top_k
+                                           : inside >= sampling.top_p * total;
+    if (all || enough) break;
   }
   std::sort(kept.begin(), kept.end());
   if (sampling.top_k > 0 && static_cast<int>(kept.size()) > sampling.top_k)

@@ -13,6 +13,7 @@
 #include "llm/generate/prompt_lookup.h"
 #include "llm/generate/step.h"
 #include "llm/generate/text_stream.h"
+#include "llm/generate/waiting_calls.h"
 
 namespace crossover::llm {
 
@@ -21,7 +22,9 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 // A registered adapter; sequences keep it alive.
 struct LoadedAdapter {
   std::string key;
-  uint64_t registration = 0;  // Different for each LoadAdapter call, also under one key.
+  std::string content;  // Adapters with the same, other than "", have the same numbers.
+  // Different for each LoadAdapter call, also under one key; but the same for the same content.
+  uint64_t registration = 0;
   int rank = 0;
   int64_t bytes = 0;
   bool linear = true;  // May be part of a mix: no DoRA.
@@ -66,9 +69,10 @@ struct Sequence {
 
   bool generates() const { return score == nullptr && embed == nullptr; }
 
-  std::string flow;  // Adapter and caller, who share the engine with other flows.
+  std::string caller;
   int priority = 0;
-  double tag = 0;          // FairOrder's.
+  double tag = 0;          // FairOrder's: between callers,
+  double inner_tag = 0;    // and between the adapters of one.
   bool preempted = false;  // Has been computed before; waits at the head.
   DraftLength draft_length;
 
@@ -81,6 +85,7 @@ struct Sequence {
   TextStream text{{}};
   GenerateResult result;
   SteadyTime submitted;
+  WaitingCalls::Stay stay;  // A double's may be none.
 };
 
 }  // namespace crossover::llm

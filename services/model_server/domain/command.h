@@ -1,6 +1,7 @@
 // A request to the model server, whichever way it came.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -62,6 +63,9 @@ struct GenerateCommand {
   std::string constraint_field;  // Where the request says so, for messages.
   // The answer must be a call of this tool, or of any with "". Goes before `constraint`.
   std::optional<std::string> forced_tool;
+  // Of Inference::NewCall: commands with the same are one call, queued or refused as a whole. 0: a
+  // call of its own.
+  uint64_t call = 0;
 };
 
 struct ScoreItem {

@@ -35,11 +35,13 @@ class GenerationEngine {
 
   virtual ~GenerationEngine() = default;
 
-  // Brings a PEFT folder into memory under `key`; the folder may go away afterwards.
+  // Brings a PEFT folder into memory under `key`, its digest: what comes back under the same key is
+  // the same adapter, and may use what was computed with it. The folder may go away afterwards.
   virtual absl::Status LoadAdapter(const std::string& key, const std::filesystem::path& folder) = 0;
   virtual absl::Status UnloadAdapter(const std::string& key) = 0;
 
-  // RESOURCE_EXHAUSTED `QUEUE_FULL` when too much waits already.
+  // RESOURCE_EXHAUSTED `QUEUE_FULL` when too much waits already, the caller has its share of it and
+  // nothing of the request's call was let in before.
   virtual absl::StatusOr<RequestId> Generate(llm::GenerateRequest request, OnDelta on_delta,
                                              OnDone on_done) = 0;
   virtual absl::StatusOr<RequestId> Score(llm::ScoreRequest request, OnScore on_done) = 0;

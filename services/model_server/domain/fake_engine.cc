@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/status/error.h"
+#include "common/status/status_macros.h"
 #include "llm/tokenizer/byte_level.h"
 #include "llm/tokenizer/pretokenizer.h"
 
@@ -57,9 +58,7 @@ absl::StatusOr<RequestId> FakeEngine::Generate(llm::GenerateRequest request, OnD
   std::lock_guard lock(mutex_);
   if (!request.adapter.empty() && !adapters_.contains(request.adapter))
     return absl::NotFoundError("ADAPTER_NOT_LOADED");
-  if (under_way_ >= capacity_)
-    return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "the queue is full");
-  ++under_way_;
+  RETURN_IF_ERROR(TakePlace());
   requests_.push_back(request);
   jobs_.push_back({next_id_,
                    std::move(request),
@@ -75,7 +74,8 @@ absl::StatusOr<RequestId> FakeEngine::Generate(llm::GenerateRequest request, OnD
 
 absl::StatusOr<RequestId> FakeEngine::Score(llm::ScoreRequest request, OnScore on_done) {
   std::lock_guard lock(mutex_);
-  ++under_way_;
+  RETURN_IF_ERROR(TakePlace());
+  scores_.push_back(request);
   jobs_.push_back(
       {next_id_, {}, nullptr, nullptr, std::move(request), std::move(on_done), {}, nullptr});
   changed_.notify_all();
@@ -84,11 +84,18 @@ absl::StatusOr<RequestId> FakeEngine::Score(llm::ScoreRequest request, OnScore o
 
 absl::StatusOr<RequestId> FakeEngine::Embed(llm::EmbedRequest request, OnEmbed on_done) {
   std::lock_guard lock(mutex_);
-  ++under_way_;
+  RETURN_IF_ERROR(TakePlace());
   jobs_.push_back(
       {next_id_, {}, nullptr, nullptr, {}, nullptr, std::move(request), std::move(on_done)});
   changed_.notify_all();
   return next_id_++;
+}
+
+absl::Status FakeEngine::TakePlace() {
+  if (under_way_ >= capacity_)
+    return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "the queue is full");
+  ++under_way_;
+  return absl::OkStatus();
 }
 
 void FakeEngine::Cancel(RequestId id) {
@@ -99,7 +106,7 @@ void FakeEngine::Cancel(RequestId id) {
 
 llm::EngineStats FakeEngine::Stats() const {
   std::lock_guard lock(mutex_);
-  llm::EngineStats stats;
+  llm::EngineStats stats = stats_;
   stats.running = static_cast<int64_t>(under_way_);
   stats.stalled_seconds = stalled_seconds_;
   return stats;
@@ -137,6 +144,11 @@ void FakeEngine::SetCapacity(size_t capacity) {
   capacity_ = capacity;
 }
 
+void FakeEngine::SetStats(llm::EngineStats stats) {
+  std::lock_guard lock(mutex_);
+  stats_ = stats;
+}
+
 void FakeEngine::SetStalled(double seconds) {
   std::lock_guard lock(mutex_);
   stalled_seconds_ = seconds;
@@ -145,6 +157,11 @@ void FakeEngine::SetStalled(double seconds) {
 std::vector<llm::GenerateRequest> FakeEngine::Requests() const {
   std::lock_guard lock(mutex_);
   return requests_;
+}
+
+std::vector<llm::ScoreRequest> FakeEngine::Scores() const {
+  std::lock_guard lock(mutex_);
+  return scores_;
 }
 
 std::set<std::string> FakeEngine::Adapters() const {

@@ -50,12 +50,16 @@ class FakeEngine final : public GenerationEngine {
   // While held, LoadAdapter does not return.
   void HoldLoads();
   void ReleaseLoads();
-  // Requests that may be under way; one more is QUEUE_FULL.
+  // Requests of any kind that may be under way; one more is QUEUE_FULL, also one of a call that was
+  // let in before, as the engine would not do: so a part can fail.
   void SetCapacity(size_t capacity);
+  // What Stats tells, but for `running` and `stalled_seconds`.
+  void SetStats(llm::EngineStats stats);
   // What Stats tells of a batch that makes no progress.
   void SetStalled(double seconds);
 
   std::vector<llm::GenerateRequest> Requests() const;
+  std::vector<llm::ScoreRequest> Scores() const;
   std::set<std::string> Adapters() const;
   int Cancelled() const;
   // Times that an adapter was unloaded that was not there.
@@ -78,6 +82,7 @@ class FakeEngine final : public GenerationEngine {
     OnEmbed on_embed;
   };
 
+  absl::Status TakePlace();  // With the lock held.
   void Run();
   void Answer1(const Job& job);
   void AnswerScore(const Job& job);
@@ -95,6 +100,7 @@ class FakeEngine final : public GenerationEngine {
   int unknown_unloads_ = 0;
   bool stopping_ = false;
   size_t capacity_ = 100;
+  llm::EngineStats stats_;
   double stalled_seconds_ = 0;
   RequestId next_id_ = 1;
   std::deque<Job> jobs_;
@@ -102,6 +108,7 @@ class FakeEngine final : public GenerationEngine {
   std::set<RequestId> cancel_;
   int cancelled_ = 0;
   std::vector<llm::GenerateRequest> requests_;
+  std::vector<llm::ScoreRequest> scores_;
   std::set<std::string> adapters_;
   std::thread thread_;
 };

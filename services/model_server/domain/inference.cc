@@ -289,6 +289,7 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
   std::vector<ModelLease> mixed;
   if (!command.mix.empty()) RETURN_IF_ERROR(AddMix(command, lease, mixed, request));
   request.caller = command.caller;
+  request.call = command.call != 0 ? command.call : NewCall();
   request.priority = static_cast<int>(std::clamp<int64_t>(command.priority, -1000, 1000));
   request.cache_salt =
       command.no_cache ? absl::StrCat("uncached/", ++uncached_) : command.cache_salt;

@@ -142,6 +142,9 @@ class Inference {
   absl::StatusOr<RenderedChat> Render(const std::string& model, const ChatPrompt& chat,
                                       bool for_answer);
 
+  // For GenerateCommand::call; never twice the same.
+  uint64_t NewCall() { return ++calls_; }
+
   LoadedModels& models() { return models_; }
 
  private:
@@ -163,6 +166,7 @@ class Inference {
   RandomSource& random_;
   InferenceObserver& observer_;
   std::atomic<uint64_t> uncached_{0};
+  std::atomic<uint64_t> calls_{0};
 };
 
 }  // namespace crossover::inference

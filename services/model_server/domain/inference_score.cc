@@ -27,6 +27,7 @@ class RunningScore final : public Generation, public std::enable_shared_from_thi
     // One more than there are items, so that nothing ends before all are queued.
     waiting_for_ = requests.size() + 1;
     for (size_t i = 0; i < requests.size(); ++i) {
+      if (GivesUp(requests.size() - i)) break;
       if (requests[i].continuations.empty()) {  // A prompt of one token, which nothing predicts.
         Done(i, llm::ScoreResult{.prompt_tokens = 1});
         continue;
@@ -55,10 +56,18 @@ class RunningScore final : public Generation, public std::enable_shared_from_thi
   }
 
  private:
+  // Once an item has failed, the others are not begun.
+  bool GivesUp(size_t not_begun) {
+    std::lock_guard lock(mutex_);
+    if (failure_.ok()) return false;
+    waiting_for_ -= not_begun;
+    return true;
+  }
+
   void Remember(RequestId id) {
     std::lock_guard lock(mutex_);
     ids_.push_back(id);
-    if (cancelled_) engine_.Cancel(id);
+    if (cancelled_ || !failure_.ok()) engine_.Cancel(id);
   }
 
   void Done(size_t item, absl::StatusOr<llm::ScoreResult> result) {
@@ -67,6 +76,8 @@ class RunningScore final : public Generation, public std::enable_shared_from_thi
       Add(item, *result);
     } else if (failure_.ok()) {
       failure_ = result.status();
+      // Nobody will hear of the others. Those that have ended the engine does not know any more.
+      for (const RequestId id : ids_) engine_.Cancel(id);
     }
     if (--waiting_for_ > 0) return;
     if (cancelled_)
@@ -123,12 +134,14 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::StartScore(const ScoreCom
   ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model));
   const LoadedBase& base = lease.base();
   std::vector<llm::ScoreRequest> requests(command.items.size());
+  const uint64_t call = NewCall();
   ScoreAnswer answer{.start = {lease.digest(), base.tokenizer}};
   answer.items.resize(command.items.size());
   for (size_t i = 0; i < command.items.size(); ++i) {
     ASSIGN_OR_RETURN(requests[i].prompt, PromptIds(base, command.items[i].prompt));
     requests[i].adapter = lease.adapter();
     requests[i].caller = command.caller;
+    requests[i].call = call;
     requests[i].top_logprobs = static_cast<int>(command.top_logprobs);
     answer.prompts.push_back(requests[i].prompt);
     if (command.items[i].prompt_itself) {

@@ -125,10 +125,13 @@ absl::StatusOr<std::shared_ptr<Generation>> GenerateAll(
     Inference& inference, const std::vector<GenerateCommand>& commands,
     std::shared_ptr<AnswerSink> sink) {
   const auto whole = std::make_shared<JoinedGenerations>(std::move(sink), commands.size());
+  const uint64_t call = inference.NewCall();
   for (size_t i = 0; i < commands.size(); ++i) {
-    const int64_t n = commands[i].sampling.n.value_or(1);
-    auto part = inference.Generate(commands[i],
-                                   std::make_shared<PartSink>(whole, static_cast<int64_t>(i) * n));
+    GenerateCommand command = commands[i];
+    command.call = call;
+    const int64_t n = command.sampling.n.value_or(1);
+    auto part =
+        inference.Generate(command, std::make_shared<PartSink>(whole, static_cast<int64_t>(i) * n));
     if (!part.ok()) {
       whole->Abandon(commands.size() - i);
       whole->AllStarted();

@@ -280,6 +280,8 @@ llm::EngineStats LoadedModels::Stats() const {
     sum.generated_tokens_total += stats.generated_tokens_total;
     sum.steps_total += stats.steps_total;
     sum.preemptions_total += stats.preemptions_total;
+    sum.drafted_tokens_total += stats.drafted_tokens_total;
+    sum.accepted_drafts_total += stats.accepted_drafts_total;
     sum.stalled_seconds = std::max(sum.stalled_seconds, stats.stalled_seconds);
   }
   return sum;

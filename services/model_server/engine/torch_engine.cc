@@ -32,7 +32,7 @@ class TorchEngine final : public GenerationEngine {
   explicit TorchEngine(std::unique_ptr<llm::Engine> engine) : engine_(std::move(engine)) {}
 
   absl::Status LoadAdapter(const std::string& key, const std::filesystem::path& folder) override {
-    return engine_->LoadAdapter(key, folder.string());
+    return engine_->LoadAdapter(key, folder.string(), /*content=*/key);
   }
   absl::Status UnloadAdapter(const std::string& key) override {
     return engine_->UnloadAdapter(key);
