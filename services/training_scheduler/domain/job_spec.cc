@@ -282,7 +282,7 @@ std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec, Objective obje
 }
 
 ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const DatasetFacts& data,
-                     const std::string& today, Objective objective) {
+                     Objective objective) {
   ResolvedSpec out;
   Chooser choose(out);
   out.objective = objective;
@@ -290,8 +290,9 @@ ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const Data
   out.initial_adapter = spec.initial_adapter;
   out.tokenizer_digest = base.tokenizer_digest;
   out.template_digest = base.template_digest;
-  out.template_date = spec.template_date.empty() ? today : spec.template_date;
-  out.sources["template_date"] = {!spec.template_date.empty(), "the day of validation"};
+  out.template_date = spec.template_date.empty() ? kDefaultTemplateDate : spec.template_date;
+  out.sources["template_date"] = {!spec.template_date.empty(),
+                                  "what serving shows when a request names no date"};
   ResolveRows(spec, data, choose, out);
   out.epochs = choose.Choose("epochs", spec.epochs, AutoEpochs(out.train_rows, objective),
                              objective == Objective::kPreference

@@ -128,7 +128,7 @@ struct ResolvedSpec {
   int64_t checkpoint_every = 0;
   int64_t eval_every = 0;
   std::string suffix;
-  std::string template_date;  // for chat templates that print today's date
+  std::string template_date;  // YYYY-MM-DD, for chat templates that print today's date
   std::optional<LossOn>
       loss_on;  // absent: by the rows (last assistant for single-turn rows, else all)
   ComputeType compute_type = ComputeType::kBfloat16;
@@ -192,9 +192,13 @@ inline constexpr int64_t kMinTrainRows = 10;
 std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec,
                                         Objective objective = Objective::kSupervised);
 
-// Requires CheckRanges(spec, objective).empty() and data.train_rows >= kMinTrainRows. `today` is
-// YYYY-MM-DD.
+// The date that chat templates print if nobody names one: llm::ChatTemplateOptions' (a test in room
+// forecast compares them). Never the clock's: an adapter would be trained on another prompt than it
+// is served with.
+inline constexpr char kDefaultTemplateDate[] = "2024-07-26";
+
+// Requires CheckRanges(spec, objective).empty() and data.train_rows >= kMinTrainRows.
 ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const DatasetFacts& data,
-                     const std::string& today, Objective objective = Objective::kSupervised);
+                     Objective objective = Objective::kSupervised);
 
 }  // namespace crossover::scheduler

@@ -178,9 +178,8 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
                          facts.context_length, " tokens"));
     return absl::OkStatus();
   }
-  const std::string today = absl::FormatTime("%Y-%m-%d", clock_.Now(), absl::UTCTimeZone());
   ASSIGN_OR_RETURN(MeasuredRate rate, jobs_.Rate(facts.digest));
-  plan.validated.resolved = Resolve(job.spec.training, facts, *data, today, objective);
+  plan.validated.resolved = Resolve(job.spec.training, facts, *data, objective);
   plan.validated.inputs = {facts.digest, data->artifact_digest, job.spec.training.initial_adapter,
                            base->architecture, base->licence};
   plan.validated.base_model = base->model;
@@ -188,7 +187,7 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
       plan.validated.inputs, facts, job.requirements.gang_size, plan.validated.resolved, plan);
   plan.validated.estimate = EstimateTraining(plan.validated.resolved, facts, *data, rate, forecast,
                                              job.requirements.gang_size);
-  if (job.kind == JobKind::kSweep) ResolveSweep(job, facts, *data, rate, today, plan);
+  if (job.kind == JobKind::kSweep) ResolveSweep(job, facts, *data, rate, plan);
   return absl::OkStatus();
 }
 
@@ -223,7 +222,7 @@ std::optional<TrainingForecast> Planner::ForecastFor(const Inputs& inputs, const
 }
 
 void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetFacts& data,
-                           const MeasuredRate& rate, const std::string& today, Plan& plan) {
+                           const MeasuredRate& rate, Plan& plan) {
   SweepGrid grid = GridOf(job.spec.training, job.spec.sweep);
   for (FieldViolation& violation : grid.violations) {
     Violate(plan, std::move(violation.field), std::move(violation.description));
@@ -246,7 +245,7 @@ void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetF
               std::move(violation.description));
     }
     if (!plan.violations.empty()) return;
-    ResolvedSpec trial = Resolve(point.spec, base, data, today, resolved.objective);
+    ResolvedSpec trial = Resolve(point.spec, base, data, resolved.objective);
     const std::optional<TrainingForecast> forecast =
         ForecastFor(plan.validated.inputs, base, /*workers=*/1, trial, plan);
     const Consumption estimate = EstimateTraining(trial, base, data, rate, forecast, 1);
@@ -259,6 +258,16 @@ void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetF
     resolved.steps += trial.steps;
     resolved.trials.push_back({std::move(point.values), std::move(trial)});
   }
+}
+
+absl::StatusOr<std::string> Planner::DateOf(const ModelVersion& adapter) {
+  if (adapter.source_job.empty()) return std::string(kDefaultTemplateDate);
+  absl::StatusOr<Job> made_by = jobs_.Get(adapter.source_job);
+  if (absl::IsNotFound(made_by.status())) return std::string(kDefaultTemplateDate);
+  RETURN_IF_ERROR(made_by.status());
+  // An import or the PEFT copy of an adapter has the date of nobody.
+  const std::string& date = made_by->resolved.template_date;
+  return date.empty() ? std::string(kDefaultTemplateDate) : date;
 }
 
 absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
@@ -283,6 +292,7 @@ absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
                            adapter->licence};
   plan.validated.resolved.tokenizer_digest = adapter->tokenizer_digest;
   plan.validated.resolved.template_digest = adapter->template_digest;
+  ASSIGN_OR_RETURN(plan.validated.resolved.template_date, DateOf(*adapter));
   plan.validated.base_model = adapter->model;
   plan.validated.estimate.basis = "one pass over the model's weights";
   return absl::OkStatus();

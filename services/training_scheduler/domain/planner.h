@@ -46,9 +46,12 @@ class Planner {
                                               int32_t workers, ResolvedSpec& spec, Plan& plan);
   // Resolves the trials of a sweep; needs facts that are good.
   void ResolveSweep(const Job& job, const BaseFacts& base, const DatasetFacts& data,
-                    const MeasuredRate& rate, const std::string& today, Plan& plan);
+                    const MeasuredRate& rate, Plan& plan);
   absl::Status CheckInitialAdapter(const Job& job, Plan& plan);
   absl::Status CheckExport(const Job& job, Plan& plan);
+  // The template date that the adapter was trained with; of a job that is not known any more, and
+  // of an import, the default.
+  absl::StatusOr<std::string> DateOf(const ModelVersion& adapter);
   // A job that no worker can hold would wait for ever.
   absl::Status CheckWorkers(const Job& job, Plan& plan);
   static void CheckTypes(const Job& job, const std::vector<WorkerRecord>& workers, Plan& plan);

@@ -65,7 +65,7 @@ class LlmForecasterTest : public ::testing::Test {
     TrainingSpec spec;
     spec.validation_fraction = 0.1;
     return Resolve(spec, {.architecture = "llama", .hidden_size = 576, .context_length = 8192},
-                   {.train_rows = 40}, "2026-11-30", objective);
+                   {.train_rows = 40}, objective);
   }
 
   crossover::testing::TempDir folder_;
