@@ -25,6 +25,7 @@
 #include "services/training_scheduler/domain/watch_hub.h"
 #include "services/training_scheduler/domain/webhook_deliverer.h"
 #include "services/training_scheduler/forecast/llm_forecaster.h"
+#include "services/training_scheduler/model_files/llm_adapter_forms.h"
 #include "services/training_scheduler/model_files/llm_model_files.h"
 #include "services/training_scheduler/storage/embedded_sql.h"
 #include "services/training_scheduler/storage/pg_job_store.h"
@@ -93,7 +94,8 @@ struct Module::Impl {
         jobs(deps.pool, deps.logger, [this] { notifier.Wake(); }),
         ids(deps.clock, deps.random),
         forecaster(deps.blobs),
-        planner(jobs, models, catalog, deps.clock, &forecaster),
+        adapter_forms(deps.blobs),
+        planner(jobs, models, catalog, deps.clock, &forecaster, &adapter_forms),
         scheduler(jobs, planner, ids),
         leasing(jobs, deps.random, deps.clock, metrics,
                 {.ttl = options.lease_ttl,
@@ -218,6 +220,7 @@ struct Module::Impl {
   PgJobStore jobs;
   UuidGenerator ids;
   LlmForecaster forecaster;
+  LlmAdapterForms adapter_forms;
   Planner planner;
   Scheduler scheduler;
   Leasing leasing;

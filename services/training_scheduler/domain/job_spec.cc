@@ -162,7 +162,7 @@ void ResolveLearningRate(const TrainingSpec& spec, const BaseFacts& base, Choose
 // The rate's optimum hardly depends on the rank when the scale is 32/rank ("LoRA Without Regret"),
 // so a given rank does not ask for another rate. alpha/sqrt(r) of rsLoRA starts at the same scale
 // for rank 16.
-void ResolveAdapter(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) {
+void ResolveFreshAdapter(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) {
   out.rank = choose.Choose("adapter.r", spec.rank, 16,
                            "start with 16; raise it only when training underfits");
   out.rank_stabilised =
@@ -173,6 +173,32 @@ void ResolveAdapter(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out
   out.targets = spec.targets.empty() ? AllLinears() : spec.targets;
   out.sources["adapter.targets"] = {!spec.targets.empty(),
                                     "all seven linears: the MLP's matter most"};
+}
+
+// An adapter goes on in its own form: in no other could it be loaded.
+void ResolveContinuedAdapter(const TrainingSpec& spec, const AdapterForm& form, Chooser& choose,
+                             ResolvedSpec& out) {
+  constexpr char kRule[] = "as in the adapter that the job goes on from";
+  out.rank = choose.Choose("adapter.r", spec.rank, form.rank, kRule);
+  out.rank_stabilised =
+      choose.Choose("adapter.rank_stabilised", spec.rank_stabilised, form.rank_stabilised, kRule);
+  out.alpha = choose.Choose("adapter.alpha", spec.alpha, form.alpha, kRule);
+  out.targets = spec.targets.empty() ? form.targets : spec.targets;
+  out.sources["adapter.targets"] = {!spec.targets.empty(), kRule};
+  ResolvedTechniques& techniques = out.techniques;
+  const auto take = [&](const char* field, bool given, auto& to, const auto& of_form) {
+    if (!given) to = of_form;
+    out.sources[field] = {given, given ? "" : kRule};
+  };
+  const TechniqueSpec& asked = spec.techniques;
+  const std::vector<int32_t> layers = form.all_layers ? std::vector<int32_t>() : form.layers;
+  take("adapter.layers", !asked.layers.empty(), techniques.layers, layers);
+  take("adapter.rank_pattern", !asked.rank_pattern.empty(), techniques.rank_pattern,
+       form.rank_pattern);
+  // One alpha that is given is that of all modules.
+  const bool own_alpha = spec.alpha.has_value() || !asked.alpha_pattern.empty();
+  take("adapter.alpha_pattern", own_alpha, techniques.alpha_pattern, form.alpha_pattern);
+  take("adapter.dora", asked.dora.has_value(), techniques.dora, form.dora);
 }
 
 void ResolveObjective(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) {
@@ -287,7 +313,7 @@ ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const Data
   Chooser choose(out);
   out.objective = objective;
   out.suffix = spec.suffix;
-  out.initial_adapter = spec.initial_adapter;
+  out.initial_adapter = base.initial_adapter;
   out.tokenizer_digest = base.tokenizer_digest;
   out.template_digest = base.template_digest;
   out.template_date = spec.template_date.empty() ? kDefaultTemplateDate : spec.template_date;
@@ -302,7 +328,7 @@ ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const Data
   out.batch_size = choose.Choose("batch_size", spec.batch_size, 8, "8 rows a step");
   ResolveSteps(spec, choose, out);
   ResolveLearningRate(spec, base, choose, out);
-  ResolveAdapter(spec, choose, out);
+  ResolveFreshAdapter(spec, choose, out);
   ResolveObjective(spec, choose, out);
   const int64_t context = base.context_length > 0 ? base.context_length : 2048;
   out.max_length = choose.Choose("max_length", spec.max_length, context, "the model's context");
@@ -320,6 +346,7 @@ ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const Data
   out.max_grad_norm = choose.Choose("max_grad_norm", spec.max_grad_norm, 1.0, "clip at 1");
   out.techniques = ResolveTechniques(spec.techniques);
   DescribeTechniques(spec.techniques, out);
+  if (base.initial_form.has_value()) ResolveContinuedAdapter(spec, *base.initial_form, choose, out);
   out.seed =
       choose.Choose("seed", spec.seed, 42, "the same for every job: equal specs, equal adapters");
   return out;

@@ -12,6 +12,7 @@
 #include "services/training_scheduler/domain/able_workers.h"
 #include "services/training_scheduler/domain/find_version.h"
 #include "services/training_scheduler/domain/gang.h"
+#include "services/training_scheduler/domain/initial_adapter.h"
 #include "services/training_scheduler/domain/labels.h"
 #include "services/training_scheduler/domain/names.h"
 #include "services/training_scheduler/domain/sweep.h"
@@ -80,6 +81,8 @@ void CheckCommon(const Job& job, absl::Time now, Plan& plan) {
   }
 }
 
+constexpr char kInitialAdapter[] = "spec.training.initial_adapter";
+
 double ToGib(int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
 
 BaseFacts FactsOf(const ModelVersion& base) {
@@ -123,17 +126,45 @@ absl::Status ViolationsError(const Plan& plan) {
                {.reason = plan.reason, .metadata = {}, .violations = plan.violations});
 }
 
-absl::Status Planner::CheckInitialAdapter(const Job& job, Plan& plan) {
+absl::Status Planner::CheckInitialAdapter(const Job& job, BaseFacts& facts, Plan& plan) {
   const std::string& digest = job.spec.training.initial_adapter;
   if (digest.empty()) return absl::OkStatus();
-  const absl::Status registered = models_.GetVersion(job.project, "", digest).status();
-  if (!absl::IsNotFound(registered)) return registered;
-  ASSIGN_OR_RETURN(bool made_by_a_job, jobs_.RefersTo(job.project, digest));
-  if (made_by_a_job) return absl::OkStatus();
-  Violate(plan, "spec.training.initial_adapter",
-          absl::StrCat("is '", digest, "', which is no adapter or checkpoint of projects/",
-                       job.project),
-          "MODEL_NOT_FOUND");
+  ASSIGN_OR_RETURN(const std::optional<MadeAdapter> adapter,
+                   FindInitialAdapter(models_, jobs_, job.project, digest));
+  if (!adapter.has_value()) {
+    Violate(plan, kInitialAdapter,
+            absl::StrCat("is '", digest, "', which is no adapter or checkpoint of projects/",
+                         job.project),
+            "MODEL_NOT_FOUND");
+    return absl::OkStatus();
+  }
+  facts.initial_adapter = adapter->digest;
+  if (facts.digest.empty()) return absl::OkStatus();
+  if (adapter->base_digest != facts.digest) {
+    Violate(plan, kInitialAdapter,
+            absl::StrCat("is '", digest, "', an adapter of the base ", adapter->base_digest,
+                         "; the job's base_model '", job.base_model, "' is ", facts.digest,
+                         ". Train on the adapter's base, or go on from an adapter of this one"),
+            "ADAPTER_BASE_MISMATCH");
+    return absl::OkStatus();
+  }
+  return CheckInitialForm(job, facts, plan);
+}
+
+absl::Status Planner::CheckInitialForm(const Job& job, BaseFacts& facts, Plan& plan) {
+  if (forms_ == nullptr) return absl::OkStatus();
+  absl::StatusOr<AdapterForm> form = forms_->Read(facts.initial_adapter, facts.digest);
+  if (absl::IsUnavailable(form.status())) return form.status();
+  if (IsAbsent(form.status()) || absl::IsUnimplemented(form.status())) {
+    Violate(plan, kInitialAdapter,
+            absl::StrCat("is '", job.spec.training.initial_adapter,
+                         "', which cannot be gone on from: ", form.status().message()),
+            DetailOf(form.status()).reason);
+  }
+  if (!form.ok()) return absl::OkStatus();
+  for (FieldViolation& violation : CheckForm(job.spec.training, *form))
+    Violate(plan, std::move(violation.field), std::move(violation.description), "ADAPTER_MISMATCH");
+  facts.initial_form = *std::move(form);
   return absl::OkStatus();
 }
 
@@ -156,7 +187,9 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
                          " (others have to be imported first)"),
             "BASE_MODEL_UNKNOWN");
   }
-  RETURN_IF_ERROR(CheckInitialAdapter(job, plan));
+  BaseFacts facts;
+  if (base.ok() && base->kind == ModelKind::kBase) facts = FactsOf(*base);
+  RETURN_IF_ERROR(CheckInitialAdapter(job, facts, plan));
   CheckProject(job, "dataset_version", job.dataset_version, plan);
   if (!IsOfProject(job.project, job.dataset_version)) return absl::OkStatus();
   absl::StatusOr<DatasetFacts> data = datasets_.Find(job.dataset_version);
@@ -171,7 +204,6 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
   }
   if (!plan.violations.empty()) return absl::OkStatus();
 
-  const BaseFacts facts = FactsOf(*base);
   if (facts.context_length > 0 && job.spec.training.max_length.value_or(0) > facts.context_length) {
     Violate(plan, "spec.training.max_length",
             absl::StrCat("is ", *job.spec.training.max_length, "; the model's context is ",
@@ -180,7 +212,7 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
   }
   ASSIGN_OR_RETURN(MeasuredRate rate, jobs_.Rate(facts.digest));
   plan.validated.resolved = Resolve(job.spec.training, facts, *data, objective);
-  plan.validated.inputs = {facts.digest, data->artifact_digest, job.spec.training.initial_adapter,
+  plan.validated.inputs = {facts.digest, data->artifact_digest, facts.initial_adapter,
                            base->architecture, base->licence};
   plan.validated.base_model = base->model;
   const std::optional<TrainingForecast> forecast = ForecastFor(
@@ -243,6 +275,12 @@ void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetF
     for (FieldViolation& violation : CheckRanges(point.spec, resolved.objective)) {
       Violate(plan, absl::StrCat("spec.sweep trial ", i + 1, ": ", violation.field),
               std::move(violation.description));
+    }
+    if (base.initial_form.has_value()) {
+      for (FieldViolation& violation : CheckForm(point.spec, *base.initial_form)) {
+        Violate(plan, absl::StrCat("spec.sweep trial ", i + 1, ": ", violation.field),
+                std::move(violation.description), "ADAPTER_MISMATCH");
+      }
     }
     if (!plan.violations.empty()) return;
     ResolvedSpec trial = Resolve(point.spec, base, data, resolved.objective);

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/status/error.h"
 #include "common/time/clock.h"
+#include "services/training_scheduler/domain/adapter_form.h"
 #include "services/training_scheduler/domain/dataset_catalog.h"
 #include "services/training_scheduler/domain/forecaster.h"
 #include "services/training_scheduler/domain/job_machine.h"
@@ -30,10 +31,16 @@ absl::Status ViolationsError(const Plan& plan);
 // Thread-safe. Borrows everything.
 class Planner {
  public:
-  // `forecaster` may be null: then estimates rest on what is known without rows.
+  // `forecaster` may be null: then estimates rest on what is known without rows. So may `forms`:
+  // then adapters to go on from are taken to have the form that the spec says.
   Planner(JobStore& jobs, ModelStore& models, DatasetCatalog& datasets, Clock& clock,
-          Forecaster* forecaster = nullptr)
-      : jobs_(jobs), models_(models), datasets_(datasets), clock_(clock), forecaster_(forecaster) {}
+          Forecaster* forecaster = nullptr, AdapterForms* forms = nullptr)
+      : jobs_(jobs),
+        models_(models),
+        datasets_(datasets),
+        clock_(clock),
+        forecaster_(forecaster),
+        forms_(forms) {}
 
   // Fields that are wrong are in the plan; a status is an error only when it cannot be said now
   // whether the job is valid (UNAVAILABLE) or its kind is not served (UNIMPLEMENTED).
@@ -47,7 +54,9 @@ class Planner {
   // Resolves the trials of a sweep; needs facts that are good.
   void ResolveSweep(const Job& job, const BaseFacts& base, const DatasetFacts& data,
                     const MeasuredRate& rate, Plan& plan);
-  absl::Status CheckInitialAdapter(const Job& job, Plan& plan);
+  // Sets what `facts`, whose base is known if it has a digest, say of the adapter to go on from.
+  absl::Status CheckInitialAdapter(const Job& job, BaseFacts& facts, Plan& plan);
+  absl::Status CheckInitialForm(const Job& job, BaseFacts& facts, Plan& plan);
   absl::Status CheckExport(const Job& job, Plan& plan);
   // The template date that the adapter was trained with; of a job that is not known any more, and
   // of an import, the default.
@@ -61,6 +70,7 @@ class Planner {
   DatasetCatalog& datasets_;
   Clock& clock_;
   Forecaster* const forecaster_;
+  AdapterForms* const forms_;
 };
 
 // Seconds, tokens and memory (each worker's) of a training job that `workers` share. Rests on its
