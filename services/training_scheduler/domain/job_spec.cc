@@ -259,7 +259,9 @@ void ResolveSteps(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) 
   const int64_t steps_an_epoch =
       std::max<int64_t>(1, (out.train_rows + out.batch_size - 1) / out.batch_size);
   out.max_steps = spec.max_steps.value_or(0);
-  out.steps = std::max<int64_t>(1, std::llround(out.epochs * static_cast<double>(steps_an_epoch)));
+  // As the trainer does it (llm::RowOrder): a step that is begun is done.
+  const double steps = std::ceil(out.epochs * static_cast<double>(steps_an_epoch) - 1e-9);
+  out.steps = std::max<int64_t>(1, static_cast<int64_t>(steps));
   if (out.max_steps > 0) out.steps = std::min(out.steps, out.max_steps);
 
   const double share = choose.Choose("warmup_ratio", spec.warmup_ratio, 0.05, "5 % of the steps");
