@@ -173,6 +173,11 @@ int64_t MemoryOf(const ModelConfig& c, const TrainConfig& config, const LoraLayo
 
 }  // namespace
 
+int64_t LongestRow(const ModelConfig& model, const TrainConfig& config) {
+  const int64_t limit = std::min({config.max_row_tokens, model.context_length, int64_t{32768}});
+  return model.sliding_window > 0 ? std::min(limit, model.sliding_window) : limit;
+}
+
 Forecast ForecastOf(const ModelConfig& model, const TrainConfig& config,
                     const std::vector<TrainRow>& train, const std::vector<TrainRow>& validation,
                     const ForecastOptions& options) {

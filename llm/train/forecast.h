@@ -30,6 +30,10 @@ struct Forecast {
   int64_t peak_memory_bytes = 0;  // Resident set of a process (each) that does nothing else.
 };
 
+// Tokens of the longest row that a run takes: max_row_tokens, the context, the reach of a sliding
+// window, and 32,768.
+int64_t LongestRow(const ModelConfig& model, const TrainConfig& config);
+
 // `train` must not be empty. Requires CheckPlan(model, config). Deterministic.
 Forecast ForecastOf(const ModelConfig& model, const TrainConfig& config,
                     const std::vector<TrainRow>& train, const std::vector<TrainRow>& validation,

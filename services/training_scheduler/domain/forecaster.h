@@ -9,7 +9,8 @@ namespace crossover::scheduler {
 
 struct TrainingForecast {
   int64_t tokens = 0;       // of all steps
-  int64_t longest_row = 0;  // tokens
+  int64_t longest_row = 0;  // tokens; of those that are longer than the limit, if any, of all rows
+  int64_t row_limit = 0;    // tokens that a row may have: max_length, and what the base can do
   bool all_rows = false;    // false: a sample was measured
   // Operations of all steps and evaluations; time is work over a measured rate.
   double work = 0;                // of all workers together

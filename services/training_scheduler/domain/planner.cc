@@ -239,8 +239,9 @@ std::optional<TrainingForecast> Planner::ForecastFor(const Inputs& inputs, const
       Violate(plan, std::move(violation.field), std::move(violation.description), detail.reason);
   }
   if (!forecast.ok()) return std::nullopt;
-  const int64_t limit =
+  int64_t limit =
       base.context_length > 0 ? std::min(spec.max_length, base.context_length) : spec.max_length;
+  if (forecast->row_limit > 0) limit = std::min(limit, forecast->row_limit);
   if (forecast->longest_row > limit) {
     Violate(plan, "dataset_version",
             absl::StrCat("has a row of ", forecast->longest_row, " tokens; at most ", limit,

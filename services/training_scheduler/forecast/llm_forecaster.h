@@ -28,7 +28,8 @@ class LlmForecaster final : public Forecaster {
   absl::StatusOr<const Base*> FindBase(const Inputs& inputs, const ResolvedSpec& spec)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<const Rows*> FindRows(const Inputs& inputs, const ResolvedSpec& spec,
-                                       const Base& base) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+                                       const Base& base, int64_t limit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   BlobStore& blobs_;
   absl::Mutex mutex_;
