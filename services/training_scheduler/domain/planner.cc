@@ -81,6 +81,9 @@ void CheckCommon(const Job& job, absl::Time now, Plan& plan) {
   }
 }
 
+// Workers beyond the first thousand are like some of these.
+constexpr int64_t kMostWorkers = 1000;
+
 constexpr char kInitialAdapter[] = "spec.training.initial_adapter";
 
 double ToGib(int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
@@ -215,17 +218,19 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
   plan.validated.inputs = {facts.digest, data->artifact_digest, facts.initial_adapter,
                            base->architecture, base->licence};
   plan.validated.base_model = base->model;
-  const std::optional<TrainingForecast> forecast = ForecastFor(
-      plan.validated.inputs, facts, job.requirements.gang_size, plan.validated.resolved, plan);
+  ASSIGN_OR_RETURN(std::vector<WorkerRecord> known, jobs_.Workers("", kMostWorkers));
+  const ForecastWorkers workers = WorkersFor(job, std::move(known));
+  const std::optional<TrainingForecast> forecast =
+      ForecastFor(plan.validated.inputs, facts, workers, plan.validated.resolved, plan);
   plan.validated.estimate = EstimateTraining(plan.validated.resolved, facts, *data, rate, forecast,
                                              job.requirements.gang_size);
-  if (job.kind == JobKind::kSweep) ResolveSweep(job, facts, *data, rate, plan);
+  if (job.kind == JobKind::kSweep) ResolveSweep(job, facts, *data, rate, workers, plan);
   return absl::OkStatus();
 }
 
 std::optional<TrainingForecast> Planner::ForecastFor(const Inputs& inputs, const BaseFacts& base,
-                                                     int32_t workers, ResolvedSpec& spec,
-                                                     Plan& plan) {
+                                                     const ForecastWorkers& workers,
+                                                     ResolvedSpec& spec, Plan& plan) {
   if (forecaster_ == nullptr) return std::nullopt;
   const absl::StatusOr<TrainingForecast> forecast = forecaster_->Forecast(inputs, spec, workers);
   if (absl::IsInvalidArgument(forecast.status())) {
@@ -255,7 +260,7 @@ std::optional<TrainingForecast> Planner::ForecastFor(const Inputs& inputs, const
 }
 
 void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetFacts& data,
-                           const MeasuredRate& rate, Plan& plan) {
+                           const MeasuredRate& rate, const ForecastWorkers& workers, Plan& plan) {
   SweepGrid grid = GridOf(job.spec.training, job.spec.sweep);
   for (FieldViolation& violation : grid.violations) {
     Violate(plan, std::move(violation.field), std::move(violation.description));
@@ -286,7 +291,7 @@ void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetF
     if (!plan.violations.empty()) return;
     ResolvedSpec trial = Resolve(point.spec, base, data, resolved.objective);
     const std::optional<TrainingForecast> forecast =
-        ForecastFor(plan.validated.inputs, base, /*workers=*/1, trial, plan);
+        ForecastFor(plan.validated.inputs, base, workers, trial, plan);
     const Consumption estimate = EstimateTraining(trial, base, data, rate, forecast, 1);
     sum.seconds += estimate.seconds;
     sum.seconds_lower += estimate.seconds_lower;
@@ -353,8 +358,7 @@ void Planner::CheckTypes(const Job& job, const std::vector<WorkerRecord>& worker
 }
 
 absl::Status Planner::CheckWorkers(const Job& job, Plan& plan) {
-  // Workers beyond the first thousand are like some of these.
-  ASSIGN_OR_RETURN(std::vector<WorkerRecord> workers, jobs_.Workers("", 1000));
+  ASSIGN_OR_RETURN(std::vector<WorkerRecord> workers, jobs_.Workers("", kMostWorkers));
   std::erase_if(workers, [&](const WorkerRecord& worker) { return !MayServe(worker, job); });
   const int32_t size = job.requirements.gang_size;
   const auto able = std::count_if(workers.begin(), workers.end(), [&](const WorkerRecord& worker) {

@@ -50,10 +50,11 @@ class Planner {
   absl::Status CheckTraining(const Job& job, Plan& plan);
   // Measures the job's rows if that is possible; rows that cannot be trained on are violations.
   std::optional<TrainingForecast> ForecastFor(const Inputs& inputs, const BaseFacts& base,
-                                              int32_t workers, ResolvedSpec& spec, Plan& plan);
+                                              const ForecastWorkers& workers, ResolvedSpec& spec,
+                                              Plan& plan);
   // Resolves the trials of a sweep; needs facts that are good.
   void ResolveSweep(const Job& job, const BaseFacts& base, const DatasetFacts& data,
-                    const MeasuredRate& rate, Plan& plan);
+                    const MeasuredRate& rate, const ForecastWorkers& workers, Plan& plan);
   // Sets what `facts`, whose base is known if it has a digest, say of the adapter to go on from.
   absl::Status CheckInitialAdapter(const Job& job, BaseFacts& facts, Plan& plan);
   absl::Status CheckInitialForm(const Job& job, BaseFacts& facts, Plan& plan);

@@ -152,6 +152,28 @@ absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::stri
   }
 }
 
+// Of a GGUF file, or of a folder's safetensors: what else is in them is small beside.
+absl::StatusOr<int64_t> WeightBytes(const std::filesystem::path& base) {
+  std::error_code error;
+  int64_t bytes = 0;
+  if (!std::filesystem::is_directory(base, error)) {
+    bytes = static_cast<int64_t>(std::filesystem::file_size(base, error));
+  } else {
+    for (const auto& entry : std::filesystem::directory_iterator(base, error)) {
+      if (entry.path().extension() != ".safetensors") continue;
+      bytes += static_cast<int64_t>(entry.file_size(error));
+      if (error) break;
+    }
+  }
+  if (error) return absl::UnavailableError(base.string() + ": " + error.message());
+  return bytes;
+}
+
+llm::Recompute ToLlm(const std::optional<ActivationPolicy>& policy) {
+  if (!policy.has_value()) return llm::Recompute::kAuto;
+  return *policy == ActivationPolicy::kKeep ? llm::Recompute::kNever : llm::Recompute::kAlways;
+}
+
 llm::ObjectiveKind ToLlm(Objective objective) {
   if (objective == Objective::kPreference) return llm::ObjectiveKind::kPreference;
   return objective == Objective::kDistil ? llm::ObjectiveKind::kDistil
@@ -175,6 +197,8 @@ llm::TrainConfig ConfigOf(const ResolvedSpec& spec) {
   config.rank_pattern.assign(techniques.rank_pattern.begin(), techniques.rank_pattern.end());
   config.alpha_pattern.assign(techniques.alpha_pattern.begin(), techniques.alpha_pattern.end());
   config.dora = techniques.dora;
+  config.dropout = techniques.dropout;
+  config.recompute = ToLlm(techniques.activations);
   if (techniques.initial == InitialAdapter::kPissa) config.initial = llm::InitialAdapter::kPissa;
   config.batch_rows = static_cast<int>(spec.batch_size);
   config.max_row_tokens = spec.max_length;
@@ -206,6 +230,7 @@ absl::Status FitsModel(const llm::ModelConfig& model, const llm::TrainConfig& co
 struct LlmForecaster::Base {
   std::string key;
   llm::ModelConfig config;
+  int64_t stored_bytes = 0;  // of its weights in their files
   std::shared_ptr<const llm::ChatTemplate> chat;
 };
 
@@ -228,6 +253,7 @@ absl::StatusOr<const LlmForecaster::Base*> LlmForecaster::FindBase(const Inputs&
   auto base = std::make_unique<Base>();
   base->key = key;
   base->config = text.config;
+  ASSIGN_OR_RETURN(base->stored_bytes, WeightBytes(path));
   llm::ChatTemplateOptions options;
   if (!spec.template_date.empty() && !absl::ParseCivilTime(spec.template_date, &options.date)) {
     return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
@@ -281,7 +307,7 @@ absl::StatusOr<const LlmForecaster::Rows*> LlmForecaster::FindRows(const Inputs&
 
 absl::StatusOr<TrainingForecast> LlmForecaster::Forecast(const Inputs& inputs,
                                                          const ResolvedSpec& spec,
-                                                         int32_t workers) {
+                                                         const ForecastWorkers& workers) {
   const absl::MutexLock lock(&mutex_);
   const absl::StatusOr<const Base*> found = FindBase(inputs, spec);
   if (!found.ok()) return Unknown(found.status());
@@ -294,8 +320,10 @@ absl::StatusOr<TrainingForecast> LlmForecaster::Forecast(const Inputs& inputs,
       llm::ForecastOf(base->config, config, rows->train, rows->validation,
                       {.train_rows = spec.train_rows,
                        .eval_every = spec.eval_every,
-                       .bf16 = spec.compute_type == ComputeType::kBfloat16,
-                       .workers = workers});
+                       .bf16 = spec.compute_type == ComputeType::kBfloat16 && !workers.float32_only,
+                       .workers = workers.count,
+                       .memory_bytes = workers.memory_bytes,
+                       .stored_bytes = base->stored_bytes});
   return TrainingForecast{.tokens = forecast.tokens,
                           .longest_row = rows->longest,
                           .row_limit = limit,

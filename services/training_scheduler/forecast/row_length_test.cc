@@ -73,8 +73,8 @@ class RowLengthTest : public ::testing::Test {
   absl::StatusOr<TrainingForecast> Forecast(int64_t max_length) {
     TrainingSpec spec;
     spec.max_length = max_length;
-    return forecaster_.Forecast(
-        inputs_, Resolve(spec, {.architecture = "llama"}, {.train_rows = 3001}), /*workers=*/1);
+    return forecaster_.Forecast(inputs_,
+                                Resolve(spec, {.architecture = "llama"}, {.train_rows = 3001}), {});
   }
 
   crossover::testing::TempDir folder_;
