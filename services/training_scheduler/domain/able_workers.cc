@@ -44,6 +44,7 @@ ForecastWorkers WorkersFor(const Job& job, std::vector<WorkerRecord> workers) {
     return TypeOf(worker, job) == ComputeType::kFloat32;
   });
   if (size > 1) workers = OfOneType(job, workers);
+  if (workers.empty()) return facts;
   std::ranges::sort(workers, std::greater<>(), &MemoryOf);
   const size_t place = std::ssize(workers) < size ? 0 : static_cast<size_t>(std::max(1, size) - 1);
   facts.memory_bytes = workers[place].capabilities.memory_bytes;
