@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "llm/train/adapter_plan.h"
+#include "llm/train/forecast_memory.h"
 #include "llm/train/packer.h"
 #include "llm/train/schedule.h"
 
@@ -12,44 +13,9 @@ namespace crossover::llm {
 
 namespace {
 
-// LibTorch, its threads, what it keeps of matrix products (primitive_cache.h), the tokenizer, a
-// worker's RPC and the heap: measured on the 135 M test model, between two kinds of products. Of
-// bench train's peak what is counted below explains 696 MB: it took 926 MB with LibTorch's
-// products, 822 with our own (products.h).
-constexpr int64_t kRuntimeBytes = int64_t{185} << 20;
 // An optimizer step reads and writes adapter, gradient and both moments: so many operations of a
 // matrix product pass per number meanwhile.
 constexpr double kOperationsPerUpdate = 500;
-constexpr int64_t kLossChunk = 256;     // loss.h
-constexpr int64_t kForecastChunk = 64;  // objective_soft.h
-
-int64_t In(const ModelConfig& c, Target target) {
-  if (target == Target::kO) return c.heads * c.head_dim;
-  return target == Target::kDown ? c.intermediate_size : c.hidden_size;
-}
-
-int64_t Out(const ModelConfig& c, Target target) {
-  switch (target) {
-    case Target::kQ:
-      return c.heads * c.head_dim;
-    case Target::kK:
-    case Target::kV:
-      return c.kv_heads * c.head_dim;
-    case Target::kGate:
-    case Target::kUp:
-      return c.intermediate_size;
-    case Target::kO:
-    case Target::kDown:
-      return c.hidden_size;
-  }
-  return 0;
-}
-
-int64_t FrozenParameters(const ModelConfig& c) {
-  int64_t sum = 0;
-  for (const Target target : kAllTargets) sum += In(c, target) * Out(c, target);
-  return sum * c.layers;
-}
 
 // Of one step, or of all validation rows.
 struct Load {
@@ -119,7 +85,7 @@ int ReferencePasses(const TrainConfig& config) {
 
 double WorkOf(const ModelConfig& model, const TrainConfig& config, const LoraLayout& layout,
               const Load& step, const Load& validation, int64_t steps, int64_t evaluations,
-              int workers) {
+              int workers, bool recompute) {
   const double frozen = static_cast<double>(FrozenParameters(model));
   const double adapter = static_cast<double>(layout.size());
   const double head = static_cast<double>(model.vocab_size * model.hidden_size);
@@ -127,51 +93,20 @@ double WorkOf(const ModelConfig& model, const TrainConfig& config, const LoraLay
   // Forward and backward; a preference's policy goes through the head once more, for the margins.
   const bool preference = config.objective == ObjectiveKind::kPreference;
   const double heads = 4 + 2 * reference + (preference ? 2 : 0);
-  const double of_step = step.computed * ((4 + 2 * reference) * frozen + 6 * adapter) +
+  const int passes = (recompute ? 6 : 4) + 2 * reference;  // as WindowComputer::FlopsPerToken
+  const double of_step = step.computed * (passes * frozen + 6 * adapter) +
                          step.trained * heads * head + workers * kOperationsPerUpdate * adapter;
   const double of_evaluation = validation.computed * ((2 + 2 * reference) * frozen + 2 * adapter) +
                                validation.trained * (2 + 2 * reference) * head;
   return static_cast<double>(steps) * of_step + static_cast<double>(evaluations) * of_evaluation;
 }
 
-// decoder.h: what a forward pass leaves behind.
-int64_t ActivationBytes(const ModelConfig& c, const LoraLayout& layout, int64_t tokens,
-                        int64_t item, bool keep) {
-  const int64_t attention = c.heads * c.head_dim, qkv = attention + 2 * c.kv_heads * c.head_dim;
-  int64_t ranks = 0;
-  for (const Group group : {Group::kQkv, Group::kO, Group::kGateUp, Group::kDown})
-    ranks += layout.MaxRankSum(group);
-  const int64_t block =
-      item * (4 * c.hidden_size + qkv + attention + 2 * c.intermediate_size + ranks) +
-      4 * (c.heads + 2);
-  const int64_t rounded = (tokens + 127) / 128 * 128;
-  return rounded *
-         (block * (keep ? c.layers : 1) + item * (c.intermediate_size + 3 * c.hidden_size));
-}
-
-int64_t MemoryOf(const ModelConfig& c, const TrainConfig& config, const LoraLayout& layout,
-                 const Load& step, const Load& validation, int64_t item, int workers) {
-  const int64_t vocabulary = c.vocab_size * c.hidden_size * (c.tied_embeddings ? 1 : 2);
-  int64_t bytes = kRuntimeBytes + item * (FrozenParameters(c) + vocabulary);
-  // Master, gradient and two moments; operands in the activations' type, B block-diagonal.
-  bytes += layout.size() * (16 + 2 * item);
-  if (workers > 1) bytes += layout.size() * 4;  // The copy of the gradient that is summed up.
-  bytes += ActivationBytes(c, layout, step.largest_pack, item, /*keep=*/true);
-  // Backward's buffers.
-  bytes += step.largest_pack * item *
-           (2 * c.hidden_size + 2 * c.intermediate_size + 2 * (c.heads + c.kv_heads) * c.head_dim);
-  bytes += ActivationBytes(c, layout, validation.largest_pack, item, /*keep=*/false);
-  if (ReferencePasses(config) > 0) {
-    const int64_t larger = std::max(step.largest_pack, validation.largest_pack);
-    bytes += ActivationBytes(c, layout, larger, item, /*keep=*/false);
-  }
-  const bool soft = config.objective == ObjectiveKind::kDistil || config.kl_weight > 0;
-  bytes += kLossChunk * c.vocab_size * item;
-  if (soft) bytes += kForecastChunk * c.vocab_size * (item + 5 * 4);
-  return bytes;
-}
-
 }  // namespace
+
+int64_t LongestRow(const ModelConfig& model, const TrainConfig& config) {
+  const int64_t limit = std::min({config.max_row_tokens, model.context_length, int64_t{32768}});
+  return model.sliding_window > 0 ? std::min(limit, model.sliding_window) : limit;
+}
 
 Forecast ForecastOf(const ModelConfig& model, const TrainConfig& config,
                     const std::vector<TrainRow>& train, const std::vector<TrainRow>& validation,
@@ -196,10 +131,13 @@ Forecast ForecastOf(const ModelConfig& model, const TrainConfig& config,
   const int64_t evaluations =
       evaluates ? (forecast.steps + options.eval_every - 1) / options.eval_every : 0;
   const LoraLayout layout = PlannedLayout(model, config);
-  forecast.work =
-      WorkOf(model, config, layout, step, held_out, forecast.steps, evaluations, workers);
-  forecast.peak_memory_bytes =
-      MemoryOf(model, config, layout, step, held_out, options.bf16 ? 2 : 4, workers);
+  const MemoryForecast memory =
+      ForecastMemory(model, config, layout, {step.largest_pack, held_out.largest_pack}, options);
+  forecast.peak_memory_bytes = memory.bytes;
+  forecast.stored = memory.stored;
+  forecast.recompute = memory.recompute;
+  forecast.work = WorkOf(model, config, layout, step, held_out, forecast.steps, evaluations,
+                         workers, memory.recompute);
   return forecast;
 }
 

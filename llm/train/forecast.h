@@ -15,6 +15,10 @@ struct ForecastOptions {
   int64_t eval_every = 0;  // Steps between evaluations; 0: none.
   bool bf16 = true;
   int workers = 1;  // Processes that share each window (collective.h).
+  // Free memory of each, which decides about the base's storage and what is recomputed where that
+  // is left to the worker; 0: not known, and both are kept whole.
+  int64_t memory_bytes = 0;
+  int64_t stored_bytes = 0;  // Of the base's weights in its files; 0: it is kept dense.
 };
 
 struct Forecast {
@@ -28,7 +32,13 @@ struct Forecast {
   // together, as long as each has equally many rows.
   double work = 0;
   int64_t peak_memory_bytes = 0;  // Resident set of a process (each) that does nothing else.
+  bool stored = false;            // The base stays in its file's bytes (WeightStorage::kStored).
+  bool recompute = false;         // The backward pass computes activations again.
 };
+
+// Tokens of the longest row that a run takes: max_row_tokens, the context, the reach of a sliding
+// window, and 32,768.
+int64_t LongestRow(const ModelConfig& model, const TrainConfig& config);
 
 // `train` must not be empty. Requires CheckPlan(model, config). Deterministic.
 Forecast ForecastOf(const ModelConfig& model, const TrainConfig& config,

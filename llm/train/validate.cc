@@ -10,6 +10,7 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/train/adapter_plan.h"
+#include "llm/train/forecast.h"
 
 namespace crossover::llm {
 
@@ -156,9 +157,7 @@ absl::Status CheckRows(const BaseModel& base, const TrainConfig& config,
                        const std::vector<TrainRow>& rows, std::string_view kind) {
   if (rows.empty())
     return Bad("NO_ROWS", absl::StrCat("there are no ", std::string(kind), " rows"));
-  int64_t context = base.config().context_length;
-  if (base.config().sliding_window > 0) context = std::min(context, base.config().sliding_window);
-  const int64_t limit = std::min({config.max_row_tokens, context, int64_t{32768}});
+  const int64_t limit = LongestRow(base.config(), config);
   // Validation is by the data's own answers, whatever the teacher says.
   const bool no_teacher = kind == "validation" && config.objective == ObjectiveKind::kDistil;
   const ObjectiveKind objective = no_teacher ? ObjectiveKind::kSupervised : config.objective;

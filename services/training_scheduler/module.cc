@@ -26,6 +26,7 @@
 #include "services/training_scheduler/domain/watch_hub.h"
 #include "services/training_scheduler/domain/webhook_deliverer.h"
 #include "services/training_scheduler/forecast/llm_forecaster.h"
+#include "services/training_scheduler/model_files/llm_adapter_forms.h"
 #include "services/training_scheduler/model_files/llm_model_files.h"
 #include "services/training_scheduler/storage/embedded_sql.h"
 #include "services/training_scheduler/storage/pg_job_store.h"
@@ -101,7 +102,9 @@ struct Module::Impl {
         jobs(deps.pool, deps.logger, [this] { notifier.Wake(); }),
         ids(deps.clock, deps.random),
         forecaster(deps.blobs),
-        planner(jobs, models, catalog, deps.clock, &forecaster, options.device_hour_usd),
+        adapter_forms(deps.blobs),
+        planner(jobs, models, catalog, deps.clock, &forecaster, options.device_hour_usd,
+                &adapter_forms),
         scheduler(jobs, planner, ids),
         leasing(jobs, deps.random, deps.clock, metrics,
                 {.ttl = options.lease_ttl,
@@ -228,6 +231,7 @@ struct Module::Impl {
   PgJobStore jobs;
   UuidGenerator ids;
   LlmForecaster forecaster;
+  LlmAdapterForms adapter_forms;
   Planner planner;
   Scheduler scheduler;
   Leasing leasing;

@@ -100,6 +100,7 @@ struct SweepPlan {
 
 struct ExportPlan {
   ExportFormat format = ExportFormat::kPeft;
+  std::string template_date;  // YYYY-MM-DD, that the adapter was trained with; "" = the library's
 };
 
 struct CheckpointRef {

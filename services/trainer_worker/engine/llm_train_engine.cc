@@ -138,6 +138,14 @@ absl::StatusOr<llm::ExportFormat> ToLlm(ExportFormat format) {
   return llm::ExportFormat{};  // Unreachable.
 }
 
+// "" is the library's own date, as it is for requests to a model server.
+absl::StatusOr<llm::ChatTemplateOptions> ChatOptionsOf(const std::string& date) {
+  llm::ChatTemplateOptions options;
+  if (date.empty() || absl::ParseCivilTime(date, &options.date)) return options;
+  return Error(absl::StatusCode::kInvalidArgument, "SPEC_INVALID",
+               absl::StrCat("template_date is '", date, "'; must be YYYY-MM-DD"));
+}
+
 class LlmTrainRun final : public TrainRun {
  public:
   // The size's tokens are counted here.
@@ -283,12 +291,7 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::Prepare(const TrainPla
 absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::PrepareRun(const TrainPlan& plan,
                                                                      const TrainInputs& inputs) {
   ASSIGN_OR_RETURN(const llm::BaseText text, llm::ReadBaseText(inputs.base));
-  llm::ChatTemplateOptions chat_options;
-  if (!plan.template_date.empty() &&
-      !absl::ParseCivilTime(plan.template_date, &chat_options.date)) {
-    return Error(absl::StatusCode::kInvalidArgument, "SPEC_INVALID",
-                 absl::StrCat("template_date is '", plan.template_date, "'; must be YYYY-MM-DD"));
-  }
+  ASSIGN_OR_RETURN(const llm::ChatTemplateOptions chat_options, ChatOptionsOf(plan.template_date));
   ASSIGN_OR_RETURN(std::shared_ptr<const llm::ChatTemplate> chat, text.Chat(chat_options));
   ASSIGN_OR_RETURN(EncodedRows rows, EncodeDataset(inputs.dataset, *chat, plan));
   ASSIGN_OR_RETURN(llm::TrainConfig config,
@@ -311,7 +314,9 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::PrepareRun(const Train
 absl::Status LlmTrainEngine::Export(const ExportPlan& plan, const ExportInputs& inputs,
                                     const std::filesystem::path& folder) {
   ASSIGN_OR_RETURN(const llm::ExportFormat format, ToLlm(plan.format));
+  ASSIGN_OR_RETURN(const llm::ChatTemplateOptions chat_options, ChatOptionsOf(plan.template_date));
   llm::ExportOptions options;
+  options.date = chat_options.date;
   options.lineage = {{"crossover.base", inputs.base_digest},
                      {"crossover.adapter", inputs.adapter_digest}};
   return llm::WithoutExceptions(

@@ -170,6 +170,7 @@ absl::Status SpecFrom(const pb::LeaseJobResponse& response, LeasedJob& job) {
       return absl::OkStatus();
     case pb::Job::EXPORT:
       job.is_export = true;
+      job.model_export.template_date = spec.model_export().template_date();
       return FormatFrom(spec.model_export().format(), job.model_export.format);
     default:
       return NotKnown("jobs of kind " + pb::Job::Kind_Name(response.job().kind()));

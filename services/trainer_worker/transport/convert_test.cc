@@ -50,6 +50,16 @@ TEST(GangFromTest, OtherKindsAreNotKnownToBeShared) {
   }
 }
 
+TEST(ExportFromTest, AnExportHasTheDateOfItsAdaptersTraining) {
+  pb::LeaseJobResponse response = Leased(pb::Job::EXPORT);
+  pb::ExportSpec& spec = *response.mutable_resolved_spec()->mutable_model_export();
+  spec.set_format(pb::ExportSpec::GGUF_F16);
+  spec.set_template_date("2025-02-01");
+  ASSERT_OK_AND_ASSIGN(const LeasedJob job, FromProto(response));
+  EXPECT_TRUE(job.is_export);
+  EXPECT_EQ(job.model_export.template_date, "2025-02-01");
+}
+
 TEST(ReleaseReasonTest, EveryOneHasItsName) {
   using Request = pb::ReleaseLeaseRequest;
   EXPECT_EQ(ToProto(ReleaseReason::kDrain), Request::DRAIN);

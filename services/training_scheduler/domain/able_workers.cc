@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <optional>
@@ -53,6 +54,24 @@ bool MayServe(const WorkerRecord& worker, const Job& job) {
 int64_t MemoryOf(const WorkerRecord& worker) {
   const int64_t bytes = worker.capabilities.memory_bytes;
   return bytes > 0 ? bytes : std::numeric_limits<int64_t>::max();
+}
+
+ForecastWorkers WorkersFor(const Job& job, std::vector<WorkerRecord> workers) {
+  const int32_t size = job.requirements.gang_size;
+  ForecastWorkers facts{.count = size};
+  std::erase_if(workers, [&](const WorkerRecord& worker) {
+    return !MayServe(worker, job) || (size > 1 && worker.capabilities.gang < size);
+  });
+  if (workers.empty()) return facts;
+  facts.float32_only = std::ranges::all_of(workers, [&](const WorkerRecord& worker) {
+    return TypeOf(worker, job) == ComputeType::kFloat32;
+  });
+  if (size > 1) workers = OfOneType(job, workers);
+  if (workers.empty()) return facts;
+  std::ranges::sort(workers, std::greater<>(), &MemoryOf);
+  const size_t place = std::ssize(workers) < size ? 0 : static_cast<size_t>(std::max(1, size) - 1);
+  facts.memory_bytes = workers[place].capabilities.memory_bytes;
+  return facts;
 }
 
 std::vector<WorkerRecord> OfOneType(const Job& job, const std::vector<WorkerRecord>& workers) {

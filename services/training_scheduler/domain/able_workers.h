@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "services/training_scheduler/domain/forecaster.h"
 #include "services/training_scheduler/domain/job.h"
 #include "services/training_scheduler/domain/worker_record.h"
 
@@ -25,6 +26,10 @@ int64_t MemoryOf(const WorkerRecord& worker);
 
 // What the worker would compute the job in; nullopt: not known.
 std::optional<ComputeType> TypeOf(const WorkerRecord& worker, const Job& job);
+
+// Whom to forecast for: the gang_size-th largest of those that may take the job, or the largest of
+// all if there are fewer.
+ForecastWorkers WorkersFor(const Job& job, std::vector<WorkerRecord> workers);
 
 // Those of the workers that compute the job in one type, as a gang must: the type whose
 // `gang_size` largest hold the most. Fewer than gang_size if no type has as many.

@@ -224,6 +224,22 @@ absl::StatusOr<bool> FakeJobStore::RefersTo(const std::string& project, const st
   return false;
 }
 
+absl::StatusOr<std::optional<MadeAdapter>> FakeJobStore::FindAdapter(const std::string& project,
+                                                                     const std::string& digest) {
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [id, record] : records_) {
+    if (digest.empty() || record.job.project != project) continue;
+    const std::string& base = record.job.inputs.base_digest;
+    if (record.job.outputs.adapter_digest == digest) return MadeAdapter{digest, base};
+    for (const auto& [step, checkpoint] : record.checkpoints) {
+      if (checkpoint.adapter_digest.empty()) continue;
+      if (checkpoint.digest == digest || checkpoint.adapter_digest == digest)
+        return MadeAdapter{checkpoint.adapter_digest, base};
+    }
+  }
+  return std::nullopt;
+}
+
 absl::StatusOr<Checkpoint> FakeJobStore::PinCheckpoint(const JobId& id, int64_t step, bool pinned) {
   absl::MutexLock lock(&mutex_);
   ASSIGN_OR_RETURN(Record * record, Find(id));

@@ -157,7 +157,7 @@ void ResolveLearningRate(const TrainingSpec& spec, const BaseFacts& base, Choose
 // The rate's optimum hardly depends on the rank when the scale is 32/rank ("LoRA Without Regret"),
 // so a given rank does not ask for another rate. alpha/sqrt(r) of rsLoRA starts at the same scale
 // for rank 16.
-void ResolveAdapter(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) {
+void ResolveFreshAdapter(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) {
   out.rank = choose.Choose("adapter.r", spec.rank, 16,
                            "start with 16; raise it only when training underfits");
   out.rank_stabilised =
@@ -168,6 +168,32 @@ void ResolveAdapter(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out
   out.targets = spec.targets.empty() ? AllLinears() : spec.targets;
   out.sources["adapter.targets"] = {!spec.targets.empty(),
                                     "all seven linears: the MLP's matter most"};
+}
+
+// An adapter goes on in its own form: in no other could it be loaded.
+void ResolveContinuedAdapter(const TrainingSpec& spec, const AdapterForm& form, Chooser& choose,
+                             ResolvedSpec& out) {
+  constexpr char kRule[] = "as in the adapter that the job goes on from";
+  out.rank = choose.Choose("adapter.r", spec.rank, form.rank, kRule);
+  out.rank_stabilised =
+      choose.Choose("adapter.rank_stabilised", spec.rank_stabilised, form.rank_stabilised, kRule);
+  out.alpha = choose.Choose("adapter.alpha", spec.alpha, form.alpha, kRule);
+  out.targets = spec.targets.empty() ? form.targets : spec.targets;
+  out.sources["adapter.targets"] = {!spec.targets.empty(), kRule};
+  ResolvedTechniques& techniques = out.techniques;
+  const auto take = [&](const char* field, bool given, auto& to, const auto& of_form) {
+    if (!given) to = of_form;
+    out.sources[field] = {given, given ? "" : kRule};
+  };
+  const TechniqueSpec& asked = spec.techniques;
+  const std::vector<int32_t> layers = form.all_layers ? std::vector<int32_t>() : form.layers;
+  take("adapter.layers", !asked.layers.empty(), techniques.layers, layers);
+  take("adapter.rank_pattern", !asked.rank_pattern.empty(), techniques.rank_pattern,
+       form.rank_pattern);
+  // One alpha that is given is that of all modules.
+  const bool own_alpha = spec.alpha.has_value() || !asked.alpha_pattern.empty();
+  take("adapter.alpha_pattern", own_alpha, techniques.alpha_pattern, form.alpha_pattern);
+  take("adapter.dora", asked.dora.has_value(), techniques.dora, form.dora);
 }
 
 void ResolveObjective(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) {
@@ -228,7 +254,9 @@ void ResolveSteps(const TrainingSpec& spec, Chooser& choose, ResolvedSpec& out) 
   const int64_t steps_an_epoch =
       std::max<int64_t>(1, (out.train_rows + out.batch_size - 1) / out.batch_size);
   out.max_steps = spec.max_steps.value_or(0);
-  out.steps = std::max<int64_t>(1, std::llround(out.epochs * static_cast<double>(steps_an_epoch)));
+  // As the trainer does it (llm::RowOrder): a step that is begun is done.
+  const double steps = std::ceil(out.epochs * static_cast<double>(steps_an_epoch) - 1e-9);
+  out.steps = std::max<int64_t>(1, static_cast<int64_t>(steps));
   if (out.max_steps > 0) out.steps = std::min(out.steps, out.max_steps);
 
   const double share = choose.Choose("warmup_ratio", spec.warmup_ratio, 0.05, "5 % of the steps");
@@ -277,16 +305,17 @@ std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec, Objective obje
 }
 
 ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const DatasetFacts& data,
-                     const std::string& today, Objective objective) {
+                     Objective objective) {
   ResolvedSpec out;
   Chooser choose(out);
   out.objective = objective;
   out.suffix = SuffixSlug(spec.suffix);
-  out.initial_adapter = spec.initial_adapter;
+  out.initial_adapter = base.initial_adapter;
   out.tokenizer_digest = base.tokenizer_digest;
   out.template_digest = base.template_digest;
-  out.template_date = spec.template_date.empty() ? today : spec.template_date;
-  out.sources["template_date"] = {!spec.template_date.empty(), "the day of validation"};
+  out.template_date = spec.template_date.empty() ? kDefaultTemplateDate : spec.template_date;
+  out.sources["template_date"] = {!spec.template_date.empty(),
+                                  "what serving shows when a request names no date"};
   ResolveRows(spec, data, choose, out);
   out.epochs = choose.Choose("epochs", spec.epochs, AutoEpochs(out.train_rows, objective),
                              objective == Objective::kPreference
@@ -296,7 +325,7 @@ ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const Data
   out.batch_size = choose.Choose("batch_size", spec.batch_size, 8, "8 rows a step");
   ResolveSteps(spec, choose, out);
   ResolveLearningRate(spec, base, choose, out);
-  ResolveAdapter(spec, choose, out);
+  ResolveFreshAdapter(spec, choose, out);
   ResolveObjective(spec, choose, out);
   const int64_t context = base.context_length > 0 ? base.context_length : 2048;
   out.max_length = choose.Choose("max_length", spec.max_length, context, "the model's context");
@@ -314,6 +343,7 @@ ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const Data
   out.max_grad_norm = choose.Choose("max_grad_norm", spec.max_grad_norm, 1.0, "clip at 1");
   out.techniques = ResolveTechniques(spec.techniques);
   DescribeTechniques(spec.techniques, out);
+  if (base.initial_form.has_value()) ResolveContinuedAdapter(spec, *base.initial_form, choose, out);
   out.seed =
       choose.Choose("seed", spec.seed, 42, "the same for every job: equal specs, equal adapters");
   return out;

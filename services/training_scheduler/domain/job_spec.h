@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/status/error.h"
+#include "services/training_scheduler/domain/adapter_form.h"
 #include "services/training_scheduler/domain/techniques.h"
 
 namespace crossover::scheduler {
@@ -68,7 +69,7 @@ struct TrainingSpec {
   std::optional<double> validation_fraction;         // 0..0.5
   std::optional<int64_t> max_rows;                   // 0 = all, else >= 10
   std::optional<int64_t> tokens_per_sequence;        // 64..1048576
-  std::string initial_adapter;                       // digest
+  std::string initial_adapter;                       // digest of an adapter or checkpoint
   std::optional<double> preference_beta;             // PREFERENCE: > 0, at most 2
   std::optional<double> preference_label_smoothing;  // PREFERENCE: 0..0.49
   std::optional<double> distil_weight;               // DISTIL: 0..1
@@ -128,7 +129,7 @@ struct ResolvedSpec {
   int64_t checkpoint_every = 0;
   int64_t eval_every = 0;
   std::string suffix;         // its slug (suffix.h)
-  std::string template_date;  // for chat templates that print today's date
+  std::string template_date;  // YYYY-MM-DD, for chat templates that print today's date
   std::optional<LossOn>
       loss_on;  // absent: by the rows (last assistant for single-turn rows, else all)
   ComputeType compute_type = ComputeType::kBfloat16;
@@ -164,7 +165,7 @@ struct ResolvedTrial {
   ResolvedSpec spec;
 };
 
-// What resolution must know about the base model.
+// What resolution must know about the base model and the adapter to go on from.
 struct BaseFacts {
   std::string digest;        // sha256:… of the GGUF file
   std::string architecture;  // llama, qwen2 …
@@ -173,6 +174,8 @@ struct BaseFacts {
   int64_t parameters = 0;
   std::string tokenizer_digest;
   std::string template_digest;
+  std::string initial_adapter;              // digest of the adapter to go on from; "" = a fresh one
+  std::optional<AdapterForm> initial_form;  // of it; absent: not known
 };
 
 // What resolution must know about a sealed data set version.
@@ -192,9 +195,13 @@ inline constexpr int64_t kMinTrainRows = 10;
 std::vector<FieldViolation> CheckRanges(const TrainingSpec& spec,
                                         Objective objective = Objective::kSupervised);
 
-// Requires CheckRanges(spec, objective).empty() and data.train_rows >= kMinTrainRows. `today` is
-// YYYY-MM-DD.
+// The date that chat templates print if nobody names one: llm::ChatTemplateOptions' (a test in room
+// forecast compares them). Never the clock's: an adapter would be trained on another prompt than it
+// is served with.
+inline constexpr char kDefaultTemplateDate[] = "2024-07-26";
+
+// Requires CheckRanges(spec, objective).empty() and data.train_rows >= kMinTrainRows.
 ResolvedSpec Resolve(const TrainingSpec& spec, const BaseFacts& base, const DatasetFacts& data,
-                     const std::string& today, Objective objective = Objective::kSupervised);
+                     Objective objective = Objective::kSupervised);
 
 }  // namespace crossover::scheduler

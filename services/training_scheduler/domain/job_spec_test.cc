@@ -24,7 +24,7 @@ const DatasetFacts kVersion{.artifact_digest = "sha256:d",
                             .content_bytes = 0};
 
 TEST(JobSpecTest, AnEmptySpecResolvesToTheDefaultsAndSaysWhy) {
-  const ResolvedSpec spec = Resolve({}, kBase, kVersion, "2026-11-22");
+  const ResolvedSpec spec = Resolve({}, kBase, kVersion);
   EXPECT_EQ(spec.rank, 16);
   EXPECT_EQ(spec.alpha, 32);
   EXPECT_EQ(spec.batch_size, 8);
@@ -34,7 +34,7 @@ TEST(JobSpecTest, AnEmptySpecResolvesToTheDefaultsAndSaysWhy) {
   EXPECT_EQ(spec.checkpoint_every, 50);
   EXPECT_EQ(spec.eval_every, 62);
   EXPECT_EQ(spec.targets.size(), 7u);
-  EXPECT_EQ(spec.template_date, "2026-11-22");
+  EXPECT_EQ(spec.template_date, kDefaultTemplateDate);
   EXPECT_DOUBLE_EQ(spec.learning_rate, 1e-3);  // the formula gives 1.32e-3, above the cap
   EXPECT_FALSE(spec.sources.at("adapter.r").given);
   EXPECT_THAT(spec.sources.at("adapter.r").rule, HasSubstr("16"));
@@ -45,7 +45,7 @@ TEST(JobSpecTest, WhatIsGivenIsKeptAndMarkedAsGiven) {
   given.learning_rate = 8e-4;
   given.epochs = 1;
   given.rank = 4;
-  const ResolvedSpec spec = Resolve(given, kBase, kVersion, "2026-11-22");
+  const ResolvedSpec spec = Resolve(given, kBase, kVersion);
   EXPECT_EQ(spec.learning_rate, 8e-4);
   EXPECT_EQ(spec.steps, 250);
   EXPECT_EQ(spec.alpha, 32);
@@ -57,9 +57,9 @@ TEST(JobSpecTest, TheMultiplierScalesTheAutoRateOfALargerModel) {
   large.hidden_size = 4096;
   TrainingSpec given;
   given.learning_rate_multiplier = 2;
-  const double plain = Resolve({}, large, kVersion, "").learning_rate;
+  const double plain = Resolve({}, large, kVersion).learning_rate;
   EXPECT_NEAR(plain, 5e-4 * 0.5712, 1e-6);  // (2000/4096)^0.781
-  EXPECT_DOUBLE_EQ(Resolve(given, large, kVersion, "").learning_rate, 2 * plain);
+  EXPECT_DOUBLE_EQ(Resolve(given, large, kVersion).learning_rate, 2 * plain);
 }
 
 TEST(JobSpecTest, ShortRunsAndPreferencesHaveRatesOfTheirOwn) {
@@ -67,11 +67,11 @@ TEST(JobSpecTest, ShortRunsAndPreferencesHaveRatesOfTheirOwn) {
   large.hidden_size = 4096;
   TrainingSpec brief;
   brief.max_steps = 99;
-  const double rate = Resolve({}, large, kVersion, "").learning_rate;
-  EXPECT_NEAR(Resolve(brief, large, kVersion, "").learning_rate, 1.5 * rate, 1e-12);
+  const double rate = Resolve({}, large, kVersion).learning_rate;
+  EXPECT_NEAR(Resolve(brief, large, kVersion).learning_rate, 1.5 * rate, 1e-12);
   brief.max_steps = 100;
-  EXPECT_EQ(Resolve(brief, large, kVersion, "").learning_rate, rate);
-  const ResolvedSpec preference = Resolve({}, large, kVersion, "", Objective::kPreference);
+  EXPECT_EQ(Resolve(brief, large, kVersion).learning_rate, rate);
+  const ResolvedSpec preference = Resolve({}, large, kVersion, Objective::kPreference);
   EXPECT_NEAR(preference.learning_rate, rate / 40, 1e-12);
   EXPECT_EQ(preference.epochs, 1);
   EXPECT_EQ(preference.preference_beta, 0.1);
@@ -81,9 +81,9 @@ TEST(JobSpecTest, ShortRunsAndPreferencesHaveRatesOfTheirOwn) {
 TEST(JobSpecTest, TheScaleOfAnAdapterDoesNotDependOnHowItIsStabilisedAtRank16) {
   TrainingSpec given;
   given.rank_stabilised = true;
-  EXPECT_EQ(Resolve(given, kBase, kVersion, "").alpha, 8);
+  EXPECT_EQ(Resolve(given, kBase, kVersion).alpha, 8);
   given.rank = 64;
-  EXPECT_EQ(Resolve(given, kBase, kVersion, "").alpha, 8);
+  EXPECT_EQ(Resolve(given, kBase, kVersion).alpha, 8);
 }
 
 TEST(JobSpecTest, WhatAnotherObjectiveTakesIsRefused) {
@@ -109,31 +109,31 @@ TEST(JobSpecTest, WhatAnotherObjectiveTakesIsRefused) {
 TEST(JobSpecTest, FewRowsGetMoreEpochs) {
   DatasetFacts few = kVersion;
   few.train_rows = 100;
-  EXPECT_EQ(Resolve({}, kBase, few, "").epochs, 4);
+  EXPECT_EQ(Resolve({}, kBase, few).epochs, 4);
   few.train_rows = 600;
-  EXPECT_EQ(Resolve({}, kBase, few, "").epochs, 3);
+  EXPECT_EQ(Resolve({}, kBase, few).epochs, 3);
 }
 
 TEST(JobSpecTest, WithoutAValidationSplitATenthOfTheTrainRowsIsSetAsideAtMost64) {
   DatasetFacts data = kVersion;
   data.validation_rows = 0;
-  const ResolvedSpec spec = Resolve({}, kBase, data, "");
+  const ResolvedSpec spec = Resolve({}, kBase, data);
   EXPECT_EQ(spec.validation_rows, 64);
   EXPECT_EQ(spec.train_rows, 1936);
   data.train_rows = 400;
-  EXPECT_EQ(Resolve({}, kBase, data, "").validation_rows, 40);
+  EXPECT_EQ(Resolve({}, kBase, data).validation_rows, 40);
   TrainingSpec none;
   none.validation_fraction = 0.0;
-  EXPECT_EQ(Resolve(none, kBase, data, "").early_stop_patience, 0);
+  EXPECT_EQ(Resolve(none, kBase, data).early_stop_patience, 0);
 }
 
 TEST(JobSpecTest, RowAndStepLimitsShortenTheRun) {
   TrainingSpec given;
   given.max_rows = 80;
   given.epochs = 3;
-  EXPECT_EQ(Resolve(given, kBase, kVersion, "").steps, 30);
+  EXPECT_EQ(Resolve(given, kBase, kVersion).steps, 30);
   given.max_steps = 7;
-  EXPECT_EQ(Resolve(given, kBase, kVersion, "").steps, 7);
+  EXPECT_EQ(Resolve(given, kBase, kVersion).steps, 7);
 }
 
 TEST(JobSpecTest, EveryFieldOutOfRangeIsNamedWithWhatWouldBeRight) {

@@ -103,6 +103,12 @@ struct MeasuredRate {
   double work_per_second_upper = 0;
 };
 
+// An adapter that a job made, at its end or at a checkpoint.
+struct MadeAdapter {
+  std::string digest;  // PEFT folder
+  std::string base_digest;
+};
+
 // Runs on the job, on any thread while its caller waits. An error writes nothing. May run more than
 // once, also on a job that turns out to have changed: only its last run counts.
 using JobMutation = std::function<absl::Status(Job& job, absl::Time now, Effects& effects)>;
@@ -195,6 +201,10 @@ class JobStore {
 
   // True if a job of the project made this digest: an output or a checkpoint.
   virtual absl::StatusOr<bool> RefersTo(const std::string& project, const std::string& digest) = 0;
+  // Of the adapter that a job of the project made, or of a checkpoint of one (whose adapter it
+  // gives) or its adapter; nullopt for any other digest.
+  virtual absl::StatusOr<std::optional<MadeAdapter>> FindAdapter(const std::string& project,
+                                                                 const std::string& digest) = 0;
   virtual absl::StatusOr<Checkpoint> PinCheckpoint(const JobId& id, int64_t step, bool pinned) = 0;
   // Removes the checkpoints that Prune (kept_checkpoints.h) names; returns the released digests.
   virtual absl::StatusOr<std::vector<std::string>> PruneCheckpoints(const JobId& id) = 0;

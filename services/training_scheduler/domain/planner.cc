@@ -12,6 +12,7 @@
 #include "services/training_scheduler/domain/able_workers.h"
 #include "services/training_scheduler/domain/find_version.h"
 #include "services/training_scheduler/domain/gang.h"
+#include "services/training_scheduler/domain/initial_adapter.h"
 #include "services/training_scheduler/domain/job_times.h"
 #include "services/training_scheduler/domain/labels.h"
 #include "services/training_scheduler/domain/names.h"
@@ -85,6 +86,11 @@ void CheckCommon(const Job& job, absl::Time now, Plan& plan) {
   }
 }
 
+// Workers beyond the first thousand are like some of these.
+constexpr int64_t kMostWorkers = 1000;
+
+constexpr char kInitialAdapter[] = "spec.training.initial_adapter";
+
 double ToGib(int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
 
 BaseFacts FactsOf(const ModelVersion& base) {
@@ -139,17 +145,45 @@ absl::Status ViolationsError(const Plan& plan) {
                {.reason = plan.reason, .metadata = {}, .violations = plan.violations});
 }
 
-absl::Status Planner::CheckInitialAdapter(const Job& job, Plan& plan) {
+absl::Status Planner::CheckInitialAdapter(const Job& job, BaseFacts& facts, Plan& plan) {
   const std::string& digest = job.spec.training.initial_adapter;
   if (digest.empty()) return absl::OkStatus();
-  const absl::Status registered = models_.GetVersion(job.project, "", digest).status();
-  if (!absl::IsNotFound(registered)) return registered;
-  ASSIGN_OR_RETURN(bool made_by_a_job, jobs_.RefersTo(job.project, digest));
-  if (made_by_a_job) return absl::OkStatus();
-  Violate(plan, "spec.training.initial_adapter",
-          absl::StrCat("is '", digest, "', which is no adapter or checkpoint of projects/",
-                       job.project),
-          "MODEL_NOT_FOUND");
+  ASSIGN_OR_RETURN(const std::optional<MadeAdapter> adapter,
+                   FindInitialAdapter(models_, jobs_, job.project, digest));
+  if (!adapter.has_value()) {
+    Violate(plan, kInitialAdapter,
+            absl::StrCat("is '", digest, "', which is no adapter or checkpoint of projects/",
+                         job.project),
+            "MODEL_NOT_FOUND");
+    return absl::OkStatus();
+  }
+  facts.initial_adapter = adapter->digest;
+  if (facts.digest.empty()) return absl::OkStatus();
+  if (adapter->base_digest != facts.digest) {
+    Violate(plan, kInitialAdapter,
+            absl::StrCat("is '", digest, "', an adapter of the base ", adapter->base_digest,
+                         "; the job's base_model '", job.base_model, "' is ", facts.digest,
+                         ". Train on the adapter's base, or go on from an adapter of this one"),
+            "ADAPTER_BASE_MISMATCH");
+    return absl::OkStatus();
+  }
+  return CheckInitialForm(job, facts, plan);
+}
+
+absl::Status Planner::CheckInitialForm(const Job& job, BaseFacts& facts, Plan& plan) {
+  if (forms_ == nullptr) return absl::OkStatus();
+  absl::StatusOr<AdapterForm> form = forms_->Read(facts.initial_adapter, facts.digest);
+  if (absl::IsUnavailable(form.status())) return form.status();
+  if (IsAbsent(form.status()) || absl::IsUnimplemented(form.status())) {
+    Violate(plan, kInitialAdapter,
+            absl::StrCat("is '", job.spec.training.initial_adapter,
+                         "', which cannot be gone on from: ", form.status().message()),
+            DetailOf(form.status()).reason);
+  }
+  if (!form.ok()) return absl::OkStatus();
+  for (FieldViolation& violation : CheckForm(job.spec.training, *form))
+    Violate(plan, std::move(violation.field), std::move(violation.description), "ADAPTER_MISMATCH");
+  facts.initial_form = *std::move(form);
   return absl::OkStatus();
 }
 
@@ -168,7 +202,9 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
                          KnownBases(known)),
             "BASE_MODEL_UNKNOWN");
   }
-  RETURN_IF_ERROR(CheckInitialAdapter(job, plan));
+  BaseFacts facts;
+  if (base.ok() && base->kind == ModelKind::kBase) facts = FactsOf(*base);
+  RETURN_IF_ERROR(CheckInitialAdapter(job, facts, plan));
   CheckProject(job, "dataset_version", job.dataset_version, plan);
   if (!IsOfProject(job.project, job.dataset_version)) return absl::OkStatus();
   absl::StatusOr<DatasetFacts> data = datasets_.Find(job.dataset_version);
@@ -186,30 +222,30 @@ absl::Status Planner::CheckTraining(const Job& job, Plan& plan) {
   }
   if (!plan.violations.empty()) return absl::OkStatus();
 
-  const BaseFacts facts = FactsOf(*base);
   if (facts.context_length > 0 && job.spec.training.max_length.value_or(0) > facts.context_length) {
     Violate(plan, "spec.training.max_length",
             absl::StrCat("is ", *job.spec.training.max_length, "; the model's context is ",
                          facts.context_length, " tokens"));
     return absl::OkStatus();
   }
-  const std::string today = absl::FormatTime("%Y-%m-%d", clock_.Now(), absl::UTCTimeZone());
   ASSIGN_OR_RETURN(MeasuredRate rate, jobs_.Rate(facts.digest));
-  plan.validated.resolved = Resolve(job.spec.training, facts, *data, today, objective);
-  plan.validated.inputs = {facts.digest, data->artifact_digest, job.spec.training.initial_adapter,
+  plan.validated.resolved = Resolve(job.spec.training, facts, *data, objective);
+  plan.validated.inputs = {facts.digest, data->artifact_digest, facts.initial_adapter,
                            base->architecture, base->licence};
   plan.validated.base_model = base->model;
-  const std::optional<TrainingForecast> forecast = ForecastFor(
-      plan.validated.inputs, facts, job.requirements.gang_size, plan.validated.resolved, plan);
+  ASSIGN_OR_RETURN(std::vector<WorkerRecord> known, jobs_.Workers("", kMostWorkers));
+  const ForecastWorkers workers = WorkersFor(job, std::move(known));
+  const std::optional<TrainingForecast> forecast =
+      ForecastFor(plan.validated.inputs, facts, workers, plan.validated.resolved, plan);
   plan.validated.estimate = EstimateTraining(plan.validated.resolved, facts, *data, rate, forecast,
                                              job.requirements.gang_size);
-  if (job.kind == JobKind::kSweep) ResolveSweep(job, facts, *data, rate, today, plan);
+  if (job.kind == JobKind::kSweep) ResolveSweep(job, facts, *data, rate, workers, plan);
   return absl::OkStatus();
 }
 
 std::optional<TrainingForecast> Planner::ForecastFor(const Inputs& inputs, const BaseFacts& base,
-                                                     int32_t workers, ResolvedSpec& spec,
-                                                     Plan& plan) {
+                                                     const ForecastWorkers& workers,
+                                                     ResolvedSpec& spec, Plan& plan) {
   if (forecaster_ == nullptr) return std::nullopt;
   const absl::StatusOr<TrainingForecast> forecast = forecaster_->Forecast(inputs, spec, workers);
   if (absl::IsInvalidArgument(forecast.status())) {
@@ -223,8 +259,9 @@ std::optional<TrainingForecast> Planner::ForecastFor(const Inputs& inputs, const
       Violate(plan, std::move(violation.field), std::move(violation.description), detail.reason);
   }
   if (!forecast.ok()) return std::nullopt;
-  const int64_t limit =
+  int64_t limit =
       base.context_length > 0 ? std::min(spec.max_length, base.context_length) : spec.max_length;
+  if (forecast->row_limit > 0) limit = std::min(limit, forecast->row_limit);
   if (forecast->longest_row > limit) {
     Violate(plan, "dataset_version",
             absl::StrCat("has a row of ", forecast->longest_row, " tokens; at most ", limit,
@@ -238,7 +275,7 @@ std::optional<TrainingForecast> Planner::ForecastFor(const Inputs& inputs, const
 }
 
 void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetFacts& data,
-                           const MeasuredRate& rate, const std::string& today, Plan& plan) {
+                           const MeasuredRate& rate, const ForecastWorkers& workers, Plan& plan) {
   SweepGrid grid = GridOf(job.spec.training, job.spec.sweep);
   for (FieldViolation& violation : grid.violations) {
     Violate(plan, std::move(violation.field), std::move(violation.description));
@@ -260,10 +297,16 @@ void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetF
       Violate(plan, absl::StrCat("spec.sweep trial ", i + 1, ": ", violation.field),
               std::move(violation.description));
     }
+    if (base.initial_form.has_value()) {
+      for (FieldViolation& violation : CheckForm(point.spec, *base.initial_form)) {
+        Violate(plan, absl::StrCat("spec.sweep trial ", i + 1, ": ", violation.field),
+                std::move(violation.description), "ADAPTER_MISMATCH");
+      }
+    }
     if (!plan.violations.empty()) return;
-    ResolvedSpec trial = Resolve(point.spec, base, data, today, resolved.objective);
+    ResolvedSpec trial = Resolve(point.spec, base, data, resolved.objective);
     const std::optional<TrainingForecast> forecast =
-        ForecastFor(plan.validated.inputs, base, /*workers=*/1, trial, plan);
+        ForecastFor(plan.validated.inputs, base, workers, trial, plan);
     const Consumption estimate = EstimateTraining(trial, base, data, rate, forecast, 1);
     sum.seconds += estimate.seconds;
     sum.seconds_lower += estimate.seconds_lower;
@@ -274,6 +317,16 @@ void Planner::ResolveSweep(const Job& job, const BaseFacts& base, const DatasetF
     resolved.steps += trial.steps;
     resolved.trials.push_back({std::move(point.values), std::move(trial)});
   }
+}
+
+absl::StatusOr<std::string> Planner::DateOf(const ModelVersion& adapter) {
+  if (adapter.source_job.empty()) return std::string(kDefaultTemplateDate);
+  absl::StatusOr<Job> made_by = jobs_.Get(adapter.source_job);
+  if (absl::IsNotFound(made_by.status())) return std::string(kDefaultTemplateDate);
+  RETURN_IF_ERROR(made_by.status());
+  // An import or the PEFT copy of an adapter has the date of nobody.
+  const std::string& date = made_by->resolved.template_date;
+  return date.empty() ? std::string(kDefaultTemplateDate) : date;
 }
 
 absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
@@ -298,6 +351,7 @@ absl::Status Planner::CheckExport(const Job& job, Plan& plan) {
                            adapter->licence};
   plan.validated.resolved.tokenizer_digest = adapter->tokenizer_digest;
   plan.validated.resolved.template_digest = adapter->template_digest;
+  ASSIGN_OR_RETURN(plan.validated.resolved.template_date, DateOf(*adapter));
   plan.validated.base_model = adapter->model;
   plan.validated.estimate.basis = "one pass over the model's weights";
   return absl::OkStatus();
@@ -319,8 +373,7 @@ void Planner::CheckTypes(const Job& job, const std::vector<WorkerRecord>& worker
 }
 
 absl::Status Planner::CheckWorkers(const Job& job, Plan& plan) {
-  // Workers beyond the first thousand are like some of these.
-  ASSIGN_OR_RETURN(std::vector<WorkerRecord> workers, jobs_.Workers("", 1000));
+  ASSIGN_OR_RETURN(std::vector<WorkerRecord> workers, jobs_.Workers("", kMostWorkers));
   std::erase_if(workers, [&](const WorkerRecord& worker) { return !MayServe(worker, job); });
   const int32_t size = job.requirements.gang_size;
   const auto able = std::count_if(workers.begin(), workers.end(), [&](const WorkerRecord& worker) {

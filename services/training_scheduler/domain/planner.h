@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/status/error.h"
 #include "common/time/clock.h"
+#include "services/training_scheduler/domain/adapter_form.h"
 #include "services/training_scheduler/domain/dataset_catalog.h"
 #include "services/training_scheduler/domain/forecaster.h"
 #include "services/training_scheduler/domain/job_machine.h"
@@ -31,15 +32,18 @@ absl::Status ViolationsError(const Plan& plan);
 class Planner {
  public:
   // `forecaster` may be null: then estimates rest on what is known without rows. `device_hour_usd`:
-  // 0 = not known, and estimates have no cost.
+  // 0 = not known, and estimates have no cost. `forms` may be null: then adapters to go on from are
+  // taken to have the form that the spec says.
   Planner(JobStore& jobs, ModelStore& models, DatasetCatalog& datasets, Clock& clock,
-          Forecaster* forecaster = nullptr, double device_hour_usd = 0)
+          Forecaster* forecaster = nullptr, double device_hour_usd = 0,
+          AdapterForms* forms = nullptr)
       : jobs_(jobs),
         models_(models),
         datasets_(datasets),
         clock_(clock),
         forecaster_(forecaster),
-        device_hour_usd_(device_hour_usd) {}
+        device_hour_usd_(device_hour_usd),
+        forms_(forms) {}
 
   // Fields that are wrong are in the plan; a status is an error only when it cannot be said now
   // whether the job is valid (UNAVAILABLE) or its kind is not served (UNIMPLEMENTED).
@@ -49,12 +53,18 @@ class Planner {
   absl::Status CheckTraining(const Job& job, Plan& plan);
   // Measures the job's rows if that is possible; rows that cannot be trained on are violations.
   std::optional<TrainingForecast> ForecastFor(const Inputs& inputs, const BaseFacts& base,
-                                              int32_t workers, ResolvedSpec& spec, Plan& plan);
+                                              const ForecastWorkers& workers, ResolvedSpec& spec,
+                                              Plan& plan);
   // Resolves the trials of a sweep; needs facts that are good.
   void ResolveSweep(const Job& job, const BaseFacts& base, const DatasetFacts& data,
-                    const MeasuredRate& rate, const std::string& today, Plan& plan);
-  absl::Status CheckInitialAdapter(const Job& job, Plan& plan);
+                    const MeasuredRate& rate, const ForecastWorkers& workers, Plan& plan);
+  // Sets what `facts`, whose base is known if it has a digest, say of the adapter to go on from.
+  absl::Status CheckInitialAdapter(const Job& job, BaseFacts& facts, Plan& plan);
+  absl::Status CheckInitialForm(const Job& job, BaseFacts& facts, Plan& plan);
   absl::Status CheckExport(const Job& job, Plan& plan);
+  // The template date that the adapter was trained with; of a job that is not known any more, and
+  // of an import, the default.
+  absl::StatusOr<std::string> DateOf(const ModelVersion& adapter);
   // A job that no worker can hold would wait for ever.
   absl::Status CheckWorkers(const Job& job, Plan& plan);
   static void CheckTypes(const Job& job, const std::vector<WorkerRecord>& workers, Plan& plan);
@@ -65,6 +75,7 @@ class Planner {
   Clock& clock_;
   Forecaster* const forecaster_;
   const double device_hour_usd_;
+  AdapterForms* const forms_;
 };
 
 // Seconds, tokens and memory (each worker's) of a training job that `workers` share. Rests on its

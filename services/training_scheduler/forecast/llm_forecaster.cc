@@ -25,6 +25,7 @@
 #include "llm/rows/teacher_reader.h"
 #include "llm/train/adapter_plan.h"
 #include "llm/train/forecast.h"
+#include "services/training_scheduler/forecast/row_length.h"
 
 namespace crossover::scheduler {
 namespace {
@@ -32,6 +33,7 @@ namespace {
 // Rows in digest order are a random sample; more of them do not change a mean by a percent.
 constexpr size_t kMostTrainRows = 2048;
 constexpr size_t kMostValidationRows = 64;  // what the worker validates on
+constexpr int64_t kNoLimit = 0;             // rows after the sample are not looked at
 
 // InvalidArgument is for rows and fields alone: a model file or a folder that cannot be read only
 // means that nothing is known here.
@@ -94,14 +96,28 @@ absl::StatusOr<llm::TrainRow> Encode(const dataset::Row& row, const Encoder& enc
   return out;
 }
 
-// The first rows of a split, and whether there are more.
+// The first rows of a split, and whether there are more; `longest` in tokens, of all of them that
+// may be longer than the limit.
 struct Split {
   std::vector<llm::TrainRow> rows;
   bool whole = true;
+  int64_t longest = 0;
 };
 
-// Of the rows after the sample, which are not encoded.
-absl::Status CheckRest(const dataset::Row& row, const Encoder& encoder) {
+int64_t LengthOf(const llm::TrainRow& row) {
+  return static_cast<int64_t>(std::max(row.ids.size(), row.rejected_ids.size()));
+}
+
+// Of the rows after the sample. Rows that cannot be too long, which are nearly all of them under a
+// model's context, cost a sum of their lengths; the others are encoded, as the worker will do
+// before its first step: one too long would fail the job there.
+absl::Status CheckRest(const dataset::Row& row, const Encoder& encoder, int64_t limit,
+                       Split& split) {
+  if (MostTokens(row) > limit) {
+    ASSIGN_OR_RETURN(const llm::TrainRow encoded, Encode(row, encoder));
+    split.longest = std::max(split.longest, LengthOf(encoded));
+    return absl::OkStatus();
+  }
   if (encoder.teacher == nullptr || !row.logprobs.empty()) return absl::OkStatus();
   llm::TrainRow unused;
   return encoder.teacher->Read(row.logprobs, unused);
@@ -113,7 +129,7 @@ absl::Status WithDigest(const absl::Status& status, const dataset::Row& row) {
 }
 
 absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::string_view name,
-                                  const Encoder& encoder, size_t most) {
+                                  const Encoder& encoder, size_t most, int64_t limit) {
   auto reader = dataset::ShardReader::Open(folder, {.split = std::string(name)});
   if (!reader.ok()) return Unknown(reader.status());
   Split split;
@@ -124,15 +140,38 @@ absl::StatusOr<Split> EncodeSplit(const std::filesystem::path& folder, std::stri
     if ((*row)->weight == 0) continue;  // The worker leaves it out.
     if (split.rows.size() == most) {
       split.whole = false;
-      if (encoder.teacher == nullptr) return split;
-      const absl::Status rest = CheckRest(**row, encoder);
+      if (limit == kNoLimit) return split;
+      const absl::Status rest = CheckRest(**row, encoder, limit, split);
       if (!rest.ok()) return WithDigest(rest, **row);
       continue;
     }
     absl::StatusOr<llm::TrainRow> encoded = Encode(**row, encoder);
     if (!encoded.ok()) return WithDigest(encoded.status(), **row);
+    split.longest = std::max(split.longest, LengthOf(*encoded));
     split.rows.push_back(*std::move(encoded));
   }
+}
+
+// Of a GGUF file, or of a folder's safetensors: what else is in them is small beside.
+absl::StatusOr<int64_t> WeightBytes(const std::filesystem::path& base) {
+  std::error_code error;
+  int64_t bytes = 0;
+  if (!std::filesystem::is_directory(base, error)) {
+    bytes = static_cast<int64_t>(std::filesystem::file_size(base, error));
+  } else {
+    for (const auto& entry : std::filesystem::directory_iterator(base, error)) {
+      if (entry.path().extension() != ".safetensors") continue;
+      bytes += static_cast<int64_t>(entry.file_size(error));
+      if (error) break;
+    }
+  }
+  if (error) return absl::UnavailableError(base.string() + ": " + error.message());
+  return bytes;
+}
+
+llm::Recompute ToLlm(const std::optional<ActivationPolicy>& policy) {
+  if (!policy.has_value()) return llm::Recompute::kAuto;
+  return *policy == ActivationPolicy::kKeep ? llm::Recompute::kNever : llm::Recompute::kAlways;
 }
 
 llm::ObjectiveKind ToLlm(Objective objective) {
@@ -158,8 +197,11 @@ llm::TrainConfig ConfigOf(const ResolvedSpec& spec) {
   config.rank_pattern.assign(techniques.rank_pattern.begin(), techniques.rank_pattern.end());
   config.alpha_pattern.assign(techniques.alpha_pattern.begin(), techniques.alpha_pattern.end());
   config.dora = techniques.dora;
+  config.dropout = techniques.dropout;
+  config.recompute = ToLlm(techniques.activations);
   if (techniques.initial == InitialAdapter::kPissa) config.initial = llm::InitialAdapter::kPissa;
   config.batch_rows = static_cast<int>(spec.batch_size);
+  config.max_row_tokens = spec.max_length;
   config.epochs = spec.epochs;
   config.max_steps = spec.steps;
   config.seed = static_cast<uint64_t>(spec.seed);
@@ -188,6 +230,7 @@ absl::Status FitsModel(const llm::ModelConfig& model, const llm::TrainConfig& co
 struct LlmForecaster::Base {
   std::string key;
   llm::ModelConfig config;
+  int64_t stored_bytes = 0;  // of its weights in their files
   std::shared_ptr<const llm::ChatTemplate> chat;
 };
 
@@ -195,6 +238,7 @@ struct LlmForecaster::Rows {
   std::string key;
   std::vector<llm::TrainRow> train, validation;
   bool all = false;
+  int64_t longest = 0;
 };
 
 LlmForecaster::LlmForecaster(BlobStore& blobs) : blobs_(blobs) {}
@@ -209,6 +253,7 @@ absl::StatusOr<const LlmForecaster::Base*> LlmForecaster::FindBase(const Inputs&
   auto base = std::make_unique<Base>();
   base->key = key;
   base->config = text.config;
+  ASSIGN_OR_RETURN(base->stored_bytes, WeightBytes(path));
   llm::ChatTemplateOptions options;
   if (!spec.template_date.empty() && !absl::ParseCivilTime(spec.template_date, &options.date)) {
     return Error(absl::StatusCode::kInvalidArgument, "FIELD_INVALID",
@@ -221,21 +266,22 @@ absl::StatusOr<const LlmForecaster::Base*> LlmForecaster::FindBase(const Inputs&
 
 absl::StatusOr<const LlmForecaster::Rows*> LlmForecaster::FindRows(const Inputs& inputs,
                                                                    const ResolvedSpec& spec,
-                                                                   const Base& base) {
+                                                                   const Base& base,
+                                                                   int64_t limit) {
   const std::string key =
       absl::StrCat(base.key, " ", inputs.dataset_digest, " ", static_cast<int>(spec.objective), " ",
                    spec.loss_on.has_value() ? static_cast<int>(*spec.loss_on) : -1, " ",
-                   spec.max_rows, " ", spec.validation_fraction);
+                   spec.max_rows, " ", spec.validation_fraction, " ", limit);
   if (rows_ != nullptr && rows_->key == key) return rows_.get();
   ASSIGN_OR_RETURN(const Materialised folder, Materialised::Of(blobs_, inputs.dataset_digest));
   std::optional<llm::TeacherReader> teacher;
   if (spec.objective == Objective::kDistil) teacher.emplace(base.chat->tokenizer());
   Encoder encoder{*base.chat, spec, teacher.has_value() ? &*teacher : nullptr};
   ASSIGN_OR_RETURN(Split train,
-                   EncodeSplit(folder.path(), dataset::kTrain, encoder, kMostTrainRows));
+                   EncodeSplit(folder.path(), dataset::kTrain, encoder, kMostTrainRows, limit));
   encoder.teacher = nullptr;  // validation is by the data's own answers
-  ASSIGN_OR_RETURN(Split validation,
-                   EncodeSplit(folder.path(), dataset::kValidation, encoder, kMostValidationRows));
+  ASSIGN_OR_RETURN(Split validation, EncodeSplit(folder.path(), dataset::kValidation, encoder,
+                                                 kMostValidationRows, kNoLimit));
   if (train.rows.empty()) {
     return Error(absl::StatusCode::kFailedPrecondition, "TOO_FEW_ROWS",
                  "the folder has no rows in its train split");
@@ -243,6 +289,7 @@ absl::StatusOr<const LlmForecaster::Rows*> LlmForecaster::FindRows(const Inputs&
   auto rows = std::make_unique<Rows>();
   rows->key = key;
   rows->all = train.whole && spec.max_rows == 0;
+  rows->longest = std::max(train.longest, validation.longest);
   rows->train = std::move(train.rows);
   rows->validation = std::move(validation.rows);
   // The worker sets aside as many; which ones does not matter for their number of tokens.
@@ -260,22 +307,26 @@ absl::StatusOr<const LlmForecaster::Rows*> LlmForecaster::FindRows(const Inputs&
 
 absl::StatusOr<TrainingForecast> LlmForecaster::Forecast(const Inputs& inputs,
                                                          const ResolvedSpec& spec,
-                                                         int32_t workers) {
+                                                         const ForecastWorkers& workers) {
   const absl::MutexLock lock(&mutex_);
   const absl::StatusOr<const Base*> found = FindBase(inputs, spec);
   if (!found.ok()) return Unknown(found.status());
   const Base* const base = *found;
   const llm::TrainConfig config = ConfigOf(spec);
   RETURN_IF_ERROR(FitsModel(base->config, config));  // before the rows, which take long to read
-  ASSIGN_OR_RETURN(const Rows* rows, FindRows(inputs, spec, *base));
+  const int64_t limit = llm::LongestRow(base->config, config);
+  ASSIGN_OR_RETURN(const Rows* rows, FindRows(inputs, spec, *base, limit));
   const llm::Forecast forecast =
       llm::ForecastOf(base->config, config, rows->train, rows->validation,
                       {.train_rows = spec.train_rows,
                        .eval_every = spec.eval_every,
-                       .bf16 = spec.compute_type == ComputeType::kBfloat16,
-                       .workers = workers});
+                       .bf16 = spec.compute_type == ComputeType::kBfloat16 && !workers.float32_only,
+                       .workers = workers.count,
+                       .memory_bytes = workers.memory_bytes,
+                       .stored_bytes = base->stored_bytes});
   return TrainingForecast{.tokens = forecast.tokens,
-                          .longest_row = forecast.longest_row,
+                          .longest_row = rows->longest,
+                          .row_limit = limit,
                           .all_rows = rows->all,
                           .work = forecast.work,
                           .peak_memory_bytes = forecast.peak_memory_bytes};

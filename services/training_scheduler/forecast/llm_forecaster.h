@@ -11,15 +11,15 @@
 namespace crossover::scheduler {
 
 // Keeps the last base model's tokenizer and the last data set's rows, as ids, for the next question
-// (a sweep asks once a trial). Borrows the blob store. Assumes a worker that computes in bfloat16,
-// unless the spec says FLOAT32.
+// (a sweep asks once a trial). Borrows the blob store. Assumes workers that compute in bfloat16,
+// unless the spec says FLOAT32 or none does, and that keep the base by --base-weights=auto.
 class LlmForecaster final : public Forecaster {
  public:
   explicit LlmForecaster(BlobStore& blobs);
   ~LlmForecaster() override;
 
   absl::StatusOr<TrainingForecast> Forecast(const Inputs& inputs, const ResolvedSpec& spec,
-                                            int32_t workers) override;
+                                            const ForecastWorkers& workers) override;
 
  private:
   struct Base;
@@ -28,7 +28,8 @@ class LlmForecaster final : public Forecaster {
   absl::StatusOr<const Base*> FindBase(const Inputs& inputs, const ResolvedSpec& spec)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<const Rows*> FindRows(const Inputs& inputs, const ResolvedSpec& spec,
-                                       const Base& base) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+                                       const Base& base, int64_t limit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   BlobStore& blobs_;
   absl::Mutex mutex_;

@@ -65,7 +65,7 @@ class LlmForecasterTest : public ::testing::Test {
     TrainingSpec spec;
     spec.validation_fraction = 0.1;
     return Resolve(spec, {.architecture = "llama", .hidden_size = 576, .context_length = 8192},
-                   {.train_rows = 40}, "2026-11-30", objective);
+                   {.train_rows = 40}, objective);
   }
 
   crossover::testing::TempDir folder_;
@@ -81,7 +81,7 @@ class LlmForecasterTest : public ::testing::Test {
 
 TEST_F(LlmForecasterTest, RowsAreMeasuredWithTheModelsOwnTokenizer) {
   LlmForecaster forecaster(*blobs_);
-  ASSERT_OK_AND_ASSIGN(const TrainingForecast forecast, forecaster.Forecast(inputs_, Spec(), 1));
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast forecast, forecaster.Forecast(inputs_, Spec(), {}));
   EXPECT_TRUE(forecast.all_rows);
   EXPECT_GT(forecast.longest_row, 20);
   EXPECT_LT(forecast.longest_row, 60);
@@ -94,17 +94,17 @@ TEST_F(LlmForecasterTest, RowsAreMeasuredWithTheModelsOwnTokenizer) {
   // One long step more costs more, also from what is kept.
   ResolvedSpec longer = Spec();
   longer.steps *= 2;
-  ASSERT_OK_AND_ASSIGN(const TrainingForecast twice, forecaster.Forecast(inputs_, longer, 1));
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast twice, forecaster.Forecast(inputs_, longer, {}));
   EXPECT_NEAR(twice.work, 2 * forecast.work, 0.05 * forecast.work);
 }
 
 TEST_F(LlmForecasterTest, ABaseThatIsAFolderIsMeasuredWithItsOwnTokenizer) {
   LlmForecaster forecaster(*blobs_);
-  ASSERT_OK_AND_ASSIGN(const TrainingForecast smollm2, forecaster.Forecast(inputs_, Spec(), 1));
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast smollm2, forecaster.Forecast(inputs_, Spec(), {}));
   ASSERT_OK(llm::WriteSmallFolder(folder_ / "small", llm::SmallFolderModel()));
   ASSERT_OK_AND_ASSIGN(const std::vector<std::string> files, llm::HfModelFiles(folder_ / "small"));
   ASSERT_OK_AND_ASSIGN(inputs_.base_digest, blobs_->PutFiles("model", folder_ / "small", files));
-  ASSERT_OK_AND_ASSIGN(const TrainingForecast small, forecaster.Forecast(inputs_, Spec(), 1));
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast small, forecaster.Forecast(inputs_, Spec(), {}));
   EXPECT_GT(small.longest_row, smollm2.longest_row);  // a token a byte
   EXPECT_LT(small.work, smollm2.work / 20);
 }
@@ -113,19 +113,19 @@ TEST_F(LlmForecasterTest, LayersAndPatternsThatTheBaseDoesNotHaveAreNamedByTheir
   LlmForecaster forecaster(*blobs_);
   ResolvedSpec spec = Spec();
   spec.techniques.rank_pattern = {{"layers.1.mlp.up_proj", 8}};
-  ASSERT_OK_AND_ASSIGN(const TrainingForecast patterned, forecaster.Forecast(inputs_, spec, 1));
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast patterned, forecaster.Forecast(inputs_, spec, {}));
   spec.techniques.rank_pattern = {{"mlp.upproj", 8}};
-  absl::Status refused = forecaster.Forecast(inputs_, spec, 1).status();
+  absl::Status refused = forecaster.Forecast(inputs_, spec, {}).status();
   ASSERT_EQ(DetailOf(refused).violations.size(), 1);
   EXPECT_EQ(DetailOf(refused).violations[0].field, "spec.training.adapter.rank_pattern");
   EXPECT_THAT(DetailOf(refused).violations[0].description, HasSubstr("matches no adapted layer"));
   spec.techniques.rank_pattern.clear();
   spec.techniques.layers = {0, 30};
-  refused = forecaster.Forecast(inputs_, spec, 1).status();
+  refused = forecaster.Forecast(inputs_, spec, {}).status();
   EXPECT_EQ(DetailOf(refused).violations.at(0).field, "spec.training.adapter.layers");
   // What is adapted costs, the rest does not.
   spec.techniques.layers = {28, 29};
-  ASSERT_OK_AND_ASSIGN(const TrainingForecast two, forecaster.Forecast(inputs_, spec, 1));
+  ASSERT_OK_AND_ASSIGN(const TrainingForecast two, forecaster.Forecast(inputs_, spec, {}));
   EXPECT_LT(two.work, 0.98 * patterned.work);
   EXPECT_LT(two.peak_memory_bytes, patterned.peak_memory_bytes);
 }
@@ -133,25 +133,25 @@ TEST_F(LlmForecasterTest, LayersAndPatternsThatTheBaseDoesNotHaveAreNamedByTheir
 TEST_F(LlmForecasterTest, WhatTheBaseDoesNotHaveIsRefusedBeforeTheRowsAreRead) {
   LlmForecaster forecaster(*blobs_);
   inputs_.dataset_digest = absl::StrCat("sha256:", std::string(64, '0'));
-  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(), 1), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(), {}), StatusIs(absl::StatusCode::kNotFound));
   ResolvedSpec spec = Spec();
   spec.techniques.layers = {0, 30};
-  EXPECT_THAT(forecaster.Forecast(inputs_, spec, 1).status(), HasReasonThat("FIELD_INVALID"));
+  EXPECT_THAT(forecaster.Forecast(inputs_, spec, {}).status(), HasReasonThat("FIELD_INVALID"));
 }
 
 TEST_F(LlmForecasterTest, APairWithoutARejectedAnswerIsNamed) {
   LlmForecaster forecaster(*blobs_);
   inputs_.dataset_digest = Seal(40, true);
   const absl::Status status =
-      forecaster.Forecast(inputs_, Spec(Objective::kPreference), 1).status();
+      forecaster.Forecast(inputs_, Spec(Objective::kPreference), {}).status();
   EXPECT_THAT(status, HasReasonThat("ROW_WITHOUT_REJECTED"));
   EXPECT_THAT(std::string(status.message()), HasSubstr(without_));
-  EXPECT_OK(forecaster.Forecast(inputs_, Spec(), 1).status());
+  EXPECT_OK(forecaster.Forecast(inputs_, Spec(), {}).status());
 }
 
 TEST_F(LlmForecasterTest, ARowWithoutItsTeacherIsNamed) {
   LlmForecaster forecaster(*blobs_);
-  const absl::Status status = forecaster.Forecast(inputs_, Spec(Objective::kDistil), 1).status();
+  const absl::Status status = forecaster.Forecast(inputs_, Spec(Objective::kDistil), {}).status();
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;  // the row's fault, not the platform's
   EXPECT_THAT(status, HasReasonThat("ROW_WITHOUT_TEACHER"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("row sha256:"));
@@ -162,26 +162,26 @@ TEST_F(LlmForecasterTest, ATeacherIsReadAsTheWorkerWill) {
   LlmForecaster forecaster(*blobs_);
   teacher_ = true;
   inputs_.dataset_digest = Seal(40, false);
-  EXPECT_OK(forecaster.Forecast(inputs_, Spec(Objective::kDistil), 1).status());
+  EXPECT_OK(forecaster.Forecast(inputs_, Spec(Objective::kDistil), {}).status());
   // Beyond the sample that is measured, too.
   last_without_ = true;
   inputs_.dataset_digest = Seal(3000, false);
-  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(Objective::kDistil), 1).status(),
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(Objective::kDistil), {}).status(),
               HasReasonThat("ROW_WITHOUT_TEACHER"));
-  EXPECT_OK(forecaster.Forecast(inputs_, Spec(), 1).status());
+  EXPECT_OK(forecaster.Forecast(inputs_, Spec(), {}).status());
   last_without_ = false;
   teacher_split_ = 2;
   inputs_.dataset_digest = Seal(40, false);
-  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(Objective::kDistil), 1).status(),
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(Objective::kDistil), {}).status(),
               HasReasonThat("TEACHER_TOKENS_DIFFER"));
 }
 
 TEST_F(LlmForecasterTest, WhatIsNotInTheBlobStoreIsNotTheUsersFault) {
   LlmForecaster forecaster(*blobs_);
   inputs_.base_digest = absl::StrCat("sha256:", std::string(64, '0'));
-  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(), 1), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(), {}), StatusIs(absl::StatusCode::kNotFound));
   inputs_.base_digest = *blobs_->PutBytes("a file of another format");
-  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(), 1),
+  EXPECT_THAT(forecaster.Forecast(inputs_, Spec(), {}),
               StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 

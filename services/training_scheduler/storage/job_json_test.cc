@@ -58,8 +58,7 @@ TEST(JobJsonTest, ASweepAndItsTrialsComeBackAsTheyWere) {
 
 TEST(JobJsonTest, PlanAndReportComeBackAsTheyWere) {
   Job job;
-  job.resolved =
-      Resolve({}, {.architecture = "llama", .hidden_size = 576}, {.train_rows = 100}, "2026-11-22");
+  job.resolved = Resolve({}, {.architecture = "llama", .hidden_size = 576}, {.train_rows = 100});
   job.inputs = {"sha256:b", "sha256:d", ""};
   job.estimate.seconds = 12.5;
   job.progress.step = 7;

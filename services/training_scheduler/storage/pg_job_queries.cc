@@ -139,6 +139,14 @@ absl::StatusOr<bool> PgJobStore::RefersTo(const std::string& project, const std:
   return rows[0]["found"].as<bool>();
 }
 
+absl::StatusOr<std::optional<MadeAdapter>> PgJobStore::FindAdapter(const std::string& project,
+                                                                   const std::string& digest) {
+  ASSIGN_OR_RETURN(pqxx::result rows,
+                   Query(pool_, "find_adapter", sql::kFindAdapter, project, digest));
+  if (rows.empty()) return std::nullopt;
+  return MadeAdapter{rows[0]["adapter"].as<std::string>(), rows[0]["base"].as<std::string>()};
+}
+
 absl::StatusOr<Checkpoint> PgJobStore::PinCheckpoint(const JobId& id, int64_t step, bool pinned) {
   return pg::Transact(
       pool_, {.name = "pin_checkpoint"},

@@ -72,6 +72,8 @@ class PgJobStore final : public JobStore {
   absl::StatusOr<std::vector<QueueDepth>> Depths() override;
   absl::StatusOr<MeasuredRate> Rate(const std::string& base_digest) override;
   absl::StatusOr<bool> RefersTo(const std::string& project, const std::string& digest) override;
+  absl::StatusOr<std::optional<MadeAdapter>> FindAdapter(const std::string& project,
+                                                         const std::string& digest) override;
   absl::StatusOr<Checkpoint> PinCheckpoint(const JobId& id, int64_t step, bool pinned) override;
   absl::StatusOr<std::vector<std::string>> PruneCheckpoints(const JobId& id) override;
   absl::StatusOr<WorkerLife> SawWorker(const WorkerRecord& worker) override;

@@ -221,6 +221,7 @@ pb::JobSpec ResolvedToProto(const Job& job) {
     to.set_format(ToEnum<pb::ExportSpec::Format>(Name(job.resolved.export_format)));
     to.set_adapter_digest(job.inputs.adapter_digest);
     to.set_base_model_digest(job.inputs.base_digest);
+    to.set_template_date(job.resolved.template_date);
   } else if (job.kind == JobKind::kSweep) {
     pb::SweepSpec& to = *out.mutable_sweep();
     PutSweep(job.spec.sweep, to);
