@@ -72,7 +72,8 @@ ScoreCommand CompletionsRequest::PromptScores() const {
 
 absl::StatusOr<CompletionsRequest> ParseCompletionsRequest(std::string_view body) {
   nlohmann::json root = ParseBody(body);
-  if (!root.is_object()) return FieldError("body", "must be a JSON object in UTF-8");
+  if (!root.is_object())
+    return FieldError("body", "must be a JSON object in UTF-8, at most 200 levels deep");
   GenerateCommand command;
   if (!root.contains("model") || !root["model"].is_string())
     return FieldError("model", "is required and must be a text");
