@@ -12,6 +12,7 @@
 #include "llm/chat/message.h"
 #include "llm/constrain/spec.h"
 #include "llm/generate/engine.h"
+#include "services/model_server/domain/patience.h"
 
 namespace crossover::inference {
 
@@ -55,6 +56,7 @@ struct GenerateCommand {
   Sampling sampling;
   std::string cache_salt;
   bool no_cache = false;
+  Patience patience;     // While its models are read.
   std::string caller;    // Whose share of the engine this takes.
   int64_t priority = 0;  // Higher is earlier.
   // What the answer must match. Where there are tools, it may be a call of one instead.
@@ -75,6 +77,7 @@ struct ScoreCommand {
   std::string model;
   std::vector<ScoreItem> items;
   int64_t top_logprobs = 0;  // Alternatives a position, 0 to 20.
+  Patience patience;
   std::string caller;
 };
 
@@ -83,6 +86,7 @@ struct EmbedCommand {
   std::vector<Prompt> texts;  // 1 to 2,048.
   // Keep so many leading components and normalise again; absent: all.
   std::optional<int64_t> dimensions;
+  Patience patience;
   std::string caller;
 };
 

@@ -257,7 +257,7 @@ absl::Status Inference::AddMix(const GenerateCommand& command, const ModelLease&
     const std::string field = absl::StrCat("adapter_mix[", i, "]");
     const float weight = static_cast<float>(part.weight);
     if (!std::isfinite(weight)) return FieldError(field + ".weight", "must be a number");
-    ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(part.model));
+    ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(part.model, command.patience));
     if (lease.adapter().empty()) return FieldError(field + ".digest", "must be an adapter");
     if (&lease.base() != &base.base()) {
       return Error(absl::StatusCode::kFailedPrecondition, "ADAPTER_BASE_MISMATCH",
@@ -280,7 +280,7 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
                                                              std::shared_ptr<AnswerSink> sink) {
   RETURN_IF_ERROR(Validate(command.sampling, ""));
   if (command.model.empty()) return FieldError("model", "is required");
-  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model));
+  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model, command.patience));
   const LoadedBase& base = lease.base();
   llm::GenerateRequest request;
   ASSIGN_OR_RETURN(request.prompt, PromptIds(base, command.prompt));
@@ -318,8 +318,9 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
 }
 
 absl::StatusOr<std::vector<std::vector<int32_t>>> Inference::Tokenize(
-    const std::string& model, const std::vector<std::string>& texts, bool parse_special) {
-  ASSIGN_OR_RETURN(const ModelLease lease, models_.Acquire(model));
+    const std::string& model, const std::vector<std::string>& texts, bool parse_special,
+    const Patience& patience) {
+  ASSIGN_OR_RETURN(const ModelLease lease, models_.Acquire(model, patience));
   std::vector<std::vector<int32_t>> out;
   for (const std::string& text : texts) {
     const llm::TextSpan span{text, parse_special};
@@ -329,8 +330,8 @@ absl::StatusOr<std::vector<std::vector<int32_t>>> Inference::Tokenize(
 }
 
 absl::StatusOr<RenderedChat> Inference::Render(const std::string& model, const ChatPrompt& chat,
-                                               bool for_answer) {
-  ASSIGN_OR_RETURN(const ModelLease lease, models_.Acquire(model));
+                                               bool for_answer, const Patience& patience) {
+  ASSIGN_OR_RETURN(const ModelLease lease, models_.Acquire(model, patience));
   ASSIGN_OR_RETURN(const auto chat_template, TemplateFor(lease.base(), chat.date));
   RenderedChat rendered;
   ASSIGN_OR_RETURN(rendered.text, chat_template->Render(chat.messages, chat.tools, for_answer));

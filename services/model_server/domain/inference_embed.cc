@@ -115,7 +115,7 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::StartEmbed(const EmbedCom
   if (command.texts.empty() || command.texts.size() > kMaxTexts)
     return FieldError("input", absl::StrCat("must hold 1 to ", kMaxTexts, " texts"));
   if (command.dimensions.value_or(1) < 1) return FieldError("dimensions", "must be at least 1");
-  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model));
+  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model, command.patience));
   llm::EmbedRequest request{.adapter = lease.adapter(), .caller = command.caller};
   for (const Prompt& text : command.texts) {
     const auto* words = std::get_if<std::string>(&text);

@@ -120,7 +120,7 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::StartScore(const ScoreCom
   if (command.items.empty()) return FieldError("items", "must hold at least one item");
   if (command.top_logprobs < 0 || command.top_logprobs > 20)
     return FieldError("top_logprobs", "must be from 0 to 20");
-  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model));
+  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model, command.patience));
   const LoadedBase& base = lease.base();
   std::vector<llm::ScoreRequest> requests(command.items.size());
   ScoreAnswer answer{.start = {lease.digest(), base.tokenizer}};

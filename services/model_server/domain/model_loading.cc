@@ -156,14 +156,16 @@ absl::StatusOr<std::vector<LoadedModels::Claim>> LoadedModels::MakeRoomForAdapte
 }
 
 absl::StatusOr<ModelInfo> LoadedModels::LoadBase(const std::string& digest,
-                                                 const std::vector<std::string>& aliases) {
+                                                 const std::vector<std::string>& aliases,
+                                                 const Patience& patience) {
   PutAwayUnused();
   std::vector<Claim> claims;
   {
     std::unique_lock lock(mutex_);
-    if (Entry* entry = WaitUntilLoaded(lock, digest)) {
-      SetAliases(*entry, aliases);
-      return entry->info;
+    ASSIGN_OR_RETURN(Entry * there, WaitUntilLoaded(lock, digest, patience));
+    if (there != nullptr) {
+      SetAliases(*there, aliases);
+      return there->info;
     }
     ASSIGN_OR_RETURN(claims, MakeRoomForBase());
     Entry& entry = entries_[digest];
@@ -193,12 +195,12 @@ absl::StatusOr<ModelInfo> LoadedModels::LoadBase(const std::string& digest,
 
 // The base with this digest once it is loaded; "": the only base there is. nullptr if there is
 // none.
-LoadedModels::Entry* LoadedModels::BaseWhenLoaded(std::unique_lock<std::mutex>& lock,
-                                                  const std::string& digest) {
+absl::StatusOr<LoadedModels::Entry*> LoadedModels::BaseWhenLoaded(
+    std::unique_lock<std::mutex>& lock, const std::string& digest) {
   if (!digest.empty()) {
     const auto found = entries_.find(digest);
     if (found == entries_.end() || found->second.info.kind != ModelKind::kBase) return nullptr;
-    return WaitUntilLoaded(lock, digest);
+    return WaitUntilLoaded(lock, digest, {});  // Others may wait for what this thread reads.
   }
   Entry* only = nullptr;
   for (auto& [key, entry] : entries_) {
@@ -217,7 +219,8 @@ absl::StatusOr<ModelLease> LoadedModels::LeaseBase(const AdapterFacts& facts,
   for (int attempt = 0; attempt < 3 && !contradicts; ++attempt) {
     {
       std::unique_lock lock(mutex_);
-      if (Entry* entry = BaseWhenLoaded(lock, digest)) return Take(*entry);
+      ASSIGN_OR_RETURN(Entry * entry, BaseWhenLoaded(lock, digest));
+      if (entry != nullptr) return Take(*entry);
       if (!known_bases_.contains(digest)) break;
     }
     RETURN_IF_ERROR(LoadBase(digest, {}).status());
@@ -283,7 +286,8 @@ absl::Status LoadedModels::ReadAdapter(const std::string& digest, const std::str
 
 absl::StatusOr<ModelInfo> LoadedModels::LoadAdapter(const std::string& digest,
                                                     const std::vector<std::string>& aliases,
-                                                    bool pinned, const std::string& base_digest) {
+                                                    bool pinned, const std::string& base_digest,
+                                                    const Patience& patience) {
   if (!IsDigest(digest)) {
     return Error(
         absl::StatusCode::kInvalidArgument,
@@ -295,10 +299,11 @@ absl::StatusOr<ModelInfo> LoadedModels::LoadAdapter(const std::string& digest,
   std::vector<Claim> claims;
   {
     std::unique_lock lock(mutex_);
-    if (Entry* entry = WaitUntilLoaded(lock, digest)) {
-      SetAliases(*entry, aliases);
-      entry->info.pinned |= pinned;
-      return entry->info;
+    ASSIGN_OR_RETURN(Entry * there, WaitUntilLoaded(lock, digest, patience));
+    if (there != nullptr) {
+      SetAliases(*there, aliases);
+      there->info.pinned |= pinned;
+      return there->info;
     }
     RETURN_IF_ERROR(bytes.status());
     ASSIGN_OR_RETURN(claims, MakeRoomForAdapter(*bytes));

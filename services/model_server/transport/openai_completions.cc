@@ -63,8 +63,10 @@ absl::StatusOr<std::optional<int64_t>> ReadCount(const nlohmann::json& root, con
 }  // namespace
 
 ScoreCommand CompletionsRequest::PromptScores() const {
-  ScoreCommand command{
-      .model = model(), .top_logprobs = logprobs().value_or(0), .caller = commands[0].caller};
+  ScoreCommand command{.model = model(),
+                       .top_logprobs = logprobs().value_or(0),
+                       .patience = commands[0].patience,
+                       .caller = commands[0].caller};
   for (const GenerateCommand& one : commands)
     command.items.push_back({.prompt = one.prompt, .prompt_itself = true});
   return command;

@@ -66,6 +66,7 @@ class OpenAiHttp::Impl {
       co_return;
     }
     request->command.caller = CallerOf(exchange.request());
+    request->command.patience = PatienceOf(entry);
     exchange.OnDisconnect([entry] { entry->Cancel(); });
     const auto mailbox = std::make_shared<Mailbox>(exchange.executor());
     RequestDesk::Start start = [this, command = request->command, mailbox] {
@@ -93,8 +94,10 @@ class OpenAiHttp::Impl {
       (void)co_await exchange.Respond(ErrorResponse(request.status()));
       co_return;
     }
-    for (GenerateCommand& command : request->commands)
+    for (GenerateCommand& command : request->commands) {
       command.caller = CallerOf(exchange.request());
+      command.patience = PatienceOf(entry);
+    }
     exchange.OnDisconnect([entry] { entry->Cancel(); });
     absl::StatusOr<ScoreAnswer> scores = ScoreAnswer{};
     if (request->scores_prompts()) scores = co_await ScorePrompts(exchange, entry, *request);
@@ -133,6 +136,7 @@ class OpenAiHttp::Impl {
       co_return;
     }
     request->command.caller = CallerOf(exchange.request());
+    request->command.patience = PatienceOf(entry);
     exchange.OnDisconnect([entry] { entry->Cancel(); });
     const auto shot = std::make_shared<OneShot<absl::StatusOr<EmbedAnswer>>>(exchange.executor());
     RequestDesk::Start start = [this, command = request->command, shot] {

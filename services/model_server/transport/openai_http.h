@@ -13,7 +13,9 @@ namespace crossover::inference {
 
 struct OpenAiOptions {
   std::string api_key;  // "" = none is asked for.
-  int threads = 4;      // That find models and read prompts; answers themselves cost no thread.
+  // That find models and read prompts; answers themselves cost no thread. More than
+  // LoadedModelsOptions::max_waiting.
+  int threads = 8;
   // Requests that wait for one of these threads; one more is 429.
   int queue = 1024;
 };

@@ -34,6 +34,11 @@ void RunningRequests::Entry::Cancel() {
   if (generation != nullptr) generation->Cancel();
 }
 
+bool RunningRequests::Entry::cancelled() const {
+  std::lock_guard lock(mutex_);
+  return cancelled_;
+}
+
 void RunningRequests::Drain(absl::Duration grace) {
   std::unique_lock lock(mutex_);
   draining_ = true;
@@ -76,6 +81,10 @@ http::Task<absl::Status> RequestDesk::Begin(std::shared_ptr<RunningRequests::Ent
   }
   // The worker attaches, because the coroutine may not come back.
   auto begin = [start = std::move(start), entry]() -> http::Task<absl::Status> {
+    if (entry->cancelled()) {
+      co_return Error(absl::StatusCode::kCancelled, "CALL_CANCELLED",
+                      "the client has gone before its request was begun");
+    }
     auto generation = start();
     if (generation.ok()) entry->Attach(*generation);
     co_return generation.status();

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -39,11 +40,12 @@ class RunningRequests : public std::enable_shared_from_this<RunningRequests> {
     void Attach(std::shared_ptr<Generation> generation);
     // The client is gone.
     void Cancel();
+    bool cancelled() const;
 
    private:
     const std::shared_ptr<RunningRequests> owner_;
     const bool admitted_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     bool cancelled_ = false;
     std::shared_ptr<Generation> generation_;
   };
@@ -66,6 +68,11 @@ class RunningRequests : public std::enable_shared_from_this<RunningRequests> {
   std::set<Generation*> generations_;
 };
 
+// What a start that waits for a model asks from time to time.
+inline Patience PatienceOf(std::shared_ptr<const RunningRequests::Entry> entry) {
+  return {.gone = [entry = std::move(entry)] { return entry->cancelled(); }};
+}
+
 // Threads that find models and read prompts, which may block, and a bound on who waits for them.
 class RequestDesk {
  public:
@@ -74,7 +81,8 @@ class RequestDesk {
   RequestDesk(int threads, int queue) : queue_(queue), workers_(static_cast<size_t>(threads)) {}
   ~RequestDesk() { workers_.join(); }
 
-  // Runs `start` on a worker and attaches what it returns. RESOURCE_EXHAUSTED `QUEUE_FULL`.
+  // Runs `start` on a worker and attaches what it returns. RESOURCE_EXHAUSTED `QUEUE_FULL`;
+  // CANCELLED if the client has gone before there was a worker.
   http::Task<absl::Status> Begin(std::shared_ptr<RunningRequests::Entry> entry, Start start);
 
  private:
