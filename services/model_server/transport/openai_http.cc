@@ -60,7 +60,7 @@ class OpenAiHttp::Impl {
   http::Task<void> Chat(http::AsyncExchange& exchange) {
     const auto entry = std::make_shared<RunningRequests::Entry>(running_);
     if (!co_await Admit(exchange, *entry)) co_return;
-    absl::StatusOr<ChatRequest> request = ParseChatRequest(exchange.request().body);
+    absl::StatusOr<ChatRequest> request = co_await Parse<ChatRequest>(exchange, ParseChatRequest);
     if (!request.ok()) {
       (void)co_await exchange.Respond(ErrorResponse(request.status()));
       co_return;
@@ -89,7 +89,8 @@ class OpenAiHttp::Impl {
   http::Task<void> Completions(http::AsyncExchange& exchange) {
     const auto entry = std::make_shared<RunningRequests::Entry>(running_);
     if (!co_await Admit(exchange, *entry)) co_return;
-    absl::StatusOr<CompletionsRequest> request = ParseCompletionsRequest(exchange.request().body);
+    absl::StatusOr<CompletionsRequest> request =
+        co_await Parse<CompletionsRequest>(exchange, ParseCompletionsRequest);
     if (!request.ok()) {
       (void)co_await exchange.Respond(ErrorResponse(request.status()));
       co_return;
@@ -130,7 +131,8 @@ class OpenAiHttp::Impl {
   http::Task<void> Embeddings(http::AsyncExchange& exchange) {
     const auto entry = std::make_shared<RunningRequests::Entry>(running_);
     if (!co_await Admit(exchange, *entry)) co_return;
-    absl::StatusOr<EmbeddingsRequest> request = ParseEmbeddingsRequest(exchange.request().body);
+    absl::StatusOr<EmbeddingsRequest> request =
+        co_await Parse<EmbeddingsRequest>(exchange, ParseEmbeddingsRequest);
     if (!request.ok()) {
       (void)co_await exchange.Respond(ErrorResponse(request.status()));
       co_return;
@@ -170,6 +172,18 @@ class OpenAiHttp::Impl {
     co_return false;
   }
 
+  // A large body is read on a worker: it would hold up the streams of this thread.
+  template <typename T>
+  http::Task<absl::StatusOr<T>> Parse(http::AsyncExchange& exchange,
+                                      absl::StatusOr<T> (*parse)(std::string_view)) {
+    constexpr size_t kReadAtOnce = 64 << 10;
+    std::string& text = exchange.request().body;
+    if (text.size() <= kReadAtOnce) co_return parse(text);
+    const auto body = std::make_shared<const std::string>(std::move(text));
+    std::function<absl::StatusOr<T>()> read = [body, parse] { return parse(*body); };
+    co_return co_await desk_.Read<T>(std::move(read));
+  }
+
   http::Task<absl::StatusOr<ScoreAnswer>> ScorePrompts(
       http::AsyncExchange& exchange, std::shared_ptr<RunningRequests::Entry> entry,
       const CompletionsRequest& request) {
@@ -202,14 +216,16 @@ class OpenAiHttp::Impl {
 OpenAiHttp::OpenAiHttp(OpenAiOptions options, Inference& inference, UuidGenerator& ids,
                        Clock& clock, http::Server& server)
     : impl_(std::make_unique<Impl>(std::move(options), inference, ids, clock)) {
-  server.async().Handle("POST", "/v1/chat/completions",
-                        [this](http::AsyncExchange& exchange) { return impl_->Chat(exchange); });
-  server.async().Handle("POST", "/v1/completions", [this](http::AsyncExchange& exchange) {
-    return impl_->Completions(exchange);
-  });
-  server.async().Handle("POST", "/v1/embeddings", [this](http::AsyncExchange& exchange) {
-    return impl_->Embeddings(exchange);
-  });
+  const http::RouteOptions limits{.max_body_bytes = kMaxOpenAiBodyBytes};
+  server.async().Handle(
+      "POST", "/v1/chat/completions",
+      [this](http::AsyncExchange& exchange) { return impl_->Chat(exchange); }, limits);
+  server.async().Handle(
+      "POST", "/v1/completions",
+      [this](http::AsyncExchange& exchange) { return impl_->Completions(exchange); }, limits);
+  server.async().Handle(
+      "POST", "/v1/embeddings",
+      [this](http::AsyncExchange& exchange) { return impl_->Embeddings(exchange); }, limits);
   server.Handle("GET", "/v1/models",
                 [this](const http::Request& request) { return impl_->Models(request); });
 }

@@ -1,6 +1,7 @@
 // OpenAI-compatible HTTP: /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/models.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -10,6 +11,9 @@
 #include "services/model_server/domain/inference.h"
 
 namespace crossover::inference {
+
+// Of the body of a request; a larger one is 413 `body_too_large`.
+inline constexpr size_t kMaxOpenAiBodyBytes = size_t{16} << 20;
 
 struct OpenAiOptions {
   std::string api_key;  // "" = none is asked for.

@@ -72,13 +72,17 @@ void RunningRequests::Leave(Generation* generation) {
   changed_.notify_all();
 }
 
+absl::Status RequestDesk::Queue() {
+  if (waiting_.fetch_add(1) < queue_) return absl::OkStatus();
+  --waiting_;
+  return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
+               "too many requests are waiting; try again later");
+}
+
 http::Task<absl::Status> RequestDesk::Begin(std::shared_ptr<RunningRequests::Entry> entry,
                                             Start start) {
-  if (waiting_.fetch_add(1) >= queue_) {
-    --waiting_;
-    co_return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
-                    "too many requests are waiting; try again later");
-  }
+  const absl::Status queued = Queue();
+  if (!queued.ok()) co_return queued;
   // The worker attaches, because the coroutine may not come back.
   auto begin = [start = std::move(start), entry]() -> http::Task<absl::Status> {
     if (entry->cancelled()) {

@@ -85,7 +85,23 @@ class RequestDesk {
   // CANCELLED if the client has gone before there was a worker.
   http::Task<absl::Status> Begin(std::shared_ptr<RunningRequests::Entry> entry, Start start);
 
+  // What `read` makes of a request, on a worker. Borrows nothing of its coroutine, which may not
+  // come back. RESOURCE_EXHAUSTED `QUEUE_FULL`.
+  template <typename T>
+  http::Task<absl::StatusOr<T>> Read(std::function<absl::StatusOr<T>()> read) {
+    const absl::Status queued = Queue();
+    if (!queued.ok()) co_return queued;
+    auto work = [read = std::move(read)]() -> http::Task<absl::StatusOr<T>> { co_return read(); };
+    absl::StatusOr<T> result =
+        co_await boost::asio::co_spawn(workers_, std::move(work), boost::asio::use_awaitable);
+    --waiting_;
+    co_return result;
+  }
+
  private:
+  // Counts one more that waits.
+  absl::Status Queue();
+
   const int queue_;
   std::atomic<int> waiting_{0};
   boost::asio::thread_pool workers_;
