@@ -53,6 +53,7 @@ struct GenerateCommand {
   // Instead of one adapter: the weighted sum of several, on the base that `model` names.
   std::vector<AdapterWeight> mix;
   Prompt prompt;
+  std::string prompt_field = "prompt";  // Where the request says so, for messages.
   Sampling sampling;
   std::string cache_salt;
   bool no_cache = false;
@@ -68,6 +69,7 @@ struct GenerateCommand {
 
 struct ScoreItem {
   Prompt prompt;
+  std::string prompt_field = "prompt";
   std::vector<std::string> continuations;
   // Instead of continuations: the prompt's own tokens after its first.
   bool prompt_itself = false;
@@ -83,7 +85,9 @@ struct ScoreCommand {
 
 struct EmbedCommand {
   std::string model;
-  std::vector<Prompt> texts;  // 1 to 2,048.
+  std::vector<Prompt> texts;         // 1 to 2,048.
+  std::string list_field = "texts";  // Where the request has them, for messages, …
+  std::vector<std::string> fields;   // … and each of them; empty: texts[i].
   // Keep so many leading components and normalise again; absent: all.
   std::optional<int64_t> dimensions;
   Patience patience;

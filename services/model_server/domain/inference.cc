@@ -16,21 +16,28 @@
 namespace crossover::inference {
 namespace {
 
-// `max_tokens` 0: the client left them out, or asked for scores.
-absl::Status TooLong(int64_t prompt, int64_t max_tokens, int64_t limit) {
-  const std::string what =
-      max_tokens > 0
-          ? absl::StrCat("the prompt's ", prompt, " tokens and max_tokens = ", max_tokens,
-                         " are more than the ", limit, " tokens that this model serves")
-          : absl::StrCat("the prompt has ", prompt,
-                         " tokens and leaves no room for an answer: ", limit,
-                         " tokens are served with this model");
-  return Error(
-      absl::StatusCode::kInvalidArgument, what,
-      {.reason = "CONTEXT_LENGTH_EXCEEDED",
-       .metadata = {{"tokens", absl::StrCat(prompt + max_tokens)}, {"limit", absl::StrCat(limit)}},
-       .violations = {{max_tokens > 0 ? "max_tokens" : "messages",
-                       absl::StrCat("must fit into ", limit, " tokens")}}});
+absl::Status DoesNotFit(const std::string& field, const std::string& what, int64_t tokens,
+                        int64_t limit) {
+  return Error(absl::StatusCode::kInvalidArgument, what,
+               {.reason = "CONTEXT_LENGTH_EXCEEDED",
+                .metadata = {{"tokens", absl::StrCat(tokens)}, {"limit", absl::StrCat(limit)}},
+                .violations = {{field, absl::StrCat("must fit into ", limit, " tokens")}}});
+}
+
+absl::Status AnswerTooLong(int64_t prompt, int64_t max_tokens, int64_t limit) {
+  return DoesNotFit("max_tokens",
+                    absl::StrCat("the prompt's ", prompt, " tokens and max_tokens = ", max_tokens,
+                                 " are more than the ", limit, " tokens that this model serves"),
+                    prompt + max_tokens, limit);
+}
+
+absl::Status PromptTooLong(const std::string& field, int64_t tokens, int64_t answer,
+                           int64_t limit) {
+  return DoesNotFit(field,
+                    absl::StrCat(field, " has ", tokens, " tokens",
+                                 answer > 0 ? " and leaves no room for an answer: " : ": ", limit,
+                                 " tokens are served with this model"),
+                    tokens, limit);
 }
 
 // Names the field that asks for the constraint in errors about it.
@@ -221,7 +228,9 @@ absl::StatusOr<std::shared_ptr<const llm::ChatTemplate>> Inference::TemplateFor(
 }
 
 absl::StatusOr<std::vector<int32_t>> Inference::PromptIds(const LoadedBase& base,
-                                                          const Prompt& prompt) const {
+                                                          const Prompt& prompt,
+                                                          const std::string& field,
+                                                          int64_t answer) const {
   std::vector<int32_t> ids;
   if (const auto* chat = std::get_if<ChatPrompt>(&prompt)) {
     ASSIGN_OR_RETURN(const auto chat_template, TemplateFor(base, chat->date));
@@ -235,15 +244,15 @@ absl::StatusOr<std::vector<int32_t>> Inference::PromptIds(const LoadedBase& base
     ids = std::get<std::vector<int32_t>>(prompt);
     for (size_t i = 0; i < ids.size(); ++i) {
       if (ids[i] < 0 || ids[i] >= base.tokenizer->vocab_size()) {
-        return FieldError(absl::StrCat("tokens.ids[", i, "]"),
+        return FieldError(absl::StrCat(field, "[", i, "]"),
                           absl::StrCat("must be from 0 to ", base.tokenizer->vocab_size() - 1));
       }
     }
   }
-  if (ids.empty()) return FieldError("prompt", "must hold at least one token");
-  if (static_cast<int64_t>(ids.size()) >= base.context_length) {
-    return TooLong(static_cast<int64_t>(ids.size()), 0, base.context_length);
-  }
+  if (ids.empty()) return FieldError(field, "must hold at least one token");
+  const int64_t tokens = static_cast<int64_t>(ids.size());
+  if (tokens + answer > base.context_length)
+    return PromptTooLong(field, tokens, answer, base.context_length);
   return ids;
 }
 
@@ -283,7 +292,7 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
   ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model, command.patience));
   const LoadedBase& base = lease.base();
   llm::GenerateRequest request;
-  ASSIGN_OR_RETURN(request.prompt, PromptIds(base, command.prompt));
+  ASSIGN_OR_RETURN(request.prompt, PromptIds(base, command.prompt, command.prompt_field, 1));
   ASSIGN_OR_RETURN(request.constraint, CompileConstraint(base, command));
   request.adapter = lease.adapter();
   std::vector<ModelLease> mixed;
@@ -294,8 +303,8 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
       command.no_cache ? absl::StrCat("uncached/", ++uncached_) : command.cache_salt;
   const int64_t room = base.context_length - static_cast<int64_t>(request.prompt.size());
   if (command.sampling.max_tokens.value_or(1) > room) {
-    return TooLong(static_cast<int64_t>(request.prompt.size()), *command.sampling.max_tokens,
-                   base.context_length);
+    return AnswerTooLong(static_cast<int64_t>(request.prompt.size()), *command.sampling.max_tokens,
+                         base.context_length);
   }
   const int64_t n = command.sampling.n.value_or(1);
   const uint64_t seed =

@@ -146,8 +146,9 @@ class Inference {
   LoadedModels& models() { return models_; }
 
  private:
-  absl::StatusOr<std::vector<int32_t>> PromptIds(const LoadedBase& base,
-                                                 const Prompt& prompt) const;
+  // Errors name `field`. `answer`: tokens that must have room after it.
+  absl::StatusOr<std::vector<int32_t>> PromptIds(const LoadedBase& base, const Prompt& prompt,
+                                                 const std::string& field, int64_t answer) const;
   absl::StatusOr<std::shared_ptr<const llm::ChatTemplate>> TemplateFor(
       const LoadedBase& base, const std::string& date) const;
   absl::StatusOr<std::shared_ptr<Generation>> Start(const GenerateCommand& command,

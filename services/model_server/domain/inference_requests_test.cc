@@ -78,6 +78,23 @@ TEST_F(InferenceRequestsTest, EmbeddingsThatCannotBeMadeAreNamed) {
               HasReasonThat("CONTEXT_LENGTH_EXCEEDED"));
 }
 
+TEST_F(InferenceRequestsTest, WhatHasNoAnswerMayFillTheContext) {
+  const std::string full(1024, 'a'), over(1025, 'a');
+  EXPECT_OK(Embed({.model = "small", .texts = {full}}).status());
+  const auto field = [](const absl::Status& status) {
+    EXPECT_THAT(status, HasReasonThat("CONTEXT_LENGTH_EXCEEDED"));
+    return DetailOf(status).violations.at(0).field;
+  };
+  EXPECT_EQ(field(Embed({.model = "small", .texts = {over}}).status()), "texts[0]");
+  EXPECT_OK(Score({.model = "small", .items = {{.prompt = full, .prompt_itself = true}}}).status());
+  EXPECT_EQ(field(Score({.model = "small",
+                         .items = {{.prompt = full,
+                                    .prompt_field = "items[0].text",
+                                    .continuations = {"b"}}}})
+                      .status()),
+            "items[0].text");
+}
+
 TEST_F(InferenceRequestsTest, ACancelledEmbeddingEndsAndFreesItsModel) {
   engine().Hold();
   std::promise<absl::Status> done;

@@ -126,7 +126,9 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::StartScore(const ScoreCom
   ScoreAnswer answer{.start = {lease.digest(), base.tokenizer}};
   answer.items.resize(command.items.size());
   for (size_t i = 0; i < command.items.size(); ++i) {
-    ASSIGN_OR_RETURN(requests[i].prompt, PromptIds(base, command.items[i].prompt));
+    ASSIGN_OR_RETURN(requests[i].prompt,
+                     PromptIds(base, command.items[i].prompt, command.items[i].prompt_field,
+                               command.items[i].prompt_itself ? 0 : 1));
     requests[i].adapter = lease.adapter();
     requests[i].caller = command.caller;
     requests[i].top_logprobs = static_cast<int>(command.top_logprobs);

@@ -68,7 +68,8 @@ ScoreCommand CompletionsRequest::PromptScores() const {
                        .patience = commands[0].patience,
                        .caller = commands[0].caller};
   for (const GenerateCommand& one : commands)
-    command.items.push_back({.prompt = one.prompt, .prompt_itself = true});
+    command.items.push_back(
+        {.prompt = one.prompt, .prompt_field = one.prompt_field, .prompt_itself = true});
   return command;
 }
 
@@ -85,7 +86,7 @@ absl::StatusOr<CompletionsRequest> ParseCompletionsRequest(std::string_view body
   ASSIGN_OR_RETURN(request.echo, ReadEcho(root));
   ASSIGN_OR_RETURN(const std::optional<int64_t> logprobs, ReadCount(root, "logprobs"));
   ASSIGN_OR_RETURN(const std::optional<int64_t> max_tokens, ReadCount(root, "max_tokens"));
-  ASSIGN_OR_RETURN(std::vector<Prompt> prompts,
+  ASSIGN_OR_RETURN(std::vector<PlacedPrompt> prompts,
                    ReadPrompts(root.value("prompt", nlohmann::json()), "prompt"));
   if (prompts.size() > kMaxPrompts)
     return FieldError("prompt", absl::StrCat("may hold at most ", kMaxPrompts, " prompts"));
@@ -107,8 +108,9 @@ absl::StatusOr<CompletionsRequest> ParseCompletionsRequest(std::string_view body
   if (!request.generates && request.stream)
     return FieldError("stream", "needs max_tokens over 0: an echo comes as a whole");
   if (request.generates) command.sampling.max_tokens = max_tokens.value_or(kDefaultTokens);
-  for (Prompt& prompt : prompts) {
-    command.prompt = std::move(prompt);
+  for (PlacedPrompt& placed : prompts) {
+    command.prompt = std::move(placed.prompt);
+    command.prompt_field = std::move(placed.field);
     request.commands.push_back(command);
   }
   return request;

@@ -1,6 +1,7 @@
 #include "services/model_server/transport/openai_embeddings.h"
 
 #include <bit>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/string_view.h"
@@ -22,7 +23,12 @@ absl::StatusOr<EmbeddingsRequest> ParseEmbeddingsRequest(std::string_view body) 
   EmbeddingsRequest request;
   if (!field("model").is_string()) return FieldError("model", "is required and must be a text");
   request.command.model = field("model").get<std::string>();
-  ASSIGN_OR_RETURN(request.command.texts, ReadPrompts(field("input"), "input"));
+  request.command.list_field = "input";
+  ASSIGN_OR_RETURN(std::vector<PlacedPrompt> texts, ReadPrompts(field("input"), "input"));
+  for (PlacedPrompt& text : texts) {
+    request.command.texts.push_back(std::move(text.prompt));
+    request.command.fields.push_back(std::move(text.field));
+  }
   if (const ParsedJson& format = field("encoding_format"); !format.is_null()) {
     if (format != "float" && format != "base64")
       return FieldError("encoding_format", "must be float or base64");

@@ -178,6 +178,7 @@ absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
   ASSIGN_OR_RETURN(prompt.messages, ReadMessages(Member(root, "messages")));
   ASSIGN_OR_RETURN(prompt.tools, ReadTools(root));
   request.command.prompt = std::move(prompt);
+  request.command.prompt_field = "messages";
   StreamFields stream;
   RETURN_IF_ERROR(ReadGenerationFields(root, body, request.command, stream));
   request.stream = stream.stream;

@@ -93,6 +93,13 @@ absl::StatusOr<Prompt> ToPrompt(const Request& request, const std::string& prefi
   }
 }
 
+// What an error about the prompt as a whole names.
+template <typename Request>
+std::string PromptFieldOf(const Request& request, const std::string& prefix) {
+  if (request.has_chat()) return prefix + "chat.messages";
+  return prefix + (request.has_tokens() ? "tokens.ids" : "text");
+}
+
 google::protobuf::Duration ToProtoDuration(absl::Duration duration) {
   google::protobuf::Duration out;
   const int64_t nanos = absl::ToInt64Nanoseconds(duration);
@@ -124,6 +131,7 @@ absl::StatusOr<GenerateCommand> ToCommand(const pb::GenerateRequest& request) {
     command.mix.push_back({share.digest(), share.weight()});
   command.priority = request.priority();
   ASSIGN_OR_RETURN(command.prompt, ToPrompt(request, ""));
+  command.prompt_field = PromptFieldOf(request, "");
   ASSIGN_OR_RETURN(command.sampling, ToSampling(request.sampling()));
   ReadProtoConstraint(request, command);
   return command;
@@ -136,7 +144,9 @@ absl::StatusOr<ScoreCommand> ToCommand(const pb::ScoreRequest& request) {
     return ProtoFieldError("items", "must hold 1 to 256 items");
   for (int i = 0; i < request.items_size(); ++i) {
     ScoreItem item;
-    ASSIGN_OR_RETURN(item.prompt, ToPrompt(request.items(i), absl::StrCat("items[", i, "].")));
+    const std::string prefix = absl::StrCat("items[", i, "].");
+    ASSIGN_OR_RETURN(item.prompt, ToPrompt(request.items(i), prefix));
+    item.prompt_field = PromptFieldOf(request.items(i), prefix);
     item.continuations.assign(request.items(i).continuations().begin(),
                               request.items(i).continuations().end());
     command.items.push_back(std::move(item));
