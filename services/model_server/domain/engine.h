@@ -60,6 +60,8 @@ struct LoadedBase {
   std::string architecture;
   int64_t context_length = 0;  // That the engine serves; the model's own may be longer.
   int64_t bytes = 0;
+  // Of the tokenizer's longest token; LoadedModels sets it.
+  int64_t longest_token_bytes = 0;
   std::unique_ptr<GenerationEngine> engine;
 };
 

@@ -10,34 +10,18 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/model_server/domain/context_length.h"
 #include "services/model_server/domain/field_error.h"
 #include "services/model_server/domain/tool_calls.h"
 
 namespace crossover::inference {
 namespace {
 
-absl::Status DoesNotFit(const std::string& field, const std::string& what, int64_t tokens,
-                        int64_t limit) {
-  return Error(absl::StatusCode::kInvalidArgument, what,
-               {.reason = "CONTEXT_LENGTH_EXCEEDED",
-                .metadata = {{"tokens", absl::StrCat(tokens)}, {"limit", absl::StrCat(limit)}},
-                .violations = {{field, absl::StrCat("must fit into ", limit, " tokens")}}});
-}
-
 absl::Status AnswerTooLong(int64_t prompt, int64_t max_tokens, int64_t limit) {
   return DoesNotFit("max_tokens",
                     absl::StrCat("the prompt's ", prompt, " tokens and max_tokens = ", max_tokens,
                                  " are more than the ", limit, " tokens that this model serves"),
                     prompt + max_tokens, limit);
-}
-
-absl::Status PromptTooLong(const std::string& field, int64_t tokens, int64_t answer,
-                           int64_t limit) {
-  return DoesNotFit(field,
-                    absl::StrCat(field, " has ", tokens, " tokens",
-                                 answer > 0 ? " and leaves no room for an answer: " : ": ", limit,
-                                 " tokens are served with this model"),
-                    tokens, limit);
 }
 
 // Names the field that asks for the constraint in errors about it.
@@ -216,44 +200,6 @@ uint64_t Inference::RandomSeed() {
   uint64_t seed = 0;
   for (const uint8_t byte : bytes) seed = seed << 8 | byte;
   return seed;
-}
-
-absl::StatusOr<std::shared_ptr<const llm::ChatTemplate>> Inference::TemplateFor(
-    const LoadedBase& base, const std::string& date) const {
-  if (date.empty()) return base.chat;
-  absl::CivilDay day;
-  if (!absl::ParseCivilTime(date, &day))
-    return FieldError("chat.template_date", "must be a date such as 2026-07-26");
-  return llm::ChatTemplate::FromText(base.template_text, base.tokenizer, {.date = day});
-}
-
-absl::StatusOr<std::vector<int32_t>> Inference::PromptIds(const LoadedBase& base,
-                                                          const Prompt& prompt,
-                                                          const std::string& field,
-                                                          int64_t answer) const {
-  std::vector<int32_t> ids;
-  if (const auto* chat = std::get_if<ChatPrompt>(&prompt)) {
-    ASSIGN_OR_RETURN(const auto chat_template, TemplateFor(base, chat->date));
-    ASSIGN_OR_RETURN(ids, chat_template->Prompt(chat->messages, chat->tools));
-  } else if (const auto* text = std::get_if<std::string>(&prompt)) {
-    if (base.tokenizer->adds_bos() && base.tokenizer->bos_id())
-      ids.push_back(*base.tokenizer->bos_id());
-    const std::vector<int32_t> body = base.tokenizer->Encode(*text);
-    ids.insert(ids.end(), body.begin(), body.end());
-  } else {
-    ids = std::get<std::vector<int32_t>>(prompt);
-    for (size_t i = 0; i < ids.size(); ++i) {
-      if (ids[i] < 0 || ids[i] >= base.tokenizer->vocab_size()) {
-        return FieldError(absl::StrCat(field, "[", i, "]"),
-                          absl::StrCat("must be from 0 to ", base.tokenizer->vocab_size() - 1));
-      }
-    }
-  }
-  if (ids.empty()) return FieldError(field, "must hold at least one token");
-  const int64_t tokens = static_cast<int64_t>(ids.size());
-  if (tokens + answer > base.context_length)
-    return PromptTooLong(field, tokens, answer, base.context_length);
-  return ids;
 }
 
 absl::Status Inference::AddMix(const GenerateCommand& command, const ModelLease& base,

@@ -13,6 +13,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::FloatEq;
+using ::testing::HasSubstr;
 
 class CollectingSink final : public AnswerSink {
  public:
@@ -93,6 +94,23 @@ TEST_F(InferenceRequestsTest, WhatHasNoAnswerMayFillTheContext) {
                                     .continuations = {"b"}}}})
                       .status()),
             "items[0].text");
+}
+
+TEST_F(InferenceRequestsTest, ATextThatCannotFitIsRefusedByItsBytesAlone) {
+  // Over 4 times 1,024 of the longest token, <|im_start|>; a shorter one is counted in tokens.
+  const std::string vast(60'000, 'a'), large(20'000, 'a');
+  const auto generate = [&](Prompt prompt) {
+    const auto running = inference_->Generate({.model = "small", .prompt = std::move(prompt)},
+                                              std::make_shared<CollectingSink>());
+    EXPECT_THAT(running.status(), HasReasonThat("CONTEXT_LENGTH_EXCEEDED"));
+    return std::string(running.status().message());
+  };
+  EXPECT_THAT(generate(vast), HasSubstr("has 60000 bytes"));
+  EXPECT_THAT(generate(large), HasSubstr("has 20000 tokens"));
+  EXPECT_THAT(generate(ChatPrompt{.messages = {{.role = "user", .content = vast}}}),
+              HasSubstr(" bytes"));
+  EXPECT_THAT(std::string(Embed({.model = "small", .texts = {vast}}).status().message()),
+              HasSubstr("has 60000 bytes"));
 }
 
 TEST_F(InferenceRequestsTest, ACancelledEmbeddingEndsAndFreesItsModel) {

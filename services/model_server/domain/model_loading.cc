@@ -28,6 +28,13 @@ std::shared_ptr<llm::ConstraintCompiler> NewConstraintCompiler(const llm::Tokeni
       std::make_shared<llm::TokenVocabulary>(std::move(bytes)));
 }
 
+int64_t LongestToken(const llm::Tokenizer& tokenizer) {
+  size_t longest = 0;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
+    longest = std::max(longest, tokenizer.Bytes(id).size());
+  return static_cast<int64_t>(longest);
+}
+
 }  // namespace
 
 LoadedModels::Claim LoadedModels::ClaimEntry(Entry& entry) {
@@ -178,6 +185,7 @@ absl::StatusOr<ModelInfo> LoadedModels::LoadBase(const std::string& digest,
   ASSIGN_OR_RETURN(const fs::path path, blobs_.LocalTree(digest));
   ASSIGN_OR_RETURN(std::shared_ptr<LoadedBase> base, loader_.Load(digest, path));
   base->constraints = NewConstraintCompiler(*base->tokenizer);
+  base->longest_token_bytes = LongestToken(*base->tokenizer);
   std::move(give_up).Cancel();
   std::lock_guard lock(mutex_);
   known_bases_.insert(digest);
