@@ -54,6 +54,15 @@ absl::StatusOr<std::string> ReadContent(const ParsedJson& content, const std::st
   return text;
 }
 
+// "" if there is none.
+absl::StatusOr<std::string> ReadId(const ParsedJson& object, const char* key,
+                                   const std::string& path) {
+  const ParsedJson& id = Member(object, key);
+  if (id.is_null()) return "";
+  if (!id.is_string()) return BodyFieldError(absl::StrCat(path, ".", key), "must be a text");
+  return id.get<std::string>();
+}
+
 absl::StatusOr<std::vector<llm::ToolCall>> ReadToolCalls(const ParsedJson& calls,
                                                          const std::string& path) {
   std::vector<llm::ToolCall> out;
@@ -66,7 +75,9 @@ absl::StatusOr<std::vector<llm::ToolCall>> ReadToolCalls(const ParsedJson& calls
       return BodyFieldError(absl::StrCat(path, "[", i, "].function"),
                             "needs a name and arguments, both texts");
     }
-    out.push_back({function["name"].get<std::string>(), function["arguments"].get<std::string>()});
+    ASSIGN_OR_RETURN(std::string id, ReadId(calls[i], "id", absl::StrCat(path, "[", i, "]")));
+    out.push_back({function["name"].get<std::string>(), function["arguments"].get<std::string>(),
+                   std::move(id)});
   }
   return out;
 }
@@ -85,6 +96,7 @@ absl::StatusOr<std::vector<llm::ChatMessage>> ReadMessages(const ParsedJson& mes
                      ReadContent(Member(messages[i], "content"), path + ".content"));
     ASSIGN_OR_RETURN(message.tool_calls,
                      ReadToolCalls(Member(messages[i], "tool_calls"), path + ".tool_calls"));
+    ASSIGN_OR_RETURN(message.tool_call_id, ReadId(messages[i], "tool_call_id", path));
     if (Member(messages[i], "content").is_null() && message.tool_calls.empty()) {
       return BodyFieldError(path + ".content", "is required");
     }

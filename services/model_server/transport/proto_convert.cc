@@ -27,7 +27,8 @@ absl::StatusOr<llm::ChatMessage> ToMessage(const type::v1::ChatMessage& message,
     out.content += message.parts(i).text();
   }
   for (const auto& call : message.tool_calls())
-    out.tool_calls.push_back({call.name(), call.arguments()});
+    out.tool_calls.push_back({call.name(), call.arguments(), call.id()});
+  out.tool_call_id = message.tool_call_id();
   if (message.has_weight()) out.weight = message.weight();
   return out;
 }
