@@ -52,6 +52,12 @@ LoadedModels::~LoadedModels() {
 
 namespace {
 
+absl::Status NoAdapter(std::string_view base, const char* what_adapters_do) {
+  return Error(absl::StatusCode::kInvalidArgument,
+               absl::StrCat("'", ToAbsl(base), "' is a base; only adapters ", what_adapters_do),
+               {.reason = "FIELD_INVALID", .violations = {{"model", "must be an adapter"}}});
+}
+
 // How soon a caller that waits learns that its client has gone.
 constexpr absl::Duration kPatienceCheck = absl::Milliseconds(50);
 
@@ -262,11 +268,7 @@ absl::StatusOr<ModelInfo> LoadedModels::UnloadAdapter(std::string_view model) {
     std::unique_lock lock(mutex_);
     Entry* entry = FindWhenLoaded(lock, model);
     if (entry == nullptr) return NotFound(model);
-    if (entry->info.kind == ModelKind::kBase) {
-      return Error(absl::StatusCode::kInvalidArgument,
-                   absl::StrCat("'", ToAbsl(model), "' is a base; only adapters unload"),
-                   {.reason = "FIELD_INVALID", .violations = {{"model", "must be an adapter"}}});
-    }
+    if (entry->info.kind == ModelKind::kBase) return NoAdapter(model, "unload");
     if (entry->info.pinned) {
       return Error(absl::StatusCode::kFailedPrecondition, "ADAPTER_IN_USE",
                    absl::StrCat("adapter '", ToAbsl(model), "' is pinned; unpin it first"));
@@ -284,6 +286,7 @@ absl::StatusOr<ModelInfo> LoadedModels::PinAdapter(std::string_view model, bool 
   std::unique_lock lock(mutex_);
   Entry* entry = FindWhenLoaded(lock, model);
   if (entry == nullptr || entry->info.state == ModelState::kUnloading) return NotFound(model);
+  if (entry->info.kind == ModelKind::kBase) return NoAdapter(model, "are pinned");
   entry->info.pinned = pinned;
   return entry->info;
 }

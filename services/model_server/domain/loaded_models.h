@@ -120,6 +120,7 @@ class LoadedModels {
   // asked for by digest before that. Waits for an adapter that is being loaded. FAILED_PRECONDITION
   // `ADAPTER_IN_USE` if it is pinned, INVALID_ARGUMENT `FIELD_INVALID` for a base.
   absl::StatusOr<ModelInfo> UnloadAdapter(std::string_view model);
+  // INVALID_ARGUMENT `FIELD_INVALID` for a base.
   absl::StatusOr<ModelInfo> PinAdapter(std::string_view model, bool pinned);
 
   // Bases first, then adapters, last used first.

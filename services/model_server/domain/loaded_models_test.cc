@@ -142,6 +142,8 @@ TEST_F(LoadedModelsTest, PinsAndBasesAreNotUnloaded) {
   ASSERT_OK(models_->LoadAdapter(adapter, {"a"}, true, ""));
   EXPECT_THAT(models_->UnloadAdapter("a").status(), HasReasonThat("ADAPTER_IN_USE"));
   EXPECT_THAT(models_->UnloadAdapter("small").status(), HasReasonThat("FIELD_INVALID"));
+  EXPECT_THAT(models_->PinAdapter("small", true).status(), HasReasonThat("FIELD_INVALID"));
+  EXPECT_FALSE(models_->List()[0].pinned);
   ASSERT_OK(models_->PinAdapter("a", false));
   EXPECT_OK(models_->UnloadAdapter("a"));
   EXPECT_THAT(models_->Acquire("a").status(), HasReasonThat("MODEL_NOT_FOUND"));
