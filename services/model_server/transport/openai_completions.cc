@@ -108,6 +108,9 @@ absl::StatusOr<CompletionsRequest> ParseCompletionsRequest(std::string_view body
   if (!request.generates && request.stream)
     return FieldError("stream", "needs max_tokens over 0: an echo comes as a whole");
   if (request.generates) command.sampling.max_tokens = max_tokens.value_or(kDefaultTokens);
+  const bool scored = request.echo && (logprobs || !request.generates);
+  if (scored && !command.mix.empty())
+    return FieldError("adapter_mix", "is not served with echo of scores; leave echo out");
   for (PlacedPrompt& placed : prompts) {
     command.prompt = std::move(placed.prompt);
     command.prompt_field = std::move(placed.field);

@@ -41,4 +41,7 @@ inline const ParsedJson& Member(const ParsedJson& object, const char* key) {
 absl::Status ReadConstraint(const ParsedJson& root, std::string_view body,
                             GenerateCommand& command);
 
+// adapter_mix: [{"digest": …, "weight": …}].
+absl::Status ReadAdapterMix(const ParsedJson& root, GenerateCommand& command);
+
 }  // namespace crossover::inference

@@ -201,6 +201,7 @@ absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
 absl::Status ReadGenerationFields(const nlohmann::json& root, std::string_view body,
                                   GenerateCommand& command, StreamFields& stream) {
   RETURN_IF_ERROR(ReadConstraint(root, body, command));
+  RETURN_IF_ERROR(ReadAdapterMix(root, command));
   RETURN_IF_ERROR(ReadSampling(root, command.sampling));
   RETURN_IF_ERROR(ReadBool(root, "stream", stream.stream));
   const ParsedJson& options = Member(root, "stream_options");
