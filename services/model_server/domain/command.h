@@ -79,6 +79,7 @@ struct ScoreCommand {
   std::string model;
   std::vector<ScoreItem> items;
   int64_t top_logprobs = 0;  // Alternatives a position, 0 to 20.
+  std::string cache_salt;
   Patience patience;
   std::string caller;
 };

@@ -131,6 +131,7 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::StartScore(const ScoreCom
                                command.items[i].prompt_itself ? 0 : 1));
     requests[i].adapter = lease.adapter();
     requests[i].caller = command.caller;
+    requests[i].cache_salt = command.cache_salt;
     requests[i].top_logprobs = static_cast<int>(command.top_logprobs);
     answer.prompts.push_back(requests[i].prompt);
     if (command.items[i].prompt_itself) {

@@ -36,16 +36,6 @@ std::string TokenText(int32_t id, const llm::Tokenizer& tokenizer) {
   return text;
 }
 
-absl::Status RefuseOf(const nlohmann::json& root) {
-  const auto suffix = root.find("suffix");
-  if (suffix != root.end() && !suffix->is_null() && *suffix != "")
-    return FieldError("suffix", "is not served; leave it out");
-  const auto best_of = root.find("best_of");
-  if (best_of != root.end() && !best_of->is_null() && *best_of != 1)
-    return FieldError("best_of", "is not served; ask for n answers and choose");
-  return absl::OkStatus();
-}
-
 absl::StatusOr<bool> ReadEcho(const nlohmann::json& root) {
   const auto echo = root.find("echo");
   if (echo == root.end() || echo->is_null()) return false;
@@ -65,6 +55,7 @@ absl::StatusOr<std::optional<int64_t>> ReadCount(const nlohmann::json& root, con
 ScoreCommand CompletionsRequest::PromptScores() const {
   ScoreCommand command{.model = model(),
                        .top_logprobs = logprobs().value_or(0),
+                       .cache_salt = commands[0].cache_salt,
                        .patience = commands[0].patience,
                        .caller = commands[0].caller};
   for (const GenerateCommand& one : commands)
@@ -81,7 +72,6 @@ absl::StatusOr<CompletionsRequest> ParseCompletionsRequest(std::string_view body
   if (!root.contains("model") || !root["model"].is_string())
     return FieldError("model", "is required and must be a text");
   command.model = root["model"].get<std::string>();
-  RETURN_IF_ERROR(RefuseOf(root));
   CompletionsRequest request;
   ASSIGN_OR_RETURN(request.echo, ReadEcho(root));
   ASSIGN_OR_RETURN(const std::optional<int64_t> logprobs, ReadCount(root, "logprobs"));

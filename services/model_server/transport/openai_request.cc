@@ -159,6 +159,13 @@ absl::Status ReadLogprobs(const ParsedJson& root, Sampling& sampling) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> ReadSalt(const ParsedJson& root) {
+  const ParsedJson& salt = Member(root, "cache_salt");
+  if (salt.is_null()) return "";
+  if (!salt.is_string()) return BodyFieldError("cache_salt", "must be a text");
+  return salt.get<std::string>();
+}
+
 absl::Status ReadSampling(const ParsedJson& root, Sampling& sampling) {
   RETURN_IF_ERROR(ReadNumber(root, "temperature", sampling.temperature));
   RETURN_IF_ERROR(ReadNumber(root, "top_p", sampling.top_p));
@@ -200,7 +207,10 @@ absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
 
 absl::Status ReadGenerationFields(const nlohmann::json& root, std::string_view body,
                                   GenerateCommand& command, StreamFields& stream) {
+  RETURN_IF_ERROR(RefuseUnserved(root));
   RETURN_IF_ERROR(ReadConstraint(root, body, command));
+  RETURN_IF_ERROR(RefuseOneCallOnly(root, command));
+  ASSIGN_OR_RETURN(command.cache_salt, ReadSalt(root));
   RETURN_IF_ERROR(ReadAdapterMix(root, command));
   RETURN_IF_ERROR(ReadSampling(root, command.sampling));
   RETURN_IF_ERROR(ReadBool(root, "stream", stream.stream));
