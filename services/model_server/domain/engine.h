@@ -38,6 +38,8 @@ class GenerationEngine {
   // Brings a PEFT folder into memory under `key`; the folder may go away afterwards.
   virtual absl::Status LoadAdapter(const std::string& key, const std::filesystem::path& folder) = 0;
   virtual absl::Status UnloadAdapter(const std::string& key) = 0;
+  // That an adapter takes in memory; 0 if it is not there.
+  virtual int64_t AdapterBytes(const std::string& key) const = 0;
 
   // RESOURCE_EXHAUSTED `QUEUE_FULL` when too much waits already.
   virtual absl::StatusOr<RequestId> Generate(llm::GenerateRequest request, OnDelta on_delta,

@@ -73,8 +73,8 @@ struct LoadedModelsOptions {
   // Bases kept at once; another one takes the place of the one unused for longest, whose adapters
   // go with it.
   int max_bases = 2;
-  // Adapters kept at once, and bytes of their files together (0: any); another one takes the place
-  // of those unused for longest.
+  // Adapters kept at once, and bytes that they take in memory together (0: any); another one, which
+  // counts as its files until it is read, takes the place of those unused for longest.
   int max_adapters = 64;
   int64_t adapter_bytes = 0;
   // Adapters are laid out here while they are read.

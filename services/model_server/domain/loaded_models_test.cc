@@ -205,6 +205,16 @@ TEST_F(LoadedModelsTest, AdaptersLeaveForAnotherThatNeedsTheirBytes) {
   EXPECT_EQ(loaded(), (std::set<std::string>{large}));
 }
 
+TEST_F(LoadedModelsTest, AnAdapterCountsWithWhatItTakesInMemory) {
+  const std::string a = Adapter("a"), b = Adapter("b");
+  MakeModels({.adapter_bytes = 10'000});  // Their files have a fraction of it.
+  ASSERT_OK(models_->LoadBase(base_, {}).status());
+  engine().SetAdapterBytes(9'990);
+  EXPECT_EQ(models_->LoadAdapter(a, {}, false, "")->bytes, 9'990);
+  ASSERT_OK(models_->LoadAdapter(b, {}, false, "").status());
+  EXPECT_THAT(engine().Adapters(), ElementsAre(b));
+}
+
 TEST_F(LoadedModelsTest, ManyRequestsForAMissingAdapterLoadItOnce) {
   const std::string adapter = Adapter("one");
   std::vector<std::thread> threads;

@@ -282,8 +282,10 @@ absl::Status LoadedModels::ReadAdapter(const std::string& digest, const std::str
   // Until the adapter is in the table, its base is held like that of a request.
   ASSIGN_OR_RETURN(const ModelLease lease, LeaseBase(facts, base_digest));
   RETURN_IF_ERROR(lease.engine().LoadAdapter(digest, folder));
+  const int64_t bytes = lease.engine().AdapterBytes(digest);
   std::lock_guard lock(mutex_);
   Entry& entry = entries_.at(digest);
+  if (bytes > 0) entry.info.bytes = bytes;  // Until now: of its files.
   entry.base = lease.base_;
   entry.info.base_digest = lease.digest();
   entry.info.architecture = lease.base().architecture;
