@@ -91,7 +91,7 @@ TEST_F(BadInputTest, AReaderThatDoesNotReadKeepsNobodyWaiting) {
   });
   const std::string body =
       R"({"model":"small","prompt":"a","max_tokens":1000,"n":24,"stream":true,"logprobs":1})";
-  http::RawClient slow(module_->http_port(), /*receive_buffer=*/4096);
+  http::RawClient slow(module_->http_port(), /*receive_buffer=*/256 << 10);
   slow.Send(absl::StrCat("POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: ",
                          body.size(), "\r\n\r\n", body));
   ASSERT_TRUE(fake().WaitForRequests(24));
