@@ -101,6 +101,8 @@ absl::StatusOr<double> Cold(const Scenario& scenario, const std::string& url) {
 
 absl::Status RunServers(const Arguments& arguments) {
   const Scenario& scenario = arguments.scenario;
+  Scenario theirs = scenario;
+  theirs.for_llama_server = true;
   const TemporaryFolder folder;
   ASSIGN_OR_RETURN(const auto ours,
                    OurServer::Start({.model = arguments.model,
@@ -127,7 +129,7 @@ absl::Status RunServers(const Arguments& arguments) {
   ASSIGN_OR_RETURN(const double cold, Cold(scenario, ours->CompletionsUrl()));
   Print("cold_ttft_ms", cold * 1e3, "ms");
   if (llama != nullptr) {
-    ASSIGN_OR_RETURN(const double llama_cold, Cold(scenario, llama->CompletionsUrl()));
+    ASSIGN_OR_RETURN(const double llama_cold, Cold(theirs, llama->CompletionsUrl()));
     Print("llama_server_cold_ttft_ms", llama_cold * 1e3, "ms");
     Print("cold_ttft_ratio_llama_server", cold / llama_cold, "ratio");
     ASSIGN_OR_RETURN(const int slot, llama->UsedSlot());
@@ -138,7 +140,7 @@ absl::Status RunServers(const Arguments& arguments) {
     const uint64_t number = static_cast<uint64_t>(round) + 1;
     RETURN_IF_ERROR(Round(scenario, ours->CompletionsUrl(), number, our_best));
     if (llama != nullptr)
-      RETURN_IF_ERROR(Round(scenario, llama->CompletionsUrl(), number, llama_best));
+      RETURN_IF_ERROR(Round(theirs, llama->CompletionsUrl(), number, llama_best));
   }
   our_best.Report("ours");
   if (llama == nullptr) return absl::OkStatus();

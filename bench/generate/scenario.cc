@@ -24,11 +24,13 @@ std::string BodyOf(const Scenario& scenario, const std::string& model,
                    const std::vector<int32_t>& prompt) {
   nlohmann::json bias = nlohmann::json::object();
   for (const int32_t id : scenario.end_ids) bias[std::to_string(id)] = -100;
-  return nlohmann::json{
-      {"model", model},     {"prompt", prompt},  {"max_tokens", scenario.generated},
-      {"temperature", 0},   {"stream", true},    {"stream_options", {{"include_usage", true}}},
-      {"logit_bias", bias}, {"ignore_eos", true}}  // llama-server's word for it.
-      .dump();
+  nlohmann::json body = {
+      {"model", model},    {"prompt", prompt}, {"max_tokens", scenario.generated},
+      {"temperature", 0},  {"stream", true},   {"stream_options", {{"include_usage", true}}},
+      {"logit_bias", bias}};
+  // Refused by ours, which knows logit_bias alone.
+  if (scenario.for_llama_server) body["ignore_eos"] = true;
+  return body.dump();
 }
 
 std::vector<std::string> BodiesOf(const Scenario& scenario, const std::string& model, uint64_t set,

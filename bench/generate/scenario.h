@@ -13,14 +13,15 @@ struct Scenario {
   int64_t own = 1;         // Tokens of each prompt's own.
   int64_t generated = 64;  // New tokens of each.
   int64_t vocab = 0;
-  std::vector<int32_t> end_ids;  // Forbidden, so that every answer has its length.
+  std::vector<int32_t> end_ids;   // Forbidden, so that every answer has its length.
+  bool for_llama_server = false;  // Forbids them in llama-server's words too.
 };
 
 // Random ids; `set` 0, 1, … have different common parts, `request` different ends. The same
 // everywhere.
 std::vector<int32_t> PromptOf(const Scenario& scenario, uint64_t set, uint64_t request);
 
-// Body of a streaming, greedy completions request, which both servers read alike.
+// Body of a streaming, greedy completions request.
 std::string BodyOf(const Scenario& scenario, const std::string& model,
                    const std::vector<int32_t>& prompt);
 

@@ -13,7 +13,13 @@ namespace crossover::http {
 
 class RawClient {
  public:
-  explicit RawClient(int port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  // `receive_buffer`: bytes that the kernel takes before they are read, about; 0 = as it likes,
+  // which may be megabytes.
+  explicit RawClient(int port, int receive_buffer = 0)
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    // Before the connection, whose window goes by it.
+    if (receive_buffer > 0)
+      ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<uint16_t>(port));
@@ -32,7 +38,9 @@ class RawClient {
   std::string ReadUntil(std::string_view text) {
     std::string out;
     char buffer[4096];
-    while (out.find(text) == std::string::npos) {
+    size_t looked_at = 0;  // No occurrence begins before this.
+    while (out.find(text, looked_at) == std::string::npos) {
+      looked_at = out.size() < text.size() ? 0 : out.size() - text.size();
       const ssize_t n = ::recv(fd_, buffer, sizeof(buffer), 0);
       if (n <= 0) break;
       out.append(buffer, static_cast<size_t>(n));

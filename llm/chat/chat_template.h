@@ -41,13 +41,15 @@ struct TrainingSample {
 // Immutable and thread-safe.
 //
 // Tokens: an assistant's answer is encoded apart from the header before it, because that is how
-// the model meets it when it generates. Contents never become control tokens.
+// the model meets it when it generates. Contents never become control tokens. Results of tools that
+// follow each other are rendered in the order of their calls, because most templates write no ids.
 //
 // Every call that renders may fail with InvalidArgument: FIELD_INVALID names the message
-// ("messages[2].role") for an unknown role, an empty conversation, or arguments or parameters that
-// are no JSON; TEMPLATE_REFUSED is what the template itself says against the conversation;
-// TEMPLATE_FAILED names the line of a template that cannot be run. Unimplemented MODEL_UNSUPPORTED
-// for tools or tool calls with a template that does not know of them.
+// ("messages[2].role") for an unknown role, an answer to a call that is not there, an empty
+// conversation, or arguments or parameters that are no JSON; TEMPLATE_REFUSED is what the template
+// itself says against the conversation; TEMPLATE_FAILED names the line of a template that cannot be
+// run. Unimplemented MODEL_UNSUPPORTED for tools or tool calls with a template that does not know
+// of them.
 class ChatTemplate {
  public:
   // Unimplemented MODEL_UNSUPPORTED for a template with control tokens that the tokenizer lacks or

@@ -1,6 +1,9 @@
 #include "llm/chat/conversation.h"
 
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -73,10 +76,49 @@ absl::StatusOr<std::string> RoleOf(const ChatMessage& message, size_t index) {
       absl::StrCat("is '", message.role, "'; system, developer, user, assistant or tool"));
 }
 
-absl::StatusOr<Value> MessagesOf(const std::vector<ChatMessage>& messages) {
-  List list;
-  size_t calls = 0, answers = 0;  // So far.
+// For each tool message, the number of the call that it answers.
+absl::StatusOr<std::vector<size_t>> AnsweredCalls(const std::vector<ChatMessage>& messages) {
+  std::vector<size_t> answered(messages.size());
+  std::map<std::string, size_t> numbers;  // Of ids; one that is used again means the later call.
+  size_t calls = 0, next = 0;
   for (size_t i = 0; i < messages.size(); ++i) {
+    for (const ToolCall& call : messages[i].tool_calls) {
+      if (!call.id.empty()) numbers[call.id] = calls;
+      ++calls;
+    }
+    if (messages[i].role != "tool") continue;
+    const std::string& id = messages[i].tool_call_id;
+    const auto found = numbers.find(id);
+    if (!id.empty() && found == numbers.end()) {
+      return BadMessage(i, "tool_call_id",
+                        absl::StrCat("is '", id, "', which is the id of no call before it"));
+    }
+    answered[i] = id.empty() ? next : found->second;
+    next = answered[i] + 1;
+  }
+  return answered;
+}
+
+// The indices of the messages with each run of tool messages in the order of the calls.
+std::vector<size_t> TemplateOrder(const std::vector<ChatMessage>& messages,
+                                  const std::vector<size_t>& answered) {
+  std::vector<size_t> order(messages.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto is_tool = [&](size_t i) { return messages[i].role == "tool"; };
+  for (auto begin = order.begin(); begin != order.end();) {
+    begin = std::find_if(begin, order.end(), is_tool);
+    const auto end = std::find_if_not(begin, order.end(), is_tool);
+    std::stable_sort(begin, end, [&](size_t a, size_t b) { return answered[a] < answered[b]; });
+    begin = end;
+  }
+  return order;
+}
+
+absl::StatusOr<Value> MessagesOf(const std::vector<ChatMessage>& messages) {
+  ASSIGN_OR_RETURN(const std::vector<size_t> answered, AnsweredCalls(messages));
+  List list;
+  size_t calls = 0;  // So far.
+  for (const size_t i : TemplateOrder(messages, answered)) {
     const ChatMessage& message = messages[i];
     Dict entry;
     ASSIGN_OR_RETURN(const std::string role, RoleOf(message, i));
@@ -87,7 +129,7 @@ absl::StatusOr<Value> MessagesOf(const std::vector<ChatMessage>& messages) {
       Put(entry, "tool_calls", std::move(tool_calls));
       calls += message.tool_calls.size();
     }
-    if (role == "tool") Put(entry, "tool_call_id", CallId(answers++));
+    if (role == "tool") Put(entry, "tool_call_id", CallId(answered[i]));
     list.emplace_back(std::move(entry));
   }
   return Value(std::move(list));

@@ -10,6 +10,7 @@ namespace crossover::llm {
 struct ToolCall {
   std::string name;
   std::string arguments;  // JSON text.
+  std::string id;         // What the message with its result names; "": results come in order.
 };
 
 struct ChatMessage {
@@ -18,6 +19,8 @@ struct ChatMessage {
   std::vector<ToolCall> tool_calls;  // Of an assistant message.
   // Of an assistant message: its tokens' weight in the training loss. Absent: by TrainedTurns.
   std::optional<double> weight;
+  // Of a tool message: the id of the call that it answers; "": the next one that has no answer.
+  std::string tool_call_id;
 };
 
 // A function the model may call.

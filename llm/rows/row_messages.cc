@@ -1,6 +1,7 @@
 #include "llm/rows/row_messages.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -11,13 +12,16 @@ namespace crossover::llm {
 
 std::vector<ChatMessage> MessagesOf(const dataset::Row& row) {
   std::vector<ChatMessage> messages;
+  std::set<std::string> calls;  // Ids. A result of a call that the row lacks is taken in order.
   for (const dataset::Message& message : row.messages) {
     ChatMessage out;
     out.role = message.role;
     out.content = dataset::TextOf(message);
     for (const dataset::ToolCall& call : message.tool_calls) {
-      out.tool_calls.push_back({call.name, call.arguments});
+      out.tool_calls.push_back({call.name, call.arguments, call.id});
+      calls.insert(call.id);
     }
+    if (calls.contains(message.tool_call_id)) out.tool_call_id = message.tool_call_id;
     out.weight = message.weight;
     messages.push_back(std::move(out));
   }

@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
                     &options.max_bases);
   main.config().Add("max-adapters", "adapters kept in memory; those unused for longest leave",
                     &options.max_adapters);
-  main.config().Add("adapter-cache-mb", "size of their files together, MiB; 0 = any",
+  main.config().Add("adapter-cache-mb", "what they take together, MiB; 0 = any",
                     &options.adapter_cache_mb);
   main.config().Add("max-batch-rows", "answers computed together", &options.max_batch_rows);
   main.config().Add("max-queue", "requests that may wait; one more is refused", &options.max_queue);

@@ -48,6 +48,14 @@ std::filesystem::path ScratchOf(const Options& options) {
          absl::StrCat("crossover-model-server-", ::getpid());
 }
 
+// Of the pools of threads that requests begin on (OpenAiOptions, rpc::HandlerOptions), each keeps
+// one for what is in memory.
+int MaxWaiting(const Options& options) {
+  const int smallest = std::min(
+      {OpenAiOptions().threads, options.rpc_threads, rpc::HandlerOptions().stream_threads});
+  return std::max(1, smallest - 1);
+}
+
 constexpr absl::Duration kFirstRetry = absl::Seconds(1);
 constexpr absl::Duration kLongestRetry = absl::Seconds(10);
 // Stands for the scheduler's newest base among the first models.
@@ -254,7 +262,8 @@ absl::StatusOr<std::unique_ptr<Module>> Module::Create(Options options, Deps dep
                                                 static_cast<int>(impl->options.models.size())),
                           .max_adapters = impl->options.max_adapters,
                           .adapter_bytes = impl->options.adapter_cache_mb << 20,
-                          .scratch = ScratchOf(impl->options)},
+                          .scratch = ScratchOf(impl->options),
+                          .max_waiting = MaxWaiting(impl->options)},
       *impl->loader, deps.blobs, impl->directory.get(), deps.clock);
   impl->inference =
       std::make_unique<Inference>(*impl->models, deps.clock, deps.random, impl->metrics);

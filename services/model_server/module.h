@@ -35,7 +35,7 @@ struct Options {
   std::string project = "projects/default";
   std::filesystem::path scratch;  // "" = a folder below the system's temporary one.
   int max_bases = 2;              // In memory at once; never fewer than `models` names.
-  // Adapters in memory: so many, with so much in their files. Others come back by digest.
+  // Adapters in memory: so many, with so much together. Others come back by digest.
   int max_adapters = 1024;
   int64_t adapter_cache_mb = 1024;
   int max_batch_rows = 32;

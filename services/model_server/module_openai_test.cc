@@ -113,7 +113,11 @@ TEST_F(OpenAiTest, CompletionsThatCannotBeServedAreNamed) {
   EXPECT_EQ(param({{"prompt", 5}}), "prompt");
   EXPECT_EQ(param({{"prompt", {{1, "x"}}}}), "prompt[0][1]");
   EXPECT_EQ(param({{"prompt", {1, -1}}}), "prompt[1]");
-  EXPECT_EQ(param({{"prompt", {1, 5000}}}), "tokens.ids[1]");
+  EXPECT_EQ(param({{"prompt", {1, 5000}}}), "prompt[1]");
+  EXPECT_EQ(param({{"prompt", {{1, 2}, {1, 5000}}}}), "prompt[1][1]");
+  EXPECT_EQ(param({{"prompt", ""}}), "prompt");
+  EXPECT_EQ(param({{"prompt", std::string(5000, 'x')}}), "prompt");
+  EXPECT_EQ(param({{"prompt", {"a", std::string(5000, 'x')}}}), "prompt[1]");
   EXPECT_EQ(param({{"prompt", "a"}, {"suffix", "b"}}), "suffix");
   EXPECT_EQ(param({{"prompt", "a"}, {"best_of", 3}}), "best_of");
   EXPECT_EQ(param({{"prompt", "a"}, {"logprobs", 21}}), "logprobs");
@@ -169,7 +173,10 @@ TEST_F(OpenAiTest, EmbeddingsThatCannotBeServedAreNamed) {
     return json::parse(response.body)["error"]["param"].get<std::string>();
   };
   EXPECT_EQ(param({}), "input");
-  EXPECT_EQ(param({{"input", ""}}), "input[0]");
+  EXPECT_EQ(param({{"input", ""}}), "input");
+  EXPECT_EQ(param({{"input", {"a", ""}}}), "input[1]");
+  EXPECT_EQ(param({{"input", {1, 5000}}}), "input[1]");
+  EXPECT_EQ(param({{"input", {"a", std::string(5000, 'x')}}}), "input[1]");
   EXPECT_EQ(param({{"input", "a"}, {"dimensions", 0}}), "dimensions");
   EXPECT_EQ(param({{"input", "a"}, {"dimensions", 4}}), "dimensions");
   EXPECT_EQ(param({{"input", "a"}, {"encoding_format", "int8"}}), "encoding_format");

@@ -13,6 +13,7 @@
 #include "llm/chat/message.h"
 #include "llm/constrain/spec.h"
 #include "llm/generate/engine.h"
+#include "services/model_server/domain/patience.h"
 
 namespace crossover::inference {
 
@@ -53,9 +54,11 @@ struct GenerateCommand {
   // Instead of one adapter: the weighted sum of several, on the base that `model` names.
   std::vector<AdapterWeight> mix;
   Prompt prompt;
+  std::string prompt_field = "prompt";  // Where the request says so, for messages.
   Sampling sampling;
   std::string cache_salt;
   bool no_cache = false;
+  Patience patience;     // While its models are read.
   std::string caller;    // Whose share of the engine this takes.
   int64_t priority = 0;  // Higher is earlier.
   // What the answer must match. Where there are tools, it may be a call of one instead.
@@ -70,6 +73,7 @@ struct GenerateCommand {
 
 struct ScoreItem {
   Prompt prompt;
+  std::string prompt_field = "prompt";
   std::vector<std::string> continuations;
   // Instead of continuations: the prompt's own tokens after its first.
   bool prompt_itself = false;
@@ -79,14 +83,19 @@ struct ScoreCommand {
   std::string model;
   std::vector<ScoreItem> items;
   int64_t top_logprobs = 0;  // Alternatives a position, 0 to 20.
+  std::string cache_salt;
+  Patience patience;
   std::string caller;
 };
 
 struct EmbedCommand {
   std::string model;
-  std::vector<Prompt> texts;  // 1 to 2,048.
+  std::vector<Prompt> texts;         // 1 to 2,048.
+  std::string list_field = "texts";  // Where the request has them, for messages, …
+  std::vector<std::string> fields;   // … and each of them; empty: texts[i].
   // Keep so many leading components and normalise again; absent: all.
   std::optional<int64_t> dimensions;
+  Patience patience;
   std::string caller;
 };
 

@@ -39,6 +39,8 @@ class GenerationEngine {
   // the same adapter, and may use what was computed with it. The folder may go away afterwards.
   virtual absl::Status LoadAdapter(const std::string& key, const std::filesystem::path& folder) = 0;
   virtual absl::Status UnloadAdapter(const std::string& key) = 0;
+  // That an adapter takes in memory; 0 if it is not there.
+  virtual int64_t AdapterBytes(const std::string& key) const = 0;
 
   // RESOURCE_EXHAUSTED `QUEUE_FULL` when too much waits already, the caller has its share of it and
   // nothing of the request's call was let in before.
@@ -62,6 +64,8 @@ struct LoadedBase {
   std::string architecture;
   int64_t context_length = 0;  // That the engine serves; the model's own may be longer.
   int64_t bytes = 0;
+  // Of the tokenizer's longest token; LoadedModels sets it.
+  int64_t longest_token_bytes = 0;
   std::unique_ptr<GenerationEngine> engine;
 };
 

@@ -139,6 +139,16 @@ void FakeEngine::ReleaseLoads() {
   changed_.notify_all();
 }
 
+void FakeEngine::SetAdapterBytes(int64_t bytes) {
+  std::lock_guard lock(mutex_);
+  adapter_bytes_ = bytes;
+}
+
+int64_t FakeEngine::AdapterBytes(const std::string& key) const {
+  std::lock_guard lock(mutex_);
+  return adapters_.contains(key) ? adapter_bytes_ : 0;
+}
+
 void FakeEngine::SetCapacity(size_t capacity) {
   std::lock_guard lock(mutex_);
   capacity_ = capacity;

@@ -35,6 +35,7 @@ class FakeEngine final : public GenerationEngine {
 
   absl::Status LoadAdapter(const std::string& key, const std::filesystem::path& folder) override;
   absl::Status UnloadAdapter(const std::string& key) override;
+  int64_t AdapterBytes(const std::string& key) const override;
   absl::StatusOr<RequestId> Generate(llm::GenerateRequest request, OnDelta on_delta,
                                      OnDone on_done) override;
   absl::StatusOr<RequestId> Score(llm::ScoreRequest request, OnScore on_done) override;
@@ -50,6 +51,8 @@ class FakeEngine final : public GenerationEngine {
   // While held, LoadAdapter does not return.
   void HoldLoads();
   void ReleaseLoads();
+  // What every adapter takes in memory; 0 at first, which says nothing.
+  void SetAdapterBytes(int64_t bytes);
   // Requests of any kind that may be under way; one more is QUEUE_FULL, also one of a call that was
   // let in before, as the engine would not do: so a part can fail.
   void SetCapacity(size_t capacity);
@@ -98,6 +101,7 @@ class FakeEngine final : public GenerationEngine {
   bool loads_held_ = false;
   int held_loads_ = 0;
   int unknown_unloads_ = 0;
+  int64_t adapter_bytes_ = 0;
   bool stopping_ = false;
   size_t capacity_ = 100;
   llm::EngineStats stats_;

@@ -10,27 +10,18 @@
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
+#include "services/model_server/domain/context_length.h"
 #include "services/model_server/domain/field_error.h"
 #include "services/model_server/domain/tool_calls.h"
 
 namespace crossover::inference {
 namespace {
 
-// `max_tokens` 0: the client left them out, or asked for scores.
-absl::Status TooLong(int64_t prompt, int64_t max_tokens, int64_t limit) {
-  const std::string what =
-      max_tokens > 0
-          ? absl::StrCat("the prompt's ", prompt, " tokens and max_tokens = ", max_tokens,
-                         " are more than the ", limit, " tokens that this model serves")
-          : absl::StrCat("the prompt has ", prompt,
-                         " tokens and leaves no room for an answer: ", limit,
-                         " tokens are served with this model");
-  return Error(
-      absl::StatusCode::kInvalidArgument, what,
-      {.reason = "CONTEXT_LENGTH_EXCEEDED",
-       .metadata = {{"tokens", absl::StrCat(prompt + max_tokens)}, {"limit", absl::StrCat(limit)}},
-       .violations = {{max_tokens > 0 ? "max_tokens" : "messages",
-                       absl::StrCat("must fit into ", limit, " tokens")}}});
+absl::Status AnswerTooLong(int64_t prompt, int64_t max_tokens, int64_t limit) {
+  return DoesNotFit("max_tokens",
+                    absl::StrCat("the prompt's ", prompt, " tokens and max_tokens = ", max_tokens,
+                                 " are more than the ", limit, " tokens that this model serves"),
+                    prompt + max_tokens, limit);
 }
 
 // Names the field that asks for the constraint in errors about it.
@@ -211,42 +202,6 @@ uint64_t Inference::RandomSeed() {
   return seed;
 }
 
-absl::StatusOr<std::shared_ptr<const llm::ChatTemplate>> Inference::TemplateFor(
-    const LoadedBase& base, const std::string& date) const {
-  if (date.empty()) return base.chat;
-  absl::CivilDay day;
-  if (!absl::ParseCivilTime(date, &day))
-    return FieldError("chat.template_date", "must be a date such as 2026-07-26");
-  return llm::ChatTemplate::FromText(base.template_text, base.tokenizer, {.date = day});
-}
-
-absl::StatusOr<std::vector<int32_t>> Inference::PromptIds(const LoadedBase& base,
-                                                          const Prompt& prompt) const {
-  std::vector<int32_t> ids;
-  if (const auto* chat = std::get_if<ChatPrompt>(&prompt)) {
-    ASSIGN_OR_RETURN(const auto chat_template, TemplateFor(base, chat->date));
-    ASSIGN_OR_RETURN(ids, chat_template->Prompt(chat->messages, chat->tools));
-  } else if (const auto* text = std::get_if<std::string>(&prompt)) {
-    if (base.tokenizer->adds_bos() && base.tokenizer->bos_id())
-      ids.push_back(*base.tokenizer->bos_id());
-    const std::vector<int32_t> body = base.tokenizer->Encode(*text);
-    ids.insert(ids.end(), body.begin(), body.end());
-  } else {
-    ids = std::get<std::vector<int32_t>>(prompt);
-    for (size_t i = 0; i < ids.size(); ++i) {
-      if (ids[i] < 0 || ids[i] >= base.tokenizer->vocab_size()) {
-        return FieldError(absl::StrCat("tokens.ids[", i, "]"),
-                          absl::StrCat("must be from 0 to ", base.tokenizer->vocab_size() - 1));
-      }
-    }
-  }
-  if (ids.empty()) return FieldError("prompt", "must hold at least one token");
-  if (static_cast<int64_t>(ids.size()) >= base.context_length) {
-    return TooLong(static_cast<int64_t>(ids.size()), 0, base.context_length);
-  }
-  return ids;
-}
-
 absl::Status Inference::AddMix(const GenerateCommand& command, const ModelLease& base,
                                std::vector<ModelLease>& leases, llm::GenerateRequest& request) {
   if (!base.adapter().empty())
@@ -257,7 +212,7 @@ absl::Status Inference::AddMix(const GenerateCommand& command, const ModelLease&
     const std::string field = absl::StrCat("adapter_mix[", i, "]");
     const float weight = static_cast<float>(part.weight);
     if (!std::isfinite(weight)) return FieldError(field + ".weight", "must be a number");
-    ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(part.model));
+    ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(part.model, command.patience));
     if (lease.adapter().empty()) return FieldError(field + ".digest", "must be an adapter");
     if (&lease.base() != &base.base()) {
       return Error(absl::StatusCode::kFailedPrecondition, "ADAPTER_BASE_MISMATCH",
@@ -280,10 +235,10 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
                                                              std::shared_ptr<AnswerSink> sink) {
   RETURN_IF_ERROR(Validate(command.sampling, ""));
   if (command.model.empty()) return FieldError("model", "is required");
-  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model));
+  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model, command.patience));
   const LoadedBase& base = lease.base();
   llm::GenerateRequest request;
-  ASSIGN_OR_RETURN(request.prompt, PromptIds(base, command.prompt));
+  ASSIGN_OR_RETURN(request.prompt, PromptIds(base, command.prompt, command.prompt_field, 1));
   ASSIGN_OR_RETURN(request.constraint, CompileConstraint(base, command));
   request.adapter = lease.adapter();
   std::vector<ModelLease> mixed;
@@ -295,8 +250,8 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
       command.no_cache ? absl::StrCat("uncached/", ++uncached_) : command.cache_salt;
   const int64_t room = base.context_length - static_cast<int64_t>(request.prompt.size());
   if (command.sampling.max_tokens.value_or(1) > room) {
-    return TooLong(static_cast<int64_t>(request.prompt.size()), *command.sampling.max_tokens,
-                   base.context_length);
+    return AnswerTooLong(static_cast<int64_t>(request.prompt.size()), *command.sampling.max_tokens,
+                         base.context_length);
   }
   const int64_t n = command.sampling.n.value_or(1);
   const uint64_t seed =
@@ -319,8 +274,9 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::Start(const GenerateComma
 }
 
 absl::StatusOr<std::vector<std::vector<int32_t>>> Inference::Tokenize(
-    const std::string& model, const std::vector<std::string>& texts, bool parse_special) {
-  ASSIGN_OR_RETURN(const ModelLease lease, models_.Acquire(model));
+    const std::string& model, const std::vector<std::string>& texts, bool parse_special,
+    const Patience& patience) {
+  ASSIGN_OR_RETURN(const ModelLease lease, models_.Acquire(model, patience));
   std::vector<std::vector<int32_t>> out;
   for (const std::string& text : texts) {
     const llm::TextSpan span{text, parse_special};
@@ -330,8 +286,8 @@ absl::StatusOr<std::vector<std::vector<int32_t>>> Inference::Tokenize(
 }
 
 absl::StatusOr<RenderedChat> Inference::Render(const std::string& model, const ChatPrompt& chat,
-                                               bool for_answer) {
-  ASSIGN_OR_RETURN(const ModelLease lease, models_.Acquire(model));
+                                               bool for_answer, const Patience& patience) {
+  ASSIGN_OR_RETURN(const ModelLease lease, models_.Acquire(model, patience));
   ASSIGN_OR_RETURN(const auto chat_template, TemplateFor(lease.base(), chat.date));
   RenderedChat rendered;
   ASSIGN_OR_RETURN(rendered.text, chat_template->Render(chat.messages, chat.tools, for_answer));

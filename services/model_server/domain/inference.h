@@ -116,7 +116,7 @@ class InferenceObserver {
 };
 
 // Thread-safe. Borrows everything; clock and observer must outlive `models`, whose engines call
-// them at the end of a request. Generate and Score may block while an adapter is loaded.
+// them at the end of a request. All may block while a model is read: see LoadedModels::Acquire.
 class Inference {
  public:
   using OnScore = std::function<void(absl::StatusOr<ScoreAnswer>)>;
@@ -138,9 +138,10 @@ class Inference {
 
   absl::StatusOr<std::vector<std::vector<int32_t>>> Tokenize(const std::string& model,
                                                              const std::vector<std::string>& texts,
-                                                             bool parse_special);
+                                                             bool parse_special,
+                                                             const Patience& patience = {});
   absl::StatusOr<RenderedChat> Render(const std::string& model, const ChatPrompt& chat,
-                                      bool for_answer);
+                                      bool for_answer, const Patience& patience = {});
 
   // For GenerateCommand::call; never twice the same.
   uint64_t NewCall() { return ++calls_; }
@@ -148,8 +149,9 @@ class Inference {
   LoadedModels& models() { return models_; }
 
  private:
-  absl::StatusOr<std::vector<int32_t>> PromptIds(const LoadedBase& base,
-                                                 const Prompt& prompt) const;
+  // Errors name `field`. `answer`: tokens that must have room after it.
+  absl::StatusOr<std::vector<int32_t>> PromptIds(const LoadedBase& base, const Prompt& prompt,
+                                                 const std::string& field, int64_t answer) const;
   absl::StatusOr<std::shared_ptr<const llm::ChatTemplate>> TemplateFor(
       const LoadedBase& base, const std::string& date) const;
   absl::StatusOr<std::shared_ptr<Generation>> Start(const GenerateCommand& command,

@@ -113,15 +113,18 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::StartEmbed(const EmbedCom
                                                                   OnEmbed done) {
   if (command.model.empty()) return FieldError("model", "is required");
   if (command.texts.empty() || command.texts.size() > kMaxTexts)
-    return FieldError("input", absl::StrCat("must hold 1 to ", kMaxTexts, " texts"));
+    return FieldError(command.list_field, absl::StrCat("must hold 1 to ", kMaxTexts, " texts"));
   if (command.dimensions.value_or(1) < 1) return FieldError("dimensions", "must be at least 1");
-  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model));
+  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model, command.patience));
   llm::EmbedRequest request{.adapter = lease.adapter(), .caller = command.caller};
-  for (const Prompt& text : command.texts) {
+  for (size_t i = 0; i < command.texts.size(); ++i) {
+    const Prompt& text = command.texts[i];
+    const std::string field = i < command.fields.size()
+                                  ? command.fields[i]
+                                  : absl::StrCat(command.list_field, "[", i, "]");
     const auto* words = std::get_if<std::string>(&text);
-    if (words != nullptr && words->empty())
-      return FieldError(absl::StrCat("input[", request.texts.size(), "]"), "may not be empty");
-    ASSIGN_OR_RETURN(std::vector<int32_t> ids, PromptIds(lease.base(), text));
+    if (words != nullptr && words->empty()) return FieldError(field, "may not be empty");
+    ASSIGN_OR_RETURN(std::vector<int32_t> ids, PromptIds(lease.base(), text, field, 0));
     request.texts.push_back(std::move(ids));
   }
   const auto running = std::make_shared<RunningEmbedding>(std::move(lease), command.dimensions,

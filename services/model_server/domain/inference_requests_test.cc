@@ -13,6 +13,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::FloatEq;
+using ::testing::HasSubstr;
 
 class CollectingSink final : public AnswerSink {
  public:
@@ -76,6 +77,40 @@ TEST_F(InferenceRequestsTest, EmbeddingsThatCannotBeMadeAreNamed) {
               HasReasonThat("MODEL_NOT_FOUND"));
   EXPECT_THAT(reason({.model = "small", .texts = {std::string(2000, 'a')}}),
               HasReasonThat("CONTEXT_LENGTH_EXCEEDED"));
+}
+
+TEST_F(InferenceRequestsTest, WhatHasNoAnswerMayFillTheContext) {
+  const std::string full(1024, 'a'), over(1025, 'a');
+  EXPECT_OK(Embed({.model = "small", .texts = {full}}).status());
+  const auto field = [](const absl::Status& status) {
+    EXPECT_THAT(status, HasReasonThat("CONTEXT_LENGTH_EXCEEDED"));
+    return DetailOf(status).violations.at(0).field;
+  };
+  EXPECT_EQ(field(Embed({.model = "small", .texts = {over}}).status()), "texts[0]");
+  EXPECT_OK(Score({.model = "small", .items = {{.prompt = full, .prompt_itself = true}}}).status());
+  EXPECT_EQ(field(Score({.model = "small",
+                         .items = {{.prompt = full,
+                                    .prompt_field = "items[0].text",
+                                    .continuations = {"b"}}}})
+                      .status()),
+            "items[0].text");
+}
+
+TEST_F(InferenceRequestsTest, ATextThatCannotFitIsRefusedByItsBytesAlone) {
+  // Over 4 times 1,024 of the longest token, <|im_start|>; a shorter one is counted in tokens.
+  const std::string vast(60'000, 'a'), large(20'000, 'a');
+  const auto generate = [&](Prompt prompt) {
+    const auto running = inference_->Generate({.model = "small", .prompt = std::move(prompt)},
+                                              std::make_shared<CollectingSink>());
+    EXPECT_THAT(running.status(), HasReasonThat("CONTEXT_LENGTH_EXCEEDED"));
+    return std::string(running.status().message());
+  };
+  EXPECT_THAT(generate(vast), HasSubstr("has 60000 bytes"));
+  EXPECT_THAT(generate(large), HasSubstr("has 20000 tokens"));
+  EXPECT_THAT(generate(ChatPrompt{.messages = {{.role = "user", .content = vast}}}),
+              HasSubstr(" bytes"));
+  EXPECT_THAT(std::string(Embed({.model = "small", .texts = {vast}}).status().message()),
+              HasSubstr("has 60000 bytes"));
 }
 
 TEST_F(InferenceRequestsTest, ACancelledEmbeddingEndsAndFreesItsModel) {

@@ -131,17 +131,20 @@ absl::StatusOr<std::shared_ptr<Generation>> Inference::StartScore(const ScoreCom
   if (command.items.empty()) return FieldError("items", "must hold at least one item");
   if (command.top_logprobs < 0 || command.top_logprobs > 20)
     return FieldError("top_logprobs", "must be from 0 to 20");
-  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model));
+  ASSIGN_OR_RETURN(ModelLease lease, models_.Acquire(command.model, command.patience));
   const LoadedBase& base = lease.base();
   std::vector<llm::ScoreRequest> requests(command.items.size());
   const uint64_t call = NewCall();
   ScoreAnswer answer{.start = {lease.digest(), base.tokenizer}};
   answer.items.resize(command.items.size());
   for (size_t i = 0; i < command.items.size(); ++i) {
-    ASSIGN_OR_RETURN(requests[i].prompt, PromptIds(base, command.items[i].prompt));
+    ASSIGN_OR_RETURN(requests[i].prompt,
+                     PromptIds(base, command.items[i].prompt, command.items[i].prompt_field,
+                               command.items[i].prompt_itself ? 0 : 1));
     requests[i].adapter = lease.adapter();
     requests[i].caller = command.caller;
     requests[i].call = call;
+    requests[i].cache_salt = command.cache_salt;
     requests[i].top_logprobs = static_cast<int>(command.top_logprobs);
     answer.prompts.push_back(requests[i].prompt);
     if (command.items[i].prompt_itself) {

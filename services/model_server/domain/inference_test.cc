@@ -131,7 +131,7 @@ TEST_F(InferenceTest, PromptsMayBeMessagesTextOrTokens) {
   EXPECT_THAT(engine().Requests()[1].prompt, ElementsAre(1, 2, 3));
   command.prompt = std::vector<int32_t>{1, 258};
   EXPECT_THAT(std::string(inference_.Generate(command, sink_).status().message()),
-              HasSubstr("tokens.ids[1]"));
+              HasSubstr("prompt[1]"));
   ASSERT_TRUE(sink_->Wait());
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/json/digest.h"
@@ -51,6 +52,15 @@ LoadedModels::~LoadedModels() {
 
 namespace {
 
+absl::Status NoAdapter(std::string_view base, const char* what_adapters_do) {
+  return Error(absl::StatusCode::kInvalidArgument,
+               absl::StrCat("'", ToAbsl(base), "' is a base; only adapters ", what_adapters_do),
+               {.reason = "FIELD_INVALID", .violations = {{"model", "must be an adapter"}}});
+}
+
+// How soon a caller that waits learns that its client has gone.
+constexpr absl::Duration kPatienceCheck = absl::Milliseconds(50);
+
 // "projects/p/models/m" and "projects/p/models/m/versions/sha256:…" name what comes last.
 std::string_view LocalName(std::string_view model) {
   return model.starts_with("projects/") ? model.substr(model.rfind('/') + 1) : model;
@@ -93,21 +103,24 @@ void LoadedModels::SetAliases(Entry& entry, const std::vector<std::string>& alia
   }
 }
 
-// The entry once nobody loads or unloads it; nullptr if it is not there (any more).
-LoadedModels::Entry* LoadedModels::WaitUntilLoaded(std::unique_lock<std::mutex>& lock,
-                                                   const std::string& digest) {
+void LoadedModels::ForgetNames(Entry& entry) {
+  std::erase_if(by_alias_, [&](const auto& name) { return name.second == entry.info.digest; });
+  entry.info.aliases.clear();
+}
+
+// The entry once nobody reads it or puts it away; nullptr if it is not there (any more). One that
+// only waits for its last request to end is READY again: nobody has to wait for that request.
+absl::StatusOr<LoadedModels::Entry*> LoadedModels::WaitUntilLoaded(
+    std::unique_lock<std::mutex>& lock, const std::string& digest, const Patience& patience) {
   for (;;) {
     const auto found = entries_.find(digest);
     if (found == entries_.end()) return nullptr;
-    if (found->second.info.state == ModelState::kReady) return &found->second;
-    std::vector<Claim> claims = ClaimUnused();
-    if (claims.empty()) {
-      changed_.wait(lock);
-      continue;
-    }
-    lock.unlock();
-    PutAway(std::move(claims));
-    lock.lock();
+    Entry& entry = found->second;
+    if (entry.info.state == ModelState::kUnloading && !entry.claimed)
+      entry.info.state = ModelState::kReady;
+    if (entry.info.state == ModelState::kReady) return &entry;
+    RETURN_IF_ERROR(patience.Check(clock_.SteadyNow()));
+    changed_.wait_for(lock, absl::ToChronoNanoseconds(kPatienceCheck));
   }
 }
 
@@ -131,22 +144,30 @@ absl::Status LoadedModels::RememberFailure(const absl::Status& status) {
   return status;
 }
 
+// Whether the directory may know more of this name than is known here.
+bool LoadedModels::NeedsLookUp(const std::string& name) const {
+  if (directory_ == nullptr || entries_.contains(name)) return false;  // A digest never moves.
+  if (!by_alias_.contains(name)) return true;
+  const auto before = looked_up_.find(name);
+  return before == looked_up_.end() || clock_.SteadyNow() - before->second >= options_.name_ttl;
+}
+
+std::string LoadedModels::DigestOfName(const std::string& name) const {
+  const auto alias = by_alias_.find(name);
+  return alias == by_alias_.end() ? name : alias->second;
+}
+
 // Brings what the directory knows under this name into memory. A directory that cannot be asked is
 // no error while the name is known from before.
-absl::Status LoadedModels::LookUp(const std::string& name) {
-  if (directory_ == nullptr) return absl::OkStatus();
+absl::Status LoadedModels::LookUp(const std::string& name, const Patience& patience) {
   bool known = IsDigest(name);
   {
     std::lock_guard lock(mutex_);
-    if (entries_.contains(name)) return absl::OkStatus();  // A digest never moves.
+    if (!NeedsLookUp(name)) return absl::OkStatus();
     const absl::Duration now = clock_.SteadyNow();
     known |= by_alias_.contains(name);
     if (directory_failure_ && now - directory_failure_->when < options_.directory_rest)
       return known ? absl::OkStatus() : directory_failure_->status;
-    const auto before = looked_up_.find(name);
-    if (by_alias_.contains(name) && before != looked_up_.end() &&
-        now - before->second < options_.name_ttl)
-      return absl::OkStatus();
     // Names that nobody has cost no memory for ever.
     if (looked_up_.size() > 10000) looked_up_.clear();
     // Before it is asked: one request at a time waits for the answer, the others use what is known.
@@ -159,29 +180,55 @@ absl::Status LoadedModels::LookUp(const std::string& name) {
   }
   if (!found->has_value()) return absl::OkStatus();
   const DirectoryEntry& entry = **found;
-  if (entry.is_base) return LoadBase(entry.digest, entry.aliases).status();
-  if (!entry.base_digest.empty()) RETURN_IF_ERROR(LoadBase(entry.base_digest, {}).status());
-  return LoadAdapter(entry.digest, entry.aliases, false, entry.base_digest).status();
+  if (entry.is_base) return LoadBase(entry.digest, entry.aliases, patience).status();
+  if (!entry.base_digest.empty())
+    RETURN_IF_ERROR(LoadBase(entry.base_digest, {}, patience).status());
+  return LoadAdapter(entry.digest, entry.aliases, false, entry.base_digest, patience).status();
 }
 
-absl::StatusOr<ModelLease> LoadedModels::Acquire(std::string_view model) {
+absl::StatusOr<ModelLease> LoadedModels::Acquire(std::string_view model, const Patience& patience) {
   PutAwayUnused();
   const std::string name(LocalName(model));
-  RETURN_IF_ERROR(LookUp(name));
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = entries_.find(DigestOfName(name));
+    const bool ready = found != entries_.end() && found->second.info.state == ModelState::kReady;
+    const bool full = waiting_ >= options_.max_waiting;
+    // What is in memory is used without asking the directory where that would take the last thread.
+    if (ready && (full || !NeedsLookUp(name))) return Take(found->second);
+    if (full) {
+      return Error(absl::StatusCode::kUnavailable,
+                   absl::StrCat("model '", ToAbsl(model), "' is not in memory, and ", waiting_,
+                                " requests wait for models that are being read; try again later"),
+                   {.reason = "SERVICE_UNAVAILABLE", .metadata = {{"model", name}}});
+    }
+    ++waiting_;
+  }
+  const absl::Cleanup leave = [this] {
+    std::lock_guard lock(mutex_);
+    --waiting_;
+  };
+  return AcquireSlowly(model, name, patience);
+}
+
+absl::StatusOr<ModelLease> LoadedModels::AcquireSlowly(std::string_view model,
+                                                       const std::string& name,
+                                                       const Patience& patience) {
+  RETURN_IF_ERROR(LookUp(name, patience));
   // More than once only if a model that was just loaded is pushed out before it is taken.
   for (int attempt = 0; attempt < 3; ++attempt) {
     std::string digest;
     bool is_base = false;
     {
       std::unique_lock lock(mutex_);
-      const auto alias = by_alias_.find(name);
-      digest = alias == by_alias_.end() ? name : alias->second;
-      if (Entry* entry = WaitUntilLoaded(lock, digest)) return Take(*entry);
+      digest = DigestOfName(name);
+      ASSIGN_OR_RETURN(Entry * entry, WaitUntilLoaded(lock, digest, patience));
+      if (entry != nullptr) return Take(*entry);
       if (!IsDigest(digest)) return NotFound(model);
       is_base = known_bases_.contains(digest);
     }
-    const absl::Status loaded =
-        is_base ? LoadBase(digest, {}).status() : LoadAdapter(digest, {}, false, "").status();
+    const absl::Status loaded = is_base ? LoadBase(digest, {}, patience).status()
+                                        : LoadAdapter(digest, {}, false, "", patience).status();
     if (HasReason(loaded, "BLOB_NOT_FOUND")) {
       std::lock_guard lock(mutex_);
       return NotFound(model);
@@ -221,18 +268,14 @@ absl::StatusOr<ModelInfo> LoadedModels::UnloadAdapter(std::string_view model) {
     std::unique_lock lock(mutex_);
     Entry* entry = FindWhenLoaded(lock, model);
     if (entry == nullptr) return NotFound(model);
-    if (entry->info.kind == ModelKind::kBase) {
-      return Error(absl::StatusCode::kInvalidArgument,
-                   absl::StrCat("'", ToAbsl(model), "' is a base; only adapters unload"),
-                   {.reason = "FIELD_INVALID", .violations = {{"model", "must be an adapter"}}});
-    }
+    if (entry->info.kind == ModelKind::kBase) return NoAdapter(model, "unload");
     if (entry->info.pinned) {
       return Error(absl::StatusCode::kFailedPrecondition, "ADAPTER_IN_USE",
                    absl::StrCat("adapter '", ToAbsl(model), "' is pinned; unpin it first"));
     }
     entry->info.state = ModelState::kUnloading;
-    entry->forget_names = true;
     info = entry->info;
+    ForgetNames(*entry);
     claims = ClaimUnused();
   }
   PutAway(std::move(claims));
@@ -243,6 +286,7 @@ absl::StatusOr<ModelInfo> LoadedModels::PinAdapter(std::string_view model, bool 
   std::unique_lock lock(mutex_);
   Entry* entry = FindWhenLoaded(lock, model);
   if (entry == nullptr || entry->info.state == ModelState::kUnloading) return NotFound(model);
+  if (entry->info.kind == ModelKind::kBase) return NoAdapter(model, "are pinned");
   entry->info.pinned = pinned;
   return entry->info;
 }

@@ -19,6 +19,7 @@
 #include "common/time/clock.h"
 #include "services/model_server/domain/engine.h"
 #include "services/model_server/domain/model_directory.h"
+#include "services/model_server/domain/patience.h"
 
 namespace crossover::inference {
 
@@ -72,8 +73,8 @@ struct LoadedModelsOptions {
   // Bases kept at once; another one takes the place of the one unused for longest, whose adapters
   // go with it.
   int max_bases = 2;
-  // Adapters kept at once, and bytes of their files together (0: any); another one takes the place
-  // of those unused for longest.
+  // Adapters kept at once, and bytes that they take in memory together (0: any); another one, which
+  // counts as its files until it is read, takes the place of those unused for longest.
   int max_adapters = 64;
   int64_t adapter_bytes = 0;
   // Adapters are laid out here while they are read.
@@ -82,6 +83,9 @@ struct LoadedModelsOptions {
   absl::Duration name_ttl = absl::Seconds(10);
   // A directory that could not be asked is left alone for this long, because asking may block.
   absl::Duration directory_rest = absl::Seconds(2);
+  // Calls of Acquire that may be reading models, or waiting for one, at once: fewer than there are
+  // threads that call it, so that requests for what is in memory always find one.
+  int max_waiting = 1000;
 };
 
 // Thread-safe. Borrows everything; its destructor waits for the leases to end. Two requests for a
@@ -94,24 +98,29 @@ class LoadedModels {
   ~LoadedModels();
 
   // A model by base name, alias, `ft:…` name, resource name or `sha256:…`; an adapter that is not
-  // in memory is loaded by digest, with its base. NOT_FOUND `MODEL_NOT_FOUND` names what is known;
-  // errors of LoadBase and LoadAdapter.
-  absl::StatusOr<ModelLease> Acquire(std::string_view model);
+  // in memory is loaded by digest, with its base; one that is leaving stays. NOT_FOUND
+  // `MODEL_NOT_FOUND` names what is known; UNAVAILABLE `SERVICE_UNAVAILABLE` at once if it is not
+  // in memory and max_waiting others are being waited for; errors of Patience::Check while another
+  // thread reads it; errors of LoadBase and LoadAdapter.
+  absl::StatusOr<ModelLease> Acquire(std::string_view model, const Patience& patience = {});
 
   // Blocks until the model is READY; loading what is there already only adds the aliases. A name
   // moves from its former model. RESOURCE_EXHAUSTED `BASES_IN_USE` when every place is busy.
   absl::StatusOr<ModelInfo> LoadBase(const std::string& digest,
-                                     const std::vector<std::string>& aliases);
+                                     const std::vector<std::string>& aliases,
+                                     const Patience& patience = {});
   // `base_digest` "": the base the adapter names in its configuration, or the only one loaded.
   // NOT_FOUND `BLOB_NOT_FOUND`; FAILED_PRECONDITION `ADAPTER_BASE_MISMATCH`; INVALID_ARGUMENT
   // `FORMAT_INVALID`; RESOURCE_EXHAUSTED `ADAPTER_IN_USE` when every place is pinned or busy.
   absl::StatusOr<ModelInfo> LoadAdapter(const std::string& digest,
                                         const std::vector<std::string>& aliases, bool pinned,
-                                        const std::string& base_digest);
-  // No new requests; gone when the last in flight has ended. Waits for an adapter that is being
-  // loaded. FAILED_PRECONDITION `ADAPTER_IN_USE` if it is pinned, INVALID_ARGUMENT `FIELD_INVALID`
-  // for a base.
+                                        const std::string& base_digest,
+                                        const Patience& patience = {});
+  // Its names are forgotten, and it goes when the last request in flight has ended, unless it is
+  // asked for by digest before that. Waits for an adapter that is being loaded. FAILED_PRECONDITION
+  // `ADAPTER_IN_USE` if it is pinned, INVALID_ARGUMENT `FIELD_INVALID` for a base.
   absl::StatusOr<ModelInfo> UnloadAdapter(std::string_view model);
+  // INVALID_ARGUMENT `FIELD_INVALID` for a base.
   absl::StatusOr<ModelInfo> PinAdapter(std::string_view model, bool pinned);
 
   // Bases first, then adapters, last used first.
@@ -126,7 +135,7 @@ class LoadedModels {
     std::shared_ptr<LoadedBase> base;  // Null while it loads.
     absl::Time touched;                // When it was loaded or its last lease ended.
     bool claimed = false;              // A thread puts it away; no other may.
-    bool forget_names = false;         // When it goes: it was unloaded, not pushed out.
+    bool forget_names = false;         // When it goes: it could not be loaded.
   };
   // What one thread has taken on to put away.
   struct Claim {
@@ -144,7 +153,7 @@ class LoadedModels {
     absl::Status status;
   };
 
-  absl::Status LookUp(const std::string& name);
+  absl::Status LookUp(const std::string& name, const Patience& patience);
   absl::Status RememberFailure(const absl::Status& status);
   void Release(const std::string& digest);
   absl::Status NotFound(std::string_view model) const;
@@ -152,20 +161,27 @@ class LoadedModels {
   // With the lock held:
   Entry* Find(std::string_view model);
   void SetAliases(Entry& entry, const std::vector<std::string>& aliases);
+  void ForgetNames(Entry& entry);
+  bool NeedsLookUp(const std::string& name) const;
+  std::string DigestOfName(const std::string& name) const;
   Claim ClaimEntry(Entry& entry);
   std::vector<Claim> ClaimUnused();
   bool IsIdle(const Entry& base) const;
   absl::Time LastUse(const Entry& base) const;
   absl::StatusOr<std::vector<Claim>> MakeRoomForBase();
   absl::StatusOr<std::vector<Claim>> MakeRoomForAdapter(int64_t bytes);
-  Entry* WaitUntilLoaded(std::unique_lock<std::mutex>& lock, const std::string& digest);
+  absl::StatusOr<Entry*> WaitUntilLoaded(std::unique_lock<std::mutex>& lock,
+                                         const std::string& digest, const Patience& patience);
   Entry* FindWhenLoaded(std::unique_lock<std::mutex>& lock, std::string_view model);
-  Entry* BaseWhenLoaded(std::unique_lock<std::mutex>& lock, const std::string& digest);
+  absl::StatusOr<Entry*> BaseWhenLoaded(std::unique_lock<std::mutex>& lock,
+                                        const std::string& digest);
 
   // Without it:
   void PutAway(std::vector<Claim> claims);
   void PutAwayUnused();
   void Remove(const std::string& digest);
+  absl::StatusOr<ModelLease> AcquireSlowly(std::string_view model, const std::string& name,
+                                           const Patience& patience);
   absl::StatusOr<ModelLease> LeaseBase(const AdapterFacts& facts, const std::string& wanted);
   absl::StatusOr<int64_t> AdapterBytes(const std::string& digest) const;
   absl::Status ReadAdapter(const std::string& digest, const std::string& base_digest);
@@ -185,6 +201,7 @@ class LoadedModels {
   std::map<std::string, absl::Duration> looked_up_;           // When a name was last asked for.
   std::optional<DirectoryFailure> directory_failure_;
   int64_t scratch_count_ = 0;
+  int waiting_ = 0;  // In AcquireSlowly.
 };
 
 }  // namespace crossover::inference

@@ -142,6 +142,8 @@ TEST_F(LoadedModelsTest, PinsAndBasesAreNotUnloaded) {
   ASSERT_OK(models_->LoadAdapter(adapter, {"a"}, true, ""));
   EXPECT_THAT(models_->UnloadAdapter("a").status(), HasReasonThat("ADAPTER_IN_USE"));
   EXPECT_THAT(models_->UnloadAdapter("small").status(), HasReasonThat("FIELD_INVALID"));
+  EXPECT_THAT(models_->PinAdapter("small", true).status(), HasReasonThat("FIELD_INVALID"));
+  EXPECT_FALSE(models_->List()[0].pinned);
   ASSERT_OK(models_->PinAdapter("a", false));
   EXPECT_OK(models_->UnloadAdapter("a"));
   EXPECT_THAT(models_->Acquire("a").status(), HasReasonThat("MODEL_NOT_FOUND"));
@@ -201,6 +203,16 @@ TEST_F(LoadedModelsTest, AdaptersLeaveForAnotherThatNeedsTheirBytes) {
   }
   ASSERT_OK(models_->LoadAdapter(large, {}, false, "").status());
   EXPECT_EQ(loaded(), (std::set<std::string>{large}));
+}
+
+TEST_F(LoadedModelsTest, AnAdapterCountsWithWhatItTakesInMemory) {
+  const std::string a = Adapter("a"), b = Adapter("b");
+  MakeModels({.adapter_bytes = 10'000});  // Their files have a fraction of it.
+  ASSERT_OK(models_->LoadBase(base_, {}).status());
+  engine().SetAdapterBytes(9'990);
+  EXPECT_EQ(models_->LoadAdapter(a, {}, false, "")->bytes, 9'990);
+  ASSERT_OK(models_->LoadAdapter(b, {}, false, "").status());
+  EXPECT_THAT(engine().Adapters(), ElementsAre(b));
 }
 
 TEST_F(LoadedModelsTest, ManyRequestsForAMissingAdapterLoadItOnce) {

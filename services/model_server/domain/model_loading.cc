@@ -28,6 +28,13 @@ std::shared_ptr<llm::ConstraintCompiler> NewConstraintCompiler(const llm::Tokeni
       std::make_shared<llm::TokenVocabulary>(std::move(bytes)));
 }
 
+int64_t LongestToken(const llm::Tokenizer& tokenizer) {
+  size_t longest = 0;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
+    longest = std::max(longest, tokenizer.Bytes(id).size());
+  return static_cast<int64_t>(longest);
+}
+
 }  // namespace
 
 LoadedModels::Claim LoadedModels::ClaimEntry(Entry& entry) {
@@ -156,14 +163,16 @@ absl::StatusOr<std::vector<LoadedModels::Claim>> LoadedModels::MakeRoomForAdapte
 }
 
 absl::StatusOr<ModelInfo> LoadedModels::LoadBase(const std::string& digest,
-                                                 const std::vector<std::string>& aliases) {
+                                                 const std::vector<std::string>& aliases,
+                                                 const Patience& patience) {
   PutAwayUnused();
   std::vector<Claim> claims;
   {
     std::unique_lock lock(mutex_);
-    if (Entry* entry = WaitUntilLoaded(lock, digest)) {
-      SetAliases(*entry, aliases);
-      return entry->info;
+    ASSIGN_OR_RETURN(Entry * there, WaitUntilLoaded(lock, digest, patience));
+    if (there != nullptr) {
+      SetAliases(*there, aliases);
+      return there->info;
     }
     ASSIGN_OR_RETURN(claims, MakeRoomForBase());
     Entry& entry = entries_[digest];
@@ -176,6 +185,7 @@ absl::StatusOr<ModelInfo> LoadedModels::LoadBase(const std::string& digest,
   ASSIGN_OR_RETURN(const fs::path path, blobs_.LocalTree(digest));
   ASSIGN_OR_RETURN(std::shared_ptr<LoadedBase> base, loader_.Load(digest, path));
   base->constraints = NewConstraintCompiler(*base->tokenizer);
+  base->longest_token_bytes = LongestToken(*base->tokenizer);
   std::move(give_up).Cancel();
   std::lock_guard lock(mutex_);
   known_bases_.insert(digest);
@@ -193,12 +203,12 @@ absl::StatusOr<ModelInfo> LoadedModels::LoadBase(const std::string& digest,
 
 // The base with this digest once it is loaded; "": the only base there is. nullptr if there is
 // none.
-LoadedModels::Entry* LoadedModels::BaseWhenLoaded(std::unique_lock<std::mutex>& lock,
-                                                  const std::string& digest) {
+absl::StatusOr<LoadedModels::Entry*> LoadedModels::BaseWhenLoaded(
+    std::unique_lock<std::mutex>& lock, const std::string& digest) {
   if (!digest.empty()) {
     const auto found = entries_.find(digest);
     if (found == entries_.end() || found->second.info.kind != ModelKind::kBase) return nullptr;
-    return WaitUntilLoaded(lock, digest);
+    return WaitUntilLoaded(lock, digest, {});  // Others may wait for what this thread reads.
   }
   Entry* only = nullptr;
   for (auto& [key, entry] : entries_) {
@@ -217,7 +227,8 @@ absl::StatusOr<ModelLease> LoadedModels::LeaseBase(const AdapterFacts& facts,
   for (int attempt = 0; attempt < 3 && !contradicts; ++attempt) {
     {
       std::unique_lock lock(mutex_);
-      if (Entry* entry = BaseWhenLoaded(lock, digest)) return Take(*entry);
+      ASSIGN_OR_RETURN(Entry * entry, BaseWhenLoaded(lock, digest));
+      if (entry != nullptr) return Take(*entry);
       if (!known_bases_.contains(digest)) break;
     }
     RETURN_IF_ERROR(LoadBase(digest, {}).status());
@@ -271,8 +282,10 @@ absl::Status LoadedModels::ReadAdapter(const std::string& digest, const std::str
   // Until the adapter is in the table, its base is held like that of a request.
   ASSIGN_OR_RETURN(const ModelLease lease, LeaseBase(facts, base_digest));
   RETURN_IF_ERROR(lease.engine().LoadAdapter(digest, folder));
+  const int64_t bytes = lease.engine().AdapterBytes(digest);
   std::lock_guard lock(mutex_);
   Entry& entry = entries_.at(digest);
+  if (bytes > 0) entry.info.bytes = bytes;  // Until now: of its files.
   entry.base = lease.base_;
   entry.info.base_digest = lease.digest();
   entry.info.architecture = lease.base().architecture;
@@ -283,7 +296,8 @@ absl::Status LoadedModels::ReadAdapter(const std::string& digest, const std::str
 
 absl::StatusOr<ModelInfo> LoadedModels::LoadAdapter(const std::string& digest,
                                                     const std::vector<std::string>& aliases,
-                                                    bool pinned, const std::string& base_digest) {
+                                                    bool pinned, const std::string& base_digest,
+                                                    const Patience& patience) {
   if (!IsDigest(digest)) {
     return Error(
         absl::StatusCode::kInvalidArgument,
@@ -295,10 +309,11 @@ absl::StatusOr<ModelInfo> LoadedModels::LoadAdapter(const std::string& digest,
   std::vector<Claim> claims;
   {
     std::unique_lock lock(mutex_);
-    if (Entry* entry = WaitUntilLoaded(lock, digest)) {
-      SetAliases(*entry, aliases);
-      entry->info.pinned |= pinned;
-      return entry->info;
+    ASSIGN_OR_RETURN(Entry * there, WaitUntilLoaded(lock, digest, patience));
+    if (there != nullptr) {
+      SetAliases(*there, aliases);
+      there->info.pinned |= pinned;
+      return there->info;
     }
     RETURN_IF_ERROR(bytes.status());
     ASSIGN_OR_RETURN(claims, MakeRoomForAdapter(*bytes));

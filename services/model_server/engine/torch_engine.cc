@@ -38,6 +38,13 @@ class TorchEngine final : public GenerationEngine {
     return engine_->UnloadAdapter(key);
   }
 
+  int64_t AdapterBytes(const std::string& key) const override {
+    for (const llm::AdapterInfo& adapter : engine_->Adapters()) {
+      if (adapter.key == key) return adapter.bytes;
+    }
+    return 0;
+  }
+
   absl::StatusOr<RequestId> Generate(llm::GenerateRequest request, OnDelta on_delta,
                                      OnDone on_done) override {
     auto id = engine_->Submit(std::move(request), std::move(on_delta), std::move(on_done));

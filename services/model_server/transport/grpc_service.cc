@@ -11,6 +11,11 @@
 namespace crossover::inference {
 namespace {
 
+// A start that waits for a model ends with its call.
+Patience PatienceOf(const rpc::Call& call) {
+  return {.gone = [call] { return call.cancelled(); }, .deadline = call.context().deadline};
+}
+
 void FillScores(const ScoreAnswer& answer, bool per_token, pb::ScoreResponse* response) {
   for (const auto& item : answer.items) {
     auto* result = response->add_results();
@@ -67,6 +72,7 @@ grpc::ServerWriteReactor<pb::GenerateResponse>* InferenceGrpcService::Generate(
         absl::StatusOr<GenerateCommand> command = ToCommand(*request);
         if (!command.ok()) return stream.Finish(command.status());
         command->caller = call.principal().name;
+        command->patience = PatienceOf(call);
         const auto sink =
             std::make_shared<StreamSink>(stream, command->sampling.logprobs.has_value());
         const auto generation = inference_.Generate(*command, sink);
@@ -93,6 +99,7 @@ grpc::ServerUnaryReactor* InferenceGrpcService::GenerateBatch(
             return finisher.Finish(
                 WithContext(command.status(), absl::StrCat("requests[", i, "]")));
           command->caller = call.principal().name;
+          command->patience = PatienceOf(call);
           commands.push_back(*std::move(command));
         }
         const auto batch = std::make_shared<Batch>(
@@ -118,6 +125,7 @@ grpc::ServerUnaryReactor* InferenceGrpcService::Score(grpc::CallbackServerContex
         absl::StatusOr<ScoreCommand> command = ToCommand(*request);
         if (!command.ok()) return finisher.Finish(command.status());
         command->caller = call.principal().name;
+        command->patience = PatienceOf(call);
         const bool per_token = request->per_token();
         const auto score =
             inference_.Score(*command, [=](const absl::StatusOr<ScoreAnswer>& answer) {
@@ -134,7 +142,9 @@ grpc::ServerUnaryReactor* InferenceGrpcService::Embed(grpc::CallbackServerContex
                                                       pb::EmbedResponse* response) {
   return handler_.Deferred(
       context, "Embed", [=, this](const rpc::Call& call, const rpc::Finisher& finisher) {
-        EmbedCommand command{.model = request->model(), .caller = call.principal().name};
+        EmbedCommand command{.model = request->model(),
+                             .patience = PatienceOf(call),
+                             .caller = call.principal().name};
         command.texts.assign(request->texts().begin(), request->texts().end());
         const auto embedding =
             inference_.Embed(command, [=](const absl::StatusOr<EmbedAnswer>& answer) {
@@ -149,11 +159,11 @@ grpc::ServerUnaryReactor* InferenceGrpcService::Embed(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* InferenceGrpcService::Tokenize(grpc::CallbackServerContext* context,
                                                          const pb::TokenizeRequest* request,
                                                          pb::TokenizeResponse* response) {
-  return handler_.Unary(context, "Tokenize", [=, this](const rpc::Call&) -> absl::Status {
+  return handler_.Unary(context, "Tokenize", [=, this](const rpc::Call& call) -> absl::Status {
     ASSIGN_OR_RETURN(
         const auto results,
         inference_.Tokenize(request->model(), {request->texts().begin(), request->texts().end()},
-                            request->parse_special()));
+                            request->parse_special(), PatienceOf(call)));
     for (const std::vector<int32_t>& ids : results)
       response->add_results()->mutable_ids()->Add(ids.begin(), ids.end());
     return absl::OkStatus();
@@ -163,10 +173,11 @@ grpc::ServerUnaryReactor* InferenceGrpcService::Tokenize(grpc::CallbackServerCon
 grpc::ServerUnaryReactor* InferenceGrpcService::RenderChat(grpc::CallbackServerContext* context,
                                                            const pb::RenderChatRequest* request,
                                                            pb::RenderChatResponse* response) {
-  return handler_.Unary(context, "RenderChat", [=, this](const rpc::Call&) -> absl::Status {
+  return handler_.Unary(context, "RenderChat", [=, this](const rpc::Call& call) -> absl::Status {
     ASSIGN_OR_RETURN(const ChatPrompt chat, ToChat(request->chat(), "chat."));
     ASSIGN_OR_RETURN(const RenderedChat rendered,
-                     inference_.Render(request->model(), chat, request->add_generation_prompt()));
+                     inference_.Render(request->model(), chat, request->add_generation_prompt(),
+                                       PatienceOf(call)));
     response->set_text(rendered.text);
     response->mutable_tokens()->Add(rendered.ids.begin(), rendered.ids.end());
     response->mutable_assistant_mask()->Add(rendered.assistant.begin(), rendered.assistant.end());
@@ -198,8 +209,9 @@ grpc::ServerUnaryReactor* InferenceGrpcService::LoadModel(grpc::CallbackServerCo
   return handler_.Unary(context, "LoadModel", [=, this](const rpc::Call& call) -> absl::Status {
     RETURN_IF_ERROR(CheckOwner(call));
     ASSIGN_OR_RETURN(const ModelInfo info,
-                     inference_.models().LoadBase(request->digest(), {request->aliases().begin(),
-                                                                      request->aliases().end()}));
+                     inference_.models().LoadBase(
+                         request->digest(), {request->aliases().begin(), request->aliases().end()},
+                         PatienceOf(call)));
     *response = ToProto(info);
     return absl::OkStatus();
   });
@@ -214,7 +226,7 @@ grpc::ServerUnaryReactor* InferenceGrpcService::LoadAdapter(grpc::CallbackServer
     ASSIGN_OR_RETURN(const ModelInfo info,
                      inference_.models().LoadAdapter(
                          request->digest(), {request->aliases().begin(), request->aliases().end()},
-                         request->pinned(), request->base_digest()));
+                         request->pinned(), request->base_digest(), PatienceOf(call)));
     *response = ToProto(info);
     return absl::OkStatus();
   });

@@ -36,16 +36,6 @@ std::string TokenText(int32_t id, const llm::Tokenizer& tokenizer) {
   return text;
 }
 
-absl::Status RefuseOf(const nlohmann::json& root) {
-  const auto suffix = root.find("suffix");
-  if (suffix != root.end() && !suffix->is_null() && *suffix != "")
-    return FieldError("suffix", "is not served; leave it out");
-  const auto best_of = root.find("best_of");
-  if (best_of != root.end() && !best_of->is_null() && *best_of != 1)
-    return FieldError("best_of", "is not served; ask for n answers and choose");
-  return absl::OkStatus();
-}
-
 absl::StatusOr<bool> ReadEcho(const nlohmann::json& root) {
   const auto echo = root.find("echo");
   if (echo == root.end() || echo->is_null()) return false;
@@ -63,26 +53,30 @@ absl::StatusOr<std::optional<int64_t>> ReadCount(const nlohmann::json& root, con
 }  // namespace
 
 ScoreCommand CompletionsRequest::PromptScores() const {
-  ScoreCommand command{
-      .model = model(), .top_logprobs = logprobs().value_or(0), .caller = commands[0].caller};
+  ScoreCommand command{.model = model(),
+                       .top_logprobs = logprobs().value_or(0),
+                       .cache_salt = commands[0].cache_salt,
+                       .patience = commands[0].patience,
+                       .caller = commands[0].caller};
   for (const GenerateCommand& one : commands)
-    command.items.push_back({.prompt = one.prompt, .prompt_itself = true});
+    command.items.push_back(
+        {.prompt = one.prompt, .prompt_field = one.prompt_field, .prompt_itself = true});
   return command;
 }
 
 absl::StatusOr<CompletionsRequest> ParseCompletionsRequest(std::string_view body) {
   nlohmann::json root = ParseBody(body);
-  if (!root.is_object()) return FieldError("body", "must be a JSON object in UTF-8");
+  if (!root.is_object())
+    return FieldError("body", "must be a JSON object in UTF-8, at most 200 levels deep");
   GenerateCommand command;
   if (!root.contains("model") || !root["model"].is_string())
     return FieldError("model", "is required and must be a text");
   command.model = root["model"].get<std::string>();
-  RETURN_IF_ERROR(RefuseOf(root));
   CompletionsRequest request;
   ASSIGN_OR_RETURN(request.echo, ReadEcho(root));
   ASSIGN_OR_RETURN(const std::optional<int64_t> logprobs, ReadCount(root, "logprobs"));
   ASSIGN_OR_RETURN(const std::optional<int64_t> max_tokens, ReadCount(root, "max_tokens"));
-  ASSIGN_OR_RETURN(std::vector<Prompt> prompts,
+  ASSIGN_OR_RETURN(std::vector<PlacedPrompt> prompts,
                    ReadPrompts(root.value("prompt", nlohmann::json()), "prompt"));
   if (prompts.size() > kMaxPrompts)
     return FieldError("prompt", absl::StrCat("may hold at most ", kMaxPrompts, " prompts"));
@@ -104,8 +98,12 @@ absl::StatusOr<CompletionsRequest> ParseCompletionsRequest(std::string_view body
   if (!request.generates && request.stream)
     return FieldError("stream", "needs max_tokens over 0: an echo comes as a whole");
   if (request.generates) command.sampling.max_tokens = max_tokens.value_or(kDefaultTokens);
-  for (Prompt& prompt : prompts) {
-    command.prompt = std::move(prompt);
+  const bool scored = request.echo && (logprobs || !request.generates);
+  if (scored && !command.mix.empty())
+    return FieldError("adapter_mix", "is not served with echo of scores; leave echo out");
+  for (PlacedPrompt& placed : prompts) {
+    command.prompt = std::move(placed.prompt);
+    command.prompt_field = std::move(placed.field);
     request.commands.push_back(command);
   }
   return request;

@@ -31,8 +31,7 @@ struct CompletionsRequest {
 };
 
 // max_tokens is 16 where it is left out, as in the contract. INVALID_ARGUMENT `FIELD_INVALID` with
-// the path of the field; fields that would change the answer and are not served are refused by
-// name.
+// the path of the field; what RefuseUnserved names (openai_fields.h) is refused.
 absl::StatusOr<CompletionsRequest> ParseCompletionsRequest(std::string_view body);
 
 class CompletionsWriter final : public AnswerWriter {

@@ -41,4 +41,13 @@ inline const ParsedJson& Member(const ParsedJson& object, const char* key) {
 absl::Status ReadConstraint(const ParsedJson& root, std::string_view body,
                             GenerateCommand& command);
 
+// Refuses by name each field that would change the answer and is not served, unless it asks for
+// what is done anyway. Other fields that are not known are ignored.
+absl::Status RefuseUnserved(const ParsedJson& root);
+// parallel_tool_calls false is served where the answer is one call. `command` has its constraint.
+absl::Status RefuseOneCallOnly(const ParsedJson& root, const GenerateCommand& command);
+
+// adapter_mix: [{"digest": …, "weight": …}].
+absl::Status ReadAdapterMix(const ParsedJson& root, GenerateCommand& command);
+
 }  // namespace crossover::inference

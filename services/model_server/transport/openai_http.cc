@@ -60,12 +60,13 @@ class OpenAiHttp::Impl {
   http::Task<void> Chat(http::AsyncExchange& exchange) {
     const auto entry = std::make_shared<RunningRequests::Entry>(running_);
     if (!co_await Admit(exchange, *entry)) co_return;
-    absl::StatusOr<ChatRequest> request = ParseChatRequest(exchange.request().body);
+    absl::StatusOr<ChatRequest> request = co_await Parse<ChatRequest>(exchange, ParseChatRequest);
     if (!request.ok()) {
       (void)co_await exchange.Respond(ErrorResponse(request.status()));
       co_return;
     }
     request->command.caller = CallerOf(exchange.request());
+    request->command.patience = PatienceOf(entry);
     exchange.OnDisconnect([entry] { entry->Cancel(); });
     const auto mailbox = std::make_shared<Mailbox>(exchange.executor());
     RequestDesk::Start start = [this, command = request->command, mailbox] {
@@ -88,13 +89,16 @@ class OpenAiHttp::Impl {
   http::Task<void> Completions(http::AsyncExchange& exchange) {
     const auto entry = std::make_shared<RunningRequests::Entry>(running_);
     if (!co_await Admit(exchange, *entry)) co_return;
-    absl::StatusOr<CompletionsRequest> request = ParseCompletionsRequest(exchange.request().body);
+    absl::StatusOr<CompletionsRequest> request =
+        co_await Parse<CompletionsRequest>(exchange, ParseCompletionsRequest);
     if (!request.ok()) {
       (void)co_await exchange.Respond(ErrorResponse(request.status()));
       co_return;
     }
-    for (GenerateCommand& command : request->commands)
+    for (GenerateCommand& command : request->commands) {
       command.caller = CallerOf(exchange.request());
+      command.patience = PatienceOf(entry);
+    }
     exchange.OnDisconnect([entry] { entry->Cancel(); });
     absl::StatusOr<ScoreAnswer> scores = ScoreAnswer{};
     if (request->scores_prompts()) scores = co_await ScorePrompts(exchange, entry, *request);
@@ -127,12 +131,14 @@ class OpenAiHttp::Impl {
   http::Task<void> Embeddings(http::AsyncExchange& exchange) {
     const auto entry = std::make_shared<RunningRequests::Entry>(running_);
     if (!co_await Admit(exchange, *entry)) co_return;
-    absl::StatusOr<EmbeddingsRequest> request = ParseEmbeddingsRequest(exchange.request().body);
+    absl::StatusOr<EmbeddingsRequest> request =
+        co_await Parse<EmbeddingsRequest>(exchange, ParseEmbeddingsRequest);
     if (!request.ok()) {
       (void)co_await exchange.Respond(ErrorResponse(request.status()));
       co_return;
     }
     request->command.caller = CallerOf(exchange.request());
+    request->command.patience = PatienceOf(entry);
     exchange.OnDisconnect([entry] { entry->Cancel(); });
     const auto shot = std::make_shared<OneShot<absl::StatusOr<EmbedAnswer>>>(exchange.executor());
     RequestDesk::Start start = [this, command = request->command, shot] {
@@ -164,6 +170,18 @@ class OpenAiHttp::Impl {
     if (admitted.ok()) co_return true;
     (void)co_await exchange.Respond(ErrorResponse(admitted));
     co_return false;
+  }
+
+  // A large body is read on a worker: it would hold up the streams of this thread.
+  template <typename T>
+  http::Task<absl::StatusOr<T>> Parse(http::AsyncExchange& exchange,
+                                      absl::StatusOr<T> (*parse)(std::string_view)) {
+    constexpr size_t kReadAtOnce = 64 << 10;
+    std::string& text = exchange.request().body;
+    if (text.size() <= kReadAtOnce) co_return parse(text);
+    const auto body = std::make_shared<const std::string>(std::move(text));
+    std::function<absl::StatusOr<T>()> read = [body, parse] { return parse(*body); };
+    co_return co_await desk_.Read<T>(std::move(read));
   }
 
   http::Task<absl::StatusOr<ScoreAnswer>> ScorePrompts(
@@ -198,14 +216,16 @@ class OpenAiHttp::Impl {
 OpenAiHttp::OpenAiHttp(OpenAiOptions options, Inference& inference, UuidGenerator& ids,
                        Clock& clock, http::Server& server)
     : impl_(std::make_unique<Impl>(std::move(options), inference, ids, clock)) {
-  server.async().Handle("POST", "/v1/chat/completions",
-                        [this](http::AsyncExchange& exchange) { return impl_->Chat(exchange); });
-  server.async().Handle("POST", "/v1/completions", [this](http::AsyncExchange& exchange) {
-    return impl_->Completions(exchange);
-  });
-  server.async().Handle("POST", "/v1/embeddings", [this](http::AsyncExchange& exchange) {
-    return impl_->Embeddings(exchange);
-  });
+  const http::RouteOptions limits{.max_body_bytes = kMaxOpenAiBodyBytes};
+  server.async().Handle(
+      "POST", "/v1/chat/completions",
+      [this](http::AsyncExchange& exchange) { return impl_->Chat(exchange); }, limits);
+  server.async().Handle(
+      "POST", "/v1/completions",
+      [this](http::AsyncExchange& exchange) { return impl_->Completions(exchange); }, limits);
+  server.async().Handle(
+      "POST", "/v1/embeddings",
+      [this](http::AsyncExchange& exchange) { return impl_->Embeddings(exchange); }, limits);
   server.Handle("GET", "/v1/models",
                 [this](const http::Request& request) { return impl_->Models(request); });
 }

@@ -1,6 +1,7 @@
 // OpenAI-compatible HTTP: /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/models.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -11,9 +12,14 @@
 
 namespace crossover::inference {
 
+// Of the body of a request; a larger one is 413 `body_too_large`.
+inline constexpr size_t kMaxOpenAiBodyBytes = size_t{16} << 20;
+
 struct OpenAiOptions {
   std::string api_key;  // "" = none is asked for.
-  int threads = 4;      // That find models and read prompts; answers themselves cost no thread.
+  // That find models and read prompts; answers themselves cost no thread. More than
+  // LoadedModelsOptions::max_waiting.
+  int threads = 8;
   // Requests that wait for one of these threads; one more is 429.
   int queue = 1024;
 };

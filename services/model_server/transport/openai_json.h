@@ -20,8 +20,8 @@ struct ChatRequest {
   bool include_usage = false;
 };
 
-// INVALID_ARGUMENT `FIELD_INVALID` with the path of the field ("messages[2].content"). Fields that
-// do not change the answer are ignored; those that would and are not served are refused by name.
+// INVALID_ARGUMENT `FIELD_INVALID` with the path of the field ("messages[2].content"). What
+// RefuseUnserved names (openai_fields.h) is refused; other fields that are not known are ignored.
 absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body);
 
 struct StreamFields {

@@ -42,6 +42,8 @@ TEST(ParseChatRequestTest, ReadsMessagesAndSampling) {
   ASSERT_EQ(prompt.messages.size(), 4u);
   EXPECT_EQ(prompt.messages[1].content, "ab");
   EXPECT_EQ(prompt.messages[2].tool_calls[0].name, "f");
+  EXPECT_EQ(prompt.messages[2].tool_calls[0].id, "1");
+  EXPECT_EQ(prompt.messages[3].tool_call_id, "1");
   EXPECT_EQ(prompt.tools[0].parameters, R"({"type":"object"})");
   const Sampling& sampling = request.command.sampling;
   EXPECT_EQ(sampling.temperature, 0.5);
@@ -75,6 +77,8 @@ TEST(ParseChatRequestTest, EveryMistakeNamesItsField) {
       FieldOf(R"({"model":"m","messages":[{"role":"user","content":[{"type":"image_url"}]}]})"),
       "messages[0].content[0]");
   EXPECT_EQ(FieldOf(R"({"model":"m","messages":[{"content":"x"}]})"), "messages[0].role");
+  EXPECT_EQ(FieldOf(R"({"model":"m","messages":[{"role":"tool","content":"x","tool_call_id":1}]})"),
+            "messages[0].tool_call_id");
   EXPECT_EQ(FieldOf(With(R"("temperature":"hot")")), "temperature");
   EXPECT_EQ(FieldOf(With(R"("temperature":3)")), "temperature");
   EXPECT_EQ(FieldOf(With(R"("n":1.5)")), "n");

@@ -20,27 +20,27 @@ absl::StatusOr<std::vector<int32_t>> ReadIds(const nlohmann::json& list, const s
 
 }  // namespace
 
-absl::StatusOr<std::vector<Prompt>> ReadPrompts(const nlohmann::json& value,
-                                                const std::string& field) {
-  std::vector<Prompt> prompts;
+absl::StatusOr<std::vector<PlacedPrompt>> ReadPrompts(const nlohmann::json& value,
+                                                      const std::string& field) {
+  std::vector<PlacedPrompt> prompts;
   if (value.is_string()) {
-    prompts.push_back(value.get<std::string>());
+    prompts.push_back({value.get<std::string>(), field});
     return prompts;
   }
   if (!value.is_array() || value.empty())
     return FieldError(field, "must be a text, token ids, or a list of either");
   if (value[0].is_number()) {
     ASSIGN_OR_RETURN(std::vector<int32_t> ids, ReadIds(value, field));
-    prompts.push_back(std::move(ids));
+    prompts.push_back({std::move(ids), field});
     return prompts;
   }
   for (size_t i = 0; i < value.size(); ++i) {
     const std::string path = absl::StrCat(field, "[", i, "]");
     if (value[i].is_string()) {
-      prompts.push_back(value[i].get<std::string>());
+      prompts.push_back({value[i].get<std::string>(), path});
     } else if (value[i].is_array()) {
       ASSIGN_OR_RETURN(std::vector<int32_t> ids, ReadIds(value[i], path));
-      prompts.push_back(std::move(ids));
+      prompts.push_back({std::move(ids), path});
     } else {
       return FieldError(path, "must be a text or a list of token ids");
     }

@@ -10,9 +10,14 @@
 
 namespace crossover::inference {
 
+struct PlacedPrompt {
+  Prompt prompt;
+  std::string field;  // Where it stands: `field`, or `field[i]` of a list.
+};
+
 // A text, a list of texts, a list of token ids or a list of such lists. INVALID_ARGUMENT
 // `FIELD_INVALID` with the path below `field`.
-absl::StatusOr<std::vector<Prompt>> ReadPrompts(const nlohmann::json& value,
-                                                const std::string& field);
+absl::StatusOr<std::vector<PlacedPrompt>> ReadPrompts(const nlohmann::json& value,
+                                                      const std::string& field);
 
 }  // namespace crossover::inference

@@ -54,6 +54,15 @@ absl::StatusOr<std::string> ReadContent(const ParsedJson& content, const std::st
   return text;
 }
 
+// "" if there is none.
+absl::StatusOr<std::string> ReadId(const ParsedJson& object, const char* key,
+                                   const std::string& path) {
+  const ParsedJson& id = Member(object, key);
+  if (id.is_null()) return "";
+  if (!id.is_string()) return BodyFieldError(absl::StrCat(path, ".", key), "must be a text");
+  return id.get<std::string>();
+}
+
 absl::StatusOr<std::vector<llm::ToolCall>> ReadToolCalls(const ParsedJson& calls,
                                                          const std::string& path) {
   std::vector<llm::ToolCall> out;
@@ -66,7 +75,9 @@ absl::StatusOr<std::vector<llm::ToolCall>> ReadToolCalls(const ParsedJson& calls
       return BodyFieldError(absl::StrCat(path, "[", i, "].function"),
                             "needs a name and arguments, both texts");
     }
-    out.push_back({function["name"].get<std::string>(), function["arguments"].get<std::string>()});
+    ASSIGN_OR_RETURN(std::string id, ReadId(calls[i], "id", absl::StrCat(path, "[", i, "]")));
+    out.push_back({function["name"].get<std::string>(), function["arguments"].get<std::string>(),
+                   std::move(id)});
   }
   return out;
 }
@@ -85,6 +96,7 @@ absl::StatusOr<std::vector<llm::ChatMessage>> ReadMessages(const ParsedJson& mes
                      ReadContent(Member(messages[i], "content"), path + ".content"));
     ASSIGN_OR_RETURN(message.tool_calls,
                      ReadToolCalls(Member(messages[i], "tool_calls"), path + ".tool_calls"));
+    ASSIGN_OR_RETURN(message.tool_call_id, ReadId(messages[i], "tool_call_id", path));
     if (Member(messages[i], "content").is_null() && message.tool_calls.empty()) {
       return BodyFieldError(path + ".content", "is required");
     }
@@ -147,6 +159,13 @@ absl::Status ReadLogprobs(const ParsedJson& root, Sampling& sampling) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> ReadSalt(const ParsedJson& root) {
+  const ParsedJson& salt = Member(root, "cache_salt");
+  if (salt.is_null()) return "";
+  if (!salt.is_string()) return BodyFieldError("cache_salt", "must be a text");
+  return salt.get<std::string>();
+}
+
 absl::Status ReadSampling(const ParsedJson& root, Sampling& sampling) {
   RETURN_IF_ERROR(ReadNumber(root, "temperature", sampling.temperature));
   RETURN_IF_ERROR(ReadNumber(root, "top_p", sampling.top_p));
@@ -178,6 +197,7 @@ absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
   ASSIGN_OR_RETURN(prompt.messages, ReadMessages(Member(root, "messages")));
   ASSIGN_OR_RETURN(prompt.tools, ReadTools(root));
   request.command.prompt = std::move(prompt);
+  request.command.prompt_field = "messages";
   StreamFields stream;
   RETURN_IF_ERROR(ReadGenerationFields(root, body, request.command, stream));
   request.stream = stream.stream;
@@ -187,7 +207,11 @@ absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
 
 absl::Status ReadGenerationFields(const nlohmann::json& root, std::string_view body,
                                   GenerateCommand& command, StreamFields& stream) {
+  RETURN_IF_ERROR(RefuseUnserved(root));
   RETURN_IF_ERROR(ReadConstraint(root, body, command));
+  RETURN_IF_ERROR(RefuseOneCallOnly(root, command));
+  ASSIGN_OR_RETURN(command.cache_salt, ReadSalt(root));
+  RETURN_IF_ERROR(ReadAdapterMix(root, command));
   RETURN_IF_ERROR(ReadSampling(root, command.sampling));
   RETURN_IF_ERROR(ReadBool(root, "stream", stream.stream));
   const ParsedJson& options = Member(root, "stream_options");

@@ -27,7 +27,8 @@ absl::StatusOr<llm::ChatMessage> ToMessage(const type::v1::ChatMessage& message,
     out.content += message.parts(i).text();
   }
   for (const auto& call : message.tool_calls())
-    out.tool_calls.push_back({call.name(), call.arguments()});
+    out.tool_calls.push_back({call.name(), call.arguments(), call.id()});
+  out.tool_call_id = message.tool_call_id();
   if (message.has_weight()) out.weight = message.weight();
   return out;
 }
@@ -93,6 +94,13 @@ absl::StatusOr<Prompt> ToPrompt(const Request& request, const std::string& prefi
   }
 }
 
+// What an error about the prompt as a whole names.
+template <typename Request>
+std::string PromptFieldOf(const Request& request, const std::string& prefix) {
+  if (request.has_chat()) return prefix + "chat.messages";
+  return prefix + (request.has_tokens() ? "tokens.ids" : "text");
+}
+
 google::protobuf::Duration ToProtoDuration(absl::Duration duration) {
   google::protobuf::Duration out;
   const int64_t nanos = absl::ToInt64Nanoseconds(duration);
@@ -124,6 +132,7 @@ absl::StatusOr<GenerateCommand> ToCommand(const pb::GenerateRequest& request) {
     command.mix.push_back({share.digest(), share.weight()});
   command.priority = request.priority();
   ASSIGN_OR_RETURN(command.prompt, ToPrompt(request, ""));
+  command.prompt_field = PromptFieldOf(request, "");
   ASSIGN_OR_RETURN(command.sampling, ToSampling(request.sampling()));
   ReadProtoConstraint(request, command);
   return command;
@@ -136,7 +145,9 @@ absl::StatusOr<ScoreCommand> ToCommand(const pb::ScoreRequest& request) {
     return ProtoFieldError("items", "must hold 1 to 256 items");
   for (int i = 0; i < request.items_size(); ++i) {
     ScoreItem item;
-    ASSIGN_OR_RETURN(item.prompt, ToPrompt(request.items(i), absl::StrCat("items[", i, "].")));
+    const std::string prefix = absl::StrCat("items[", i, "].");
+    ASSIGN_OR_RETURN(item.prompt, ToPrompt(request.items(i), prefix));
+    item.prompt_field = PromptFieldOf(request.items(i), prefix);
     item.continuations.assign(request.items(i).continuations().begin(),
                               request.items(i).continuations().end());
     command.items.push_back(std::move(item));

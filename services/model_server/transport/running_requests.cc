@@ -34,6 +34,11 @@ void RunningRequests::Entry::Cancel() {
   if (generation != nullptr) generation->Cancel();
 }
 
+bool RunningRequests::Entry::cancelled() const {
+  std::lock_guard lock(mutex_);
+  return cancelled_;
+}
+
 void RunningRequests::Drain(absl::Duration grace) {
   std::unique_lock lock(mutex_);
   draining_ = true;
@@ -67,15 +72,23 @@ void RunningRequests::Leave(Generation* generation) {
   changed_.notify_all();
 }
 
+absl::Status RequestDesk::Queue() {
+  if (waiting_.fetch_add(1) < queue_) return absl::OkStatus();
+  --waiting_;
+  return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
+               "too many requests are waiting; try again later");
+}
+
 http::Task<absl::Status> RequestDesk::Begin(std::shared_ptr<RunningRequests::Entry> entry,
                                             Start start) {
-  if (waiting_.fetch_add(1) >= queue_) {
-    --waiting_;
-    co_return Error(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
-                    "too many requests are waiting; try again later");
-  }
+  const absl::Status queued = Queue();
+  if (!queued.ok()) co_return queued;
   // The worker attaches, because the coroutine may not come back.
   auto begin = [start = std::move(start), entry]() -> http::Task<absl::Status> {
+    if (entry->cancelled()) {
+      co_return Error(absl::StatusCode::kCancelled, "CALL_CANCELLED",
+                      "the client has gone before its request was begun");
+    }
     auto generation = start();
     if (generation.ok()) entry->Attach(*generation);
     co_return generation.status();

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -39,11 +40,12 @@ class RunningRequests : public std::enable_shared_from_this<RunningRequests> {
     void Attach(std::shared_ptr<Generation> generation);
     // The client is gone.
     void Cancel();
+    bool cancelled() const;
 
    private:
     const std::shared_ptr<RunningRequests> owner_;
     const bool admitted_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     bool cancelled_ = false;
     std::shared_ptr<Generation> generation_;
   };
@@ -66,6 +68,11 @@ class RunningRequests : public std::enable_shared_from_this<RunningRequests> {
   std::set<Generation*> generations_;
 };
 
+// What a start that waits for a model asks from time to time.
+inline Patience PatienceOf(std::shared_ptr<const RunningRequests::Entry> entry) {
+  return {.gone = [entry = std::move(entry)] { return entry->cancelled(); }};
+}
+
 // Threads that find models and read prompts, which may block, and a bound on who waits for them.
 class RequestDesk {
  public:
@@ -74,10 +81,27 @@ class RequestDesk {
   RequestDesk(int threads, int queue) : queue_(queue), workers_(static_cast<size_t>(threads)) {}
   ~RequestDesk() { workers_.join(); }
 
-  // Runs `start` on a worker and attaches what it returns. RESOURCE_EXHAUSTED `QUEUE_FULL`.
+  // Runs `start` on a worker and attaches what it returns. RESOURCE_EXHAUSTED `QUEUE_FULL`;
+  // CANCELLED if the client has gone before there was a worker.
   http::Task<absl::Status> Begin(std::shared_ptr<RunningRequests::Entry> entry, Start start);
 
+  // What `read` makes of a request, on a worker. Borrows nothing of its coroutine, which may not
+  // come back. RESOURCE_EXHAUSTED `QUEUE_FULL`.
+  template <typename T>
+  http::Task<absl::StatusOr<T>> Read(std::function<absl::StatusOr<T>()> read) {
+    const absl::Status queued = Queue();
+    if (!queued.ok()) co_return queued;
+    auto work = [read = std::move(read)]() -> http::Task<absl::StatusOr<T>> { co_return read(); };
+    absl::StatusOr<T> result =
+        co_await boost::asio::co_spawn(workers_, std::move(work), boost::asio::use_awaitable);
+    --waiting_;
+    co_return result;
+  }
+
  private:
+  // Counts one more that waits.
+  absl::Status Queue();
+
   const int queue_;
   std::atomic<int> waiting_{0};
   boost::asio::thread_pool workers_;
