@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "llm/formats/atomic_file.h"
+#include "llm/formats/gguf_writer.h"
 #include "llm/formats/peft.h"
 #include "llm/formats/safetensors.h"
 #include "llm/formats/testing_model.h"
@@ -85,7 +86,26 @@ ModelConfig Tiny(Architecture architecture) {
   return config;
 }
 
+// Pieces with scores, as SentencePiece's vocabularies have them, and merges as GPT-2's have.
+absl::Status WriteVocabularies(Corpus& corpus) {
+  for (const std::string model : {"llama", "gpt2"}) {
+    ASSIGN_OR_RETURN(const auto writer, GgufWriter::Create(corpus.File("tokenizer_gguf", model)));
+    RETURN_IF_ERROR(writer->AddString("tokenizer.ggml.model", model));
+    RETURN_IF_ERROR(writer->AddStrings("tokenizer.ggml.tokens",
+                                       {"<unk>", "</s>", "<0x0A>", "a", "b", "ab", "aba"}));
+    RETURN_IF_ERROR(writer->AddInts("tokenizer.ggml.token_type", {2, 3, 6, 1, 1, 1, 4}));
+    RETURN_IF_ERROR(model == "llama"
+                        ? writer->AddFloats("tokenizer.ggml.scores", {0, 0, 0, 0, 0, -1, -2})
+                        : writer->AddStrings("tokenizer.ggml.merges", {"a b", "ab a"}));
+    RETURN_IF_ERROR(writer->AddUint32("tokenizer.ggml.eos_token_id", 1));
+    RETURN_IF_ERROR(writer->AddBool("tokenizer.ggml.add_space_prefix", true));
+    RETURN_IF_ERROR(writer->Finish());
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WriteSeeds(Corpus& corpus) {
+  RETURN_IF_ERROR(WriteVocabularies(corpus));
   for (const Architecture architecture :
        {Architecture::kLlama, Architecture::kQwen2, Architecture::kQwen3}) {
     RETURN_IF_ERROR(WriteSmallModel(corpus.File("gguf", std::string(NameOf(architecture))),

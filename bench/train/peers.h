@@ -14,7 +14,7 @@ struct Peer {
   std::string model;   // GGUF file
   int batch = 8;
   int threads = 0;
-  std::string dtype = "bfloat16";  // or float32: what the processor is fast with
+  std::string dtype = "bfloat16";  // or float32: what ours computes in
 };
 
 // Runs a script of bench/train on the rows, with `extra` arguments. The "name value unit" lines it

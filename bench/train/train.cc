@@ -124,7 +124,7 @@ std::vector<double> NumbersIn(const std::filesystem::path& file) {
 absl::Status ComparePeers(const Arguments& arguments, const std::shared_ptr<const BaseModel>& base,
                           const TrainConfig& config, const std::vector<TrainRow>& rows) {
   const Peer peer{arguments.peer, arguments.model, arguments.batch, arguments.threads,
-                  Resolve({}).bf16() ? "bfloat16" : "float32"};
+                  base->execution().bf16() ? "bfloat16" : "float32"};
   const bench::TemporaryFolder folder;
   const std::string initial = (folder.path() / "initial").string();
   const std::string losses = (folder.path() / "losses").string();
@@ -149,6 +149,8 @@ absl::Status ComparePeers(const Arguments& arguments, const std::shared_ptr<cons
       ++trl_rounds;
     }
   }
+  if (trl_rounds == 0) std::printf("# TRL did not run: what it said stands above\n");
+  if (peft_rounds == 0) std::printf("# the PEFT loop did not run: what it said stands above\n");
   if (trl_rounds > 0)
     std::printf("train.ratio_trl %.2f x\n", trl_ratio / static_cast<double>(trl_rounds));
   if (peft_rounds == 0) return absl::OkStatus();
@@ -246,7 +248,9 @@ absl::Status Run(const Arguments& arguments) {
   std::printf("train.grad_rel_error %.2e ratio\n", GradientError());
   RETURN_IF_ERROR(CompareWithLimit(arguments, base, config, rows));
   if (arguments.peer.empty()) {
-    std::printf("# no peers: name a Python that has them by --peer or CROSSOVER_PEERS_PYTHON\n");
+    std::printf(
+        "# no peers: name a Python that has them by --peer or CROSSOVER_PEERS_PYTHON "
+        "(scripts/setup_peers.sh makes one)\n");
   } else {
     RETURN_IF_ERROR(ComparePeers(arguments, base, config, rows));
   }

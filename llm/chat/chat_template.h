@@ -20,8 +20,9 @@
 namespace crossover::llm {
 
 struct ChatTemplateOptions {
-  // Today, for templates that print it (Llama 3.1 and later): frozen, so that training, evaluation
-  // and serving see the same text.
+  // Today, for templates that print it (Llama 3.1 and later), whatever the clock says: jobs and
+  // requests that name no template_date of their own all see this one, so that training,
+  // evaluation and serving render the same text.
   absl::CivilDay date = absl::CivilDay(2024, 7, 26);
 };
 

@@ -9,6 +9,7 @@
 #include <set>
 #include <span>
 
+#include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/testing/temp_dir.h"
 #include "llm/chat/chat_template.h"
@@ -29,6 +30,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr char kChatMl[] =
     "{% if messages[0].role != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% endif %}"
@@ -376,6 +378,22 @@ TEST(ModelfileTest, GoTemplateSaysWhatTheModelsTemplateSays) {
             "{{ end }}{{ end }}<|im_start|>assistant\n");
   // SmolLM2 calls <|im_start|> its begin token, but none is added.
   EXPECT_EQ(GoTemplate(*Chat(kChatMl, 256)), GoTemplate(*Chat(kChatMl)));
+}
+
+// Go's templates cannot trim, as Llama 3's does.
+TEST(ModelfileTest, RolesWhoseTextsTheTemplateTrimsAreNamed) {
+  const auto modelfile = [](std::string_view content) {
+    return ModelfileText(
+        *Chat(absl::StrCat("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ ",
+                           std::string(content), " }}<|im_end|>\n{% endfor %}",
+                           "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")),
+        {.from = "."});
+  };
+  EXPECT_THAT(modelfile("m.content | trim"), HasSubstr("(system, user, assistant); Ollama"));
+  EXPECT_THAT(modelfile("m.content | trim"), HasSubstr("TEMPLATE \"\"\"{{ range .Messages }}"));
+  EXPECT_THAT(modelfile("m.content.lstrip('\n ') if m.role == 'assistant' else m.content"),
+              HasSubstr("(assistant); Ollama"));
+  EXPECT_THAT(modelfile("m.content"), Not(HasSubstr("white space")));
 }
 
 // The system text goes into a user's turn: no template of Ollama's, turn by turn, says that.

@@ -1,8 +1,10 @@
 #include "llm/export/modelfile.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 
 namespace crossover::llm {
@@ -100,6 +102,33 @@ bool Explains(const Turns& turns, const ChatTemplate& chat) {
          RenderWithoutBegin(chat, {user, answer, user}, true) == d + u + a + u + turns.header;
 }
 
+std::optional<Turns> TurnsOf(const ChatTemplate& chat) {
+  std::optional<Turns> turns = LearnTurns(chat);
+  if (turns && !Explains(*turns, chat)) turns.reset();
+  return turns;
+}
+
+// The roles whose words the template changes at their ends, as `| trim` of Llama 3's does: Go's
+// templates, as Ollama runs them, have nothing for that.
+std::vector<std::string> TrimmedRoles(const Turns& turns, const ChatTemplate& chat) {
+  std::vector<std::string> roles;
+  for (const char* trimmed : {"system", "user", "assistant"}) {
+    std::vector<ChatMessage> messages;
+    std::string expected;
+    for (const auto& [role, words, around] :
+         {std::tuple("system", kSystem, &turns.system), std::tuple("user", kUser, &turns.user),
+          std::tuple("assistant", kAnswer, &turns.answer),
+          std::tuple("user", kUser, &turns.user)}) {
+      const std::string content =
+          std::string_view(role) == trimmed ? absl::StrCat(" ", words, " \n") : words;
+      messages.push_back(Message(role, content.c_str()));
+      expected += Written(*around, content);
+    }
+    if (RenderWithoutBegin(chat, messages, false) != expected) roles.emplace_back(trimmed);
+  }
+  return roles;
+}
+
 // Text outside of {{ }} is literal in Go's templates; braces would not be.
 std::string Literal(const std::string& text) {
   if (text.find("{{") == std::string::npos) return text;
@@ -111,18 +140,38 @@ std::string Branch(const char* role, const Around& around) {
                       Literal(around.after), "{{ end }}");
 }
 
+std::string InGo(const Turns& turns) {
+  const std::string first =
+      turns.without_system.empty()
+          ? ""
+          : absl::StrCat("{{ if not .System }}", Literal(turns.without_system), "{{ end }}");
+  return absl::StrCat(first, "{{ range .Messages }}", Branch("system", turns.system),
+                      Branch("user", turns.user), Branch("assistant", turns.answer), "{{ end }}",
+                      Literal(turns.header));
+}
+
+void AppendTemplate(const ChatTemplate& chat, std::string& text) {
+  const std::optional<Turns> turns = TurnsOf(chat);
+  if (!turns) {
+    absl::StrAppend(&text,
+                    "# The model's chat template cannot be said in Ollama's language, turn by "
+                    "turn; Ollama chooses one that it knows.\n");
+    return;
+  }
+  if (const auto roles = TrimmedRoles(*turns, chat); !roles.empty()) {
+    absl::StrAppend(&text, "# The model's chat template changes white space at the ends of texts (",
+                    absl::StrJoin(roles, ", "),
+                    "); Ollama writes them as they are: send texts without it.\n");
+  }
+  absl::StrAppend(&text, "TEMPLATE \"\"\"", InGo(*turns), "\"\"\"\n");
+}
+
 }  // namespace
 
 std::optional<std::string> GoTemplate(const ChatTemplate& chat) {
-  const std::optional<Turns> turns = LearnTurns(chat);
-  if (!turns || !Explains(*turns, chat)) return std::nullopt;
-  const std::string first =
-      turns->without_system.empty()
-          ? ""
-          : absl::StrCat("{{ if not .System }}", Literal(turns->without_system), "{{ end }}");
-  return absl::StrCat(first, "{{ range .Messages }}", Branch("system", turns->system),
-                      Branch("user", turns->user), Branch("assistant", turns->answer), "{{ end }}",
-                      Literal(turns->header));
+  const std::optional<Turns> turns = TurnsOf(chat);
+  if (!turns) return std::nullopt;
+  return InGo(*turns);
 }
 
 std::string ModelfileText(const ChatTemplate& chat, const ModelfileOptions& options) {
@@ -131,13 +180,7 @@ std::string ModelfileText(const ChatTemplate& chat, const ModelfileOptions& opti
     absl::StrAppend(&text, "# ", key, ": ", value, "\n");
   absl::StrAppend(&text, "FROM ", options.from, "\n");
   if (!options.adapter.empty()) absl::StrAppend(&text, "ADAPTER ", options.adapter, "\n");
-  if (const std::optional<std::string> go = GoTemplate(chat)) {
-    absl::StrAppend(&text, "TEMPLATE \"\"\"", *go, "\"\"\"\n");
-  } else {
-    absl::StrAppend(&text,
-                    "# The model's chat template cannot be said in Ollama's language, turn by "
-                    "turn; Ollama chooses one that it knows.\n");
-  }
+  AppendTemplate(chat, text);
   for (const int32_t id : chat.stop_ids()) {
     absl::StrAppend(&text, "PARAMETER stop \"", std::string(chat.tokenizer().Bytes(id)), "\"\n");
   }

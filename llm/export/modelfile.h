@@ -27,7 +27,8 @@ struct ModelfileOptions {
 };
 
 // Without a template of Go's (see GoTemplate), a comment says so, and Ollama takes what it knows of
-// the model. Equal input gives equal text.
+// the model. Another comment names the roles whose texts the model's template trims and Ollama's
+// does not. Equal input gives equal text.
 std::string ModelfileText(const ChatTemplate& chat, const ModelfileOptions& options);
 
 }  // namespace crossover::llm

@@ -1,15 +1,13 @@
 // Tokenizer::FromGguf. Keys: llama.cpp, gguf-py/gguf/constants.py; meaning of the pre-tokenizer
 // names: llama-vocab.cpp.
-#include <algorithm>
-#include <array>
 #include <cstring>
-#include <unordered_set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/tokenizer/gguf_vocabulary.h"
+#include "llm/tokenizer/merges_by_score.h"
 #include "llm/tokenizer/tokenizer.h"
 
 namespace crossover::llm {
@@ -87,44 +85,6 @@ absl::StatusOr<std::vector<float>> ReadScores(const GgufFile& file) {
   return scores;
 }
 
-// SentencePiece merges the pair whose piece has the best score. As a list of merges: best score
-// first, on a tie the longer left part, then the longer right part (transformers,
-// convert_slow_tokenizer.py, generate_merges).
-absl::Status AddMergesByScore(const GgufFile& file, const std::vector<int64_t>& types,
-                              Tokenizer::Parts& parts) {
-  ASSIGN_OR_RETURN(const std::vector<float> scores, ReadScores(file));
-  if (scores.size() != parts.tokens.size()) {
-    return Invalid(file, absl::StrCat("tokenizer.ggml.scores has ", scores.size(), " entries for ",
-                                      parts.tokens.size(), " tokens"));
-  }
-  std::unordered_set<std::string_view> known(parts.tokens.begin(), parts.tokens.end());
-  struct Scored {
-    float score;
-    std::string_view left, right;
-  };
-  std::vector<Scored> merges;
-  for (size_t id = 0; id < parts.tokens.size(); ++id) {
-    const std::string_view piece = parts.tokens[id];
-    // Text that people write never becomes a control token by merging.
-    if (types[id] != GgufTokenType::kNormal && types[id] != GgufTokenType::kUserDefined) continue;
-    for (size_t cut = 1; cut < piece.size(); ++cut) {
-      if (known.contains(piece.substr(0, cut)) && known.contains(piece.substr(cut)))
-        merges.push_back({scores[id], piece.substr(0, cut), piece.substr(cut)});
-    }
-  }
-  const auto characters = [](std::string_view text) {
-    return std::count_if(text.begin(), text.end(),
-                         [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; });
-  };
-  std::stable_sort(merges.begin(), merges.end(), [&](const Scored& a, const Scored& b) {
-    if (a.score != b.score) return a.score > b.score;
-    if (characters(a.left) != characters(b.left)) return characters(a.left) > characters(b.left);
-    return characters(a.right) > characters(b.right);
-  });
-  for (const Scored& merge : merges) parts.merges.emplace_back(merge.left, merge.right);
-  return absl::OkStatus();
-}
-
 absl::Status ReadSentencePiece(const GgufFile& file, Tokenizer::Parts& parts) {
   RETURN_IF_ERROR(ReadTokens(file, parts));
   ASSIGN_OR_RETURN(const std::vector<int64_t> types, file.GetInts("tokenizer.ggml.token_type"));
@@ -133,7 +93,10 @@ absl::Status ReadSentencePiece(const GgufFile& file, Tokenizer::Parts& parts) {
     parts.unknown_id = static_cast<int32_t>(id);
     parts.added.push_back({.text = parts.tokens[id], .id = parts.unknown_id, .special = true});
   }
-  RETURN_IF_ERROR(AddMergesByScore(file, types, parts));
+  ASSIGN_OR_RETURN(const std::vector<float> scores, ReadScores(file));
+  auto merges = MergesByScore(parts.tokens, types, scores);
+  if (!merges.ok()) return WithContext(merges.status(), file.path());
+  parts.merges = *std::move(merges);
   parts.sentencepiece = true;
   parts.fuse_unknown = true;
   parts.adds_bos = true;

@@ -12,6 +12,7 @@
 #include "common/status/error.h"
 #include "common/status/status_macros.h"
 #include "llm/tokenizer/gguf_vocabulary.h"
+#include "llm/tokenizer/merges_by_score.h"
 
 namespace crossover::llm {
 namespace {
@@ -176,6 +177,12 @@ class TokenizerWriter {
       ++merges_into[id];
     }
     for (size_t id = 0; id < tokens_.size(); ++id) {
+      if (types_[id] == GgufTokenType::kControl || types_[id] == GgufTokenType::kUnused) continue;
+      if (tokens_[id].size() > kMaxMergedPiece) {
+        return Unsupported(absl::StrCat("token ", id, " has ", tokens_[id].size(),
+                                        " bytes; those that a GGUF file scores have at most ",
+                                        kMaxMergedPiece));
+      }
       if (types_[id] == GgufTokenType::kNormal && merges_into[id] != WaysToCut(tokens_[id], ids))
         return NoScores(tokens_[id], "are not all its halves that are tokens");
     }

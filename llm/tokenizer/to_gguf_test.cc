@@ -153,6 +153,15 @@ TEST_F(ToGgufTest, WhatGgufCannotSayIsRefusedByName) {
   EXPECT_THAT(std::string(many.message()), HasSubstr("260 tokens"));
 }
 
+// A file that our own reader refuses is not written.
+TEST_F(ToGgufTest, APieceLongerThanTheReaderTakesIsRefused) {
+  HfTokenizer tokenizer{.parts = SentencePieceParts()};
+  tokenizer.parts.tokens.emplace_back(512, 'c');
+  EXPECT_TRUE(Write(tokenizer, 265).ok());
+  tokenizer.parts.tokens.back() += 'c';
+  EXPECT_THAT(Refusal(tokenizer, 265), HasSubstr("token 264 has 513 bytes"));
+}
+
 TEST_F(ToGgufTest, MergesThatAreNoSentencePiecesAreRefused) {
   HfTokenizer tokenizer{.parts = SentencePieceParts()};
   Tokenizer::Parts& parts = tokenizer.parts;

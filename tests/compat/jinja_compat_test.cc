@@ -1,6 +1,6 @@
 // The Jinja interpreter against transformers' engine, on every template of tests/compat/templates
-// and, where CROSSOVER_COMPAT_TEMPLATES names a folder, on every *.jinja there (for example those
-// that llama.cpp's sources carry in models/templates).
+// and on every *.jinja of another folder: those that llama.cpp's sources carry, or
+// CROSSOVER_COMPAT_TEMPLATES.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -152,14 +152,17 @@ TEST_F(JinjaCompatTest, OwnTemplatesRenderAsTransformersRendersThem) {
 }
 
 TEST_F(JinjaCompatTest, TemplatesOfAFolderRenderAsTransformersRendersThem) {
-  const char* folder = std::getenv("CROSSOVER_COMPAT_TEMPLATES");
-  if (folder == nullptr) GTEST_SKIP() << "CROSSOVER_COMPAT_TEMPLATES names no folder";
+  const std::optional<fs::path> folder = FindTemplates();
+  if (!folder) {
+    GTEST_SKIP() << "no templates: scripts/setup_compat.sh unpacks llama.cpp's, or "
+                    "CROSSOVER_COMPAT_TEMPLATES names a folder";
+  }
   // What they use is left out here: mappings with integer keys, escaping of marked strings, and an
   // error of Python's that generators cannot be written as JSON.
   const std::set<std::string> left_out = {"ByteDance-Seed-OSS.jinja", "llama-cpp-deepseek-r1.jinja",
                                           "meetkai-functionary-medium-v3.1.jinja"};
   std::vector<fs::path> templates;
-  for (const fs::path& path : Templates(folder)) {
+  for (const fs::path& path : Templates(*folder)) {
     if (!left_out.contains(path.filename())) templates.push_back(path);
   }
   Compare(templates);

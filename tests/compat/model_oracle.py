@@ -6,6 +6,10 @@ random   writes small random models of every architecture with transformers' log
 hf_bases writes such models with tokenizers as folders FOLDER/bases/NAME and FOLDER/NAME.logits for ids.json; prints
          {NAME: [{"text", "ids": of the text by transformers}]}
 adapter  FOLDER/adapter loads onto the GGUF file with PEFT: writes adapter.logits for ids.json
+gradients  for every adapter FOLDER/adapters/NAME on the model FOLDER/NAME (a folder that `random` wrote) or, where there is none, on the GGUF
+         file: the gradients of its tensors by transformers and PEFT in double precision, of the mean loss of the trained tokens of
+         FOLDER/rows.json, [{"ids", "weights"}], as FOLDER/NAME.gradients, safetensors; prints {NAME: {"loss", "fp32_error": the greatest error
+         of a tensor when they compute in fp32, by its norm}}
 llama_cpp  llama.cpp's logits for ids.json of every FOLDER/NAME.gguf as NAME.logits; prints {NAME: 12 greedy tokens} (null: not
          installed)
 llama_cpp_tokens  prints {NAME: ids of each of the texts in FOLDER/texts.json, {NAME: [text]}, by llama.cpp with NAME.gguf} (null: not
@@ -48,6 +52,36 @@ def adapter(folder, gguf_file):
     model = PeftModel.from_pretrained(load(gguf_file, torch.float32), folder / "adapter").eval()
     base = logits_of(load(gguf_file, torch.float32), ids, folder / "base.logits")
     return {"moved": float(np.abs(logits_of(model, ids, folder / "adapter.logits") - base).max())}
+
+
+def adapter_gradients(base, adapter, rows):
+    """(loss, {tensor's name: gradient in double}) in the base's number type."""
+    from peft import PeftModel
+    model = PeftModel.from_pretrained(base, adapter, is_trainable=True).to(base.dtype).eval()  # eval: no dropout
+    total, sum_of_losses = sum(sum(row["weights"][1:]) for row in rows), 0.0
+    for row in rows:
+        logits = model(torch.tensor([row["ids"]])).logits[0]
+        each = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(row["ids"][1:]), reduction="none")
+        loss = (each * torch.tensor(row["weights"][1:])).sum() / total
+        loss.backward()
+        sum_of_losses += loss.item()
+    return sum_of_losses, {name.removeprefix("base_model.model.").replace(".default.", "."): parameter.grad.double()
+                           for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def gradients(folder, gguf_file):
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM
+    rows, answer = json.loads((folder / "rows.json").read_text()), {}
+    for path in sorted((folder / "adapters").iterdir()):
+        own = folder / path.name
+        base = lambda dtype: AutoModelForCausalLM.from_pretrained(own, dtype=dtype) if own.is_dir() else load(gguf_file, dtype)
+        loss, exact = adapter_gradients(base(torch.float64), path, rows)
+        _, rounded = adapter_gradients(base(torch.float32), path, rows)
+        save_file({name: value.float().contiguous() for name, value in exact.items()}, folder / f"{path.name}.gradients")
+        answer[path.name] = {"loss": loss,
+                             "fp32_error": max(float((rounded[name] - value).norm() / value.norm()) for name, value in exact.items())}
+    return answer
 
 
 def llama_cpp(folder, _):

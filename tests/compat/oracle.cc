@@ -29,18 +29,43 @@ fs::path ScriptFolder() {
   return fs::path(source.empty() ? CROSSOVER_COMPAT_SOURCE_DIR : source) / "tests" / "compat";
 }
 
+fs::path CacheFolder() {
+  if (const std::string cache = Variable("CROSSOVER_CACHE"); !cache.empty()) return cache;
+  const std::string shared = Variable("XDG_CACHE_HOME");
+  return (shared.empty() ? fs::path(Variable("HOME")) / ".cache" : fs::path(shared)) / "crossover";
+}
+
+// What the variable names, else a folder of those that setup_compat.sh unpacks.
+std::optional<fs::path> FolderOr(const char* variable, const fs::path& unpacked) {
+  if (const std::string chosen = Variable(variable); !chosen.empty()) return fs::path(chosen);
+  if (!fs::exists(CacheFolder() / "llama.cpp-models" / ".stamp")) return std::nullopt;
+  return CacheFolder() / "llama.cpp-models" / unpacked;
+}
+
 }  // namespace
 
 std::optional<fs::path> FindPython() {
   const std::string chosen = Variable("CROSSOVER_COMPAT_PYTHON");
   if (!chosen.empty()) return fs::path(chosen);
-  fs::path cache = Variable("CROSSOVER_CACHE");
-  if (cache.empty() && !Variable("XDG_CACHE_HOME").empty())
-    cache = fs::path(Variable("XDG_CACHE_HOME")) / "crossover";
-  if (cache.empty()) cache = fs::path(Variable("HOME")) / ".cache" / "crossover";
+  const fs::path cache = CacheFolder();
   // The stamp is written last, so a half-installed environment does not count.
   if (!fs::exists(cache / "compat-venv" / ".stamp")) return std::nullopt;
   return cache / "compat-venv" / "bin" / "python";
+}
+
+std::optional<fs::path> FindTemplates() {
+  return FolderOr("CROSSOVER_COMPAT_TEMPLATES", "templates");
+}
+
+std::vector<fs::path> FindVocabularies() {
+  std::vector<fs::path> found;
+  const std::optional<fs::path> folder = FolderOr("CROSSOVER_COMPAT_VOCABULARIES", "");
+  if (!folder) return found;
+  for (const char* name : {"gpt-2", "llama-bpe", "llama-spm", "qwen2"}) {
+    const fs::path path = *folder / ("ggml-vocab-" + std::string(name) + ".gguf");
+    if (fs::exists(path)) found.push_back(path);
+  }
+  return found;
 }
 
 absl::StatusOr<nlohmann::json> Ask(const std::string& script,

@@ -20,6 +20,14 @@ std::optional<std::filesystem::path> FindPython();
 inline constexpr char kHowToInstall[] =
     "no Python with the oracles: run scripts/setup_compat.sh, or set CROSSOVER_COMPAT_PYTHON";
 
+// A folder of chat templates, *.jinja: CROSSOVER_COMPAT_TEMPLATES, else those of llama.cpp's
+// sources that scripts/setup_compat.sh unpacks; nullopt if neither is there.
+std::optional<std::filesystem::path> FindTemplates();
+
+// Models' own vocabularies, of the kinds that are supported: ggml-vocab-*.gguf of the folder that
+// CROSSOVER_COMPAT_VOCABULARIES names, else of llama.cpp's sources as above. Empty: none.
+std::vector<std::filesystem::path> FindVocabularies();
+
 // Runs `script` (a file of this folder) with these arguments; its standard output must be one JSON
 // value.
 absl::StatusOr<nlohmann::json> Ask(const std::string& script,

@@ -1,9 +1,13 @@
 #include "tests/compat/text_corpus.h"
 
 #include <array>
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
 #include <iterator>
 #include <string_view>
 
+#include "common/status/status_macros.h"
 #include "llm/tokenizer/utf8.h"
 
 namespace crossover::compat {
@@ -160,6 +164,33 @@ std::vector<std::string> TextCorpus(size_t lines, uint64_t seed) {
     }
   }
   return corpus;
+}
+
+absl::StatusOr<std::vector<std::string>> TextOfFile(const std::filesystem::path& path,
+                                                    size_t most) {
+  std::ifstream file(path);
+  if (!file) return absl::NotFoundError(path.string() + " cannot be read");
+  std::vector<std::string> lines;
+  for (std::string line; lines.size() < most && std::getline(file, line);) {
+    if (!line.empty() && llm::IsValidUtf8(line)) lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+absl::StatusOr<std::vector<std::string>> TextToCompare(size_t lines, uint64_t seed) {
+  if (const char* wanted = std::getenv("CROSSOVER_COMPAT_LINES")) {
+    const std::string_view digits = wanted;
+    const auto [end, error] = std::from_chars(digits.begin(), digits.end(), lines);
+    if (error != std::errc() || end != digits.end() || lines == 0)
+      return absl::InvalidArgumentError("CROSSOVER_COMPAT_LINES is '" + std::string(wanted) +
+                                        "'; must be a number of lines");
+  }
+  std::vector<std::string> text = TextCorpus(lines, seed);
+  if (const char* path = std::getenv("CROSSOVER_COMPAT_TEXT")) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> real, TextOfFile(path, lines));
+    text.insert(text.end(), real.begin(), real.end());
+  }
+  return text;
 }
 
 }  // namespace crossover::compat

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 
 #include "llm/formats/atomic_file.h"
 #include "llm/formats/gguf_writer.h"
@@ -45,12 +46,12 @@ class TokenizerCompatTest : public ::testing::TestWithParam<const char*> {
     ASSERT_TRUE((*writer)->Finish().ok());
   }
 
-  static void ExpectNoDifference(const TokenizerComparison& result) {
-    EXPECT_EQ(result.lines, static_cast<int64_t>(kLines));
+  static void ExpectNoDifference(const TokenizerComparison& result, size_t lines) {
+    EXPECT_EQ(result.lines, static_cast<int64_t>(lines));
     EXPECT_EQ(result.hf_differences, 0) << result.examples;
     if (!result.llama_cpp_differences) return;
     EXPECT_EQ(*result.llama_cpp_differences, 0) << result.examples;
-    EXPECT_GT(result.llama_cpp_lines, static_cast<int64_t>(kLines / 2));
+    EXPECT_GT(result.llama_cpp_lines, static_cast<int64_t>(lines / 2));
   }
 
   TemporaryFolder folder_;
@@ -62,9 +63,11 @@ TEST_P(TokenizerCompatTest, IdsAreThoseOfHuggingFaceAndLlamaCpp) {
   ASSERT_TRUE(file.ok()) << file.status();
   const auto tokenizer = Tokenizer::FromGguf(**file);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-  const auto result = CompareTokenizer(**tokenizer, gguf_, TextCorpus(kLines, 17));
+  const auto text = TextToCompare(kLines, 17);
+  ASSERT_TRUE(text.ok()) << text.status();
+  const auto result = CompareTokenizer(**tokenizer, gguf_, *text);
   ASSERT_TRUE(result.ok()) << result.status();
-  ExpectNoDifference(*result);
+  ExpectNoDifference(*result, text->size());
   if (!result->llama_cpp_differences) {
     GTEST_SKIP() << "llama-cpp-python is not installed, so only Hugging Face was compared: "
                  << kHowToInstall;
@@ -77,40 +80,59 @@ TEST_P(TokenizerCompatTest, TokenizerJsonGivesTheSameIds) {
   const auto saved = Ask("tokenizer_oracle.py", {"save", gguf_.string(), json.string()});
   ASSERT_TRUE(saved.ok()) << saved.status();
   if (!saved->at("saved").get<bool>()) GTEST_SKIP() << "only llama.cpp defines " << GetParam();
-  const auto text = llm::ReadTextFile(json);
-  ASSERT_TRUE(text.ok()) << text.status();
-  const auto tokenizer = Tokenizer::FromJson(*text, json.string());
+  const auto written = llm::ReadTextFile(json);
+  ASSERT_TRUE(written.ok()) << written.status();
+  const auto tokenizer = Tokenizer::FromJson(*written, json.string());
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-  const auto result = CompareTokenizer(**tokenizer, gguf_, TextCorpus(kLines, 18));
+  const auto text = TextToCompare(kLines, 18);
+  ASSERT_TRUE(text.ok()) << text.status();
+  const auto result = CompareTokenizer(**tokenizer, gguf_, *text);
   ASSERT_TRUE(result.ok()) << result.status();
-  ExpectNoDifference(*result);
+  ExpectNoDifference(*result, text->size());
 }
 
-// Models' own vocabularies, where CROSSOVER_COMPAT_VOCABULARIES names a folder of GGUF files (those
-// that llama.cpp's sources carry as models/ggml-vocab-*.gguf).
+// Models' own vocabularies: GPT-2's, Llama 3's and 2's, Qwen 2's.
 TEST(VocabularyCompatTest, OwnVocabulariesGiveTheSameIds) {
   if (!FindPython()) GTEST_SKIP() << kHowToInstall;
-  const char* folder = std::getenv("CROSSOVER_COMPAT_VOCABULARIES");
-  if (folder == nullptr) GTEST_SKIP() << "CROSSOVER_COMPAT_VOCABULARIES names no folder";
-  int compared = 0;
-  for (const char* name : {"llama-bpe", "qwen2", "llama-spm", "gpt-2"}) {
-    const fs::path path = fs::path(folder) / ("ggml-vocab-" + std::string(name) + ".gguf");
-    if (!fs::exists(path)) continue;
+  const std::vector<fs::path> vocabularies = FindVocabularies();
+  if (vocabularies.empty()) {
+    GTEST_SKIP() << "no vocabularies: scripts/setup_compat.sh unpacks llama.cpp's, or "
+                    "CROSSOVER_COMPAT_VOCABULARIES names a folder of them";
+  }
+  const auto text = TextToCompare(kLines, 19);
+  ASSERT_TRUE(text.ok()) << text.status();
+  for (const fs::path& path : vocabularies) {
     const auto file = GgufFile::Open(path);
     ASSERT_TRUE(file.ok()) << file.status();
     const auto tokenizer = Tokenizer::FromGguf(**file);
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-    const auto result = CompareTokenizer(**tokenizer, path, TextCorpus(kLines, 19));
+    const auto result = CompareTokenizer(**tokenizer, path, *text);
     ASSERT_TRUE(result.ok()) << result.status();
-    EXPECT_EQ(result->hf_differences, 0) << name << result->examples;
-    std::printf("tokenizer.%s_hf_differences %lld of %lld lines\n", name,
+    EXPECT_EQ(result->hf_differences, 0) << path << result->examples;
+    std::printf("tokenizer.%s_hf_differences %lld of %lld lines\n", path.stem().c_str(),
                 static_cast<long long>(result->hf_differences),
                 static_cast<long long>(result->lines));
     if (result->llama_cpp_differences)
-      EXPECT_EQ(*result->llama_cpp_differences, 0) << name << result->examples;
-    ++compared;
+      EXPECT_EQ(*result->llama_cpp_differences, 0) << path << result->examples;
   }
-  EXPECT_GT(compared, 0) << folder << " has none of the vocabularies";
+}
+
+TEST(TextToCompareTest, RealTextStandsAfterTheGenerated) {
+  const TemporaryFolder folder;
+  const fs::path file = folder.path() / "text";
+  std::ofstream(file) << "one\n\n\xff\ntwo\nthree";
+  setenv("CROSSOVER_COMPAT_TEXT", file.c_str(), 1);
+  setenv("CROSSOVER_COMPAT_LINES", "2", 1);
+  const auto text = TextToCompare(kLines, 1);
+  setenv("CROSSOVER_COMPAT_LINES", "2 thousand", 1);
+  EXPECT_FALSE(TextToCompare(kLines, 1).ok());
+  unsetenv("CROSSOVER_COMPAT_LINES");
+  unsetenv("CROSSOVER_COMPAT_TEXT");
+  ASSERT_TRUE(text.ok()) << text.status();
+  ASSERT_EQ(text->size(), 4u);
+  EXPECT_EQ(text->at(2), "one");
+  EXPECT_EQ(text->at(3), "two");
+  EXPECT_FALSE(TextOfFile(folder.path() / "none", 1).ok());
 }
 
 INSTANTIATE_TEST_SUITE_P(PreTokenizers, TokenizerCompatTest,

@@ -117,7 +117,8 @@ class TrainEngine {
   // What it computes in, the type that it takes unless a job asks for another first.
   virtual std::vector<ComputeType> ComputeTypes() const = 0;
 
-  // Memory of the process now and at its peak, in bytes.
+  // Most memory of the process since the last Prepare or Export began, in bytes; since it started
+  // where the machine does not let it count anew.
   virtual int64_t PeakMemory() = 0;
 };
 

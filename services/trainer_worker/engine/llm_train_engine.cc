@@ -1,7 +1,5 @@
 #include "services/trainer_worker/engine/llm_train_engine.h"
 
-#include <sys/resource.h>
-
 #include <array>
 #include <cmath>
 #include <utility>
@@ -13,6 +11,7 @@
 #include "llm/export/export.h"
 #include "llm/model/exceptions.h"
 #include "services/trainer_worker/engine/peak_flops.h"
+#include "services/trainer_worker/engine/peak_memory.h"
 #include "services/trainer_worker/engine/row_encoder.h"
 
 namespace crossover::worker {
@@ -260,14 +259,18 @@ absl::StatusOr<llm::TrainConfig> ToTrainConfig(const TrainPlan& plan, int64_t ro
   return config;
 }
 
-absl::StatusOr<std::shared_ptr<const llm::BaseModel>> LlmTrainEngine::Load(
-    const TrainInputs& inputs, llm::ComputeType compute_type) {
+void LlmTrainEngine::DropOtherBase(const TrainInputs& inputs, llm::ComputeType compute_type) {
   if (base_ != nullptr && base_->path() == inputs.base.string() &&
       base_compute_type_ == compute_type) {
-    return base_;
+    return;
   }
   base_.reset();  // never two in memory
   base_digest_.clear();
+}
+
+absl::StatusOr<std::shared_ptr<const llm::BaseModel>> LlmTrainEngine::Load(
+    const TrainInputs& inputs, llm::ComputeType compute_type) {
+  if (base_ != nullptr) return base_;
   llm::ExecutionOptions options;
   options.threads = options_.threads;
   options.compute_type = compute_type;
@@ -293,11 +296,14 @@ absl::StatusOr<std::unique_ptr<TrainRun>> LlmTrainEngine::PrepareRun(const Train
   ASSIGN_OR_RETURN(const llm::BaseText text, llm::ReadBaseText(inputs.base));
   ASSIGN_OR_RETURN(const llm::ChatTemplateOptions chat_options, ChatOptionsOf(plan.template_date));
   ASSIGN_OR_RETURN(std::shared_ptr<const llm::ChatTemplate> chat, text.Chat(chat_options));
+  const llm::ComputeType compute_type = ComputeTypeOf(plan.compute_type, options_.compute_type);
+  DropOtherBase(inputs, compute_type);
+  // From here on memory is this job's. Where it cannot be counted anew, the earlier jobs' counts.
+  (void)RestartPeakMemory();
   ASSIGN_OR_RETURN(EncodedRows rows, EncodeDataset(inputs.dataset, *chat, plan));
   ASSIGN_OR_RETURN(llm::TrainConfig config,
                    ToTrainConfig(plan, static_cast<int64_t>(rows.train.size())));
-  ASSIGN_OR_RETURN(std::shared_ptr<const llm::BaseModel> base,
-                   Load(inputs, ComputeTypeOf(plan.compute_type, options_.compute_type)));
+  ASSIGN_OR_RETURN(std::shared_ptr<const llm::BaseModel> base, Load(inputs, compute_type));
   llm::BindThread(base->execution());
   const TrainSize size{.rows = std::ssize(rows.train),
                        .validation_rows = std::ssize(rows.validation)};
@@ -315,6 +321,7 @@ absl::Status LlmTrainEngine::Export(const ExportPlan& plan, const ExportInputs& 
                                     const std::filesystem::path& folder) {
   ASSIGN_OR_RETURN(const llm::ExportFormat format, ToLlm(plan.format));
   ASSIGN_OR_RETURN(const llm::ChatTemplateOptions chat_options, ChatOptionsOf(plan.template_date));
+  (void)RestartPeakMemory();
   llm::ExportOptions options;
   options.date = chat_options.date;
   options.lineage = {{"crossover.base", inputs.base_digest},
@@ -333,10 +340,6 @@ std::vector<ComputeType> LlmTrainEngine::ComputeTypes() const {
   return {ComputeType::kBfloat16, ComputeType::kFloat32};  // a job's float32 is an order
 }
 
-int64_t LlmTrainEngine::PeakMemory() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * 1024;
-}
+int64_t LlmTrainEngine::PeakMemory() { return PeakMemoryBytes(); }
 
 }  // namespace crossover::worker

@@ -21,7 +21,8 @@ struct LlmTrainEngineOptions {
   llm::WeightStorage weights = llm::WeightStorage::kAuto;
 };
 
-// Used by one thread at a time. Keeps the last base model in memory for the next job.
+// Used by one thread at a time. Keeps the last base model in memory for the next job. Prepare and
+// Export count PeakMemory anew, so a process has one engine.
 class LlmTrainEngine final : public TrainEngine {
  public:
   explicit LlmTrainEngine(LlmTrainEngineOptions options) : options_(options) {}
@@ -37,6 +38,9 @@ class LlmTrainEngine final : public TrainEngine {
  private:
   absl::StatusOr<std::unique_ptr<TrainRun>> PrepareRun(const TrainPlan& plan,
                                                        const TrainInputs& inputs);
+  // Frees the base in memory unless it is the one that Load is going to give.
+  void DropOtherBase(const TrainInputs& inputs, llm::ComputeType compute_type);
+  // After DropOtherBase with the same.
   absl::StatusOr<std::shared_ptr<const llm::BaseModel>> Load(const TrainInputs& inputs,
                                                              llm::ComputeType compute_type);
 

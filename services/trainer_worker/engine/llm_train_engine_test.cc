@@ -25,6 +25,7 @@
 #include "llm/formats/gguf_file.h"
 #include "llm/tokenizer/testing_folder.h"
 #include "llm/tokenizer/tokenizer.h"
+#include "services/trainer_worker/engine/peak_memory.h"
 #include "services/trainer_worker/engine/row_encoder.h"
 
 namespace crossover::worker {
@@ -122,6 +123,19 @@ TEST_F(LlmTrainEngineTest, ATrainingResumedFromItsCheckpointEndsInTheSameBytes) 
                             .adapter_digest = "sha256:a"},
                            folder_ / "merged"));
   EXPECT_GT(std::filesystem::file_size(folder_ / "merged" / "model.gguf"), 200u << 20);
+  EXPECT_GT(engine_.PeakMemory(), int64_t{100} << 20);
+}
+
+// The most of the process's life would still be that of the job before.
+TEST_F(LlmTrainEngineTest, ThePeakOfAJobIsNotThatOfTheJobBefore) {
+  if (!RestartPeakMemory()) GTEST_SKIP() << "/proc/self/clear_refs cannot be written here";
+  constexpr int64_t kEarlier = int64_t{3} << 29;
+  {
+    std::vector<char> earlier(kEarlier, 1);
+    ASSERT_GE(engine_.PeakMemory(), kEarlier);
+  }
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TrainRun> run, engine_.Prepare(plan_, inputs_));
+  EXPECT_LT(engine_.PeakMemory(), kEarlier);
   EXPECT_GT(engine_.PeakMemory(), int64_t{100} << 20);
 }
 
