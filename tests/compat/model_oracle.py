@@ -14,6 +14,8 @@ llama_cpp  llama.cpp's logits for ids.json of every FOLDER/NAME.gguf as NAME.log
          installed)
 llama_cpp_tokens  prints {NAME: ids of each of the texts in FOLDER/texts.json, {NAME: [text]}, by llama.cpp with NAME.gguf} (null: not
          installed)
+llama_cpp_chat  answers FOLDER/conversations.json, [[{"role", "content"}]], by llama.cpp with FOLDER/exported/model.gguf, by the file's own
+         template and end token: prints [{"text", "finish_reason", "prompt_tokens"}] (null: not installed)
 llama_cpp_adapter  prints 16 greedy tokens for each of FOLDER/prompts.json by llama.cpp: base.gguf with exported/adapter.gguf (null: not
          installed)
 """
@@ -117,6 +119,21 @@ def llama_cpp_adapter(folder, _):
         for _ in range(16):
             answers[-1].append(int(np.argmax(llama.scores[llama.n_tokens - 1])))
             llama.eval(answers[-1][-1:])
+    return answers
+
+
+def llama_cpp_chat(folder, _):
+    try:
+        from llama_cpp import Llama
+    except ImportError:
+        return None
+    llama, answers = Llama(str(folder / "exported" / "model.gguf"), n_ctx=512, verbose=False, n_threads=2), []
+    for messages in json.loads((folder / "conversations.json").read_text()):
+        llama.reset()
+        answer = llama.create_chat_completion(messages, temperature=0, max_tokens=40, repeat_penalty=1.0)
+        choice = answer["choices"][0]
+        answers.append({"text": choice["message"]["content"], "finish_reason": choice["finish_reason"],
+                        "prompt_tokens": answer["usage"]["prompt_tokens"]})
     return answers
 
 
