@@ -73,10 +73,10 @@ struct GenerateCommand {
 
 struct ScoreItem {
   Prompt prompt;
-  std::string prompt_field = "prompt";
   std::vector<std::string> continuations;
   // Instead of continuations: the prompt's own tokens after its first.
   bool prompt_itself = false;
+  std::string prompt_field = "prompt";  // where the request has it, for messages
 };
 
 struct ScoreCommand {

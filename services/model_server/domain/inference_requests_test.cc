@@ -90,8 +90,8 @@ TEST_F(InferenceRequestsTest, WhatHasNoAnswerMayFillTheContext) {
   EXPECT_OK(Score({.model = "small", .items = {{.prompt = full, .prompt_itself = true}}}).status());
   EXPECT_EQ(field(Score({.model = "small",
                          .items = {{.prompt = full,
-                                    .prompt_field = "items[0].text",
-                                    .continuations = {"b"}}}})
+                                    .continuations = {"b"},
+                                    .prompt_field = "items[0].text"}}})
                       .status()),
             "items[0].text");
 }

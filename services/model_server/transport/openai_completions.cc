@@ -60,7 +60,7 @@ ScoreCommand CompletionsRequest::PromptScores() const {
                        .caller = commands[0].caller};
   for (const GenerateCommand& one : commands)
     command.items.push_back(
-        {.prompt = one.prompt, .prompt_field = one.prompt_field, .prompt_itself = true});
+        {.prompt = one.prompt, .prompt_itself = true, .prompt_field = one.prompt_field});
   return command;
 }
 

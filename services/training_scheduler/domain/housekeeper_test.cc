@@ -47,10 +47,17 @@ TEST_F(LeasingTest, TheHousekeeperReapsAtOnceAndAsksASilentCatalogueOnce) {
   Planner planner(jobs_, models_, catalogue, clock_);
   Scheduler scheduler(jobs_, planner, ids_);
   Housekeeper housekeeper(jobs_, scheduler, leasing_, metrics_, clock_);
+  ModelVersion base;
+  base.project = "default";
+  base.model = base.alias = "base";
+  base.digest = "sha256:base";
+  ASSERT_OK(models_.Register(base));
   for (int i = 0; i < 3; ++i) {
     Job job;
     job.id = ids_.NextId();
     job.project = "default";
+    job.base_model = "base";
+    job.dataset_version = "projects/default/datasets/d/versions/sha256:1";
     ASSERT_OK(jobs_.Insert(job, {}, [](Job&, absl::Time, Effects&) { return absl::OkStatus(); }));
   }
   const JobId id = Add();

@@ -48,6 +48,7 @@ class ModelKindsConformance : public ::testing::TestWithParam<const char*> {
     version.model = model;
     version.kind = kind;
     version.digest = digest;
+    if (kind != ModelKind::kBase) version.base_digest = "sha256:b";
     version.alias = model;
     return version;
   }
@@ -114,6 +115,7 @@ TEST_P(ModelKindsConformance, WhatAJobMadeLeavesABaseItsName) {
   ModelVersion adapter = VersionOf("smollm2-ft", ModelKind::kAdapter, "sha256:a");
   adapter.alias = "ft:x";
   const Job job = JobThatMade(JobKind::kSft, adapter);
+  ASSERT_GE(job.id.size(), 8u);
   const std::string model = absl::StrCat("smollm2-ft-", job.id.substr(job.id.size() - 8));
   EXPECT_EQ(job.outputs.model_version,
             absl::StrCat("projects/default/models/", model, "/versions/sha256:a"));
