@@ -296,6 +296,12 @@ void FakeEngine::Answer1(const Job& job) {
 
 absl::StatusOr<std::unique_ptr<LoadedBase>> FakeBaseLoader::Load(
     const std::string& digest, const std::filesystem::path& base_path) {
+  std::function<void()> on_load;
+  {
+    std::lock_guard lock(mutex_);
+    on_load = on_load_;
+  }
+  if (on_load) on_load();
   std::lock_guard lock(mutex_);
   ++loads_;
   loaded_from_ = base_path;
@@ -312,6 +318,11 @@ absl::StatusOr<std::unique_ptr<LoadedBase>> FakeBaseLoader::Load(
   base->bytes = 1000;
   base->engine = std::move(engine);
   return base;
+}
+
+void FakeBaseLoader::OnLoad(std::function<void()> hook) {
+  std::lock_guard lock(mutex_);
+  on_load_ = std::move(hook);
 }
 
 absl::Status FakeBaseLoader::Inspect(const std::filesystem::path&) {

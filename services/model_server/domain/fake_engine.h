@@ -131,9 +131,12 @@ class FakeBaseLoader final : public BaseLoader {
   int inspections() const;
   // From now on Load and Inspect fail with this.
   void Fail(absl::Status status);
+  // From now on Load calls this first, which may block.
+  void OnLoad(std::function<void()> hook);
 
  private:
   mutable std::mutex mutex_;
+  std::function<void()> on_load_;
   absl::Status failure_;
   std::map<std::string, FakeEngine*> engines_;
   std::filesystem::path loaded_from_;

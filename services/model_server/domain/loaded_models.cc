@@ -186,6 +186,13 @@ absl::Status LoadedModels::LookUp(const std::string& name, const Patience& patie
   return LoadAdapter(entry.digest, entry.aliases, false, entry.base_digest, patience).status();
 }
 
+bool LoadedModels::ReadsBase() const {
+  return std::any_of(entries_.begin(), entries_.end(), [](const auto& item) {
+    return item.second.info.kind == ModelKind::kBase &&
+           item.second.info.state == ModelState::kLoading;
+  });
+}
+
 absl::StatusOr<ModelLease> LoadedModels::Acquire(std::string_view model, const Patience& patience) {
   PutAwayUnused();
   const std::string name(LocalName(model));
@@ -193,13 +200,14 @@ absl::StatusOr<ModelLease> LoadedModels::Acquire(std::string_view model, const P
     std::lock_guard lock(mutex_);
     const auto found = entries_.find(DigestOfName(name));
     const bool ready = found != entries_.end() && found->second.info.state == ModelState::kReady;
-    const bool full = waiting_ >= options_.max_waiting;
+    // Adapters of bases that are there are read in a moment, and may be waited for by anybody.
+    const bool full = waiting_ >= options_.max_waiting && ReadsBase();
     // What is in memory is used without asking the directory where that would take the last thread.
     if (ready && (full || !NeedsLookUp(name))) return Take(found->second);
     if (full) {
       return Error(absl::StatusCode::kUnavailable,
                    absl::StrCat("model '", ToAbsl(model), "' is not in memory, and ", waiting_,
-                                " requests wait for models that are being read; try again later"),
+                                " requests wait while a base is being read; try again later"),
                    {.reason = "SERVICE_UNAVAILABLE", .metadata = {{"model", name}}});
     }
     ++waiting_;

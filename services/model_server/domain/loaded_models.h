@@ -83,8 +83,9 @@ struct LoadedModelsOptions {
   absl::Duration name_ttl = absl::Seconds(10);
   // A directory that could not be asked is left alone for this long, because asking may block.
   absl::Duration directory_rest = absl::Seconds(2);
-  // Calls of Acquire that may be reading models, or waiting for one, at once: fewer than there are
-  // threads that call it, so that requests for what is in memory always find one.
+  // Calls of Acquire that may be reading models, or waiting for one, at once while one of them is a
+  // base, which takes long: fewer than there are threads that call it, so that requests for what is
+  // in memory always find one.
   int max_waiting = 1000;
 };
 
@@ -100,8 +101,8 @@ class LoadedModels {
   // A model by base name, alias, `ft:…` name, resource name or `sha256:…`; an adapter that is not
   // in memory is loaded by digest, with its base; one that is leaving stays. NOT_FOUND
   // `MODEL_NOT_FOUND` names what is known; UNAVAILABLE `SERVICE_UNAVAILABLE` at once if it is not
-  // in memory and max_waiting others are being waited for; errors of Patience::Check while another
-  // thread reads it; errors of LoadBase and LoadAdapter.
+  // in memory, a base is being read and max_waiting calls wait already; errors of Patience::Check
+  // while another thread reads it; errors of LoadBase and LoadAdapter.
   absl::StatusOr<ModelLease> Acquire(std::string_view model, const Patience& patience = {});
 
   // Blocks until the model is READY; loading what is there already only adds the aliases. A name
@@ -163,6 +164,7 @@ class LoadedModels {
   void SetAliases(Entry& entry, const std::vector<std::string>& aliases);
   void ForgetNames(Entry& entry);
   bool NeedsLookUp(const std::string& name) const;
+  bool ReadsBase() const;
   std::string DigestOfName(const std::string& name) const;
   Claim ClaimEntry(Entry& entry);
   std::vector<Claim> ClaimUnused();
