@@ -89,8 +89,11 @@ absl::Status Training::Prepare() {
   if (!checkpoints_.empty()) start.checkpoint = checkpoints_.front().digest;
   if (!gang_.alone() && run_ != nullptr) {
     absl::StatusOr<TrainTerms> terms = run_->Terms();
-    if (terms.ok()) start.terms = *std::move(terms);
-    loaded.Update(terms.status());
+    if (terms.ok()) {
+      start.terms = *std::move(terms);
+    } else {
+      loaded.Update(terms.status());
+    }
   }
   ASSIGN_OR_RETURN(stop_, gang_.AgreeOnStart(loaded, stop_, start));
   return absl::OkStatus();
