@@ -6,8 +6,7 @@
 
 #include "common/testing/matchers.h"
 #include "llm/chat/chat_template.h"
-#include "llm/tokenizer/byte_level.h"
-#include "llm/tokenizer/pretokenizer.h"
+#include "llm/tokenizer/testing_folder.h"
 
 namespace crossover::llm {
 namespace {
@@ -21,16 +20,7 @@ constexpr char kWritesIds[] =
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 std::shared_ptr<const ChatTemplate> TemplateThatWritesIds() {
-  Tokenizer::Parts parts;
-  for (int byte = 0; byte < 256; ++byte)
-    parts.tokens.emplace_back(CharOfByte(static_cast<uint8_t>(byte)));
-  for (const char* name : {"<|im_start|>", "<|im_end|>"}) {
-    parts.added.push_back(
-        {.text = name, .id = static_cast<int32_t>(parts.tokens.size()), .special = true});
-    parts.tokens.emplace_back(name);
-  }
-  parts.patterns = {patterns::kGpt2};
-  return ChatTemplate::FromText(kWritesIds, Tokenizer::Create(std::move(parts)).value()).value();
+  return ChatTemplate::FromText(kWritesIds, Tokenizer::Create(SmallTokenizer()).value()).value();
 }
 
 ChatMessage Result(std::string id, std::string content) {
